@@ -1,0 +1,31 @@
+# make demo: the main job, light (no torch).   make test: everything that must hold.   Both set themselves up.
+PYTHON ?= python3
+PIP_OPTIONS := --quiet --disable-pip-version-check
+
+.PHONY: demo test lint clean
+
+demo: .venv/ready
+	.venv/bin/everypose demo -o out/demo
+
+test: .venv-dev/ready lint
+	.venv-dev/bin/python -m pytest -n 2 --dist loadfile
+
+lint: .venv-dev/ready
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/mypy
+	.venv-dev/bin/lint-imports
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install $(PIP_OPTIONS) -e .
+	touch $@
+
+.venv-dev/ready: pyproject.toml constraints-dev.txt
+	$(PYTHON) -m venv .venv-dev
+	.venv-dev/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
+	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-dev out

@@ -1,0 +1,24 @@
+"""Errors that a user can act on: one line that says what, where and what to do.
+
+The command line prints them without a traceback and leaves with their exit code; anything else is a defect
+of everypose and keeps its traceback.
+"""
+
+
+class EveryposeError(Exception):
+    """An input could not be used: a file, a checkpoint, a data set. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(EveryposeError):
+    """The call itself is wrong: an unknown name, an impossible option. Exit code 2."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(UsageError):
+    """An optional part of everypose is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs packages that are not installed: pip install 'everypose[{extra}]'")
