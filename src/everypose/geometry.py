@@ -1,0 +1,143 @@
+"""Plane geometry of poses: affine maps, boxes, object keypoint similarity (OKS) and its non-maximum suppression."""
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.errors import EveryposeError
+
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+
+# The deepest branch of HRNet works at 1/32 of the input; the released inference rounds to twice that.
+SIZE_STEP = 64
+
+
+def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_center: npt.ArrayLike) -> Floats:
+    """The (2, 3) matrix of p' = scale [[cos, sin], [-sin, cos]] (p - center) + target_center.
+
+    Args:
+        center: (2,) x, y that goes to ``target_center``.
+        scale: how much larger things become.
+        rotation: degrees; positive turns the picture counter-clockwise, since y points down.
+        target_center: (2,) x, y.
+    """
+    angle = np.deg2rad(rotation)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    offset = np.asarray(target_center, dtype=np.float64) - linear @ np.asarray(center, dtype=np.float64)
+    return np.column_stack([linear, offset])
+
+
+def transform(points: npt.ArrayLike, matrix: Floats) -> Floats:
+    """Points (..., 2) mapped by a (2, 3) matrix."""
+    mapped: Floats = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return mapped
+
+
+def inverse(matrix: Floats) -> Floats:
+    """The (2, 3) matrix that undoes ``matrix``."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def fit_short_side(height: int, width: int, size: int) -> tuple[tuple[int, int], Floats]:
+    """How an image enters a single-stage network: short side to ``size``, both sides multiples of 64.
+
+    Returns:
+        The network's input size (width, height) and the (2, 3) matrix from image to input: one factor for both axes,
+        the rounded middle of the image in the middle of the input. Sizes of CID's and BoIR's released inference.
+
+    Raises:
+        EveryposeError: when a side is not positive.
+    """
+    if min(height, width, size) < 1:
+        raise EveryposeError(f"an image of {width} x {height} pixels cannot be resized to {size}")
+    short_side, long_side = sorted((height, width))
+    short = _round_up(size)
+    long = _round_up(short / short_side * long_side)
+    fitted = (short, long) if width <= height else (long, short)
+    middle = (int(width / 2 + 0.5), int(height / 2 + 0.5))
+    return fitted, similarity(middle, short / short_side, 0.0, (fitted[0] / 2, fitted[1] / 2))
+
+
+def _round_up(length: float) -> int:
+    """The next multiple of 64; an excess below one pixel is dropped, as in the released inference."""
+    return int((length + SIZE_STEP - 1) // SIZE_STEP * SIZE_STEP)
+
+
+def box_iou(first: Numbers, second: Numbers) -> Floats:
+    """Intersection over union of boxes (N, 4) and (M, 4), x1 y1 x2 y2 -> (N, M); 0 where both have no area."""
+    a = np.asarray(first, dtype=np.float64).reshape(-1, 1, 4)
+    b = np.asarray(second, dtype=np.float64).reshape(1, -1, 4)
+    overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    intersection = overlap.clip(min=0).prod(axis=-1)
+    union = _box_area(a) + _box_area(b) - intersection
+    iou: Floats = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return iou
+
+
+def _box_area(boxes: Floats) -> Floats:
+    area: Floats = (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(axis=-1)
+    return area
+
+
+def keypoint_boxes(keypoints: Numbers) -> Floats:
+    """The boxes (N, 4), x1 y1 x2 y2, around keypoints (N, K, 2 or 3).
+
+    With a third column, only keypoints whose score or visibility is positive count; a person without any has the box 0.
+    """
+    points = np.asarray(keypoints, dtype=np.float64)
+    seen = points[..., 2] > 0 if points.shape[-1] > 2 else np.ones(points.shape[:2], dtype=bool)
+    seen = seen[..., None]
+    low = np.where(seen, points[..., :2], np.inf).min(axis=1, initial=np.inf)
+    high = np.where(seen, points[..., :2], -np.inf).max(axis=1, initial=-np.inf)
+    boxes: Floats = np.where(seen.any(axis=1), np.concatenate([low, high], axis=1), 0.0)
+    return boxes
+
+
+def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Floats:
+    """Object keypoint similarity of poses (N, K, 2 or more) and (M, K, 2 or more) -> (N, M).
+
+    The mean over all K keypoints of exp(-d^2 / (2 (2 sigma)^2 A)).
+
+    Args:
+        first: poses; columns after x, y are not looked at.
+        second: poses.
+        areas: A in square pixels, (N,) one for each of the first poses, or (N, M).
+        sigmas: (K,)
+    """
+    a = np.asarray(first, dtype=np.float64)[:, None, :, :2]
+    b = np.asarray(second, dtype=np.float64)[None, :, :, :2]
+    squared = ((a - b) ** 2).sum(axis=-1)
+    area = np.asarray(areas, dtype=np.float64)
+    area = (area[:, None] if area.ndim == 1 else area)[..., None]
+    spread = 2 * (2 * np.asarray(sigmas, dtype=np.float64)) ** 2 * area
+    # Epsilon keeps a pose without extent similar to itself (0 / 0) and to nothing else.
+    similar: Floats = np.exp(-squared / (spread + np.finfo(np.float64).eps)).mean(axis=-1)
+    return similar
+
+
+def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: float) -> npt.NDArray[np.int64]:
+    """Greedy suppression of poses that are too similar to a better one.
+
+    A pair's area is the mean of the two poses' extents (the boxes around all their keypoints).
+
+    Args:
+        keypoints: (N, K, 3)
+        scores: (N,)
+        sigmas: (K,)
+        threshold: poses whose OKS with a kept one is above it go.
+
+    Returns:
+        (M,) indices of the kept poses, best first; of equal scores the earlier pose is better.
+    """
+    points = np.asarray(keypoints, dtype=np.float64)
+    extents = _box_area(keypoint_boxes(points[..., :2]))
+    similar = oks(points, points, (extents[:, None] + extents[None, :]) / 2, sigmas) > threshold
+    alive = np.ones(len(points), dtype=bool)
+    kept = []
+    for index in np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable"):
+        if alive[index]:
+            kept.append(index)
+            alive &= ~similar[index]
+    return np.array(kept, dtype=np.int64)
