@@ -1,0 +1,1 @@
+"""Annotated images: files to scenes, readers for each format, checks and repairs."""

@@ -1,0 +1,111 @@
+"""Scenes: annotated images, one dataclass each, whatever file format they were read from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.errors import EveryposeError
+from everypose.skeleton import Skeleton
+
+# COCO's segmentations: polygons as [[x, y, x, y, ...], ...], a run-length code {"size", "counts"}, or none.
+Segmentation = list[list[float]] | dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One annotated image; every array runs over all its annotations, crowd regions included.
+
+    Attributes:
+        image_id: the annotation file's id of the image.
+        path: where the image should be; whether it is there shows when it is read.
+        file_name: the image's name in the annotation file.
+        width: in pixels, as the annotation file says.
+        height: in pixels, as the annotation file says.
+        annotation_ids: (N,) int64.
+        keypoints: (N, K, 3) float64: x, y in image pixels and COCO visibility (0 unlabelled, 1 hidden, 2 visible).
+        boxes: (N, 4) float64: x1, y1, x2, y2 in image pixels; they may pass the image's border.
+        areas: (N,) float64: square pixels, of the segmentation where the file gives it.
+        is_crowd: (N,) bool: the annotation is a region of many people, not a person.
+        segmentations: N entries.
+        extra: what else the file says of the image (CrowdPose's ``crowdIndex``, a clip, a source).
+    """
+
+    image_id: int
+    path: Path
+    file_name: str
+    width: int
+    height: int
+    annotation_ids: npt.NDArray[np.int64]
+    keypoints: npt.NDArray[np.float64]
+    boxes: npt.NDArray[np.float64]
+    areas: npt.NDArray[np.float64]
+    is_crowd: npt.NDArray[np.bool_]
+    segmentations: list[Segmentation]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.annotation_ids)
+
+    @property
+    def has_keypoints(self) -> npt.NDArray[np.bool_]:
+        """(N,) bool: at least one keypoint is labelled."""
+        return np.asarray((self.keypoints[:, :, 2] > 0).any(axis=1))
+
+    @property
+    def is_labelled_person(self) -> npt.NDArray[np.bool_]:
+        """(N,) bool: a person, not a crowd region, with at least one labelled keypoint."""
+        return self.has_keypoints & ~self.is_crowd
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """The scenes of one annotated set, which share one skeleton.
+
+    Attributes:
+        scenes: in the annotation file's order.
+        skeleton: what the K keypoints are.
+        name: for messages and reports.
+        annotation_file: where the scenes were read from; None if composed or joined.
+        repairs: one sentence for each kind of flaw that reading repaired.
+    """
+
+    scenes: list[Scene]
+    skeleton: Skeleton
+    name: str
+    annotation_file: Path | None = None
+    repairs: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __iter__(self) -> Iterator[Scene]:
+        return iter(self.scenes)
+
+
+def joined(sets: list[SceneSet], name: str) -> SceneSet:
+    """Join sets of one skeleton (CrowdPose's train and val, say), one after the other.
+
+    Raises:
+        EveryposeError: when the skeletons differ, or an image id stands for two different images.
+    """
+    first = sets[0]
+    for other in sets[1:]:
+        if other.skeleton.keypoints != first.skeleton.keypoints:
+            raise EveryposeError(
+                f"cannot join {first.name} and {other.name}: their skeletons differ "
+                f"({first.skeleton.name}, {other.skeleton.name}); convert one of them first"
+            )
+    scenes: dict[int, Scene] = {}
+    for scene in (scene for each in sets for scene in each):
+        known = scenes.setdefault(scene.image_id, scene)
+        if known is not scene:
+            raise EveryposeError(
+                f"cannot join {' and '.join(each.name for each in sets)}: image id {scene.image_id} stands for "
+                f"{known.file_name} and {scene.file_name}"
+            )
+    repairs = [f"{each.name}: {repair}" for each in sets for repair in each.repairs]
+    return SceneSet(list(scenes.values()), first.skeleton, name, None, repairs)
