@@ -1,0 +1,1 @@
+"""BoIR: box-supervised instance representation for multi-person pose estimation (BMVC 2023)."""

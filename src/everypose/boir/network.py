@@ -1,0 +1,160 @@
+"""The BoIR network (section 3): a backbone, the neck with its heads, and the instance keypoint head."""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everypose.backbones.hrnet import conv_bn
+from everypose.boir.instance_head import InstanceHead
+from everypose.single_stage.losses import probabilities
+
+ASPP_DILATIONS = (12, 24, 36)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: five views of the feature with growing context, joined by a 1x1 convolution."""
+
+    def __init__(self, inputs: int, branch: int, outputs: int) -> None:
+        super().__init__()
+        dilated = (
+            nn.Sequential(
+                nn.Conv2d(inputs, branch, 3, padding=dilation, dilation=dilation, bias=False),
+                nn.BatchNorm2d(branch),
+                nn.ReLU(inplace=True),
+            )
+            for dilation in ASPP_DILATIONS
+        )
+        pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv_bn(inputs, branch, 1))
+        self.convs = nn.ModuleList([conv_bn(inputs, branch, 1), *dilated, pooled])
+        self.project = conv_bn(branch * len(self.convs), outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w)."""
+        *local, pooled = (conv(x) for conv in self.convs)
+        # Resizing one pixel is a copy of it.
+        joined: Tensor = self.project(torch.cat([*local, pooled.expand_as(local[0])], dim=1))
+        return joined
+
+
+class Head(nn.Module):
+    """A residual block and a 3x3 convolution; ``centre``, ``buk``, ``emb`` and ``bbox`` have one each."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, inner, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.shortcut = conv_bn(inputs, inner, 1, relu=False)
+        self.output = nn.Conv2d(inner, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)) + self.shortcut(x), inplace=True)
+        output: Tensor = self.output(y)
+        return output
+
+
+class AuxiliaryHeads(nn.Module):
+    """The heads that exist only while training: bottom-up keypoints, embedding and box distances."""
+
+    def __init__(self, inputs: int, inner: int, keypoints: int, embedding: int) -> None:
+        super().__init__()
+        self.buk = Head(inputs, inner, keypoints)
+        self.emb = Head(inputs, inner, embedding)
+        self.bbox = Head(inputs, inner, 4)
+
+
+class TrainingOutputs(NamedTuple):
+    """What the losses look at; maps at stride 4, B images, I instances.
+
+    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``embedding`` (B, E, h, w), not normalised;
+    ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities.
+    """
+
+    multi_heatmap: Tensor
+    embedding: Tensor
+    box_distances: Tensor
+    instance_heatmaps: Tensor
+
+
+class BoIR(nn.Module):
+    """Box-supervised instance representation.
+
+    Args:
+        backbone: (B, 3, H, W) to (B, backbone.channels, H/4, W/4).
+        keypoints: number of keypoints of the skeleton.
+        instance: channels of the instance keypoint head (64 for W32, 96 for W48).
+        neck_branch: channels of each ASPP branch.
+        neck: channels of the neck.
+        head: inner channels of the heads on the neck.
+        embedding: channels of the embedding.
+        auxiliary: whether the heads that only training needs are there.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        keypoints: int,
+        instance: int = 64,
+        neck_branch: int = 128,
+        neck: int = 256,
+        head: int = 128,
+        embedding: int = 128,
+        auxiliary: bool = True,
+    ) -> None:
+        super().__init__()
+        channels = backbone.channels
+        assert isinstance(channels, int)
+        self.backbone = backbone
+        self.neck = ASPP(channels, neck_branch, neck)
+        self.center = Head(neck, head, 1)
+        self.auxiliary = AuxiliaryHeads(neck, head, keypoints, embedding) if auxiliary else None
+        self.instance_head = InstanceHead(channels, instance, keypoints)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
+        feature: Tensor = self.backbone(images)
+        return feature
+
+    def center_map(self, feature: Tensor) -> Tensor:
+        """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
+        return probabilities(self.center(self.neck(feature)))
+
+    def instance_heatmaps(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
+        """Keypoint probabilities (P, K, h, w) of the people centred at ``yx`` (P, 2) in images ``image_index`` (P,)."""
+        return probabilities(self.instance_head(feature, image_index, yx))
+
+    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
+        """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
+        assert self.auxiliary is not None, "this network was made without its training heads"
+        feature = self.features(images)
+        neck = self.neck(feature)
+        multi = torch.cat([self.auxiliary.buk(neck), self.center(neck)], dim=1)
+        return TrainingOutputs(
+            multi_heatmap=probabilities(multi),
+            embedding=self.auxiliary.emb(neck),
+            box_distances=self.auxiliary.bbox(neck),
+            instance_heatmaps=self.instance_heatmaps(feature, image_index, yx),
+        )
+
+
+def initialise(network: BoIR) -> None:
+    """The paper's initialisation of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side."""
+    prior = -math.log((1 - 0.01) / 0.01)
+    for part in (network.neck, network.center, network.auxiliary, network.instance_head):
+        for module in part.modules() if part is not None else ():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.normal_(module.weight, std=0.001)
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, prior if isinstance(module, nn.Conv2d) else 0.0)
+    if network.auxiliary is not None:
+        for module in network.auxiliary.bbox.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.zeros_(module.weight)
+                if module.bias is not None:
+                    nn.init.ones_(module.bias)

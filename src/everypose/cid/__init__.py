@@ -1,0 +1,1 @@
+"""CID: contextual instance decoupling for multi-person pose estimation (CVPR 2022)."""

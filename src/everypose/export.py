@@ -1,0 +1,56 @@
+"""Exporting a model to one ONNX file: uint8 images in, keypoints and scores out, its configuration inside."""
+
+import json
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+
+from everypose.files import written_whole
+from everypose.models import METADATA_KEY, BoIRSettings, ModelConfig
+from everypose.networks import PoseNetwork, build_graph
+
+OPSET = 18
+DYNAMIC = {
+    "images": {0: "batch", 1: "height", 2: "width"},
+    "mirrored": {0: "flip"},
+    "keypoints": {0: "people"},
+    "scores": {0: "people"},
+    "image_index": {0: "people"},
+}
+
+
+def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path) -> None:
+    """Write the model's graph for ONNX Runtime.
+
+    Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B, any H and W that are multiples of 64; ``mirrored`` float32 of
+    length 1 for the flip test, 0 without. Outputs: ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,).
+    Heads that only training needs are left out.
+    """
+    graph = build_graph(network, config)
+    example = torch.zeros(1, 128, 192, 3, dtype=torch.uint8)
+    example[:, 32:96, 64:128] = 200
+    with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.
+        torch.onnx.export(
+            graph,
+            (example, torch.zeros(1)),
+            str(part),
+            input_names=["images", "mirrored"],
+            output_names=["keypoints", "scores", "image_index"],
+            dynamic_axes=DYNAMIC,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(part)
+        onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(_exported(config).model_dump(mode="json"))})
+        onnx.save(model, part)
+
+
+def _exported(config: ModelConfig) -> ModelConfig:
+    """The configuration of what was exported: BoIR without its training heads."""
+    if not isinstance(config.network, BoIRSettings):
+        return config
+    return config.model_copy(update={"network": config.network.model_copy(update={"auxiliary": False})})

@@ -1,0 +1,207 @@
+"""What a model is, and the one table of names: a model is a typed configuration with weights beside it.
+
+On disk a model is a folder with ``config.json`` and ``model.safetensors``, or one ``.onnx`` file that carries the same
+configuration in its metadata under the key ``everypose``. Nothing here needs torch.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.files import read_json
+from everypose.skeleton import Skeleton
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+METADATA_KEY = "everypose"
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HRNetSettings(_Settings):
+    """HRNet; see :class:`everypose.backbones.hrnet.HRNet`."""
+
+    kind: Literal["hrnet"] = "hrnet"
+    width: int = 32
+    modules: tuple[int, int, int] = (1, 4, 3)
+    blocks: int = 4
+    stem_blocks: int = 4
+
+
+class LiteSettings(_Settings):
+    """The small trunk of the default model; see :class:`everypose.backbones.lite.Lite`."""
+
+    kind: Literal["lite"] = "lite"
+
+
+Backbone = Annotated[HRNetSettings | LiteSettings, Field(discriminator="kind")]
+
+
+class BoIRSettings(_Settings):
+    """BoIR; see :class:`everypose.boir.network.BoIR`."""
+
+    family: Literal["boir"] = "boir"
+    backbone: Backbone = HRNetSettings()
+    instance: int = 64
+    neck_branch: int = 128
+    neck: int = 256
+    head: int = 128
+    embedding: int = 128
+    auxiliary: bool = True
+
+
+class CIDSettings(_Settings):
+    """CID; see :class:`everypose.cid.network.CID`."""
+
+    family: Literal["cid"] = "cid"
+    backbone: Backbone = HRNetSettings()
+    instance: int = 32
+
+
+Network = Annotated[BoIRSettings | CIDSettings, Field(discriminator="family")]
+
+
+class InferenceSettings(_Settings):
+    """How an image is prepared and what is kept.
+
+    ``size``: the short side of the network's input, in pixels; ``pool``: the window that smooths the maps;
+    ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown.
+    """
+
+    size: int = 512
+    pool: int = 3
+    nms: float = 0.8
+    min_score: float = 0.05
+
+
+class ModelConfig(_Settings):
+    """Everything about a model but its weights; ``provenance`` says where those come from."""
+
+    format: Literal[1] = 1
+    name: str
+    network: Network
+    skeleton: dict[str, Any]
+    inference: InferenceSettings = InferenceSettings()
+    provenance: dict[str, Any] = {}
+
+    def read_skeleton(self) -> Skeleton:
+        """The skeleton that the model's keypoints follow."""
+        return Skeleton.from_dict(self.skeleton)
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A name that everypose knows; ``file`` is set where the weights come with the package."""
+
+    name: str
+    description: str
+    file: str | None = None
+
+
+MODELS = (
+    KnownModel("boir-lite", "BoIR on a small trunk, COCO keypoints: the default", file="boir-lite.onnx"),
+    KnownModel("boir-w32-coco", "BoIR, HRNet-W32 at 512, COCO: published AP 70.6 on val2017"),
+    KnownModel("boir-w48-coco", "BoIR, HRNet-W48 at 640, COCO: published AP 72.5 on val2017"),
+    KnownModel("boir-w32-crowdpose", "BoIR, HRNet-W32 at 512, CrowdPose: published AP 75.8 fine-tuned from COCO"),
+    KnownModel("boir-w48-crowdpose", "BoIR, HRNet-W48 at 640, CrowdPose: published AP 77.2 fine-tuned from COCO"),
+    KnownModel("cid-w32-coco", "CID, HRNet-W32 at 512, COCO: published AP 69.8 on val2017"),
+    KnownModel("cid-w48-coco", "CID, HRNet-W48 at 640, COCO: published AP 70.7 on test-dev"),
+)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """Where a model lies: an ``onnx`` file, a ``folder`` of ours, or an authors' ``checkpoint`` to import."""
+
+    kind: Literal["onnx", "folder", "checkpoint"]
+    path: Path
+
+
+def bundled(name: str) -> Path:
+    """The path of a weights file that comes with the package."""
+    return Path(str(resources.files("everypose") / "weights" / name))
+
+
+def resolve(source: str | Path) -> ModelFile:
+    """Find a model by a known name, a folder, a file or a hub id (``owner/name``).
+
+    Raises:
+        UsageError: for a name that is not known, or whose weights do not come with the package.
+        EveryposeError: for a path that holds no model.
+    """
+    path = Path(source)
+    if path.exists():
+        return _at(path)
+    known = {model.name: model for model in MODELS}
+    name = str(source)
+    if name in known:
+        if (file := known[name].file) is not None:
+            return ModelFile("onnx", bundled(file))
+        raise UsageError(
+            f"the weights of {name} do not come with everypose: import the authors' checkpoint "
+            f"(everypose import FILE -o {name}) or train it (everypose train {name}), then give the folder"
+        )
+    if path.suffix in (".onnx", ".safetensors", *CHECKPOINT_SUFFIXES) or name.startswith((".", "/", "~")):
+        raise UsageError(f"there is no model at {source}")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return _at(_from_hub(name))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(known)}"
+    raise UsageError(f"there is no model named {name!r}, nor a file or folder of that name; {hint}")
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Read a model's configuration from its ``config.json``."""
+    return parse_config(read_json(path), path)
+
+
+def parse_config(values: Any, where: Path) -> ModelConfig:
+    """Validate a configuration read from ``where``."""
+    try:
+        return ModelConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise EveryposeError(f"{where} is not a model configuration of everypose: {field}: {first['msg']}") from error
+
+
+def _at(path: Path) -> ModelFile:
+    """The model that lies at an existing path."""
+    if path.is_dir():
+        if (path / CONFIG_FILE).exists() and (path / WEIGHTS_FILE).exists():
+            return ModelFile("folder", path)
+        graphs = sorted(path.glob("*.onnx"))
+        if len(graphs) == 1:
+            return ModelFile("onnx", graphs[0])
+        raise EveryposeError(f"{path} is not a model: it needs {CONFIG_FILE} and {WEIGHTS_FILE}, or one .onnx file")
+    if path.suffix == ".onnx":
+        return ModelFile("onnx", path)
+    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():
+        return ModelFile("folder", path.parent)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        return ModelFile("checkpoint", path)
+    raise EveryposeError(f"{path} is not a model: give a folder, an .onnx file or an authors' checkpoint (.pth)")
+
+
+def _from_hub(name: str) -> Path:
+    """Download a model folder from the Hugging Face hub."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingDependencyError(f"{name} is neither a known name nor a path; as a hub id it", "hub") from error
+    try:
+        patterns = [CONFIG_FILE, WEIGHTS_FILE, "*.onnx"]
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EveryposeError(f"cannot download {name} from the hub: {reason}") from error

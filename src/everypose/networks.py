@@ -1,0 +1,117 @@
+"""The torch side of models: building a network from its settings, saving and loading it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from everypose.backbones.hrnet import HRNet
+from everypose.backbones.lite import Lite
+from everypose.boir.network import BoIR
+from everypose.boir.network import initialise as initialise_boir
+from everypose.cid.network import CID
+from everypose.cid.network import initialise as initialise_cid
+from everypose.errors import EveryposeError
+from everypose.files import sha256, write_text, written_whole
+from everypose.models import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    BoIRSettings,
+    CIDSettings,
+    HRNetSettings,
+    LiteSettings,
+    ModelConfig,
+    read_config,
+)
+from everypose.single_stage.graph import PoseGraph
+
+PoseNetwork: TypeAlias = BoIR | CID
+
+
+def build_backbone(settings: HRNetSettings | LiteSettings) -> HRNet | Lite:
+    """A backbone with the framework's initial weights."""
+    if isinstance(settings, LiteSettings):
+        return Lite()
+    return HRNet(settings.width, settings.modules, settings.blocks, settings.stem_blocks)
+
+
+def build_network(settings: BoIRSettings | CIDSettings, keypoints: int) -> PoseNetwork:
+    """A network with the papers' initial weights; ``keypoints`` is the size of its skeleton."""
+    backbone = build_backbone(settings.backbone)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d) and isinstance(settings.backbone, HRNetSettings):
+            nn.init.normal_(module.weight, std=0.001)
+    if isinstance(settings, CIDSettings):
+        cid = CID(backbone, keypoints, settings.instance)
+        initialise_cid(cid)
+        return cid
+    sizes = settings.model_dump(exclude={"family", "backbone"})
+    boir = BoIR(backbone, keypoints, **sizes)
+    initialise_boir(boir)
+    return boir
+
+
+def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph:
+    """The network with preparation and decoding around it, ready to run."""
+    flip_index = torch.from_numpy(config.read_skeleton().flip_index)
+    return PoseGraph(network, flip_index, config.inference.pool).eval()
+
+
+def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:
+    """Write ``config.json`` and ``model.safetensors``; the configuration then names the weights' SHA-256.
+
+    The weights are written first, each file whole or not at all.
+    """
+    weights = folder / WEIGHTS_FILE
+    with written_whole(weights) as part:
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+    provenance = {**config.provenance, "sha256": sha256(weights)}
+    config = config.model_copy(update={"provenance": provenance})
+    write_text(folder / CONFIG_FILE, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+    return config
+
+
+def load_model(folder: Path) -> tuple[PoseNetwork, ModelConfig]:
+    """Read a model that :func:`save_model` wrote.
+
+    Raises:
+        EveryposeError: when a file is missing or damaged, or tensors do not fit the configuration.
+    """
+    config = read_config(folder / CONFIG_FILE)
+    weights = folder / WEIGHTS_FILE
+    try:
+        state = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise EveryposeError(f"cannot read {weights}: {error}") from error
+    network = build_network(config.network, len(config.read_skeleton()))
+    load_strictly(network, state, weights)
+    return network.eval(), config
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: Path) -> None:
+    """Load ``state`` into ``network``; every tensor must be there, fit and be known.
+
+    Raises:
+        EveryposeError: one line that counts and names what is missing, extra or of another shape.
+    """
+    expected = network.state_dict()
+    missing = [name for name in expected if name not in state]
+    extra = [name for name in state if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
+    ]
+    found = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in ((missing, "missing"), (extra, "not part of the network"), (misshapen, "of another shape"))
+        if names
+    ]
+    if found:
+        raise EveryposeError(f"{where}: tensors do not fit the network: {'; '.join(found)}")
+    network.load_state_dict(dict(state))

@@ -1,0 +1,1 @@
+"""The authors' checkpoints and ours: names both ways, one file for each method."""

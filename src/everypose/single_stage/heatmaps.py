@@ -1,0 +1,119 @@
+"""Training targets rendered on the device from the small arrays of a batch (CID, section 3; sizes as CornerNet's)."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of training samples on one device; everything ragged over people is flattened.
+
+    ``images`` (B, S, S, 3) uint8 RGB; ``loss_mask`` (B, 1, h, w) bool, False where nothing is asked;
+    over the M people of all images: ``person_image`` (M,), ``keypoints`` (M, K, 3) x, y, visibility in output pixels,
+    ``radius`` (M,), ``center`` (M, 2) x, y, ``center_drawn`` (M,) bool;
+    over the I instances that are decoded: ``instance_image`` (I,), ``instance_person`` (I,) into the people,
+    ``instance_yx`` (I, 2), ``instance_boxes`` (I, 4) x, y, width, height in output pixels.
+    ``most_instances`` is the largest number of instances in one image: known on the host, so that nothing waits.
+    """
+
+    images: Tensor
+    loss_mask: Tensor
+    person_image: Tensor
+    keypoints: Tensor
+    radius: Tensor
+    center: Tensor
+    center_drawn: Tensor
+    instance_image: Tensor
+    instance_person: Tensor
+    instance_yx: Tensor
+    instance_boxes: Tensor
+    most_instances: int
+    keys: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on ``device``."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in moved.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the losses compare with.
+
+    ``multi_heatmap`` (B, K + 1, h, w), the centres last; ``loss_mask`` (B, 1, h, w);
+    ``instance_heatmaps`` (I, K, h, w); ``instance_mask`` (I, K, 1, 1), 0 for unlabelled keypoints;
+    ``instance_image``, ``instance_yx``, ``instance_boxes``, ``most_instances`` as in :class:`Batch`.
+    """
+
+    multi_heatmap: Tensor
+    loss_mask: Tensor
+    instance_heatmaps: Tensor
+    instance_mask: Tensor
+    instance_image: Tensor
+    instance_yx: Tensor
+    instance_boxes: Tensor
+    most_instances: int
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 RGB (B, H, W, 3) to (B, 3, H, W) float32 with ImageNet's mean and standard deviation."""
+    mean = torch.tensor(MEAN, device=images.device) * 255
+    scale = 1 / (torch.tensor(STD, device=images.device) * 255)
+    return ((images.float() - mean) * scale).permute(0, 3, 1, 2)
+
+
+def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width: int) -> Tensor:
+    """Gaussian peaks: exactly 1 at the truncated point, 0 beyond ``radius`` on either axis, sigma (2 radius + 1) / 6.
+
+    Args:
+        points: (M, J, 2) x, y in output pixels.
+        drawn: (M, J) bool; a point that is not drawn, or lies outside, gives an empty map.
+        radius: (M,), output pixels.
+        height: rows of the map.
+        width: columns of the map.
+
+    Returns:
+        (M, J, height, width) float32.
+    """
+    peak = points.trunc()
+    inside = (peak >= 0).all(-1) & (peak[..., 0] < width) & (peak[..., 1] < height)
+    spread = 2 * ((2 * radius + 1) / 6)[:, None, None] ** 2
+
+    def along(axis: Tensor, length: int) -> Tensor:
+        distance = torch.arange(length, device=points.device) - axis[..., None]
+        return torch.exp(-(distance**2) / spread) * (distance.abs() <= radius[:, None, None])
+
+    columns = along(peak[..., 0], width)
+    rows = along(peak[..., 1], height) * (drawn & inside)[..., None]
+    return rows[..., :, None] * columns[..., None, :]
+
+
+def render_targets(batch: Batch) -> Targets:
+    """Render the heatmaps of a batch: every person's keypoints and centre together, and each instance's own."""
+    height, width = batch.loss_mask.shape[-2:]
+    points = torch.cat([batch.keypoints[..., :2], batch.center[:, None]], dim=1)
+    labelled = batch.keypoints[..., 2] > 0
+    drawn = torch.cat([labelled, batch.center_drawn[:, None]], dim=1)
+    maps = gaussians(points, drawn, batch.radius, height, width)
+    multi = maps.new_zeros(len(batch.images), *maps.shape[1:])
+    index = batch.person_image[:, None, None, None].expand_as(maps)
+    multi.scatter_reduce_(0, index, maps, "amax")
+    return Targets(
+        multi_heatmap=multi,
+        loss_mask=batch.loss_mask.to(maps),
+        instance_heatmaps=maps[batch.instance_person, :-1],
+        instance_mask=labelled[batch.instance_person].to(maps)[..., None, None],
+        instance_image=batch.instance_image,
+        instance_yx=batch.instance_yx,
+        instance_boxes=batch.instance_boxes,
+        most_instances=batch.most_instances,
+    )

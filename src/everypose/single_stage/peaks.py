@@ -1,0 +1,36 @@
+"""Finding people: the peaks of the centre map (CID, section 3.2, with the released pooling and windows)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MOST_PEOPLE = 30
+SMALLEST_CENTER_SCORE = 0.01
+
+
+def smooth(heatmaps: Tensor, pool: int) -> Tensor:
+    """The mean of a map and its average over ``pool`` x ``pool`` pixels (zeros beyond the border are counted)."""
+    return (heatmaps + F.avg_pool2d(heatmaps, pool, stride=1, padding=(pool - 1) // 2)) / 2
+
+
+def find_peaks(center_map: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
+    """The 30 highest local maxima of each smoothed centre map; those above ``SMALLEST_CENTER_SCORE`` are people.
+
+    A maximum stands alone in a window of 3 pixels, 5 where the mean side of the map is above 200, 7 above 300.
+
+    Args:
+        center_map: (B, 1, h, w), smoothed.
+        side: a scalar, (h + w) / 2; a tensor, so that one exported graph serves every size.
+
+    Returns:
+        scores (B, 30), descending in each image, 0 where there are fewer maxima; yx (B, 30, 2) in output pixels.
+    """
+    # Windows of 5 and 7 are windows of 3 taken twice and three times.
+    three = F.max_pool2d(center_map, 3, stride=1, padding=1)
+    five = F.max_pool2d(three, 3, stride=1, padding=1)
+    seven = F.max_pool2d(five, 3, stride=1, padding=1)
+    highest = torch.where(side > 300, seven, torch.where(side > 200, five, three))
+    peaks = torch.where(center_map == highest, center_map, 0.0).flatten(1)
+    scores, position = peaks.topk(MOST_PEOPLE)
+    width = center_map.shape[-1]
+    return scores, torch.stack([position // width, position % width], dim=-1)

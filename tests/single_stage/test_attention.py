@@ -1,0 +1,52 @@
+"""The folded per-person attention against the heads as the papers write them."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from golden_vectors import tiny_boir, tiny_cid
+
+
+def literal_head(head: nn.Module, feature: Tensor, y: int, x: int, is_boir: bool) -> Tensor:
+    """One person's heatmap logits as the papers write them: attend, concatenate, fuse."""
+    shared = head.down(feature[None])
+    parameter = feature[:, y, x][None]
+    channel_path = shared * head.channel_attention(parameter)[:, :, None, None]
+    summed = (shared * head.spatial_attention(parameter)[:, :, None, None]).sum(1, keepdim=True)
+    height, width = feature.shape[-2:]
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    relative = torch.stack([(x - columns) / 32, (y - rows) / 32])[None].float()
+    response = head.spatial_conv(torch.cat([summed, relative], dim=1))
+    mask = F.instance_norm(response) if is_boir else response.sigmoid()
+    fused = head.fuse(torch.cat([channel_path, shared * mask], dim=1))
+    return head.heatmap(F.relu(F.instance_norm(fused) if is_boir else fused))[0]
+
+
+@pytest.mark.parametrize(("network", "is_boir"), [(tiny_boir, True), (tiny_cid, False)])
+def test_folded_attention_equals_the_papers_form(network: Callable[[], nn.Module], is_boir: bool) -> None:
+    head = network().instance_head.double()
+    generator = torch.Generator().manual_seed(0)
+    feature = torch.randn(2, 60, 11, 13, generator=generator, dtype=torch.float64)
+    index = torch.tensor([1, 0, 1, 1])
+    yx = torch.tensor([[0, 0], [10, 12], [5, 6], [3, 1]])
+    ours = head(feature, index, yx)
+    twin = torch.stack(
+        [
+            literal_head(head.float(), feature[i].float(), y, x, is_boir)
+            for i, (y, x) in zip(index, yx.tolist(), strict=True)
+        ]
+    )
+    assert ours.shape == (4, 17, 11, 13)
+    assert torch.allclose(ours.float(), twin, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
+def test_permuting_people_permutes_their_heatmaps(network: Callable[[], nn.Module]) -> None:
+    head = network().instance_head
+    feature = torch.randn(1, 60, 8, 8, generator=torch.Generator().manual_seed(0))
+    index, yx = torch.zeros(3, dtype=torch.long), torch.tensor([[1, 2], [3, 4], [5, 6]])
+    order = torch.tensor([2, 0, 1])
+    assert torch.allclose(head(feature, index, yx)[order], head(feature, index, yx[order]), atol=1e-5)

@@ -1,0 +1,86 @@
+"""The whole graph against recorded inference, and its properties."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from everypose.single_stage import graph
+from everypose.single_stage.graph import PoseGraph, decode
+from everypose.skeleton import Skeleton
+from golden_vectors import load, tiny_boir, tiny_cid
+
+FLIP = torch.from_numpy(Skeleton.named("coco").flip_index)
+
+
+@pytest.fixture
+def _normalised_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorded images are normalised already; the graph then only moves the channels."""
+    monkeypatch.setattr(graph, "normalise", lambda images: images.permute(0, 3, 1, 2))
+
+
+def run(network: torch.nn.Module, images: Tensor, flip: int) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.no_grad():
+        found: tuple[Tensor, Tensor, Tensor] = PoseGraph(network.eval(), FLIP)(images, torch.zeros(flip))
+    return found
+
+
+@pytest.mark.usefixtures("_normalised_input")
+@pytest.mark.parametrize("flip", [0, 1])
+@pytest.mark.parametrize("shape", ["square", "wide"])
+def test_boir_inference_equals_the_release(shape: str, flip: int) -> None:
+    vectors = load("boir_tiny")
+    name = f"infer_{shape}_flip{flip}"
+    keypoints, scores, _ = run(tiny_boir(), torch.from_numpy(vectors[f"{name}/image"]).permute(0, 2, 3, 1), flip)
+    poses = vectors[f"{name}/poses"]
+    assert keypoints.shape == poses.shape
+    assert np.abs(keypoints.numpy() - poses)[..., :2].max() < 1e-3
+    assert np.abs(keypoints.numpy() - poses)[..., 2].max() < 1e-5
+    assert np.abs(scores.numpy() - vectors[f"{name}/scores"]).max() < 1e-5
+
+
+@pytest.mark.usefixtures("_normalised_input")
+@pytest.mark.parametrize("flip", [0, 1])
+def test_cid_inference_equals_the_release(flip: int) -> None:
+    vectors = load("cid_tiny")
+    image = torch.from_numpy(load("boir_tiny")["batch0/image"])[None].permute(0, 2, 3, 1)
+    keypoints, scores, _ = run(tiny_cid(), image, flip)
+    assert np.abs(keypoints.numpy() - vectors[f"infer_flip{flip}/poses"]).max() < 1e-3
+    assert np.abs(scores.numpy() - vectors[f"infer_flip{flip}/scores"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("flip", [0, 1])
+@pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
+def test_a_batch_equals_its_images_one_by_one(network: object, flip: int) -> None:
+    coarse = 255 * torch.rand(3, 3, 8, 16, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(coarse, size=(64, 128), mode="bilinear").permute(0, 2, 3, 1).byte()
+    together = run(network(), images, flip)
+    for i, image in enumerate(images):
+        alone = run(network(), image[None], flip)
+        mine = together[2] == i
+        assert torch.allclose(together[0][mine], alone[0], atol=1e-4)
+        assert torch.allclose(together[1][mine], alone[1], atol=1e-6)
+
+
+def test_nobody() -> None:
+    network = tiny_boir()
+    torch.nn.init.constant_(network.center.output.weight, 0)
+    torch.nn.init.constant_(network.center.output.bias, -20)
+    keypoints, scores, index = run(network, torch.zeros(2, 64, 64, 3, dtype=torch.uint8), 1)
+    assert keypoints.shape == (0, 17, 3)
+    assert len(scores) == len(index) == 0
+
+
+def literal_decode(heatmap: np.ndarray) -> tuple[float, float, float]:
+    height, width = heatmap.shape
+    y, x = divmod(int(heatmap.argmax()), width)
+    dx = np.sign(heatmap[y, x + 1] - heatmap[y, x - 1]) / 4 if 0 < x < width - 1 else 0.0
+    dy = np.sign(heatmap[y + 1, x] - heatmap[y - 1, x]) / 4 if 0 < y < height - 1 else 0.0
+    return 4 * (x + dx) + 2, 4 * (y + dy) + 2, heatmap[y, x]
+
+
+def test_decoding_equals_its_literal_twin() -> None:
+    heatmaps = torch.rand(4, 5, 9, 13, generator=torch.Generator().manual_seed(2))
+    heatmaps[0, 0, 0, 0] = heatmaps[0, 1, 8, 12] = heatmaps[0, 2, 0, 6] = heatmaps[0, 3, 4, 12] = 2
+    twin = [[literal_decode(heatmap) for heatmap in person] for person in heatmaps.numpy()]
+    assert np.allclose(decode(heatmaps).numpy(), np.array(twin), atol=1e-6)

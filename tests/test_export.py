@@ -1,0 +1,84 @@
+"""Exported graphs against torch, for any batch, size and number of people."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from everypose.export import export_onnx
+from everypose.inference.runtimes import OnnxRuntime
+from everypose.inference.torch_runtime import TorchRuntime
+from everypose.models import BoIRSettings, ModelConfig
+from everypose.networks import CID, BoIR, save_model
+from everypose.skeleton import Skeleton
+from golden_vectors import TINY_BOIR, TINY_CID, tiny_boir, tiny_cid
+
+
+def config(network: BoIR | CID) -> ModelConfig:
+    settings = TINY_BOIR if isinstance(network, BoIR) else TINY_CID
+    return ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco").to_dict())
+
+
+def smooth_images(batch: int, height: int, width: int) -> np.ndarray:
+    coarse = 255 * torch.rand(batch, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return images.permute(0, 2, 3, 1).byte().numpy()
+
+
+@pytest.fixture(scope="module", params=[tiny_boir, tiny_cid])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BoIR | CID]:
+    network = request.param().eval()
+    path = tmp_path_factory.mktemp("export") / "tiny.onnx"
+    export_onnx(network, config(network), path)
+    return path, network
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 64, 128), (2, 192, 64)])
+def test_the_graph_equals_torch(exported: tuple[Path, BoIR | CID], shape: tuple[int, int, int], flip: bool) -> None:
+    path, network = exported
+    images = smooth_images(*shape)
+    ours = OnnxRuntime(path, threads=1, flip=flip).run(images)
+    twin = TorchRuntime.of(network, config(network), flip=flip).run(images)
+    assert len(ours[0]) == len(twin[0]) > 0
+    assert np.abs(ours[0][..., 2] - twin[0][..., 2]).max() < 1e-4
+    assert np.abs(ours[1] - twin[1]).max() < 1e-4
+    # Random weights give a few neighbours that are equal up to rounding, which then chooses between them.
+    agree = np.abs(ours[0][..., :2] - twin[0][..., :2]).max(axis=-1) < 0.05
+    assert agree.mean() > 0.98
+    assert (ours[2] == twin[2]).all()
+
+
+def test_nobody_is_an_empty_result(tmp_path: Path) -> None:
+    network = tiny_boir().eval()
+    torch.nn.init.constant_(network.center.output.weight, 0)
+    torch.nn.init.constant_(network.center.output.bias, -20)
+    export_onnx(network, config(network), tmp_path / "nobody.onnx")
+    for flip in (False, True):
+        keypoints, scores, index = OnnxRuntime(tmp_path / "nobody.onnx", flip=flip).run(smooth_images(2, 64, 64))
+        assert keypoints.shape == (0, 17, 3)
+        assert len(scores) == len(index) == 0
+
+
+def test_training_heads_are_left_out(exported: tuple[Path, BoIR | CID], tmp_path: Path) -> None:
+    path, network = exported
+    save_model(network, config(network), tmp_path)
+    settings = OnnxRuntime(path).config.network
+    if isinstance(settings, BoIRSettings):
+        assert not settings.auxiliary
+        assert path.stat().st_size < (tmp_path / "model.safetensors").stat().st_size
+
+
+def test_a_released_file_exported_gives_the_networks_numbers(tmp_path: Path) -> None:
+    from everypose.inference.loading import load
+    from everypose.released.checkpoints import write_released
+
+    network = tiny_boir().eval()
+    write_released(network, tmp_path / "released.pth")
+    image = smooth_images(1, 128, 128)[0]
+    direct = load(tmp_path / "released.pth", min_score=0)(image)
+    export_onnx(network, config(network), tmp_path / "tiny.onnx")
+    through_onnx = load(tmp_path / "tiny.onnx", min_score=0)(image)
+    assert len(direct) == len(through_onnx) > 0
+    assert np.abs(direct.keypoints[..., :2] - through_onnx.keypoints[..., :2]).max() < 0.05

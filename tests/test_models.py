@@ -1,0 +1,54 @@
+"""Finding and reading models, and what is said when there is none."""
+
+from pathlib import Path
+
+import pytest
+
+from everypose.errors import EveryposeError, UsageError
+from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config, resolve
+from everypose.networks import load_model, save_model
+from everypose.skeleton import Skeleton
+from golden_vectors import TINY_BOIR, tiny_boir
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=Skeleton.named("coco").to_dict())
+    save_model(tiny_boir(), config, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_a_saved_model_names_its_weights(folder: Path) -> None:
+    _, config = load_model(folder)
+    assert len(config.provenance["sha256"]) == 64
+    assert config.network == TINY_BOIR
+    assert resolve(folder) == resolve(folder / WEIGHTS_FILE)
+
+
+@pytest.mark.parametrize(("source", "words"), [
+    ("boir-w32-coc", "did you mean boir-w32-coco"),
+    ("boir-w32-coco", "do not come with everypose"),
+    ("./nowhere", "no model at ./nowhere"),
+    ("gone.onnx", "no model at gone.onnx"),
+])  # fmt: skip
+def test_names_and_paths_that_are_not_there(source: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        resolve(source)
+
+
+def test_a_folder_and_a_file_that_are_no_models(tmp_path: Path) -> None:
+    with pytest.raises(EveryposeError, match=r"needs config.json and model.safetensors"):
+        resolve(tmp_path)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(EveryposeError, match="is not a model"):
+        resolve(tmp_path / "notes.txt")
+
+
+def test_damaged_folders(folder: Path) -> None:
+    weights = (folder / WEIGHTS_FILE).read_bytes()
+    (folder / WEIGHTS_FILE).write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(EveryposeError, match=r"cannot read .*model.safetensors"):
+        load_model(folder)
+    (folder / CONFIG_FILE).write_text('{"format": 1}')
+    with pytest.raises(EveryposeError, match="is not a model configuration of everypose: name"):
+        read_config(folder / CONFIG_FILE)
