@@ -1,0 +1,107 @@
+"""Time of scoring, loading included: everypose beside pycocotools, on the same files in one run.
+
+python benchmarks/evaluation.py [ANNOTATIONS.json ...]
+
+Without files it makes 5,000 images with 5 people and 20 detections each; for annotation files it makes predictions.
+"""
+
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from everypose.evaluation.loading import load_json
+from everypose.evaluation.oks import evaluate_oks
+from everypose.skeleton import Skeleton
+
+SKELETON = Skeleton.named("coco")
+
+
+def made_truth(rng, images=5000, people=5):
+    annotations = []
+    for row in range(images * people):
+        size, corner = rng.uniform(20, 250, 2), rng.uniform(0, 400, 2)
+        visible = rng.integers(0, 3, 17)
+        pose = np.column_stack([corner + rng.uniform(0, 1, (17, 2)) * size, visible]) * (visible > 0)[:, None]
+        annotations.append(
+            {
+                "id": row + 1,
+                "image_id": row // people + 1,
+                "category_id": 1,
+                "bbox": [*corner.tolist(), *size.tolist()],
+                "area": float(size.prod() * 0.6),
+                "iscrowd": int(rng.random() < 0.02),
+                "keypoints": pose.round(2).ravel().tolist(),
+                "num_keypoints": int((visible > 0).sum()),
+            }
+        )
+    return {
+        "images": [{"id": i + 1} for i in range(images)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}],
+    }
+
+
+def made_results(rng, truth, detections=20):
+    """Detections of each image: its poses, more or less displaced; nobody's where it has none."""
+    poses = {}
+    for person in truth["annotations"]:
+        poses.setdefault(person["image_id"], []).append(np.reshape(np.float64(person["keypoints"]), (17, 3)))
+    results = []
+    for image in truth["images"]:
+        known = poses.get(image["id"], [np.zeros((17, 3))])
+        for _ in range(detections):
+            pose = known[rng.integers(len(known))].copy()
+            pose[:, :2] += rng.normal(0, rng.uniform(0.5, 20), (17, 2))
+            pose[:, 2] = rng.random(17)
+            entry = {"image_id": image["id"], "category_id": 1, "keypoints": pose.round(3).ravel().tolist()}
+            results.append({**entry, "score": round(float(rng.random()), 3)})
+    return results
+
+
+def pycocotools_numbers(annotations, predictions):
+    with contextlib.redirect_stdout(io.StringIO()):
+        people = COCO(str(annotations))
+        scorer = COCOeval(people, people.loadRes(str(predictions)), "keypoints")
+        scorer.evaluate()
+        scorer.accumulate()
+        scorer.summarize()
+    return scorer.stats
+
+
+def everypose_numbers(annotations, predictions):
+    scores = evaluate_oks(load_json(annotations), load_json(predictions), SKELETON)
+    return np.array(list(scores.numbers().values()))
+
+
+def timed(work, *arguments):
+    begin = time.perf_counter()
+    numbers = work(*arguments)
+    return numbers, time.perf_counter() - begin
+
+
+def main():
+    rng = np.random.default_rng(0)
+    truths = {path: json.loads(Path(path).read_text()) for path in sys.argv[1:]} or {"generated": made_truth(rng)}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, truth in truths.items():
+            annotations, predictions = Path(folder) / "truth.json", Path(folder) / "results.json"
+            annotations.write_text(json.dumps(truth))
+            predictions.write_text(json.dumps(made_results(rng, truth)))
+            del truth
+            mine, seconds = timed(everypose_numbers, annotations, predictions)
+            theirs, reference = timed(pycocotools_numbers, annotations, predictions)
+            print(f"{name}: pycocotools {reference:.2f} s, everypose {seconds:.2f} s, {reference / seconds:.1f} x")
+            print(f"  largest difference of the ten numbers: {np.abs(mine - theirs).max():.1e}")
+            print("  " + " ".join(f"{number:.4f}" for number in mine))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A model's predictions on the images of an annotation file."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from everypose.inference.bulk import in_order
+from everypose.progress import track
+
+if TYPE_CHECKING:
+    from everypose.inference.estimator import Estimator, Prepared
+    from everypose.people import People
+
+
+def predict_images(
+    estimator: "Estimator", images: list[dict[str, Any]], image_root: Path, category_id: int, quiet: bool = False
+) -> list[dict[str, Any]]:
+    """COCO results of all ``images`` (entries of the annotation file), threads reading ahead of the network.
+
+    Raises:
+        EveryposeError: when an image is missing or cannot be read: a score of the others would not be comparable.
+    """
+    workers = min(4, os.cpu_count() or 1)
+    results: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(workers) as pool:
+        paths = (image_root / str(image["file_name"]) for image in images)
+        prepared = in_order(pool, estimator.prepare, paths, estimator.batch_size + workers)
+        found = _through_network(estimator, prepared)
+        pairs = zip(images, found, strict=True)
+        for image, people in track(pairs, "finding people", total=len(images), quiet=quiet):
+            results += people.to_coco(image["id"], category_id)
+    return results
+
+
+def _through_network(estimator: "Estimator", prepared: Iterator["Prepared"]) -> Iterator["People"]:
+    batch: list[Prepared] = []
+    for one in prepared:
+        batch.append(one)
+        if len(batch) == estimator.batch_size:
+            yield from estimator.predict(batch)
+            batch = []
+    if batch:
+        yield from estimator.predict(batch)

@@ -1,0 +1,28 @@
+"""Rich tables of scores."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def percent(value: float | None) -> str:
+    """A share as percent with one decimal; a dash where there was nothing to measure (None or -1)."""
+    return "–" if value is None or value < 0 else f"{100 * value:.1f}"
+
+
+def numbers_table(title: str, rows: Mapping[str, Mapping[str, float | None]], first: str = "") -> "Table":
+    """One row for each name, one column for each number, in percent."""
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(name for numbers in rows.values() for name in numbers))
+    table = Table(title=title, title_justify="left")
+    if any(rows):
+        table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, numbers in rows.items():
+        cells = [percent(numbers.get(column)) for column in columns]
+        table.add_row(*([name] if any(rows) else []), *cells)
+    return table
