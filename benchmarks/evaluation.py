@@ -17,8 +17,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from everypose.evaluation.loading import load_json
 from everypose.evaluation.oks import evaluate_oks
+from everypose.files import read_json
 from everypose.skeleton import Skeleton
 
 SKELETON = Skeleton.named("coco")
@@ -77,7 +77,7 @@ def pycocotools_numbers(annotations, predictions):
 
 
 def everypose_numbers(annotations, predictions):
-    scores = evaluate_oks(load_json(annotations), load_json(predictions), SKELETON)
+    scores = evaluate_oks(read_json(annotations), read_json(predictions), SKELETON)
     return np.array(list(scores.numbers().values()))
 
 

@@ -112,8 +112,8 @@ class Skeleton:
         """
         if self.sigmas is None:
             raise EveryposeError(
-                f"skeleton {self.name!r} has no OKS sigmas: write it as a TOML file with a sigma for each keypoint "
-                "(Skeleton.read), or set them with dataclasses.replace(skeleton, sigmas=...)"
+                f"skeleton {self.name!r} has no OKS sigmas: estimate them from repeated annotations with "
+                "'everypose data sigmas A.json B.json -o skeleton.toml', or write such a TOML file by hand (Skeleton.read)"
             )
         return np.array(self.sigmas, dtype=np.float64)
 

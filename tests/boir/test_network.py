@@ -64,3 +64,16 @@ def test_a_width_of_48_builds_from_settings() -> None:
     with torch.device("meta"):
         network = build_network(BoIRSettings(backbone=HRNetSettings(width=48), instance=96), 14)
     assert network.instance_head.heatmap.out_channels == 14
+
+
+def test_the_box_head_can_learn() -> None:
+    torch.manual_seed(0)
+    network = build_network(TINY_BOIR, 17).train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        outputs = network(torch.randn(2, 3, 64, 64), torch.tensor([0]), torch.tensor([[5, 5]]))
+        ((outputs.box_distances - 4) ** 2).mean().backward()
+        optimiser.step()
+    # The last convolution starts at 0, so that the layers before it follow one step later.
+    assert network.auxiliary.bbox.conv1.weight.grad.abs().max() > 0

@@ -144,7 +144,11 @@ class BoIR(nn.Module):
 
 
 def initialise(network: BoIR) -> None:
-    """The paper's initialisation of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side."""
+    """The paper's initialisation of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side.
+
+    The released box head starts with every convolution at 0. Then no gradient ever passes its ReLU, and only the last
+    bias learns. Here the last convolution alone starts at 0: the same first boxes, from a head that can learn.
+    """
     prior = -math.log((1 - 0.01) / 0.01)
     for part in (network.neck, network.center, network.auxiliary, network.instance_head):
         for module in part.modules() if part is not None else ():
@@ -153,8 +157,7 @@ def initialise(network: BoIR) -> None:
                 if module.bias is not None:
                     nn.init.constant_(module.bias, prior if isinstance(module, nn.Conv2d) else 0.0)
     if network.auxiliary is not None:
-        for module in network.auxiliary.bbox.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.zeros_(module.weight)
-                if module.bias is not None:
-                    nn.init.ones_(module.bias)
+        boxes = network.auxiliary.bbox.output
+        assert boxes.bias is not None
+        nn.init.zeros_(boxes.weight)
+        nn.init.ones_(boxes.bias)

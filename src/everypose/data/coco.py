@@ -52,7 +52,7 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
         kept = [entry for entry in chosen if entry["image_id"] in images]
         repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
         scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
         raise EveryposeError(
             f"{annotation_file} is not a usable COCO annotation file: an image or annotation has a missing or "
             f"malformed field ({_described(error)})"

@@ -9,11 +9,10 @@ import everypose
 from everypose.errors import EveryposeError, UsageError
 from everypose.evaluation.coco_file import require_coco
 from everypose.evaluation.instances import only_category, read_truth
-from everypose.evaluation.loading import load_json
 from everypose.evaluation.measure import Measured, choose_metric, measure
 from everypose.evaluation.predictions import predict_images
 from everypose.evaluation.record import Metric, Protocol, Record
-from everypose.files import sha256
+from everypose.files import read_json, sha256
 from everypose.models import WEIGHTS_FILE, resolve
 from everypose.skeleton import Skeleton
 
@@ -55,7 +54,7 @@ def evaluate_predictions(
         EveryposeError: for files that cannot be scored.
     """
     truth = _read_truth(annotations)
-    results = load_json(predictions)
+    results = read_json(predictions)
     chosen = with_sigmas(skeleton or skeleton_of(truth, annotations), sigmas, metric)
     measured = measure(truth, results, chosen, metric)
     record = Record(
@@ -158,7 +157,7 @@ def parse_sigmas(text: str) -> tuple[float, ...]:
         UsageError: when they are no positive numbers.
     """
     try:
-        values = load_json(Path(text)) if text.endswith(".json") else text.split(",")
+        values = read_json(Path(text)) if text.endswith(".json") else text.split(",")
         sigmas = tuple(float(value) for value in values)
     except (TypeError, ValueError) as error:
         raise UsageError(f"--sigmas {text!r} must be numbers, as 0.026,0.025,... or a JSON file with a list") from error
@@ -206,7 +205,7 @@ def skeleton_of(truth: dict[str, Any], path: Path) -> Skeleton:
 
 
 def _read_truth(path: Path) -> dict[str, Any]:
-    truth = load_json(path)
+    truth = read_json(path)
     if isinstance(truth, list):
         raise EveryposeError(f"{path} is a list, not a COCO-format file; 'everypose data convert' makes one of MPII's")
     require_coco(truth, str(path))

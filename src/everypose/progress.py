@@ -1,0 +1,51 @@
+"""Progress on standard error, only where somebody watches and only for work that lasts."""
+
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def track(
+    iterable: Iterable[Item], description: str, total: int | None = None, quiet: bool = False, delay: float = 2.0
+) -> Iterator[Item]:
+    """Yield the items of ``iterable``; show a progress bar once it has gone on for ``delay`` seconds.
+
+    Args:
+        iterable: what to go through, once.
+        description: what is being done, in a word or two.
+        total: number of items; by default ``len(iterable)`` where there is one.
+        quiet: show nothing at all.
+        delay: seconds before the bar appears. Where standard error is not a terminal, it never does.
+    """
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    begin = time.monotonic()
+    items = iter(iterable)
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if not quiet and time.monotonic() - begin > delay:
+            break
+    else:
+        return
+    yield from _with_bar(items, description, total, done)
+
+
+def _with_bar(items: Iterator[Item], description: str, total: int | None, done: int) -> Iterator[Item]:
+    """Yield the remaining ``items`` under a bar that starts at ``done``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(description, total=total, completed=done)
+        for item in items:
+            yield item
+            progress.advance(task)

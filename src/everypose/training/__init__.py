@@ -1,0 +1,1 @@
+"""Training single-stage networks from typed TOML recipes."""

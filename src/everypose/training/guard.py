@@ -1,0 +1,74 @@
+"""A clear stop at a loss that is not finite."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from everypose.errors import EveryposeError
+
+
+class FiniteGuard:
+    """Checks every batch's losses one batch later, when their values have reached the host by themselves.
+
+    Asking a GPU for a value at once would make the host wait for it in every step, and the GPU then for the host. So
+    the values are copied without waiting, and looked at after the next batch has been queued: by then they are there.
+    The price is one optimiser step with broken gradients, which no checkpoint keeps: `finite_weights` is asked first.
+    """
+
+    def __init__(self) -> None:
+        self._pending: tuple[Tensor, torch.cuda.Event | None, tuple[str, ...], Sequence[str], int] | None = None
+
+    def watch(self, values: Tensor, names: tuple[str, ...], keys: Sequence[str], step: int) -> None:
+        """Check the batch before, and start fetching this one's losses.
+
+        Args:
+            values: (L,) losses, on any device.
+            names: their names.
+            keys: what names the samples of the batch.
+            step: the step they belong to, from 1.
+
+        Raises:
+            EveryposeError: a loss of the batch before is not finite.
+        """
+        before, self._pending = self._pending, (*_fetch(values), names, keys, step)
+        if before is not None:
+            _check(*before)
+
+    def finish(self) -> None:
+        """Check what has not been checked yet."""
+        before, self._pending = self._pending, None
+        if before is not None:
+            _check(*before)
+
+
+def _fetch(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Start copying to the host; the event says when the copy is complete."""
+    if not values.is_cuda:
+        return values, None
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host.copy_(values, non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+    return host, arrived
+
+
+def _check(
+    values: Tensor, arrived: torch.cuda.Event | None, names: tuple[str, ...], keys: Sequence[str], step: int
+) -> None:
+    if arrived is not None:
+        arrived.synchronize()
+    if bool(values.isfinite().all()):
+        return
+    pairs = zip(names, values.tolist(), strict=True)
+    broken = ", ".join(f"{name} is {value}" for name, value in pairs if not math.isfinite(value))
+    raise EveryposeError(
+        f"training stopped at step {step}: {broken}. The samples of this batch: {', '.join(keys)}. "
+        "Look at them, or lower optim.lr; the last checkpoint is from before"
+    )
+
+
+def finite_weights(parameters: Sequence[Tensor]) -> bool:
+    """Whether every number of the parameters is finite; waits for the device."""
+    return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())

@@ -1,0 +1,169 @@
+"""The Lightning module: network, losses, optimiser and learning rate of one run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.utils.data import DataLoader
+
+from everypose.boir.losses import LossSettings as BoIRLossSettings
+from everypose.boir.losses import losses as boir_losses
+from everypose.boir.network import BoIR
+from everypose.cid.losses import LossSettings as CIDLossSettings
+from everypose.cid.losses import losses as cid_losses
+from everypose.cid.network import CID
+from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
+from everypose.training.checkpoints import Checkpoint
+from everypose.training.data import StepBatches, TrainingSamples, training_loader
+from everypose.training.ema import Ema
+from everypose.training.guard import FiniteGuard
+from everypose.training.recipe import Recipe
+from everypose.training.schedule import Schedule
+
+Objective = Callable[[Any, Targets], dict[str, Tensor]]
+"""(network outputs, targets) to weighted losses, each already divided by the number of images."""
+
+
+def objective_of(recipe: Recipe) -> Objective:
+    """The training loss of the recipe's family, with the recipe's weights."""
+    weights = recipe.losses
+    if recipe.model.family == "cid":
+        cid = CIDLossSettings(weights.multi_heatmap, weights.single_heatmap, weights.contrastive)
+        return lambda outputs, targets: cid_losses(outputs, targets, cid)
+    boir = BoIRLossSettings(
+        weights.multi_heatmap, weights.single_heatmap, weights.bbox, weights.bbox_mask, weights.background
+    )
+    return lambda outputs, targets: boir_losses(outputs, targets, boir)
+
+
+class PoseTraining(LightningModule):
+    """Trains a network by a recipe, from step ``checkpoint.step`` on if there is a checkpoint.
+
+    The network is called as ``network(images, instance_image, instance_yx)``. ``step`` counts the optimiser steps of
+    the whole run, resumed or not; everything that changes over a run is a function of it.
+    """
+
+    def __init__(
+        self,
+        network: BoIR | CID,
+        objective: Objective,
+        recipe: Recipe,
+        schedule: Schedule,
+        samples: TrainingSamples,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe = recipe
+        self.schedule = schedule
+        self.step = checkpoint.step if checkpoint else 0
+        self.ema: Ema | None = None
+        self.loss_names: tuple[str, ...] = ()
+        self.loss_sum: Tensor | None = None
+        self.loss_count = 0
+        self.guard = FiniteGuard()
+        self._objective = objective
+        self._samples = samples
+        self._checkpoint = checkpoint
+        if checkpoint:
+            network.load_state_dict(checkpoint.network)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The rest of the run, as one pass of this process's batches."""
+        settings, trainer = self.recipe.trainer, self.trainer
+        batches = StepBatches(
+            self.step, self.schedule.steps, settings.batch, settings.accumulate, trainer.global_rank, trainer.world_size
+        )
+        return training_loader(self._samples, batches, self.recipe.data.workers, self.on_gpu)
+
+    def configure_optimizers(self) -> Optimizer:
+        """The recipe's optimiser over all parameters; its learning rate is set before each step."""
+        settings = self.recipe.optim
+        if settings.name == "adam":
+            return Adam(self.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        return AdamW(self.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+
+    def on_train_start(self) -> None:
+        """Take over the rest of the checkpoint, now that everything is on its device."""
+        self.train()
+        if self.recipe.ema.decay:
+            self.ema = Ema(self.network, self.recipe.ema.decay)
+        saved, self._checkpoint = self._checkpoint, None
+        if saved is None:
+            return
+        self.trainer.optimizers[0].load_state_dict(saved.optimizer)
+        if saved.precision:
+            self.trainer.precision_plugin.load_state_dict(saved.precision)
+        if self.ema and saved.ema is not None:
+            self.ema.load(saved.ema, saved.ema_updates)
+
+    def train(self, mode: bool = True) -> "PoseTraining":
+        """Training mode; with ``trainer.freeze_batchnorm``, BatchNorm keeps using its running statistics."""
+        super().train(mode)
+        if self.recipe.trainer.freeze_batchnorm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The total loss of a batch; its targets are rendered here, on the device."""
+        targets = render_targets(batch)
+        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        losses = self._objective(self.network(images, targets.instance_image, targets.instance_yx), targets)
+        values = torch.stack([loss.detach().float() for loss in losses.values()])
+        self.loss_names = tuple(losses)
+        self.loss_sum = values if self.loss_sum is None else self.loss_sum + values
+        self.loss_count += 1
+        self.guard.watch(values, self.loss_names, batch.keys, self.step + 1)
+        return torch.stack(list(losses.values())).sum()
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """One step at the learning rate of its number; then the moving average follows."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.schedule.learning_rate(self.step)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.step += 1
+        if self.ema:
+            self.ema.update()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The network holds the averaged weights inside this block, where the recipe asks for an average."""
+        with self.ema.applied() if self.ema else nullcontext():
+            yield
+
+    def mean_losses(self) -> dict[str, float]:
+        """Each loss and their ``total``, averaged over the batches since the last call and over all processes.
+
+        Every process must call it at the same step.
+        """
+        if self.loss_sum is None:
+            return {}
+        values = self.loss_sum / self.loss_count
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(values)
+            values = values / self.trainer.world_size
+        self.loss_sum, self.loss_count = None, 0
+        losses = dict(zip(self.loss_names, values.tolist(), strict=True))
+        return losses | {"total": sum(losses.values())}
+
+    def checkpoint(self, best_ap: float | None) -> Checkpoint:
+        """The state of the run after the present step."""
+        return Checkpoint(
+            step=self.step,
+            samples=self.schedule.samples,
+            global_batch=self.schedule.global_batch,
+            network=self.network.state_dict(),
+            optimizer=self.trainer.optimizers[0].state_dict(),
+            precision=self.trainer.precision_plugin.state_dict(),
+            ema=self.ema.average if self.ema else None,
+            ema_updates=self.ema.updates if self.ema else 0,
+            best_ap=best_ap,
+        )

@@ -1,0 +1,233 @@
+"""A whole training run: from a recipe to a folder with logs, checkpoints and models."""
+
+import logging
+import os
+import platform
+import shlex
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from everypose.data.scenes import SceneSet
+from everypose.errors import EveryposeError, UsageError
+from everypose.files import sha256, write_json, write_text
+from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, Conductor
+from everypose.training.checkpoints import Checkpoint
+from everypose.training.data import (
+    TrainingSamples,
+    read_training_set,
+    read_validation_set,
+    trainable,
+)
+from everypose.training.display import Display
+from everypose.training.module import PoseTraining, objective_of
+from everypose.training.recipe import Recipe
+from everypose.training.schedule import Schedule
+from everypose.training.start import make_network, model_config
+from everypose.training.validation import Validator
+
+RECIPE_FILE = "recipe.toml"
+VERSIONS = ("everypose", "torch", "lightning", "numpy", "opencv-python-headless", "pydantic")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """How many processes train: ``devices`` on each of ``nodes`` machines."""
+
+    devices: int
+    nodes: int = 1
+
+    @classmethod
+    def here(cls, devices: int | None, nodes: int | None) -> "Machines":
+        """The given numbers, or the launcher's (torchrun, SLURM), or every GPU of this machine, or one CPU process."""
+        launched = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE")
+        if devices is None:
+            devices = int(launched) if launched else max(torch.cuda.device_count(), 1)
+        if nodes is None:
+            everywhere = os.environ.get("WORLD_SIZE") if os.environ.get("LOCAL_WORLD_SIZE") else None
+            nodes = int(everywhere) // devices if everywhere else int(os.environ.get("SLURM_NNODES", "1"))
+        return cls(devices, max(nodes, 1))
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self.devices * self.nodes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the model that did best (or the final one, without validation), and the APs if known."""
+
+    model: Path
+    ap: float | None
+    last_ap: float | None
+
+    def __str__(self) -> str:
+        if self.ap is None:
+            return f"model: {self.model} (not validated)"
+        last = f", the final weights {self.last_ap:.4f}" if self.last_ap is not None else ""
+        return f"model: {self.model}, AP {self.ap:.4f}{last}"
+
+
+def train(
+    recipe: Recipe, folder: Path, machines: Machines | None = None, resume: bool = False, quiet: bool = False
+) -> Outcome | None:
+    """Train by a recipe into a run folder, or go on from its last checkpoint.
+
+    The folder holds ``recipe.toml``, ``environment.json``, ``metrics.jsonl``, ``tensorboard/``,
+    ``checkpoints/last.ckpt``, ``models/best`` and ``models/final``.
+
+    Returns:
+        How it ended; None in all processes but the first.
+
+    Raises:
+        UsageError: the folder holds another run, or the machines cannot do what the recipe asks.
+        EveryposeError: data, weights or checkpoint cannot be used, or a loss is not finite.
+    """
+    machines = machines or Machines.here(None, None)
+    check_machines(recipe, machines)
+    if _rank() == 0 and not resume and (folder / LAST_CHECKPOINT).exists():
+        raise UsageError(
+            f"{folder} holds a run already: go on with --resume {folder}, or choose another folder with -o"
+        )
+    checkpoint = Checkpoint.load(folder / LAST_CHECKPOINT) if resume else None
+    display = Display(quiet or _rank() != 0)
+    display.say(f"{recipe.name}: reading annotations")
+    sets = read_training_set(recipe.data)
+    scenes, skeleton = trainable(sets, recipe.data), sets[0].skeleton
+    schedule = Schedule.of(recipe, len(scenes), machines.world_size)
+    if checkpoint:
+        _check_same_stream(checkpoint, schedule, folder)
+    config = model_config(recipe, skeleton)
+    network = make_network(recipe, len(skeleton))
+    samples = TrainingSamples(scenes, skeleton, recipe.data, recipe.trainer.seed)
+    module = PoseTraining(network, objective_of(recipe), recipe, schedule, samples, checkpoint)
+    validation = read_validation_set(recipe.data) if recipe.data.val or recipe.data.val_split else None
+    validator = Validator(validation, config, recipe.validation) if validation else None
+    first_step = module.step
+    best_ap = checkpoint.best_ap if checkpoint else None
+    conductor = Conductor(folder, config, validator, display, first_step, best_ap)
+    if _rank() == 0:
+        _describe(recipe, folder, machines, first_step, [*sets, validation] if validation else sets)
+    trainer = make_trainer(recipe, machines, conductor)
+    display.say(
+        f"{len(scenes)} images, {schedule.steps - first_step} steps of {schedule.global_batch} images on "
+        f"{machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
+    )
+    with display:
+        _fit(trainer, module)
+    if not trainer.is_global_zero:
+        return None
+    model = folder / (FINAL_MODEL if conductor.best_ap is None else BEST_MODEL)
+    return Outcome(model, conductor.best_ap, conductor.last_ap)
+
+
+def _fit(trainer: Trainer, module: PoseTraining) -> None:
+    """Train; an error that a loader worker met keeps its one line and loses the worker's traceback."""
+    try:
+        trainer.fit(module)
+    except EveryposeError as error:
+        lines = str(error).strip().splitlines()
+        if len(lines) > 1:
+            raise EveryposeError(lines[-1].partition("Error: ")[2] or lines[-1]) from error
+        raise
+    module.guard.finish()
+
+
+def _rank() -> int:
+    """This process's number among all, as the launchers say it before Lightning has joined them."""
+    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
+
+
+def check_machines(recipe: Recipe, machines: Machines) -> None:
+    """Refuse what the machines cannot do.
+
+    Raises:
+        UsageError: more GPUs are asked for than there are, or synchronised BatchNorm without GPUs.
+    """
+    gpus = torch.cuda.device_count()
+    if gpus and machines.devices > gpus:
+        raise UsageError(f"--devices {machines.devices}: this machine has {gpus} GPUs")
+    if recipe.trainer.sync_batchnorm and machines.world_size > 1 and not gpus:
+        raise UsageError(
+            "synchronised BatchNorm needs GPUs; for several processes on CPUs give --set trainer.sync_batchnorm=false"
+        )
+
+
+def precision_of(recipe: Recipe) -> Any:
+    """The recipe's precision; ``auto`` is mixed on a GPU, and full on a CPU, where half formats are far slower."""
+    if recipe.trainer.precision != "auto":
+        return recipe.trainer.precision
+    if not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+
+
+def make_trainer(recipe: Recipe, machines: Machines, conductor: Conductor) -> Trainer:
+    """Lightning's part: devices, processes, precision, accumulation, clipping. The whole run is one epoch to it."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for needless in (".*does not have many workers.*", ".*LeafSpec.*", r"index_reduce\(\) is in beta.*"):
+        warnings.filterwarnings("ignore", message=needless)
+    gpu = torch.cuda.is_available()
+    return Trainer(
+        accelerator="gpu" if gpu else "cpu",
+        devices=machines.devices,
+        num_nodes=machines.nodes,
+        strategy="ddp" if machines.world_size > 1 else "auto",
+        sync_batchnorm=recipe.trainer.sync_batchnorm and machines.world_size > 1,
+        precision=precision_of(recipe),
+        accumulate_grad_batches=recipe.trainer.accumulate,
+        gradient_clip_val=recipe.optim.clip or None,
+        max_epochs=1,
+        limit_val_batches=0,
+        callbacks=[conductor],
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path) -> None:
+    """Refuse to resume where the step number would mean other samples."""
+    if checkpoint.step >= schedule.steps:
+        raise UsageError(f"{folder} is finished: all {schedule.steps} steps are done; more need a longer schedule")
+    if checkpoint.samples != schedule.samples:
+        raise UsageError(
+            f"{folder} trained on {checkpoint.samples} images, the data now has {schedule.samples}: give the same data"
+        )
+    if checkpoint.global_batch != schedule.global_batch:
+        raise UsageError(
+            f"{folder} trained with {checkpoint.global_batch} images a step, this call gives {schedule.global_batch}: "
+            "choose --devices, --nodes and trainer.batch so that they agree"
+        )
+
+
+def _describe(recipe: Recipe, folder: Path, machines: Machines, first_step: int, sets: list[SceneSet]) -> None:
+    """Write the resolved recipe, and the circumstances; those of a resumed run get a file of their own."""
+    write_text(folder / RECIPE_FILE, recipe.to_toml())
+    files = [one.annotation_file for one in sets if one.annotation_file is not None]
+    circumstances = {
+        "command": shlex.join(sys.argv),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "first_step": first_step,
+        "seed": recipe.trainer.seed,
+        "devices": machines.devices,
+        "nodes": machines.nodes,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: metadata.version(name) for name in VERSIONS},
+        "data": {str(file): sha256(file) for file in files},
+    }
+    name = f"environment-{first_step}.json" if first_step else "environment.json"
+    write_json(folder / name, circumstances, indent=2)

@@ -1,0 +1,134 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from everypose.errors import UsageError
+from everypose.training.recipe import Recipe, load_recipe, recipe_names
+
+
+def message(source: str | Path, *overrides: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_recipe(source, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "mine.toml") -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+SMALLEST = '[model]\nfamily = "boir"\n[schedule]\nepochs = 2\n'
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_bundled_recipe_is_valid_and_knows_its_name(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    assert recipe.inference.size >= recipe.data.size
+
+
+def test_published_experiments_are_there_with_the_papers_numbers():
+    coco = load_recipe("boir-w32-coco")
+    assert (coco.optim.name, coco.optim.lr, coco.optim.weight_decay, coco.optim.clip) == ("adamw", 1e-3, 0.025, 10)
+    assert (coco.schedule.epochs, coco.schedule.warmup_epochs, coco.schedule.final_lr) == (140, 10, 1e-6)
+    assert (coco.losses.multi_heatmap, coco.losses.single_heatmap, coco.losses.bbox, coco.losses.bbox_mask) == (
+        1, 4, 0.25, 0.25,
+    )  # fmt: skip
+    assert coco.losses.background == "both"
+    assert load_recipe("boir-w48-coco").data.size == 640
+    for width in (32, 48):
+        crowd = load_recipe(f"boir-w{width}-crowdpose")
+        assert (crowd.schedule.epochs, crowd.data.train_split, crowd.data.minimum_area) == (310, "trainval", 0)
+        tuned = load_recipe(f"boir-w{width}-crowdpose-finetune")
+        assert (tuned.schedule.epochs, tuned.schedule.warmup_epochs, tuned.losses.bbox) == (100, 1, 1.0)
+        assert tuned.start.weights == f"boir-w{width}-coco"
+        assert len(tuned.start.reinitialise) == 2
+        assert tuned.trainer.sync_batchnorm == (width == 32)
+        ochuman = load_recipe(f"boir-w{width}-ochuman")
+        assert (ochuman.inference.pool, ochuman.inference.nms) == (11, 0.7)
+    cid = load_recipe("cid-w32-coco")
+    assert (cid.optim.name, cid.schedule.kind, cid.schedule.milestones) == ("adam", "multistep", (90, 120))
+    assert load_recipe("cid-w32-crowdpose").schedule.milestones == (200, 260)
+
+
+def test_an_unknown_field_is_named_with_the_nearest_right_one(write):
+    assert "no field optim.rate" in message(write(SMALLEST + "[optim]\nrate = 1.0\n"))
+    assert "optim.weight_deacy; did you mean optim.weight_decay?" in message(
+        write(SMALLEST + "[optim]\nweight_deacy = 1.0\n")
+    )
+    # A right field in the wrong section is found where it belongs.
+    assert "trainer.lr; did you mean optim.lr?" in message(write(SMALLEST), "trainer.lr=1e-4")
+    assert "data.augmentation.rotations; did you mean data.augmentation.rotation?" in message(
+        write(SMALLEST), "data.augmentation.rotations=3"
+    )
+
+
+def test_an_unknown_recipe_names_near_ones():
+    assert "boir-w32-coco" in message("boir-w32-cocoo")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[model\n", "not valid TOML"),
+        ('[model]\nfamily = "boir"\n', "schedule is missing"),
+        ('[model]\nfamily = "boir"\n[schedule]\n', "epochs or as steps"),
+        ('[model]\nfamily = "boir"\n[schedule]\nepochs = 1\nsteps = 1\n', "epochs or as steps"),
+        ('[model]\nfamily = "yolo"\n[schedule]\nepochs = 1\n', "family"),
+        (SMALLEST + "[data]\nsize = 500\n", "multiple of 64"),
+        (SMALLEST + "[optim]\nlr = nan\n", "optim.lr"),
+        (SMALLEST + '[trainer]\nbatch = "many"\n', "trainer.batch"),
+    ],
+)
+def test_bad_recipes_say_what_is_wrong(write, text, expected):
+    assert expected in message(write(text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "absent.toml" in message(tmp_path / "absent.toml")
+
+
+def test_overrides_are_typed_and_checked(write):
+    recipe = load_recipe(
+        write(SMALLEST),
+        ["optim.lr=1e-4", "model.family=cid", "schedule.milestones=[1, 2.5]", 'data.root="a b"', "trainer.batch = 3"],
+    )
+    assert recipe.optim.lr == 1e-4
+    assert recipe.model.family == "cid"
+    assert recipe.schedule.milestones == (1, 2.5)
+    assert recipe.data.root == "a b"
+    assert recipe.trainer.batch == 3
+    assert "section.field=value" in message(write(SMALLEST), "optim.lr")
+    assert "not valid TOML" in message(write(SMALLEST), "schedule.milestones=[1,")
+    assert "is not a section" in message(write(SMALLEST), "model.family.x=1")
+
+
+def test_extends_is_one_level_of_tables_laid_over_tables(write):
+    write(SMALLEST + "[optim]\nlr = 1.0\nclip = 3.0\n", "base.toml")
+    child = write('extends = "base.toml"\n[optim]\nlr = 2.0\n', "child.toml")
+    recipe = load_recipe(child)
+    assert (recipe.optim.lr, recipe.optim.clip) == (2.0, 3.0)
+    grandchild = write('extends = "child.toml"\n', "grandchild.toml")
+    assert "one level" in message(grandchild)
+
+
+def test_sources_may_be_mixed(write):
+    text = SMALLEST + '[[data.train]]\nannotations = "a.json"\nimages = "a"\n'
+    text += '[[data.extra]]\nannotations = "b.json"\nimages = "b"\n'
+    recipe = load_recipe(write(text))
+    assert [source.images for source in recipe.data.train + recipe.data.extra] == ["a", "b"]
+    assert "data.train.0.image" in message(write(text.replace('images = "a"', 'image = "a"')))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_resolved_recipe_reads_back_as_itself(name, write):
+    recipe = load_recipe(name, ['data.train=[{annotations="ä\\".json", images="x"}]'])
+    assert Recipe.model_validate(tomllib.loads(recipe.to_toml())) == recipe
+    assert load_recipe(write(recipe.to_toml())) == recipe

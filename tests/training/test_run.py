@@ -1,0 +1,170 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from everypose.errors import EveryposeError, UsageError
+from everypose.training.checkpoints import Checkpoint
+from everypose.training.run import Machines, train
+from everypose.training.start import make_network
+
+ONE = Machines(1)
+KILLED_AFTER_STEP_5 = """
+import os, signal, sys
+from pathlib import Path
+from everypose.training import module, recipe, run
+
+def step_and_die(self, *arguments, **named):
+    step(self, *arguments, **named)
+    if self.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+step = module.PoseTraining.optimizer_step
+module.PoseTraining.optimizer_step = step_and_die
+run.train(recipe.load_recipe(sys.argv[1]), Path(sys.argv[2]), run.Machines(1), quiet=True)
+"""
+
+
+def test_a_run_leaves_its_folder_complete(tiny, tmp_path, losses_of):
+    val = 'data.val=[{annotations="val.json", images="images"}]'
+    recipe = tiny("schedule.steps=4", val, "ema.decay=0.9", "validation.pictures=1")
+    outcome = train(recipe, tmp_path / "run", ONE, quiet=True)
+    assert outcome.model == tmp_path / "run/models/best"
+    assert -1 <= outcome.ap <= 1
+    assert "AP" in str(outcome)
+    files = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert {
+        "recipe.toml", "environment.json", "metrics.jsonl", "checkpoints/last.ckpt",
+        "models/best/config.json", "models/final/model.safetensors",
+    } <= files  # fmt: skip
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert environment["versions"]["torch"]
+    assert len(environment["data"]) == 2
+    assert set(losses_of(tmp_path / "run")) == {1, 2, 3, 4}
+    with pytest.raises(UsageError, match="holds a run already"):
+        train(recipe, tmp_path / "run", ONE, quiet=True)
+    with pytest.raises(UsageError, match="is finished"):
+        train(recipe, tmp_path / "run", ONE, resume=True, quiet=True)
+
+
+def test_a_killed_run_goes_on_with_the_losses_of_an_undisturbed_one(tiny, tmp_path, losses_of):
+    """SIGKILL in the middle of an epoch (5 images, 2 a step, a checkpoint every 3 steps)."""
+    settings = ["schedule.steps=9", "trainer.checkpoint_steps=3", "ema.decay=0.9", "data.workers=1"]
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    train(tiny(*settings), undisturbed, ONE, quiet=True)
+    recipe = tmp_path / "resolved.toml"
+    recipe.write_text(tiny(*settings).to_toml())
+    died = subprocess.run([sys.executable, "-c", KILLED_AFTER_STEP_5, recipe, killed], check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    assert Checkpoint.load(killed / "checkpoints/last.ckpt").step == 3
+    with (killed / "metrics.jsonl").open("a") as lines:
+        lines.write('{"step": 5, "loss/to')  # half a line, as a killed process may leave it
+    train(tiny(*settings), killed, ONE, resume=True, quiet=True)
+    assert losses_of(killed) == losses_of(undisturbed)
+    assert len((killed / "metrics.jsonl").read_text().splitlines()) == 9
+    one, other = (load_file(run / "models/final/model.safetensors") for run in (undisturbed, killed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (killed / "environment-3.json").exists()
+
+
+def test_resuming_refuses_another_stream_of_samples(tiny, tmp_path):
+    train(tiny("schedule.steps=2"), tmp_path / "run", ONE, quiet=True)
+    with pytest.raises(UsageError, match="images a step"):
+        train(tiny("trainer.batch=3"), tmp_path / "run", ONE, resume=True, quiet=True)
+    twice = 'data.extra=[{annotations="train.json", images="images"}]'
+    with pytest.raises(UsageError, match="trained on 5 images"):
+        train(tiny(twice), tmp_path / "run", ONE, resume=True, quiet=True)
+    with pytest.raises(EveryposeError, match="nothing to resume"):
+        train(tiny(), tmp_path / "empty", ONE, resume=True, quiet=True)
+
+
+def test_accumulated_batches_count_as_one_step(tiny, tmp_path, losses_of):
+    train(tiny("trainer.batch=4", "schedule.steps=3"), tmp_path / "large", ONE, quiet=True)
+    train(tiny("trainer.accumulate=2", "schedule.steps=3"), tmp_path / "halves", ONE, quiet=True)
+    large, halves = losses_of(tmp_path / "large"), losses_of(tmp_path / "halves")
+    assert [(line["lr"], line["epoch"]) for line in large.values()] == [
+        (line["lr"], line["epoch"]) for line in halves.values()
+    ]
+
+
+def test_two_processes_give_the_losses_of_one_with_twice_the_batch(tiny, tmp_path, losses_of):
+    """By torchrun and gloo. BatchNorm is frozen, because it would see each process's half alone."""
+    settings = ["schedule.steps=3", "trainer.freeze_batchnorm=true", "ema.decay=0.9", "optim.lr=1e-2"]
+    val = 'data.val=[{annotations="val.json", images="images"}]'
+    train(tiny("trainer.batch=4", *settings), tmp_path / "one", ONE, quiet=True)
+    recipe = tmp_path / "resolved.toml"
+    recipe.write_text(tiny(*settings, val).to_toml())
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "everypose", "train", recipe, "-o", tmp_path / "two", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *command], check=False, timeout=120, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model: ") == 1
+    one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
+    assert set(two) == {1, 2, 3}
+    for step, line in one.items():
+        assert two[step] == pytest.approx(line, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_samples_and_loss(tiny, tmp_path):
+    recipe = tiny("optim.lr=1e30", "schedule.warmup_epochs=0", "optim.clip=0", "trainer.checkpoint_steps=1")
+    with pytest.raises(EveryposeError, match=r"at step \d+: .*(heatmap|bbox).* is (nan|inf).*00000\d\.png") as caught:
+        train(recipe, tmp_path / "run", ONE, quiet=True)
+    assert "\n" not in str(caught.value)
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    if last.exists():
+        assert all(value.isfinite().all() for value in Checkpoint.load(last).network.values())
+
+
+def test_an_image_that_cannot_be_read_is_one_line(tiny, tmp_path, figures):
+    broken = tmp_path / "data"
+    shutil.copytree(figures, broken)
+    (broken / "images/000003.png").write_bytes(b"")
+    for workers in (0, 1):
+        recipe = tiny(f"data.root={json.dumps(str(broken))}", f"data.workers={workers}")
+        with pytest.raises(EveryposeError, match=r"000003\.png") as caught:
+            train(recipe, tmp_path / f"run{workers}", ONE, quiet=True)
+        assert "\n" not in str(caught.value)
+
+
+def test_weights_to_start_from(tiny, tmp_path):
+    train(tiny("schedule.steps=2"), tmp_path / "run", ONE, quiet=True)
+    model = tmp_path / "run/models/final"
+    saved = load_file(model / "model.safetensors")
+    start = f"start.weights={json.dumps(str(model))}"
+    recipe = tiny(start, 'start.reinitialise=["instance_head.heatmap", "auxiliary.buk.output"]')
+    network = make_network(recipe, 17).state_dict()
+    differing = {name for name in saved if not torch.equal(saved[name], network[name])}
+    assert {name.rpartition(".")[0] for name in differing} == {"instance_head.heatmap", "auxiliary.buk.output"}
+    with pytest.raises(EveryposeError, match=r"does not fit .*start\.reinitialise"):
+        make_network(tiny(start), 14)
+    with pytest.raises(UsageError, match="no parameter that begins with head"):
+        make_network(tiny(start, 'start.reinitialise=["head."]'), 17)
+    backbone = {name.removeprefix("backbone."): value for name, value in saved.items() if name.startswith("backbone.")}
+    torch.save(backbone | {"fc.weight": torch.zeros(3)}, tmp_path / "imagenet.pth")
+    network = make_network(tiny(f"start.backbone={json.dumps(str(tmp_path / 'imagenet.pth'))}"), 17).state_dict()
+    assert all(torch.equal(network["backbone." + name], value) for name, value in backbone.items())
+    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(EveryposeError, match="no tensor that fits the backbone"):
+        make_network(tiny(f"start.backbone={json.dumps(str(tmp_path / 'other.pth'))}"), 17)
+
+
+def test_machines_come_from_the_launcher(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert Machines.here(None, None) == Machines(1, 1)
+    assert Machines.here(2, 3).world_size == 6
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert Machines.here(None, None) == Machines(4, 2)
+
+
+def test_synchronised_batchnorm_without_gpus_is_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UsageError, match="needs GPUs"):
+        train(tiny("trainer.sync_batchnorm=true"), tmp_path / "run", Machines(2), quiet=True)
