@@ -1,0 +1,1 @@
+"""The command line: a file for each command, which imports what it needs when it runs."""

@@ -1,0 +1,39 @@
+"""``everypose demo``: the bundled model on the bundled pictures."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path("everypose-demo"),
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
+    ] = "boir-lite",
+) -> None:
+    """Find the people in the pictures that come with everypose, and say where the drawn pictures are.
+
+    Example: everypose demo -o demo
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    import everypose
+    from everypose.inference.loading import load
+    from everypose.inference.outputs import open_outputs
+    from everypose.inference.sources import find_images
+
+    sources = find_images([str(Path(everypose.__file__).parent / "examples")])
+    estimator = load(model)
+    table = Table("picture", "people", "seconds", title=f"{model} on the bundled pictures")
+    with open_outputs(out, sources) as outputs:
+        for source in sources:
+            begin = time.monotonic()
+            people = estimator(source.path)
+            seconds = time.monotonic() - begin
+            outputs.add(outputs.save(source, people))
+            table.add_row(source.path.name, str(len(people)), f"{seconds:.2f}")
+    Console().print(table)
+    print(f"Drawn pictures: {outputs.pictures}, all together: {outputs.sheet}")

@@ -1,0 +1,176 @@
+"""``everypose evaluate`` and ``everypose compare``: scores with their protocol, and scores side by side."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from everypose.errors import UsageError
+
+if TYPE_CHECKING:
+    from everypose.evaluation.run import Evaluation
+
+MetricName = Literal["coco", "crowdpose", "wholebody", "pckh", "hand"]
+
+
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A name of 'everypose models', a folder, a file or a hub id."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="With MODEL: the data set's folder.")] = None,
+    split: Annotated[str | None, typer.Option(help="With MODEL: train, val, test, or a subset's own name.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="With MODEL: which data set, where several lie together.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Instead of MODEL: a COCO results file.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="With --predictions: the annotation file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="With --predictions: the images, for the report.")] = None,
+    metric: Annotated[MetricName | None, typer.Option(help="Default: the data set's own; coco for others.")] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="A known skeleton's name or a TOML file. Default: what the annotations say.")
+    ] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="OKS sigmas: 0.026,0.025,... or a JSON file with a list of them.")
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=VALUE",
+            help="With --predictions: what is known of them: dataset, split, boxes, flip, input_size, nms. Repeatable.",
+        ),
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="With MODEL: average in the mirrored image.")] = False,
+    device: Annotated[str, typer.Option(help="With MODEL: cpu, cuda or cuda:N.")] = "cpu",
+    batch: Annotated[int, typer.Option(help="With MODEL: images that go through at once.", min=1)] = 4,
+    report: Annotated[Path | None, typer.Option(help="Write a report page (HTML).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record (JSON), for 'compare'.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Score a model on a data set, or a results file against its annotations.
+
+    Numbers come with their protocol. OKS metrics also come by occlusion, size and number of labels.
+
+    Example: everypose evaluate boir-lite --data data/coco --split val -o lite.json --report lite.html
+    """
+    if (model is None) == (predictions is None):
+        raise UsageError("give either MODEL with --data and --split, or --predictions with --annotations")
+    if model is not None:
+        evaluation = _of_model(model, data, split, dataset, metric, skeleton, sigmas, flip, device, batch, quiet)
+    else:
+        assert predictions is not None
+        evaluation = _of_predictions(predictions, annotations, images, metric, skeleton, sigmas, state)
+    if out is not None:
+        evaluation.record.write(out)
+    if report is not None:
+        from everypose.evaluation.report import write_report
+
+        write_report(report, evaluation)
+    _show(evaluation, as_json, quiet)
+
+
+def compare(
+    records: Annotated[list[Path], typer.Argument(metavar="RECORD", help="Records of 'everypose evaluate -o'.")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Compare different protocols, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Put evaluations side by side, and next to the published numbers of their data set.
+
+    Records of different protocols are refused, with what differs, unless --anyway is given.
+
+    Example: everypose compare a.json b.json
+    """
+    from everypose.evaluation.comparing import compare_records, comparison_tables
+    from everypose.evaluation.record import Record
+
+    read = [Record.read(path) for path in records]
+    compared = compare_records(read, anyway)
+    if as_json:
+        print(json.dumps(compared))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for other, found in zip(read[1:], compared["differences"], strict=True):
+        for difference in found:
+            console.print(f"{read[0].model} and {other.model} differ in {difference}", markup=False)
+    for table in comparison_tables(read):
+        console.print(table)
+
+
+def _of_model(
+    model: str,
+    data: Path | None,
+    split: str | None,
+    dataset: str | None,
+    metric: MetricName | None,
+    skeleton: str | None,
+    sigmas: str | None,
+    flip: bool,
+    device: str,
+    batch: int,
+    quiet: bool,
+) -> "Evaluation":
+    from everypose.evaluation.run import evaluate_model, parse_sigmas
+
+    if data is None or split is None:
+        raise UsageError("evaluating a model needs --data and --split")
+    if skeleton is not None:
+        raise UsageError("--skeleton goes with --predictions; a model brings its own")
+    return evaluate_model(
+        model,
+        data,
+        split,
+        dataset=dataset,
+        metric=metric,
+        sigmas=None if sigmas is None else parse_sigmas(sigmas),
+        flip=flip,
+        device=device,
+        batch_size=batch,
+        quiet=quiet,
+    )
+
+
+def _of_predictions(
+    predictions: Path,
+    annotations: Path | None,
+    images: Path | None,
+    metric: MetricName | None,
+    skeleton: str | None,
+    sigmas: str | None,
+    state: list[str] | None,
+) -> "Evaluation":
+    from everypose.evaluation.run import evaluate_predictions, parse_sigmas, parse_stated
+    from everypose.skeleton import Skeleton
+
+    if annotations is None:
+        raise UsageError("--predictions needs --annotations, the file to score them against")
+    chosen = None
+    if skeleton is not None:
+        chosen = Skeleton.read(skeleton) if skeleton.endswith(".toml") else Skeleton.named(skeleton)
+    return evaluate_predictions(
+        predictions,
+        annotations,
+        image_root=images,
+        metric=metric,
+        skeleton=chosen,
+        sigmas=None if sigmas is None else parse_sigmas(sigmas),
+        stated=parse_stated(state or []),
+    )
+
+
+def _show(evaluation: "Evaluation", as_json: bool, quiet: bool) -> None:
+    """The record on standard output, as JSON or as tables."""
+    record = evaluation.record
+    if as_json:
+        print(json.dumps(record.model_dump(mode="json")))
+        return
+    if quiet:
+        return
+    from rich.console import Console
+
+    console = Console()
+    for table in record.tables():
+        console.print(table)
+    for note in record.notes:
+        console.print(f"note: {note}", markup=False)

@@ -1,0 +1,46 @@
+"""``everypose import``: an authors' checkpoint into a model folder of ours, and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' BoIR or CID checkpoint (.pth).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write config.json and the weights to.")],
+    skeleton: Annotated[
+        str | None, typer.Option(help="Whose keypoints they are; needed unless there are 17 (COCO) or 14 (CrowdPose).")
+    ] = None,
+    back: Annotated[
+        bool, typer.Option("--back", help="The other way: FILE is a model folder, OUT the authors' form (.pth).")
+    ] = False,
+) -> None:
+    """Turn an authors' checkpoint into a model folder, or with --back a model folder into their form.
+
+    Method, width, keypoints and training heads are found out from the file. Every tensor must fit. Nothing in the
+    file is run: one that holds more than tensors is refused.
+
+    Example: everypose import boir_w32_coco.pth -o models/boir-w32-coco
+    """
+    from everypose.errors import MissingDependencyError
+
+    try:
+        from everypose.networks import load_model, save_model
+        from everypose.released.checkpoints import import_checkpoint, write_released
+    except ImportError as error:
+        raise MissingDependencyError("importing a checkpoint", "train") from error
+    from everypose.skeleton import Skeleton
+
+    if back:
+        network, _ = load_model(file)
+        write_released(network, out)
+        print(f"{out}: {file} under the authors' names")
+        return
+    network, config = import_checkpoint(file, Skeleton.named(skeleton) if skeleton else None)
+    config = save_model(network, config.model_copy(update={"name": out.name}), out)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    print(
+        f"{out}: {type(network).__name__}, {millions:.1f} million parameters, skeleton {config.skeleton['name']}, "
+        f"sha256 {config.provenance['sha256'][:12]}"
+    )

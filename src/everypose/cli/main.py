@@ -1,0 +1,66 @@
+"""The command line. Each command lives in a file of its own and imports what it needs when it runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from everypose.cli.data import data_app
+from everypose.cli.demo import demo
+from everypose.cli.evaluate import compare, evaluate
+from everypose.cli.export import export
+from everypose.cli.importing import import_model
+from everypose.cli.list_models import list_models
+from everypose.cli.predict import predict
+from everypose.cli.train import train
+from everypose.errors import EveryposeError
+
+app = typer.Typer(
+    name="everypose",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(predict)
+app.command()(demo)
+app.command()(train)
+app.command()(evaluate)
+app.command()(compare)
+app.command("models")(list_models)
+app.command()(export)
+app.command("import")(import_model)
+app.add_typer(data_app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version and leave, where ``--version`` is given."""
+    if wanted:
+        import everypose
+
+        print(f"everypose {everypose.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everypose(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Every person's pose, in a crowd, with any skeleton.
+
+    Exit codes: 0 done, 1 some inputs failed (each is named), 2 wrong usage.
+
+    Example: everypose predict crowd.jpg -o out
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line on standard error and its exit code."""
+    try:
+        app(prog_name="everypose")
+    except EveryposeError as error:
+        print(f"everypose: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,100 @@
+"""``everypose predict``: the people in images, folders, globs and lists."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everypose.errors import UsageError
+
+if TYPE_CHECKING:
+    from everypose.inference.bulk import Summary
+    from everypose.inference.outputs import Outputs
+
+SAVES = ("pictures", "json")
+
+
+def predict(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help="Images, folders, globs; - for a list on standard input.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
+    ] = "boir-lite",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path("everypose-out"),
+    flip: Annotated[
+        bool, typer.Option("--flip/--no-flip", help="Look at the mirrored image, too: better, twice the time.")
+    ] = False,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out people who score less. [default: the model's]", min=0, max=1)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images that go through the network at once.", min=1)] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
+        "pictures,json"
+    ),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Find the people in images and write what was found.
+
+    OUT/results.json is a COCO results list (image_id, file_name, category_id, keypoints, score), OUT/json holds a
+    file for each image, OUT/pictures the drawn images and OUT/contact_sheet.jpg up to 24 of them. The image_id is
+    the number at the end of the file name if every image has one and all differ, else 1, 2, 3 and so on.
+
+    An image that cannot be read is named and passed over; the exit code is then 1.
+
+    Example: everypose predict crowd.jpg photos/ -o out
+    """
+    chosen = [part.strip() for part in save.split(",") if part.strip()]
+    for part in chosen:
+        if part not in SAVES:
+            raise UsageError(f"--save {part} is unknown: choose from {', '.join(SAVES)}")
+    from everypose.inference.bulk import predict_all
+    from everypose.inference.loading import load
+    from everypose.inference.outputs import open_outputs
+    from everypose.inference.sources import find_images
+
+    found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
+    estimator = load(model, device=device, flip=flip, min_score=min_score, batch_size=batch)
+    with open_outputs(out, found, chosen) as outputs:
+        summary = predict_all(estimator, found, outputs, quiet)
+    if as_json:
+        print(json.dumps(_as_dict(summary, outputs)))
+    elif not quiet:
+        _print_summary(summary, outputs)
+    if summary.failed:
+        print(f"everypose: {len(summary.failed)} of {len(found)} images failed:", file=sys.stderr)
+        for _, reason in summary.failed:
+            print(f"  {reason}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _as_dict(summary: "Summary", outputs: "Outputs") -> dict[str, object]:
+    """The summary for a program that reads it."""
+    return {
+        "images": summary.images,
+        "people": summary.people,
+        "seconds": round(summary.seconds, 3),
+        "failed": [{"path": str(source.path), "reason": reason} for source, reason in summary.failed],
+        "results": str(outputs.results),
+        "pictures": str(outputs.pictures) if outputs.pictures else None,
+        "json": str(outputs.jsons) if outputs.jsons else None,
+        "contact_sheet": str(outputs.sheet) if outputs.sheet else None,
+    }
+
+
+def _print_summary(summary: "Summary", outputs: "Outputs") -> None:
+    """The summary for a person: how many, how fast, where."""
+    rate = summary.images / summary.seconds if summary.seconds else 0.0
+    print(f"{summary.people} people in {summary.images} images, {summary.seconds:.1f} s ({rate:.1f} images a second)")
+    for what, where in (
+        ("results", outputs.results),
+        ("JSON files", outputs.jsons),
+        ("pictures", outputs.pictures),
+        ("contact sheet", outputs.sheet),
+    ):
+        if where:
+            print(f"  {what:<14} {where}")

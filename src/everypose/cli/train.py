@@ -1,0 +1,69 @@
+"""``everypose train``: train a network by a recipe."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everypose.errors import MissingDependencyError, UsageError
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A bundled recipe, or the path of a TOML file.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data set's folder; the recipe's relative paths start here.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, such as optim.lr=1e-4; repeatable."),
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes on each machine. Default: the launcher's, or every GPU.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Machines. Default: the launcher's, or 1.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on from the last checkpoint of this run, by its recipe.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="RUN", help="The run's folder. Default: runs/RECIPE.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
+    show_recipes: Annotated[bool, typer.Option("--list", help="Show the bundled recipes and leave.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only where the model is.")] = False,
+) -> None:
+    """Train a network by a recipe, from a COCO-format data set to a model folder.
+
+    Example: everypose train boir-w32-coco --data data/coco --devices 4
+    """
+    if show_recipes:
+        _show_recipes()
+        return
+    if resume is not None and (recipe is not None or output is not None):
+        raise UsageError("--resume RUN goes on by the recipe in RUN and writes there: leave out the recipe and -o")
+    if resume is None and recipe is None:
+        raise UsageError("which recipe? Give a name (everypose train --list shows them) or the path of a TOML file")
+    overrides = list(settings or [])
+    if data is not None:
+        overrides.append(f"data.root={json.dumps(str(data.resolve()))}")
+    if seed is not None:
+        overrides.append(f"trainer.seed={seed}")
+    try:
+        from everypose.training import run
+        from everypose.training.recipe import load_recipe
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("training", "train") from error
+    source = str(resume / run.RECIPE_FILE) if resume is not None else str(recipe)
+    folder = resume or output or Path("runs", Path(source).stem)
+    outcome = run.train(
+        load_recipe(source, overrides), folder, run.Machines.here(devices, nodes), resume is not None, quiet
+    )
+    if outcome is not None:
+        print(outcome)
+
+
+def _show_recipes() -> None:
+    from everypose.training.recipe import load_recipe, recipe_names
+
+    for name in recipe_names():
+        print(f"{name:30} {load_recipe(name).description}")

@@ -1,0 +1,104 @@
+"""The data set's doctor: finds every flaw of a COCO-format keypoint set, and writes a corrected copy.
+
+:func:`examine` looks at one annotation file, :func:`examine_all` at all of a folder; :meth:`Examined.corrected` sets
+right what can be. Flaws and what reading does about them are described in :mod:`everypose.data.doctor.flaws`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from everypose.data.annotation_files import annotation_files, find_image_root, load
+from everypose.data.doctor import annotations, categories, images
+from everypose.data.doctor.fix import corrected
+from everypose.data.doctor.flaws import Diagnosis, Flaw, Kind, Severity
+from everypose.data.doctor.table import Table, build
+from everypose.errors import EveryposeError
+
+__all__ = ["Diagnosis", "Examined", "Flaw", "Kind", "examine", "examine_all", "examine_content"]
+
+_SEVERITIES = get_args(Severity)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An annotation file with its diagnosis."""
+
+    diagnosis: Diagnosis
+    content: dict[str, Any]
+    table: Table
+    images: images.ImageFindings
+
+    def corrected(self) -> dict[str, Any]:
+        """The file's content with everything set right that can be; see :func:`everypose.data.doctor.fix.corrected`."""
+        return corrected(self.content, self.table, self.images)
+
+
+def examine_all(path: Path, image_root: Path | None = None, damaged: list[str] | None = None) -> Iterator[Examined]:
+    """Examine an annotation file, or every keypoint annotation file of a folder.
+
+    Args:
+        path: the file or the folder.
+        image_root: folder of the pictures; found by itself when None.
+        damaged: takes a line for each .json file of a folder that is not JSON.
+
+    Raises:
+        EveryposeError: when there is no annotation file, or ``image_root`` is no folder.
+    """
+    if image_root is not None and not Path(image_root).is_dir():
+        raise EveryposeError(f"{image_root} is not a folder; --images takes the folder that holds the pictures")
+    if Path(path).is_dir():
+        found: Iterator[tuple[Path, dict[str, Any]]] = annotation_files(Path(path), damaged)
+    elif Path(path).exists():
+        found = iter([(Path(path), load(Path(path)))])
+    else:
+        raise EveryposeError(f"{path} does not exist; give a data set's folder or its annotation file")
+    for annotation_file, content in found:
+        yield examine_content(content, annotation_file, image_root)
+
+
+def examine(annotation_file: Path, image_root: Path | None = None) -> Examined:
+    """Examine one annotation file; see :func:`examine_all`."""
+    return next(examine_all(annotation_file, image_root))
+
+
+def examine_content(content: dict[str, Any], annotation_file: Path, image_root: Path | None = None) -> Examined:
+    """Examine a file's content as read."""
+    table = build(content)
+    names = [image["file_name"] for image in content["images"] if _has_name(image)]
+    root = image_root if image_root is not None else find_image_root(annotation_file, names)
+    category_flaws, skeleton = categories.check(content["categories"])
+    image_findings = images.check(content["images"], root, table)
+    annotation_flaws = annotations.check(content, table, image_findings.sizes)
+    found = [*category_flaws, *image_findings.flaws, *annotation_flaws]
+    diagnosis = Diagnosis(
+        annotation_file=Path(annotation_file),
+        images=len(content["images"]),
+        annotations=len(content["annotations"]),
+        persons=int((annotations.labelled(table).any(axis=1) & ~table.is_crowd).sum()),
+        keypoints=table.keypoints.shape[1],
+        skeleton=None if skeleton is None else skeleton.name,
+        image_root=root,
+        notes=_notes(content, annotation_file, root),
+        flaws=sorted(found, key=lambda flaw: _SEVERITIES.index(flaw.kind.severity)),
+    )
+    return Examined(diagnosis, content, table, image_findings)
+
+
+def _notes(content: dict[str, Any], annotation_file: Path, image_root: Path | None) -> list[str]:
+    notes = []
+    if image_root is None and content["images"]:
+        notes.append(
+            f"none of the images is at hand near {annotation_file}: files, sizes and orientation were not checked "
+            "(give their folder with --images)"
+        )
+    if not content["images"]:
+        notes.append("the file lists no images")
+    if not content["annotations"]:
+        notes.append("the file has no annotations")
+    return notes
+
+
+def _has_name(image: Any) -> bool:
+    return isinstance(image, dict) and isinstance(image.get("file_name"), str)

@@ -1,0 +1,117 @@
+"""Flaws of the annotations: ids, keypoints, boxes, areas."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.data.doctor import flaws
+from everypose.data.doctor.flaws import Flaw, flaw
+from everypose.data.doctor.images import is_whole
+from everypose.data.doctor.table import Table, identity
+
+# Annotation tools put pixel centres or pixel corners at whole numbers, and round: outside is what is so for all.
+_KEYPOINT_SLACK = 0.5
+_BOX_SLACK = 1.0
+
+
+def check(content: dict[str, Any], table: Table, sizes: npt.NDArray[np.float64]) -> list[Flaw]:
+    """Flaws of the annotations; ``sizes`` (I, 2) are the images' widths and heights, NaN where unknown."""
+    found = _identities(content, table)
+    for kind, mask in {**_keypoint_flaws(table, sizes), **_box_flaws(table, sizes)}.items():
+        found += flaw(kind, "annotations", table.names(mask))
+    return found
+
+
+def labelled(table: Table) -> npt.NDArray[np.bool_]:
+    """(N, K) keypoints that are labelled and have usable coordinates: finite, and not at (0, 0)."""
+    return np.asarray(table.labelled & np.isfinite(table.keypoints).all(axis=2) & ~at_origin(table))
+
+
+def at_origin(table: Table) -> npt.NDArray[np.bool_]:
+    """(N, K) labelled keypoints at exactly (0, 0): an unlabelled one whose visibility is wrong."""
+    return np.asarray(table.labelled & (table.keypoints[..., :2] == 0).all(axis=2))
+
+
+def outside(points: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Whether points (..., 2) lie outside images of ``sizes`` (..., 2); False where a size is unknown."""
+    return np.asarray(((points < -_KEYPOINT_SLACK) | (points > sizes)).any(axis=-1))
+
+
+def sizes_of(table: Table, sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(N, 2) the size of each annotation's image; NaN for unknown images."""
+    return np.concatenate([sizes, np.full((1, 2), np.nan)])[table.image_index]
+
+
+def _identities(content: dict[str, Any], table: Table) -> list[Flaw]:
+    """Ids of annotations, images and categories."""
+    entries = content["annotations"]
+    bad: list[Any] = [f"no. {index}" for index, entry in enumerate(entries) if not isinstance(entry, dict)]
+    bad += [
+        key if key is not None else f"no. {index}"
+        for index, (key, entry) in enumerate(zip(table.ids, table.entries, strict=True))
+        if not is_whole(key) or identity(entry.get("image_id")) is None
+    ]
+    repeated = [key for key, count in Counter(table.ids).items() if key is not None and count > 1]
+    has_image = np.array([identity(entry.get("image_id")) is not None for entry in table.entries], bool)
+    return [
+        *flaw(flaws.ANNOTATION_ENTRY, "annotations", bad),
+        *flaw(flaws.DUPLICATE_ANNOTATION_ID, "annotations", repeated),
+        *flaw(flaws.UNKNOWN_IMAGE, "annotations", table.names((table.image_index < 0) & has_image)),
+        *flaw(flaws.UNKNOWN_CATEGORY, "annotations", table.names(table.category_index < 0)),
+        *flaw(flaws.CROWD, "annotations", table.names(table.is_crowd)),
+    ]
+
+
+def _keypoint_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.Kind, npt.NDArray[np.bool_]]:
+    """Kind -> (N,) bool."""
+    points, visibility = table.keypoints[..., :2], table.keypoints[..., 2]
+    origin = at_origin(table)
+    usable = labelled(table)
+    beyond = usable & outside(points, sizes_of(table, sizes)[:, None])
+    raw, clean = table.labelled.sum(axis=1), usable.sum(axis=1)
+    told = table.num_keypoints
+    countable = table.keypoint_count_ok & table.of_keypoints
+    return {
+        flaws.KEYPOINT_COUNT: ~table.keypoint_count_ok,
+        flaws.VISIBILITY: (np.isfinite(visibility) & ~np.isin(visibility, (0, 1, 2))).any(axis=1),
+        flaws.NUM_KEYPOINTS: np.isfinite(told) & countable & ((told > raw) | (told < clean)),
+        flaws.NO_NUM_KEYPOINTS: np.isnan(told) & table.of_keypoints,
+        flaws.NO_KEYPOINTS: (raw == 0) & countable & ~table.is_crowd & _has_all_numbers(table),
+        flaws.KEYPOINT_AT_ORIGIN: origin.any(axis=1),
+        flaws.KEYPOINT_OUTSIDE: beyond.any(axis=1),
+    }
+
+
+def _has_all_numbers(table: Table) -> npt.NDArray[np.bool_]:
+    """(N,) whether every keypoint value is a finite number."""
+    return np.asarray(np.isfinite(table.keypoints).all(axis=(1, 2)))
+
+
+def _box_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.Kind, npt.NDArray[np.bool_]]:
+    """Kind -> (N,) bool; numbers that are none are told here for boxes and keypoints together."""
+    boxes = table.boxes
+    finite = np.isfinite(boxes).all(axis=1)
+    corners = boxes[:, :2] + boxes[:, 2:]
+    image = sizes_of(table, sizes)
+    beyond = np.asarray((boxes[:, :2] < -_BOX_SLACK).any(axis=1) | (corners > image + _BOX_SLACK).any(axis=1))
+    strange = np.asarray((~_has_all_numbers(table) & table.keypoint_count_ok) | (table.has_box & ~finite))
+    text = np.zeros(len(strange), bool)
+    for index in np.flatnonzero(strange):
+        text[index] = _holds_text(table.entries[index])
+    empty = np.asarray(finite & (boxes[:, 2:] <= 0).any(axis=1))
+    return {
+        flaws.NOT_A_NUMBER: text | table.box_malformed,
+        flaws.NOT_FINITE: strange & ~text,
+        flaws.NO_BOX: ~table.has_box & ~table.box_malformed,
+        flaws.BOX_SIZE: empty,
+        flaws.BOX_OUTSIDE: np.asarray(finite & ~empty & beyond & np.isfinite(image).all(axis=1)),
+        flaws.NO_AREA: np.asarray(~(table.areas > 0) | np.isinf(table.areas)),
+    }
+
+
+def _holds_text(entry: dict[str, Any]) -> bool:
+    """Whether a keypoint or box value is something else than a number or null."""
+    lists = [values for values in (entry.get("keypoints"), entry.get("bbox")) if isinstance(values, list)]
+    return any(isinstance(value, bool) or not isinstance(value, int | float | None) for v in lists for value in v)

@@ -1,0 +1,163 @@
+"""A corrected copy of an annotation file."""
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.data.doctor import annotations, categories
+from everypose.data.doctor.images import ImageFindings, is_whole
+from everypose.data.doctor.table import Table, identity, keypoint_names_count
+
+# The share of its box that a person covers, as CrowdPose's protocol takes it.
+AREA_OF_BOX = 0.53
+
+
+def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> dict[str, Any]:
+    """The content of an annotation file with everything set right that can be; the input is left as it is.
+
+    Kept as they are: labels outside the image, persons without keypoints, crowd regions, whatever only a person can
+    decide. Left out: entries that nothing can be done with, and images whose file is missing or unreadable.
+    """
+    kept = _kept_images(content["images"], images)
+    new_images = []
+    for index in kept:
+        width, height = images.upright[index]
+        size = {} if np.isnan(width) or np.isnan(height) else {"width": int(width), "height": int(height)}
+        new_images.append({**content["images"][index], **size})
+    fixed = {
+        **content,
+        "images": new_images,
+        "categories": [_category(category) for category in content["categories"]],
+        "annotations": _annotations(table, images, set(kept)),
+    }
+    try:
+        json.dumps(fixed, allow_nan=False)
+    except ValueError:
+        return {key: _without_nan(value) for key, value in fixed.items()}
+    return fixed
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them, wherever else in the file they were."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return {key: _without_nan(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _kept_images(entries: list[Any], images: ImageFindings) -> list[int]:
+    """Positions of the image entries that can be used: id and name, the first of each id, a readable file."""
+    seen: set[Any] = set()
+    kept = []
+    for index, entry in enumerate(entries):
+        key = identity(entry.get("id")) if isinstance(entry, dict) else None
+        if is_whole(key) and isinstance(entry.get("file_name"), str) and key not in seen and not images.gone[index]:
+            seen.add(key)
+            kept.append(index)
+    return kept
+
+
+def _category(category: Any) -> Any:
+    """The category without links that name no keypoint; links that counted from 0 count from 1."""
+    count = keypoint_names_count(category)
+    if not count:
+        return category
+    links = category.get("skeleton") if isinstance(category.get("skeleton"), list) else []
+    first = categories.first_number(links)
+    usable = [link for link in links if categories.link_is_usable(link, count, first)]
+    return {**category, "skeleton": [[end - first + 1 for end in link] for link in usable]}
+
+
+def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> list[dict[str, Any]]:
+    """The usable annotations, corrected."""
+    usable = np.isin(table.image_index, sorted(kept_images)) & (table.category_index >= 0) & table.keypoint_count_ok
+    keypoints, boxes = _upright(table, images)
+    labelled = annotations.labelled(table)
+    changed = ~labelled & ((keypoints != 0).any(axis=2) | table.labelled)
+    boxes = _boxes(boxes, keypoints, labelled)
+    size = annotations.sizes_of(table, images.upright)
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    low, high = low.clip(0, None), np.fmin(high, size)
+    boxes = np.concatenate([low, high - low], axis=1)
+    usable &= (boxes[:, 2:] > 0).all(axis=1)
+    area_ok = (table.areas > 0) & np.isfinite(table.areas)
+    areas = np.where(area_ok, table.areas, AREA_OF_BOX * boxes[:, 2] * boxes[:, 3])
+    ids = _new_ids(table, usable)
+    result = []
+    for index in np.flatnonzero(np.asarray(usable)):
+        entry = dict(table.entries[index])
+        entry["id"] = ids[index]
+        if isinstance(entry.get("keypoints"), list):
+            count = len(entry["keypoints"]) // 3
+            values = np.where(changed[index, :count, None], 0, keypoints[index, :count])
+            entry["keypoints"] = _plain(values.reshape(-1))
+        entry["num_keypoints"] = int(labelled[index].sum())
+        entry["bbox"] = _plain(boxes[index])
+        entry["area"] = _plain(areas[[index]])[0]
+        entry.setdefault("iscrowd", 0)
+        result.append(entry)
+    return result
+
+
+def _upright(table: Table, images: ImageFindings) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Keypoints (N, K, 3) and boxes (N, 4) with the labels of stored frames turned upright."""
+    keypoints, boxes = table.keypoints.copy(), table.boxes.copy()
+    orientation = np.append(images.stored, 1)[table.image_index]
+    sizes = annotations.sizes_of(table, images.sizes)
+    for index in np.flatnonzero(orientation != 1):
+        width, height = sizes[index]
+        labelled = keypoints[index, :, 2] > 0
+        keypoints[index, labelled, :2] = turn(keypoints[index, labelled, :2], width - 1, height - 1, orientation[index])
+        x, y, w, h = boxes[index]
+        corners = turn(np.array([[x, y], [x + w, y + h]]), width, height, orientation[index])
+        boxes[index] = [*corners.min(axis=0), *np.ptp(corners, axis=0)]
+    return keypoints, boxes
+
+
+def turn(points: npt.NDArray[np.float64], right: float, bottom: float, orientation: int) -> npt.NDArray[np.float64]:
+    """Points (P, 2) of a stored frame in the upright picture.
+
+    ``right`` and ``bottom`` are the stored frame's last coordinates: its size less one for pixel centres, its size
+    for edges. EXIF orientations 2 to 4 mirror and turn in place, 5 to 8 swap the axes (Exif 2.32, tag 0x0112).
+    """
+    x, y = points[:, 0], points[:, 1]
+    left, up = right - x, bottom - y
+    turned = {2: (left, y), 3: (left, up), 4: (x, up), 5: (y, x), 6: (up, x), 7: (up, left), 8: (y, left)}
+    return np.stack(turned[int(orientation)], axis=1)
+
+
+def _boxes(
+    boxes: npt.NDArray[np.float64],
+    keypoints: npt.NDArray[np.float64],
+    labelled: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """(N, 4) the boxes as given where they have a size, else the extent of the labelled keypoints (zero for none)."""
+    low = np.where(labelled[..., None], keypoints[..., :2], np.inf).min(axis=1, initial=np.inf)
+    high = np.where(labelled[..., None], keypoints[..., :2], -np.inf).max(axis=1, initial=-np.inf)
+    any_labelled = np.asarray(labelled.any(axis=1))[:, None]
+    extent = np.where(any_labelled, np.concatenate([low, high - low], axis=1), 0)
+    good = np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
+    return np.where(good[:, None], boxes, extent)
+
+
+def _new_ids(table: Table, usable: npt.NDArray[np.bool_]) -> list[int]:
+    """The annotations' ids as whole numbers; new ones, above all others, for those without or with another's."""
+    numbers = [int(str(key)) if is_whole(key) and not isinstance(key, float) else None for key in table.ids]
+    following = max((value for value in numbers if value is not None), default=0) + 1
+    seen: set[int] = set()
+    ids = []
+    for value, used in zip(numbers, usable, strict=True):
+        if used and (value is None or value in seen):
+            value, following = following, following + 1
+        ids.append(-1 if value is None else value)
+        if used:
+            seen.add(ids[-1])
+    return ids
+
+
+def _plain(values: npt.NDArray[np.float64]) -> list[float | int]:
+    """Numbers for JSON: whole ones without a decimal point."""
+    return [int(value) if value.is_integer() else float(value) for value in values.tolist()]

@@ -1,0 +1,308 @@
+"""Ultralytics YOLO-pose data sets: a data.yaml, images/ and labels/ with one text file an image.
+
+A label line is ``class cx cy w h x1 y1 v1 x2 y2 v2 ...``, everything but class and visibility as a share of the image's
+width or height. Format: https://docs.ultralytics.com/datasets/pose/.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.data.coco import AREA_OF_BOX
+from everypose.data.formats import flat_yaml
+from everypose.data.formats.split import Split, inside_name, place_images
+from everypose.data.image_header import SUFFIXES, read_header
+from everypose.errors import EveryposeError
+from everypose.files import write_text
+from everypose.skeleton import Skeleton
+
+_SPLITS = ("train", "val", "test")
+
+
+def find_yaml(source: Path) -> Path | None:
+    """The data set's YAML file: ``source`` itself, or the one in the folder that speaks of ``kpt_shape``."""
+    if source.is_file():
+        return source if source.suffix in (".yaml", ".yml") else None
+    files = sorted([*source.glob("*.yaml"), *source.glob("*.yml")], key=lambda path: path.stem != "data")
+    return next((path for path in files if b"kpt_shape" in path.read_bytes()), None)
+
+
+def read_yolo(yaml_file: Path, skeleton: Skeleton | None = None) -> list[Split]:
+    """Read all splits of a data set.
+
+    Args:
+        yaml_file: its YAML file.
+        skeleton: what the keypoints are; without it, ``kpt_names`` of the file.
+
+    Raises:
+        EveryposeError: when the file is no pose data set, does not name its keypoints, or a label line is malformed.
+    """
+    values = flat_yaml.parse(_text(yaml_file), str(yaml_file))
+    keypoints, values_each = _shape(values, yaml_file)
+    categories = _categories(values, _named(values, keypoints, yaml_file, skeleton), yaml_file)
+    splits = []
+    for name in _SPLITS:
+        if values.get(name):
+            paths = _images(values, name, yaml_file)
+            splits.append(_read_split(name, paths, categories, keypoints, values_each, yaml_file))
+    if not splits:
+        raise EveryposeError(f"{yaml_file} names no images: it has neither 'train' nor 'val' nor 'test'")
+    return splits
+
+
+def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
+    """Write splits as a YOLO-pose data set; images are linked, or copied.
+
+    What the format cannot hold is left out and said: crowd regions, areas, ids, keypoints outside the image.
+
+    Returns:
+        One sentence for each kind of thing that was left out.
+
+    Raises:
+        EveryposeError: when the splits' categories differ or lack keypoints, or an image is missing or not unique.
+    """
+    categories = [c for c in splits[0].content["categories"] if c.get("keypoints")]
+    if not categories:
+        raise EveryposeError(f"{splits[0].name}: no category lists its keypoints; 'everypose data doctor' says more")
+    for split in splits:
+        if [c for c in split.content["categories"] if c.get("keypoints")] != categories:
+            raise EveryposeError(f"{splits[0].name} and {split.name} have different categories: convert them apart")
+    skeleton = Skeleton.from_coco_category(categories[0])
+    if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
+        raise EveryposeError(f"{splits[0].name} holds categories with different keypoints; split it by category")
+    left_out: dict[str, int] = {}
+    for split in splits:
+        _write_split(split, [category["id"] for category in categories], out, copy, left_out)
+    names = {index: str(category.get("name", index)) for index, category in enumerate(categories)}
+    described = {split.name: f"images/{split.name}" for split in splits}
+    # Without 'path' Ultralytics takes the YAML file's own folder; a relative one it takes from where it was started.
+    write_text(
+        out / "data.yaml",
+        flat_yaml.dump(
+            {
+                **described,
+                "kpt_shape": [len(skeleton), 3],
+                "flip_idx": skeleton.flip_index.tolist(),
+                "names": names,
+                "kpt_names": {index: list(categories[0]["keypoints"]) for index in names},
+            }
+        ),
+    )
+    notes = [f"{count:,} {what}" for what, count in left_out.items() if count]
+    return notes if "val" in described else [*notes, "no split is called val; Ultralytics wants one to train"]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise EveryposeError(f"{path} is not UTF-8 text") from error
+
+
+def _shape(values: dict[str, Any], path: Path) -> tuple[int, int]:
+    """kpt_shape: number of keypoints, and 2 (x, y) or 3 (x, y, visibility) values for each."""
+    shape = values.get("kpt_shape")
+    if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape) and shape[0] > 0):
+        raise EveryposeError(f"{path} has no kpt_shape like [17, 3]: it is not a pose data set")
+    if shape[1] not in (2, 3):
+        raise EveryposeError(f"{path}: kpt_shape {shape} must have 2 or 3 values for each keypoint")
+    return shape[0], shape[1]
+
+
+def _named(values: dict[str, Any], count: int, path: Path, skeleton: Skeleton | None) -> Skeleton:
+    """The skeleton given, or the one that kpt_names tell."""
+    if skeleton is None:
+        if not values.get("kpt_names"):
+            raise EveryposeError(
+                f"{path} does not name its keypoints: give --skeleton NAME (coco, say) or a TOML file with their names"
+            )
+        skeleton = Skeleton.from_ultralytics(path)
+    if len(skeleton) != count:
+        raise EveryposeError(f"{path} has {count} keypoints, but the skeleton {skeleton.name!r} has {len(skeleton)}")
+    return skeleton
+
+
+def _categories(values: dict[str, Any], skeleton: Skeleton, path: Path) -> list[dict[str, Any]]:
+    names = values.get("names")
+    if isinstance(names, dict):
+        names = [names.get(index) for index in range(len(names))]
+    if not isinstance(names, list) or not names or any(name is None for name in names):
+        raise EveryposeError(f"{path} has no 'names' of the classes, numbered from 0")
+    links = [[start + 1, end + 1] for start, end in skeleton.links]
+    return [
+        {"id": index + 1, "name": str(name), "keypoints": list(skeleton.keypoints), "skeleton": links}
+        for index, name in enumerate(names)
+    ]
+
+
+def _images(values: dict[str, Any], split: str, yaml_file: Path) -> list[Path]:
+    """The image files of a split: of folders, or listed in text files."""
+    places = values[split] if isinstance(values[split], list) else [values[split]]
+    found: list[Path] = []
+    for place in places:
+        path = _resolved(str(place), values.get("path"), yaml_file)
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+            found += [path.parent / line.removeprefix("./") for line in lines]
+    return found
+
+
+def _resolved(place: str, root: Any, yaml_file: Path) -> Path:
+    """Below ``path:`` of the file, beside the file, or, as Roboflow writes it, with one ``../`` too many."""
+    base = yaml_file.parent
+    bases = [base / str(root), base] if root else [base]
+    candidates = [each / place for each in bases] + [base / place.removeprefix("../")]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise EveryposeError(f"{yaml_file}: there is no {place}; looked in {', '.join(str(each) for each in bases)}")
+
+
+def _read_split(
+    name: str, paths: list[Path], categories: list[dict[str, Any]], count: int, values_each: int, yaml_file: Path
+) -> Split:
+    root = _common_root(paths, yaml_file.parent)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, path in zip(_image_ids(paths), paths, strict=True):
+        width, height = read_header(path).upright
+        file_name = path.relative_to(root).as_posix()
+        images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
+        for line in _label_lines(path):
+            entry = _annotation(line, categories, count, values_each, (width, height), _label_path(path))
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **entry})
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    return Split(name, content, root, [f"areas are {AREA_OF_BOX} of the box: YOLO has none"])
+
+
+def _common_root(paths: list[Path], otherwise: Path) -> Path:
+    """The deepest folder that holds all images."""
+    if not paths:
+        return otherwise
+    parents = [path.parent for path in paths]
+    root = parents[0]
+    while any(root != parent and root not in parent.parents for parent in parents):
+        root = root.parent
+    return root
+
+
+def _image_ids(paths: list[Path]) -> list[int]:
+    """The files' numbers where all have one and they differ, as COCO's do; else 1, 2, 3 ..."""
+    stems = [path.stem for path in paths]
+    numbers = [int(stem) for stem in stems if stem.isdecimal()]
+    return numbers if len(set(numbers)) == len(paths) else list(range(1, len(paths) + 1))
+
+
+def _label_path(image: Path) -> Path:
+    """labels/ instead of the last images/ of the path, .txt instead of the suffix."""
+    parts = list(image.parts)
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def _label_lines(image: Path) -> list[list[str]]:
+    """The fields of each line; an image without a label file has nobody in it."""
+    path = _label_path(image)
+    return [line.split() for line in _text(path).splitlines() if line.strip()] if path.exists() else []
+
+
+def _annotation(
+    fields: list[str], categories: list[dict[str, Any]], count: int, values_each: int, size: tuple[int, int], path: Path
+) -> dict[str, Any]:
+    """One person. Coordinates are given back to a millionth of a pixel."""
+    wanted = 5 + count * values_each
+    if len(fields) != wanted:
+        raise EveryposeError(f"{path}: a line has {len(fields)} values; {wanted} are needed for {count} keypoints")
+    try:
+        numbers = np.array([float(value) for value in fields])
+        class_index = int(fields[0])
+    except ValueError as error:
+        raise EveryposeError(f"{path}: a value is not a number ({error})") from error
+    if not np.isfinite(numbers).all() or not 0 <= class_index < len(categories):
+        raise EveryposeError(f"{path}: class {fields[0]} is unknown, or a value is not finite")
+    scale = np.array(size, np.float64)
+    center, extent = numbers[1:3] * scale, numbers[3:5] * scale
+    keypoints = np.full((count, 3), 2.0)
+    keypoints[:, :values_each] = numbers[5:].reshape(count, values_each)
+    if values_each == 2:
+        keypoints[(keypoints[:, :2] == 0).all(axis=1), 2] = 0
+    keypoints[:, :2] *= scale
+    keypoints[keypoints[:, 2] == 0] = 0
+    return {
+        "category_id": categories[class_index]["id"],
+        "bbox": _plain(np.concatenate([center - extent / 2, extent])),
+        "keypoints": _plain(keypoints.reshape(-1)),
+        "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+        "area": float(np.round(AREA_OF_BOX * extent[0] * extent[1], 6)),
+        "iscrowd": 0,
+    }
+
+
+def _plain(values: npt.NDArray[np.float64]) -> list[float | int]:
+    return [int(value) if value.is_integer() else value for value in values.round(6).tolist()]
+
+
+def _write_split(split: Split, category_ids: list[Any], out: Path, copy: bool, left_out: dict[str, int]) -> None:
+    """images/<split>, labels/<split>."""
+    people: dict[Any, list[dict[str, Any]]] = {}
+    for entry in split.content["annotations"]:
+        people.setdefault(entry["image_id"], []).append(entry)
+    pairs: dict[Path, Path] = {}
+    for image in split.content["images"]:
+        source = split.image_path(image["file_name"])
+        if source is None:
+            raise EveryposeError(f"the image {image['file_name']} of {split.name} is not at hand; give --images FOLDER")
+        name = inside_name(image["file_name"])
+        target = out / "images" / split.name / name
+        if target in pairs:
+            raise EveryposeError(f"{split.name}: two images are called {name}")
+        pairs[target] = source
+        size = read_header(source).upright
+        lines = [_line(entry, category_ids, size, left_out) for entry in people.get(image["id"], [])]
+        text = "".join(f"{line}\n" for line in lines if line)
+        write_text((out / "labels" / split.name / name).with_suffix(".txt"), text)
+    place_images(((source, target) for target, source in pairs.items()), copy)
+
+
+def _line(
+    entry: dict[str, Any], category_ids: list[Any], size: tuple[int, int], left_out: dict[str, int]
+) -> str | None:
+    """The label line of a person; None for what the format has no place for."""
+    scale = np.array(size, np.float64)
+    box = np.array(entry.get("bbox") or [0, 0, 0, 0], np.float64)
+    low, high = box[:2].clip(0, scale), (box[:2] + box[2:]).clip(0, scale)
+    reason = None
+    if entry.get("category_id") not in category_ids:
+        reason = "annotations without keypoints as a category were left out"
+    elif entry.get("iscrowd"):
+        reason = "crowd regions were left out"
+    elif not (high > low).all():
+        reason = "persons without a box inside the image were left out"
+    if reason is not None:
+        left_out[reason] = left_out.get(reason, 0) + 1
+        return None
+    keypoints = np.array(entry.get("keypoints") or [], np.float64).reshape(-1, 3).copy()
+    outside = (keypoints[:, 2] > 0) & ((keypoints[:, :2] < 0) | (keypoints[:, :2] > scale)).any(axis=1)
+    what = "keypoints outside their image became unlabelled: Ultralytics refuses them"
+    left_out[what] = left_out.get(what, 0) + int(outside.sum())
+    keypoints[outside | (keypoints[:, 2] <= 0)] = 0
+    keypoints[:, :2] /= scale
+    shares = np.concatenate([(low + high) / 2 / scale, (high - low) / scale])
+    fields = [str(category_ids.index(entry["category_id"])), *(_short(value) for value in shares)]
+    for x, y, visibility in keypoints:
+        fields += [_short(x), _short(y), str(int(visibility))]
+    return " ".join(fields)
+
+
+def _short(value: float) -> str:
+    """Ten decimals, without trailing zeros: a hundred-thousandth of a pixel in the largest photo."""
+    return f"{value:.10f}".rstrip("0").rstrip(".") or "0"

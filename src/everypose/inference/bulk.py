@@ -1,0 +1,106 @@
+"""Many images: reading, the network and saving overlap, in order and in bounded memory."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from everypose.errors import EveryposeError
+from everypose.inference.estimator import Estimator, Prepared
+from everypose.inference.outputs import Outputs
+from everypose.inference.sources import Source
+from everypose.people import People
+from everypose.progress import track
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        images: number of images that were done.
+        people: number of people found in them.
+        failed: what could not be done, with the one-line reason, which names the file.
+        seconds: wall-clock time.
+    """
+
+    images: int = 0
+    people: int = 0
+    failed: list[tuple[Source, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Outputs, quiet: bool = False) -> Summary:
+    """Find and save the people of every source, in order.
+
+    Threads read and resize the next images and draw and write the last ones while the network works on the present
+    ones. At most about three batches of images are held at a time. An image that cannot be read is noted and passed
+    over; an output that cannot be written ends the run.
+
+    Raises:
+        EveryposeError: when an output cannot be written or the model fails.
+    """
+    begin = time.monotonic()
+    summary = Summary()
+    workers = min(4, os.cpu_count() or 1)
+    window = estimator.batch_size + workers
+
+    def read(source: Source) -> tuple[Source, Prepared | EveryposeError]:
+        try:
+            return source, estimator.prepare(source.path)
+        except EveryposeError as error:
+            return source, error
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = _through_network(estimator, in_order(pool, read, sources, window), summary)
+        saved = in_order(pool, lambda pair: outputs.save(*pair), found, workers)
+        for one in track(saved, "finding people", total=len(sources), quiet=quiet):
+            outputs.add(one)
+            summary.images += 1
+            summary.people += len(one.rows)
+    summary.seconds = time.monotonic() - begin
+    return summary
+
+
+def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], window: int) -> Iterator[Result]:
+    """Yield ``work(item)`` for each item, in order, with at most ``window`` items at work or waiting."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= window:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _through_network(
+    estimator: Estimator, outcomes: Iterable[tuple[Source, Prepared | EveryposeError]], summary: Summary
+) -> Iterator[tuple[Source, People]]:
+    """Take prepared images by the batch through the network; note those that could not be read."""
+    batch: list[tuple[Source, Prepared]] = []
+    for source, outcome in outcomes:
+        if isinstance(outcome, EveryposeError):
+            summary.failed.append((source, str(outcome)))
+            continue
+        batch.append((source, outcome))
+        if len(batch) == estimator.batch_size:
+            yield from _one_batch(estimator, batch)
+            batch = []
+    if batch:
+        yield from _one_batch(estimator, batch)
+
+
+def _one_batch(estimator: Estimator, batch: list[tuple[Source, Prepared]]) -> Iterator[tuple[Source, People]]:
+    """The people of each source of a batch."""
+    people = estimator.predict([prepared for _, prepared in batch])
+    return zip([source for source, _ in batch], people, strict=True)

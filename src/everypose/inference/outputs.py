@@ -1,0 +1,176 @@
+"""What a run leaves behind: a COCO results list, a JSON for each image, drawn pictures and a contact sheet."""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from everypose.drawing import contact_sheet, encode
+from everypose.errors import UsageError
+from everypose.files import write_bytes, write_json, written_whole
+from everypose.inference.sources import Source
+from everypose.people import People
+
+SHEET_PICTURES = 24
+"""The most pictures on a contact sheet."""
+SHEET_SIDE = 400
+"""The longer side of a picture kept for the contact sheet, in pixels."""
+JPEG_LARGEST_SIDE = 65_500
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One image's part of the outputs."""
+
+    source: Source
+    rows: list[Row]
+    """Its entries of the results list."""
+    small: Image | None
+    """Its drawn picture, small, where the contact sheet shows it."""
+
+
+class Outputs:
+    """Writes the outputs of a run under one folder; made by `open_outputs`.
+
+    Attributes:
+        results: the COCO results list.
+        pictures: the folder of drawn pictures, or None.
+        jsons: the folder of one JSON for each image, or None.
+        sheet: the contact sheet, or None.
+    """
+
+    def __init__(
+        self, folder: Path, sources: Sequence[Source], save: Collection[str], add_rows: Callable[[list[Row]], None]
+    ) -> None:
+        """Lay out the folder; nothing is written yet."""
+        self.results = folder / "results.json"
+        self.pictures = folder / "pictures" if "pictures" in save else None
+        self.jsons = folder / "json" if "json" in save else None
+        self.sheet = folder / "contact_sheet.jpg" if "pictures" in save else None
+        self._add_rows = add_rows
+        step = -(-len(sources) // SHEET_PICTURES)
+        self._on_sheet = {source.name for source in sources[::step]}
+        self._small: list[tuple[Image, str]] = []
+
+    def save(self, source: Source, people: People) -> Saved:
+        """Write one image's own files. May run in several threads at once.
+
+        Raises:
+            EveryposeError: when a file cannot be written.
+        """
+        rows = [
+            {"image_id": row["image_id"], "file_name": source.path.name} | row
+            for row in people.to_coco(image_id=source.image_id)
+        ]
+        if self.jsons:
+            write_json(self.jsons / f"{source.name}.json", _description(source, people))
+        if not self.pictures:
+            return Saved(source, rows, None)
+        picture = people.draw().image
+        write_picture(self.pictures / f"{source.name}.jpg", picture)
+        small = _shrink(picture, SHEET_SIDE) if source.name in self._on_sheet else None
+        return Saved(source, rows, small)
+
+    def add(self, saved: Saved) -> None:
+        """Append one image's part to the results list and the contact sheet; call it in the sources' order."""
+        self._add_rows(saved.rows)
+        if saved.small is not None:
+            self._small.append((saved.small, f"{saved.source.path.name}: {len(saved.rows)}"))
+
+    def write_sheet(self) -> None:
+        """Write the contact sheet of what was added, if one is wanted."""
+        if self.sheet and self._small:
+            images, captions = zip(*self._small, strict=True)
+            write_picture(self.sheet, contact_sheet(images, captions))
+
+
+@contextmanager
+def open_outputs(
+    folder: Path, sources: Sequence[Source], save: Collection[str] = ("pictures", "json")
+) -> Iterator[Outputs]:
+    """Yield the writer of a run's outputs; the end of the block writes the results list and the contact sheet.
+
+    ``results.json`` appears whole when the block ends well, and not at all otherwise; what `Outputs.save` wrote stays.
+
+    Args:
+        folder: where to write; made when it is not there.
+        sources: all images of the run.
+        save: "pictures" (drawn pictures and a contact sheet) and "json" (a file for each image).
+
+    Raises:
+        EveryposeError: when the folder cannot be written, now or later.
+        UsageError: when a drawn picture would overwrite an image of the run.
+    """
+    _refuse_to_overwrite(folder, sources, save)
+    with _results_list(folder / "results.json") as add_rows:
+        outputs = Outputs(folder, sources, save, add_rows)
+        yield outputs
+    outputs.write_sheet()
+
+
+def write_picture(path: Path, image: Image) -> None:
+    """Write a (H, W, 3) RGB image as JPEG, whole or not at all; one too long for a JPEG is shrunk to fit."""
+    write_bytes(path, encode(_shrink(image, JPEG_LARGEST_SIDE), ".jpg"))
+
+
+@contextmanager
+def _results_list(path: Path) -> Iterator[Callable[[list[Row]], None]]:
+    """Yield a function that appends rows to a JSON list, which is at ``path`` when the block has ended well.
+
+    Rows go to the disk as they come: a list of a million people takes no memory.
+    """
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as stream:
+        before = "[\n"
+
+        def add(rows: list[Row]) -> None:
+            nonlocal before
+            for row in rows:
+                stream.write(before + json.dumps(row, allow_nan=False))
+                before = ",\n"
+
+        yield add
+        stream.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _description(source: Source, people: People) -> Row:
+    """The content of one image's JSON: the image, and `People.to_json`, so that `People.from_json` reads the file."""
+    assert people.image is not None  # the estimator attaches it
+    height, width = people.image.shape[:2]
+    return {
+        "file_name": source.path.name,
+        "path": str(source.path),
+        "image_id": source.image_id,
+        "width": width,
+        "height": height,
+        **json.loads(people.to_json()),
+    }
+
+
+def _refuse_to_overwrite(folder: Path, sources: Sequence[Source], save: Collection[str]) -> None:
+    """Refuse an output folder in which a picture would take the place of an image of the run."""
+    if "pictures" not in save:
+        return
+    ours = {(folder / "pictures" / f"{source.name}.jpg").resolve() for source in sources}
+    ours.add((folder / "contact_sheet.jpg").resolve())
+    for source in sources:
+        if source.path.resolve() in ours:
+            raise UsageError(f"the output would overwrite {source.path}: choose another output folder than {folder}")
+
+
+def _shrink(image: Image, side: int) -> Image:
+    """The image, at most ``side`` pixels long."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

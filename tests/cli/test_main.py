@@ -1,0 +1,93 @@
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import everypose
+from everypose.cli import main as cli
+from everypose.errors import EveryposeError, UsageError
+
+HEAVY = ["numpy", "cv2", "pydantic", "onnxruntime", "torch", "rich"]
+
+
+def run_python(*arguments):
+    """Run Python and give what it printed and the processor seconds that it took, which other load does not change."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_importing_everypose_imports_nothing_heavy():
+    code = f"import sys, everypose; print([name for name in {HEAVY} if name in sys.modules])"
+    printed, seconds = run_python("-c", code)
+    assert printed.strip() == "[]"
+    assert seconds < 0.15
+
+
+def test_help_imports_nothing_heavy_and_is_quick():
+    code = f"""
+import sys
+from everypose.cli.main import main
+sys.argv = ["everypose", "--help"]
+try:
+    main()
+except SystemExit:
+    print([name for name in {HEAVY} if name in sys.modules])
+"""
+    printed, seconds = run_python("-c", code)
+    assert printed.strip().endswith("[]")
+    assert seconds < 0.4
+
+
+def test_python_m_everypose_is_the_command():
+    printed, _ = run_python("-m", "everypose", "--version")
+    assert printed.strip() == f"everypose {everypose.__version__}"
+
+
+def test_the_public_names_are_there():
+    assert set(everypose.__all__) <= set(dir(everypose))
+    for name in everypose.__all__:
+        assert getattr(everypose, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Peple'"):
+        everypose.Peple  # noqa: B018
+
+
+def test_every_command_has_help_with_an_example(everypose):
+    listed = everypose("--help")
+    assert listed.code == 0
+    commands = [line.split()[0] for line in listed.out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert {"predict", "demo", "models", "train", "evaluate", "import", "export", "data"} <= set(commands)
+    for command in commands:
+        shown = everypose(command, "--help")
+        assert shown.code == 0
+        assert "xample" in shown.out or "Commands:" in shown.out, command
+
+
+@pytest.mark.parametrize("arguments", [["walk"], ["predict"], ["predict", "a.jpg", "--speed"], ["--colour"]], ids=str)
+def test_wrong_usage_leaves_with_2(everypose, arguments):
+    done = everypose(*arguments)
+    assert done.code == 2
+    assert "Usage: everypose" in done.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(EveryposeError("no good"), 1), (UsageError("no good"), 2)], ids=["input", "usage"]
+)
+def test_errors_are_one_line(everypose, monkeypatch, error, code):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    done = everypose("models")
+    assert (done.code, done.err) == (code, "everypose: no good\n")
+
+
+def test_a_defect_keeps_its_traceback(everypose, monkeypatch):
+    def fail(**_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(ZeroDivisionError):
+        everypose("models")

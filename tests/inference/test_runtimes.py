@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from everypose.errors import EveryposeError, UsageError
+from everypose.inference.estimator import Estimator
+from everypose.inference.loading import load
+from everypose.inference.runtimes import OnnxRuntime
+from inference.stand_in import StandIn, config, crowd, write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "stand_in.onnx")
+
+
+def test_it_gives_what_the_literal_model_gives(model):
+    images = np.stack([crowd([(0, 0, 200), (1, 1, 100)]), crowd([]), crowd([(1, 0, 255)])])
+    for ours, expected in zip(OnnxRuntime(model, threads=1).run(images), StandIn().run(images), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+        assert ours.dtype == expected.dtype
+
+
+def test_nobody_in_the_batch(model):
+    keypoints, scores, image_index = OnnxRuntime(model).run(np.zeros((2, 64, 128, 3), np.uint8))
+    assert (keypoints.shape, scores.shape, image_index.shape) == ((0, 17, 3), (0,), (0,))
+
+
+def test_the_flip_test_reaches_the_graph(model):
+    images = crowd([(0, 0, 200)])[None]
+    np.testing.assert_allclose(OnnxRuntime(model, flip=True).run(images)[1], OnnxRuntime(model).run(images)[1] / 2)
+
+
+def test_the_configuration_comes_from_the_file(model):
+    assert OnnxRuntime(model).config.name == "stand-in"
+    estimator = load(model, min_score=0.5, batch_size=3)
+    assert isinstance(estimator, Estimator)
+    assert (estimator.skeleton.name, estimator.min_score, estimator.batch_size) == ("coco", 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((1, 64, 64, 3), np.float32),
+        np.zeros((1, 3, 64, 64), np.uint8),
+        np.zeros((1, 64, 65, 3), np.uint8),
+        np.zeros((0, 64, 64, 3), np.uint8),
+    ],
+    ids=lambda images: f"{images.shape} {images.dtype}",
+)
+def test_a_wrong_input_is_refused(model, images):
+    with pytest.raises(EveryposeError, match="multiples of 64, not"):
+        OnnxRuntime(model).run(images)
+
+
+def test_a_failure_inside_the_graph_is_one_line(model, monkeypatch):
+    runtime = OnnxRuntime(model)
+
+    def fail(*_):
+        raise RuntimeError("out of memory.\nand a long story")
+
+    monkeypatch.setattr(runtime, "_session", type("Session", (), {"run": fail})())
+    with pytest.raises(EveryposeError, match=r"stand_in.onnx failed on images of shape .*: out of memory$"):
+        runtime.run(np.zeros((1, 64, 64, 3), np.uint8))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(EveryposeError, match=r"cannot read model .*no\.onnx: no such file"):
+        OnnxRuntime(tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "noise"])
+def test_a_damaged_file_is_named_in_one_line(model, tmp_path, damage):
+    content = model.read_bytes()
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(
+        {
+            "empty": b"",
+            "truncated": content[: len(content) // 2],
+            "text": b"I am not a model\n" * 20,
+            "noise": np.random.default_rng(0).bytes(2000),
+        }[damage]
+    )
+    with pytest.raises(EveryposeError, match=r"broken\.onnx") as caught:
+        OnnxRuntime(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_somebody_elses_onnx_file_is_refused(tmp_path):
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "other",
+        [value("x", TensorProto.FLOAT, [1])],
+        [value("y", TensorProto.FLOAT, [1])],
+    )
+    other = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(EveryposeError, match="not a model of everypose"):
+        OnnxRuntime(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "not a model of everypose"),
+        ({"everypose": "{"}, "not JSON"),
+        ({"everypose": "{}"}, "not a model configuration"),
+        ({"everypose": json.dumps(config(size="large"))}, "size"),
+        ({"everypose": json.dumps(config() | {"skeleton": {"name": "x"}})}, "skeleton"),
+    ],
+)
+def test_wrong_metadata_is_refused(tmp_path, metadata, message):
+    path = write_model(tmp_path / "model.onnx", metadata)
+    with pytest.raises(EveryposeError, match=message):
+        load(path)
+
+
+def test_a_skeleton_without_sigmas_is_refused(tmp_path):
+    skeleton = config()["skeleton"] | {"sigmas": None}
+    path = write_model(tmp_path / "model.onnx", {"everypose": json.dumps(config() | {"skeleton": skeleton})})
+    with pytest.raises(EveryposeError, match="sigmas"):
+        load(path)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1", ""])
+def test_an_unknown_device_is_a_usage_error(model, device):
+    with pytest.raises(UsageError, match="unknown device"):
+        OnnxRuntime(model, device=device)
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(model):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(UsageError, match="install onnxruntime-gpu"):
+        OnnxRuntime(model, device="cuda:0")
