@@ -1,0 +1,1 @@
+"""Slow proofs: what is measured once, with the command, and not in every test run."""

@@ -38,8 +38,10 @@ def main() -> None:
     parser.add_argument("--test", action="append", required=True, metavar="NAME=ANNOTATIONS,IMAGES")
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="FIELD=VALUE")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/boir-against-cid"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -64,10 +66,10 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
             f"model={MODELS[name]}", f'start.backbone="{arguments.trunk.resolve()}"', f"data.train=[{train_on}]",
             "data.val_split=''", "data.skeleton=coco", f"data.size={arguments.size}", "data.minimum_area=256",
             f"inference.size={arguments.size}", f"schedule.steps={arguments.steps}", "schedule.warmup_epochs=0.2",
-            "ema.decay=0.98", f"trainer.seed={seed}",
+            "ema.decay=0.98", f"trainer.seed={seed}", f"trainer.batch={arguments.batch}",
         ]  # fmt: skip
         begun = (folder / "checkpoints/last.ckpt").exists()
-        train(load_recipe("boir-lite", settings), folder, Machines(1), resume=begun)
+        train(load_recipe("boir-lite", [*settings, *arguments.overrides]), folder, Machines(1), resume=begun)
     return folder / "models/final"
 
 

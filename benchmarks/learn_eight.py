@@ -1,6 +1,6 @@
 """Can it learn? A small BoIR, trained on eight photos alone, must find the people in them again (AP >= 0.95).
 
-    python benchmarks/learn_eight.py --annotations data/train.json --images data/images
+    python -m benchmarks.learn_eight --annotations data/train.json --images data/images --trunk movenet.npz
 
 Taken are the first eight photos in which everybody is labelled, there are one to three people, and each of them has at
 least ten labelled keypoints and an area above 128 x 128 pixels. The eight are training and validation set in one: this
@@ -21,18 +21,15 @@ from everypose.training.recipe import load_recipe
 from everypose.training.run import Machines, train
 
 SETTINGS = (
-    "model.backbone={kind='hrnet', width=16, modules=[1, 1, 1], blocks=2, stem_blocks=1}",
-    "model.neck_branch=16",
-    "data.size=192",
+    "data.size=256",
     "data.minimum_area=0",
     "data.workers=0",
     # The square that is trained on is as high as the photo, and moves along it: what validation sees, piece by piece.
     "data.augmentation={scale=[1, 1], rotation=0, translation=40, flip=0}",
-    "inference.size=192",
-    "schedule.epochs=0",
-    "schedule.warmup_epochs=10",
-    "optim.lr=4e-3",
-    "validation.every_epochs=50",
+    "inference.size=256",
+    "schedule.warmup_epochs=5",
+    "optim.backbone_scale=0.2",
+    "validation.every_epochs=100",
     "ema.decay=0.98",
     "validation.flip=false",
     "trainer.batch=4",
@@ -45,6 +42,7 @@ def main() -> int:
     parser.add_argument("--annotations", type=Path, required=True, help="COCO-format JSON with COCO's keypoints")
     parser.add_argument("--images", type=Path, required=True, help="folder of its images")
     parser.add_argument("--out", type=Path, default=Path("runs/learn-eight"), help="run folder, made anew")
+    parser.add_argument("--trunk", type=Path, required=True, help="weights that the small trunk starts from")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="FIELD=VALUE")
@@ -56,8 +54,10 @@ def main() -> int:
     chosen.write_text(json.dumps(eight_photos(json.loads(arguments.annotations.read_text()))))
     annotations, images = (json.dumps(str(path.resolve())) for path in (chosen, arguments.images))
     sources = f"[{{annotations={annotations}, images={images}}}]"
-    settings = [*SETTINGS, f"schedule.steps={arguments.steps}", f"data.train={sources}", f"data.val={sources}"]
-    recipe = load_recipe("boir-small", [*settings, *arguments.overrides])
+    start = f"start.backbone={json.dumps(str(arguments.trunk.resolve()))}"
+    length = f"schedule.steps={arguments.steps}"
+    settings = [*SETTINGS, start, length, f"data.train={sources}", f"data.val={sources}"]
+    recipe = load_recipe("boir-lite", [*settings, *arguments.overrides])
     begun, cpu = time.monotonic(), time.process_time()
     outcome = train(recipe, arguments.out, Machines(1))
     assert outcome is not None

@@ -1,5 +1,37 @@
-"""What all tests share: one thread, so that parallel test processes do not fight over the cores."""
+"""What all tests share: one thread, so that parallel test processes do not fight over the cores; the command line."""
 
+import io
 import os
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from everypose.cli.main import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@dataclass
+class Finished:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def everypose(monkeypatch, capsys):
+    """Run the command line in this process, as the installed script does."""
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["everypose", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = 0
+        try:
+            main()
+        except SystemExit as leave:
+            code = leave.code or 0
+        out, err = capsys.readouterr()
+        return Finished(code, out, err)
+
+    return run

@@ -75,7 +75,7 @@ def test_keypoints_without_score_are_not_drawn():
     where = changed(image, drawn)
     assert where[:120].any()
     assert not where[140:].any()
-    assert not changed(image, draw_people(image, people, min_score=0.95)).any()
+    assert not changed(image, draw_people(image, people, weakest=1.0)).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (240, 320), (1300, 30)])

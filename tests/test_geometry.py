@@ -177,3 +177,10 @@ def test_keypoint_boxes_look_only_at_what_is_labelled():
     poses = np.array([[[5, 6, 1], [0, 0, 0], [9, 7, 2]], [[3, 3, 0]] * 3], dtype=float)
     assert geometry.keypoint_boxes(poses).tolist() == [[5, 6, 9, 7], [0, 0, 0, 0]]
     assert geometry.keypoint_boxes(poses[:0]).shape == (0, 4)
+
+
+def test_boxes_by_size_and_by_corners():
+    boxes = np.array([[1.0, 2.0, 10.0, 20.0], [-3.0, 0.5, 0.25, 4.0]])
+    np.testing.assert_array_equal(geometry.xywh_to_xyxy(boxes), [[1, 2, 11, 22], [-3, 0.5, -2.75, 4.5]])
+    np.testing.assert_array_equal(geometry.xyxy_to_xywh(geometry.xywh_to_xyxy(boxes)), boxes)
+    assert geometry.xywh_to_xyxy(np.zeros((0, 4))).shape == (0, 4)

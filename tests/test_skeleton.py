@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.skeleton import Skeleton, conversion, recognise, split_side
+from everypose.skeleton import Skeleton, conversion, recognise, require_same_places, split_side
 from everypose.skeleton_formats import pairs_from_names
 
 KEYPOINTS = {
@@ -98,7 +98,7 @@ def test_skeletons_that_cannot_be(change, message):
 
 
 def test_missing_sigmas_say_how_to_give_them():
-    with pytest.raises(EveryposeError, match=r"no OKS sigmas.*TOML"):
+    with pytest.raises(EveryposeError, match=r"sigmas.*are unknown.*TOML"):
         Skeleton.named("interhand2d").require_sigmas()
 
 
@@ -352,6 +352,22 @@ def test_conversion_knows_other_names_of_the_same_point():
     assert mpii.keypoints[plan.index[crowdpose.index("top_head")]] == "head_top"
     # The face, which JHMDB calls head, is not the top of the head.
     assert "head_top" in conversion(Skeleton.named("jhmdb"), Skeleton.named("aic")).missing
+
+
+def test_keypoints_in_another_order_are_an_error():
+    coco = Skeleton.named("coco")
+    require_same_places([name.replace("left_", "L ") for name in coco.keypoints], coco, "a.json")
+    require_same_places(["snout", *coco.keypoints[1:]], coco, "a.json")
+    swapped = [coco.keypoints[coco.flip_index[index]] for index in range(17)]
+    with pytest.raises(EveryposeError, match=r"a\.json has 'right_eye' as keypoint 2, .* coco as keypoint 3"):
+        require_same_places(swapped, coco, "a.json")
+
+
+def test_find_takes_names_and_files(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('keypoints = [{ name = "tip", sigma = 0.05 }]')
+    assert Skeleton.find(str(path)).sigmas == (0.05,)
+    assert Skeleton.find("coco") == Skeleton.named("coco")
 
 
 @pytest.mark.parametrize("name", KEYPOINTS)

@@ -83,7 +83,7 @@ def encode(image: Image, suffix: str) -> bytes:
     return bytes(content)
 
 
-def draw_people(image: Image, people: People, min_score: float = 0.1) -> Image:
+def draw_people(image: Image, people: People, weakest: float = 0.3) -> Image:
     """A copy of an image with everybody's skeleton on it.
 
     Each person has a colour; left limbs are lighter and right limbs darker. Large people are drawn first, so that they
@@ -92,7 +92,7 @@ def draw_people(image: Image, people: People, min_score: float = 0.1) -> Image:
     Args:
         image: (H, W, 3) uint8 RGB.
         people: who is drawn.
-        min_score: keypoints whose score (or visibility) is not above it are left out.
+        weakest: keypoints whose score (or visibility) is not above this share of the person's best are left out.
 
     Raises:
         UsageError: when ``image`` is not (H, W, 3) uint8.
@@ -102,12 +102,12 @@ def draw_people(image: Image, people: People, min_score: float = 0.1) -> Image:
     finer = min(4, max(1, FINE_SIDE // max(1, *image.shape[:2])))
     # Whole pixels are repeated, so that averaging them back leaves the photo as it was.
     layer = image.repeat(finer, axis=0).repeat(finer, axis=1)
-    sizes = [finer * _visible_size(person, min_score) for person in people]
+    sizes = [finer * _visible_size(person, weakest) for person in people]
     for index in np.argsort(-np.array(sizes), kind="stable").tolist():
         person = people[index]
         points = (person.keypoints[:, :2].astype(np.float64) + 0.5) * finer - 0.5
         width = _width(sizes[index], layer.shape)
-        _draw_person(layer, points, person.keypoints[:, 2] > min_score, people.skeleton, width, _hue(index))
+        _draw_person(layer, points, _visible(person, weakest), people.skeleton, width, _hue(index))
     drawn = cv2.resize(layer, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA) if finer > 1 else layer
     return np.asarray(cv2.addWeighted(drawn, OPACITY, image, 1 - OPACITY, 0), dtype=np.uint8)
 
@@ -147,9 +147,15 @@ def contact_sheet(
     return sheet
 
 
-def _visible_size(person: Person, min_score: float) -> float:
+def _visible(person: Person, weakest: float) -> npt.NDArray[np.bool_]:
+    """(K,) which keypoints are drawn: scores of different models differ too much for one fixed threshold."""
+    scores = person.keypoints[:, 2]
+    return np.asarray(scores > weakest * max(float(scores.max(initial=0)), 0.0))
+
+
+def _visible_size(person: Person, weakest: float) -> float:
     """The longer side of the box around the visible keypoints."""
-    points = person.keypoints[person.keypoints[:, 2] > min_score, :2]
+    points = person.keypoints[_visible(person, weakest), :2]
     return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
 
 

@@ -81,6 +81,18 @@ def _box_area(boxes: Floats) -> Floats:
     return area
 
 
+def xywh_to_xyxy(boxes: Numbers) -> Floats:
+    """Boxes (N, 4) as COCO files write them, x y width height -> x1 y1 x2 y2."""
+    boxes = np.asarray(boxes, dtype=np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def xyxy_to_xywh(boxes: Numbers) -> Floats:
+    """Boxes (N, 4), x1 y1 x2 y2 -> x y width height, as COCO files write them."""
+    boxes = np.asarray(boxes, dtype=np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
 def keypoint_boxes(keypoints: Numbers) -> Floats:
     """The boxes (N, 4), x1 y1 x2 y2, around keypoints (N, K, 2 or 3).
 

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.files import read_json
@@ -77,10 +77,17 @@ class InferenceSettings(_Settings):
     ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown.
     """
 
-    size: int = 512
-    pool: int = 3
-    nms: float = 0.8
-    min_score: float = 0.05
+    size: Annotated[int, Field(gt=0, multiple_of=64)] = 512
+    pool: Annotated[int, Field(gt=0)] = 3
+    nms: Annotated[float, Field(gt=0, le=1)] = 0.8
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+    @field_validator("pool")
+    @classmethod
+    def _has_a_middle(cls, pool: int) -> int:
+        if pool % 2 == 0:
+            raise ValueError(f"pool must be odd, so that a window has a middle, not {pool}")
+        return pool
 
 
 class ModelConfig(_Settings):
@@ -202,6 +209,6 @@ def _from_hub(name: str) -> Path:
     try:
         patterns = [CONFIG_FILE, WEIGHTS_FILE, "*.onnx"]
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise EveryposeError(f"cannot download {name} from the hub: {reason}") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EveryposeError(f"there is no folder {name}, and as a hub id it cannot be downloaded: {reason}") from error

@@ -40,19 +40,25 @@ def build_backbone(settings: HRNetSettings | LiteSettings) -> HRNet | Lite:
     return HRNet(settings.width, settings.modules, settings.blocks, settings.stem_blocks)
 
 
-def build_network(settings: BoIRSettings | CIDSettings, keypoints: int) -> PoseNetwork:
-    """A network with the papers' initial weights; ``keypoints`` is the size of its skeleton."""
+def build_network(settings: BoIRSettings | CIDSettings, keypoints: int, hidden: float | None = 0.001) -> PoseNetwork:
+    """A network with initial weights.
+
+    Args:
+        settings: family and sizes.
+        keypoints: the size of its skeleton.
+        hidden: spread of the heads' hidden weights, the papers' by default; None leaves the framework's.
+    """
     backbone = build_backbone(settings.backbone)
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d) and isinstance(settings.backbone, HRNetSettings):
             nn.init.normal_(module.weight, std=0.001)
     if isinstance(settings, CIDSettings):
         cid = CID(backbone, keypoints, settings.instance)
-        initialise_cid(cid)
+        initialise_cid(cid, hidden)
         return cid
     sizes = settings.model_dump(exclude={"family", "backbone"})
     boir = BoIR(backbone, keypoints, **sizes)
-    initialise_boir(boir)
+    initialise_boir(boir, hidden)
     return boir
 
 
@@ -69,7 +75,10 @@ def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelCo
     """
     weights = folder / WEIGHTS_FILE
     with written_whole(weights) as part:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+        try:
+            save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+        except SafetensorError as error:  # what safetensors makes of a full disk
+            raise EveryposeError(f"cannot write {weights}: {error}") from error
     provenance = {**config.provenance, "sha256": sha256(weights)}
     config = config.model_copy(update={"provenance": provenance})
     write_text(folder / CONFIG_FILE, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")

@@ -112,8 +112,9 @@ class Skeleton:
         """
         if self.sigmas is None:
             raise EveryposeError(
-                f"skeleton {self.name!r} has no OKS sigmas: estimate them from repeated annotations with "
-                "'everypose data sigmas A.json B.json -o skeleton.toml', or write such a TOML file by hand (Skeleton.read)"
+                f"the sigmas of the skeleton {self.name!r}, on which OKS depends, are unknown: 'everypose data sigmas' "
+                "estimates them from people whom two annotators labelled, or takes yours, and writes a TOML file; give "
+                "it as the skeleton (train: --set data.skeleton=FILE.toml, evaluate: --skeleton FILE.toml or --sigmas)"
             )
         return np.array(self.sigmas, dtype=np.float64)
 
@@ -146,6 +147,11 @@ class Skeleton:
         except (OSError, UnicodeDecodeError) as error:
             raise EveryposeError(f"cannot read the skeleton {path}: {error}") from error
         return _parse(text, Path(path).stem, str(path))[0]
+
+    @classmethod
+    def find(cls, source: str) -> "Skeleton":
+        """A known skeleton by its name, or one of your own by the path of its TOML file (``.toml``)."""
+        return cls.read(source) if source.endswith(".toml") else cls.named(source)
 
     @classmethod
     def from_coco_category(cls, category: Mapping[str, Any], name: str | None = None) -> "Skeleton":
@@ -223,6 +229,22 @@ def recognise(names: Sequence[str]) -> Skeleton | None:
         if [called.get(name, name) for name in wanted] == [split_side(name) for name in known.keypoints]:
             return known
     return None
+
+
+def require_same_places(names: Sequence[str], skeleton: Skeleton, where: str) -> None:
+    """See that keypoints which a file and a skeleton both name stand at the same places.
+
+    Raises:
+        EveryposeError: when one does not; ``where`` is the file.
+    """
+    places = {_anatomy(name): index for index, name in enumerate(skeleton.keypoints)}
+    for index, name in enumerate(names):
+        place = places.get(_anatomy(name), index)
+        if place != index:
+            raise EveryposeError(
+                f"{where} has {name!r} as keypoint {index + 1}, the skeleton {skeleton.name} as keypoint {place + 1}: "
+                "give the skeleton that the annotations follow"
+            )
 
 
 @cache

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from everypose.inference.estimator import Estimator
 from everypose.models import MODELS
+from image_files import CMYK_JPEG
 from inference.stand_in import config, crowd, write_model
 
 
@@ -61,6 +63,63 @@ def test_a_second_run_over_the_same_place_finds_the_same(predict, tmp_path):
     for _ in range(2):  # the first run's pictures lie below the folder that is searched
         assert predict(tmp_path).code == 0
         assert len(results(tmp_path)) == 3
+
+
+def test_a_list_with_spaces_other_scripts_and_repeats(predict, photos, tmp_path):
+    deep = photos / "zwei Köpfe" / "三人"
+    deep.mkdir(parents=True)
+    (photos / "a7.png").rename(deep / "größer 写真.png")
+    listed = [photos / "b8.png", photos, deep / "größer 写真.png", photos / "b8.png"]
+    assert predict("-", photos / "b*.png", stdin=b"".join(bytes(path) + b"\n" for path in listed)).code == 0
+    assert [row["file_name"] for row in results(tmp_path)] == ["b8.png", "b8.png", "größer 写真.png"]
+    assert (tmp_path / "out" / "pictures" / "größer 写真.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("save", "written"),
+    [
+        ("pictures", {"pictures", "contact_sheet.jpg"}),
+        ("json", {"json"}),
+        ("json, pictures", {"json", "pictures", "contact_sheet.jpg"}),
+        ("", set()),
+    ],
+)
+def test_only_what_is_asked_for_is_written(predict, photos, tmp_path, save, written):
+    assert predict(photos, "--save", save).code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"results.json"}
+
+
+def test_nobody_is_an_empty_list_and_still_a_picture(predict, tmp_path):
+    assert cv2.imwrite(str(tmp_path / "meadow.png"), crowd([]))
+    done = predict(tmp_path / "meadow.png")
+    assert (done.code, done.out.splitlines()[0][:21]) == (0, "0 people in 1 images,")
+    assert results(tmp_path) == []
+    assert json.loads((tmp_path / "out" / "json" / "meadow.json").read_text())["people"] == []
+    assert (tmp_path / "out" / "contact_sheet.jpg").exists()
+
+
+def test_the_output_may_lie_inside_the_searched_folder(everypose, model, photos):
+    for _ in range(2):
+        assert everypose("predict", photos, "-m", model, "-o", photos / "found").code == 0
+        assert len(json.loads((photos / "found" / "results.json").read_text())) == 3
+
+
+def test_ctrl_c_leaves_whole_files_and_no_list(predict, photos, tmp_path, monkeypatch):
+    predicted = []
+
+    def interrupted(self, prepared):
+        if predicted:
+            raise KeyboardInterrupt
+        predicted.append(1)
+        return original(self, prepared)
+
+    original = Estimator.predict
+    monkeypatch.setattr(Estimator, "predict", interrupted)
+    done = predict(photos, "--batch", "1")
+    assert done.code == 130
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "out" / "results.json").exists()
+    assert not any(path.name.startswith(".") for path in (tmp_path / "out").rglob("*"))
 
 
 def test_quiet_says_nothing(predict, photos):
@@ -136,6 +195,7 @@ def test_one_broken_image_that_is_named_itself(predict, tmp_path):
         ("one_pixel.png", np.full((1, 1, 3), 255, np.uint8), 0),
         ("strip.png", np.zeros((1, 5000, 3), np.uint8), 0),
         ("huge.jpg", np.zeros((9000, 12000), np.uint8), 0),
+        ("cmyk.jpg", CMYK_JPEG, 4),
         ("rotated.jpg", exif_rotated(crowd([(0, 0, 90)])[..., ::-1]), 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

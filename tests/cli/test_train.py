@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from everypose.cli.main import app
-from everypose.errors import UsageError
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.skeleton import Skeleton
 
 runner = CliRunner()
 
@@ -23,12 +24,60 @@ def test_the_recipes_are_listed():
     assert "cid-small" in result.output
 
 
+def test_the_list_needs_no_torch():
+    code = "import sys; from everypose.cli.train import _show_recipes; _show_recipes(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_without_the_training_packages_it_says_what_to_install(monkeypatch):
+    import everypose.training
+
+    monkeypatch.delitem(sys.modules, "everypose.training.run", raising=False)
+    monkeypatch.delattr(everypose.training, "run", raising=False)
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    result = invoke("boir-small")
+    assert isinstance(result.exception, MissingDependencyError)
+    assert str(result.exception) == ("training needs packages that are not installed: pip install 'everypose[train]'")
+
+
+NOT_COCO = {
+    "a list": ([], "not a COCO annotation file"),
+    "something else": ({"a": 1}, "has no list 'images'"),
+    "no keypoints": (
+        {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]},
+        "does not say what its keypoints",
+    ),
+    "too few numbers": (
+        {
+            "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+            "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "keypoints": [1, 1, 2], "bbox": [0, 0, 9, 9]}],
+            "categories": [{"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}],
+        },
+        "annotation 5 has 1 keypoints, but the skeleton 'coco' has 17",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "expected"), NOT_COCO.values(), ids=NOT_COCO)
+def test_annotations_that_cannot_be_used_are_one_line(tmp_path, content, expected):
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    source = '[{annotations="labels.json", images="."}]'
+    result = invoke("boir-small", "--data", tmp_path, "--set", f"data.train={source}", "-o", tmp_path / "run", "-q")
+    assert isinstance(result.exception, EveryposeError), result.output
+    assert expected in str(result.exception)
+    assert "labels.json" in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ((), "which recipe"),
         (("boir-w32-cocoo",), "boir-w32-coco"),
-        (("boir-small", "--resume", "runs/x"), "leave out the recipe"),
+        (("boir-small", "--resume", "runs/x"), "leave out RECIPE"),
+        (("--resume", "runs/x", "--seed", "3"), "leave out RECIPE, -o and --seed"),
         (("boir-small", "--set", "optim.rate"), "section.field=value"),
         (("boir-small", "--set", "optim.lrr=1"), "did you mean optim.lr?"),
         (("--resume", "no/such/run"), "cannot read the recipe no/such/run/recipe.toml"),
@@ -43,7 +92,7 @@ def test_wrong_calls_are_one_line(arguments, expected):
 
 def test_data_that_is_not_there_is_one_line(tmp_path):
     command = [sys.executable, "-m", "everypose", "train", "boir-small", "--data", str(tmp_path), "-o", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("everypose: ")

@@ -213,3 +213,10 @@ def test_joined_sets(tmp_path: Path) -> None:
     other = read(tmp_path, content(categories=[{"id": 1, "name": "person"}]), Skeleton.named("mpii"))
     with pytest.raises(EveryposeError, match="skeletons differ"):
         joined([first, other], "mixed")
+
+
+def test_keypoints_in_another_order_than_the_skeleton_s_are_an_error(tmp_path: Path) -> None:
+    values = content(annotation())
+    values["categories"][0]["keypoints"] = [COCO.keypoints[i] for i in COCO.flip_index]
+    with pytest.raises(EveryposeError, match=r"annotations\.json has 'right_eye' as keypoint 2"):
+        read(tmp_path, values)

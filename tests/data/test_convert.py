@@ -3,226 +3,17 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from everypose.data.convert import coco_content, join, read_any, write_coco
-from everypose.data.formats import flat_yaml
+from data.coco_set import coco, image
+from everypose.data.coco import coco_content
+from everypose.data.convert import join, read_any, write_coco
 from everypose.data.formats.split import Split, inside_name, split_name
 from everypose.data.formats.yolo import write_yolo
 from everypose.data.layouts import find_data
 from everypose.data.mpii import read_mpii
 from everypose.errors import EveryposeError
-from everypose.skeleton import Skeleton
-
-COCO = Skeleton.named("coco")
-
-
-def image(path: Path, width: int = 64, height: int = 48) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.random.default_rng(width).integers(0, 255, (height, width, 3), np.uint8))
-    return path
-
-
-def coco(folder: Path, name: str, seed: int = 0, count: int = 4) -> Path:
-    """A COCO file with images of different sizes and people with fractional labels."""
-    rng = np.random.default_rng(seed)
-    images, annotations = [], []
-    for number in range(1, count + 1):
-        size = 60 + 7 * number, 50 + 3 * number
-        image(folder / f"{name}_images" / f"{number:06d}.png", *size)
-        images.append({"id": number, "file_name": f"{number:06d}.png", "width": size[0], "height": size[1]})
-        for _ in range(number - 1):
-            keypoints = np.round(rng.uniform(0, 48, (17, 3)), 3)
-            keypoints[:, 2] = rng.integers(0, 3, 17)
-            keypoints[keypoints[:, 2] == 0] = 0
-            box = np.round([*rng.uniform(0, 20, 2), *rng.uniform(5, 28, 2)], 2).tolist()
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "keypoints": keypoints.reshape(-1).tolist(),
-                    "num_keypoints": int((keypoints[:, 2] > 0).sum()),
-                    "bbox": box,
-                    "area": 0.53 * box[2] * box[3],
-                    "iscrowd": 0,
-                }
-            )
-    category = {"id": 1, "name": "person", "keypoints": list(COCO.keypoints), "skeleton": [[1, 2]]}
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [category]}))
-    return path
-
-
-def assert_same_people(a: dict, b: dict) -> None:
-    assert len(a["annotations"]) == len(b["annotations"])
-    for one, other in zip(a["annotations"], b["annotations"], strict=True):
-        for key in ("image_id", "category_id", "num_keypoints", "iscrowd"):
-            assert one[key] == other[key]
-        for key in ("keypoints", "bbox", "area"):
-            np.testing.assert_allclose(one[key], other[key], atol=1e-5)
-
-
-def test_coco_to_yolo_and_back(tmp_path: Path) -> None:
-    sources = [coco(tmp_path, "train", 1), coco(tmp_path, "val", 2)]
-    splits = [split for source in sources for split in read_any(source)]
-    assert write_yolo(splits, tmp_path / "yolo", copy=False) == []
-    back = read_any(tmp_path / "yolo")
-    assert [split.name for split in back] == ["train", "val"]
-    for before, after in zip(splits, back, strict=True):
-        assert after.content["images"] == before.content["images"]
-        assert after.content["categories"][0]["keypoints"] == list(COCO.keypoints)
-        assert_same_people(before.content, after.content)
-    write_yolo(back, tmp_path / "again", copy=True)
-    for label in (tmp_path / "yolo" / "labels").rglob("*.txt"):
-        again = tmp_path / "again" / label.relative_to(tmp_path / "yolo")
-        ours, theirs = np.array(label.read_text().split(), float), np.array(again.read_text().split(), float)
-        np.testing.assert_allclose(ours, theirs, atol=1e-7)
-
-
-def test_yolo_line_is_the_formula(tmp_path: Path) -> None:
-    path = coco(tmp_path, "val", count=2)
-    write_yolo(read_any(path), tmp_path / "yolo", copy=True)
-    person = json.loads(path.read_text())["annotations"][0]
-    x, y, w, h = person["bbox"]
-    width, height = 74, 56
-    expected = [0, (x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
-    for k in range(17):
-        px, py, v = person["keypoints"][3 * k : 3 * k + 3]
-        expected += [px / width, py / height, v]
-    line = (tmp_path / "yolo" / "labels" / "val" / "000002.txt").read_text()
-    np.testing.assert_allclose([float(field) for field in line.split()], expected, atol=1e-10)
-    assert (tmp_path / "yolo" / "labels" / "val" / "000001.txt").read_text() == ""
-    assert not (tmp_path / "yolo" / "images" / "val" / "000002.png").is_symlink()
-
-
-def test_written_yaml_is_what_ultralytics_reads(tmp_path: Path) -> None:
-    yaml = pytest.importorskip("yaml")
-    write_yolo(read_any(coco(tmp_path, "val")), tmp_path / "yolo", copy=False)
-    values = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
-    assert values == {
-        "val": "images/val",
-        "kpt_shape": [17, 3],
-        "flip_idx": COCO.flip_index.tolist(),
-        "names": {0: "person"},
-        "kpt_names": {0: list(COCO.keypoints)},
-    }
-
-
-def test_what_yolo_cannot_hold_is_said(tmp_path: Path) -> None:
-    path = coco(tmp_path, "train")
-    content = json.loads(path.read_text())
-    content["annotations"][0]["iscrowd"] = 1
-    content["annotations"][1]["keypoints"][:3] = [500, 3, 2]
-    content["annotations"][2]["bbox"] = [900, 900, 5, 5]
-    path.write_text(json.dumps(content))
-    notes = write_yolo(read_any(path), tmp_path / "yolo", copy=False)
-    assert [note.split(" ", 1)[0] for note in notes] == ["1", "1", "1", "no"]
-    labels = (tmp_path / "yolo" / "labels" / "train" / "000003.txt").read_text()
-    assert labels.split()[5:8] == ["0", "0", "0"]
-
-
-def test_yolo_with_two_values_and_without_names(tmp_path: Path) -> None:
-    image(tmp_path / "train" / "images" / "a.png", 100, 50)
-    (tmp_path / "train" / "labels").mkdir()
-    (tmp_path / "train" / "labels" / "a.txt").write_text("1 0.5 0.5 0.2 0.4 0.1 0.2 0 0 0.5 0.5\n")
-    (tmp_path / "data.yaml").write_text(
-        "# Roboflow\ntrain: ../train/images\nval: ''\nnc: 2\nkpt_shape: [3, 2]\nnames: ['cat', 'dog']\n"
-    )
-    with pytest.raises(EveryposeError, match="--skeleton"):
-        read_any(tmp_path)
-    skeleton = Skeleton("three", ("nose", "left_ear", "right_ear"), ((1, 2),), (), None)
-    (split,) = read_any(tmp_path, skeleton=skeleton)
-    (person,) = split.content["annotations"]
-    assert person["keypoints"] == [10, 10, 2, 0, 0, 0, 50, 25, 2]
-    assert person["bbox"] == [40, 15, 20, 20]
-    assert person["category_id"] == 2
-    assert split.content["images"] == [{"id": 1, "file_name": "a.png", "width": 100, "height": 50}]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("0 0.5 0.5 0.1", "4 values; 56 are needed"),
-        (" ".join(["0"] + ["x"] * 55), "not a number"),
-        (" ".join(["7"] + ["0.5"] * 55), "class 7 is unknown"),
-        (" ".join(["0"] + ["nan"] * 55), "not finite"),
-    ],
-)
-def test_malformed_labels_are_one_line(tmp_path: Path, line: str, said: str) -> None:
-    write_yolo(read_any(coco(tmp_path, "train")), tmp_path / "yolo", copy=False)
-    (tmp_path / "yolo" / "labels" / "train" / "000002.txt").write_text(line)
-    with pytest.raises(EveryposeError, match=said) as error:
-        read_any(tmp_path / "yolo")
-    assert "000002.txt" in str(error.value)
-
-
-scalars = st.one_of(
-    st.integers(-99, 99),
-    st.booleans(),
-    st.none(),
-    st.text("abc_ #:,'-./0[]{}", min_size=1).filter(lambda t: "'" not in t),
-)
-
-
-@given(
-    st.dictionaries(
-        st.from_regex(r"[a-z_]{1,8}", fullmatch=True),
-        st.one_of(
-            scalars,
-            st.lists(scalars, max_size=4),
-            st.dictionaries(
-                st.integers(0, 9), st.one_of(scalars, st.lists(scalars, max_size=3)), min_size=1, max_size=4
-            ),
-        ),
-        max_size=5,
-    )
-)
-def test_yaml_round_trip(values: dict) -> None:
-    text = flat_yaml.dump(values)
-    assert flat_yaml.parse(text, "test") == values
-
-
-def test_yaml_forms() -> None:
-    text = """
-# a comment
-path: ../datasets/tiger # where
-train: "images # 1"
-names:
-  0: 'a tiger'
-  1: lion
-kpt_shape:
-  - 12
-  - 3
-flip_idx: [0, 2,
-  1]
-kpt_names:
-  0:
-    - nose
-    - left ear
-more: {a: 1, b: [x, y]}
-empty:
-"""
-    assert flat_yaml.parse(text, "test") == {
-        "path": "../datasets/tiger",
-        "train": "images # 1",
-        "names": {0: "a tiger", 1: "lion"},
-        "kpt_shape": [12, 3],
-        "flip_idx": [0, 2, 1],
-        "kpt_names": {0: ["nose", "left ear"]},
-        "more": {"a": 1, "b": ["x", "y"]},
-        "empty": None,
-    }
-
-
-@pytest.mark.parametrize("text", ["just words", "a: [1, 2", "  indented: 1", "a:\n  ???"])
-def test_other_yaml_is_one_line(text: str) -> None:
-    with pytest.raises(EveryposeError, match="data set YAML"):
-        flat_yaml.parse(text, "data.yaml")
 
 
 def test_mpii(tmp_path: Path) -> None:
@@ -353,6 +144,10 @@ def test_join_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
     a, b = (json.loads(coco(tmp_path, name).read_text()) for name in ("a", "b"))
     b["images"][0]["file_name"] = "other.png"
     with pytest.raises(EveryposeError, match=r"image id 1 is 000001\.png, but other\.png in b"):
+        join([("a", a), ("b", b)])
+    b["images"][0]["file_name"] = a["images"][0]["file_name"]
+    b["annotations"][0]["keypoints"][0] += 1
+    with pytest.raises(EveryposeError, match=r"4 images of b .* \(first: 1\), with other annotations"):
         join([("a", a), ("b", b)])
     b["categories"][0]["keypoints"] = ["nose"]
     with pytest.raises(EveryposeError, match="keypoints differ"):

@@ -1,4 +1,3 @@
-import base64
 import struct
 import zlib
 from pathlib import Path
@@ -9,13 +8,7 @@ import pytest
 
 from everypose.data.images import decode_image, is_truncated, read_image
 from everypose.errors import EveryposeError
-
-# 8 x 8 pixels of C 0, M 153, Y 255, K 51 with Adobe's inverted values, as Photoshop writes them.
-CMYK_JPEG = base64.b64decode(
-    "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwACAQEBAQECAQEBAgICAgIEAwICAgIFBAQDBAYFBgYGBQYGBgcJCAYHCQcGBggLCAkKCgoK"
-    "CgYICwwLCgwJCgoK/8AAFAgACAAIBEMRAE0RAFkRAEsRAP/EABYAAQEBAAAAAAAAAAAAAAAAAAkHCv/EABQQAQAAAAAAAAAAAAAA"
-    "AAAAAAD/2gAOBEMATQBZAEsAAD8AfxF2f8mD/9k="
-)
+from image_files import CMYK_JPEG
 
 
 def photo(height: int = 40, width: int = 60) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.made import ours, pycocotools_numbers, with_people
 from everypose.errors import EveryposeError
+from everypose.evaluation.instances import category_of_images, read_truth
 from everypose.evaluation.oks import evaluate_oks
 from everypose.skeleton import Skeleton
 
@@ -115,6 +116,30 @@ def test_categories_may_miss_where_only_one_has_labelled_people():
     more = {**truth, "categories": [{"id": 0, "name": "car"}, *truth["categories"]]}
     bare = [{k: v for k, v in r.items() if k != "category_id"} for r in results]
     assert ours(evaluate_oks(more, bare, COCO)).tolist() == ours(evaluate_oks(truth, results, COCO)).tolist()
+
+
+def test_boxes_without_a_size_are_the_labels_extent():
+    truth, _ = with_people(4)
+    for annotation in truth["annotations"]:
+        annotation.update(bbox=[0, 0, 0, 0], area=0)
+    people = read_truth(truth, 17)
+    for row in np.flatnonzero(people.counted):
+        points = people.keypoints[row, people.keypoints[row, :, 2] > 0, :2]
+        np.testing.assert_array_equal(people.boxes[row], [*points.min(axis=0), *np.ptp(points, axis=0)])
+        assert people.areas[row] == pytest.approx(0.53 * np.ptp(points, axis=0).prod())
+
+
+def test_categories_of_images():
+    """The only category for every image; with several, that of the image's labelled people, crowds aside."""
+    truth, _ = with_people(4)
+    assert category_of_images(read_truth(truth, 17)) == {image["id"]: 1 for image in truth["images"]}
+    truth["categories"] = [{"id": 1, "name": "cat"}, {"id": 5, "name": "dog"}]
+    expected = {}
+    for annotation in truth["annotations"]:
+        annotation["category_id"] = 1 + 4 * (annotation["image_id"] % 2)
+        if annotation["num_keypoints"] and not annotation["iscrowd"]:
+            expected[annotation["image_id"]] = annotation["category_id"]
+    assert category_of_images(read_truth(truth, 17)) == expected
 
 
 def test_categories_must_be_named_where_there_are_several():

@@ -3,14 +3,14 @@ import json
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.bulk import in_order, predict_all
+from everypose.inference.bulk import MOST_PIXELS, in_order, predict_all
 from everypose.inference.estimator import Estimator
 from everypose.inference.outputs import open_outputs
 from everypose.inference.sources import find_images
@@ -193,6 +193,40 @@ def test_in_order_keeps_order_and_the_window():
         for taken, result in enumerate(in_order(pool, work, items(), window)):
             assert result == taken
             assert len(begun) <= taken + window
+
+
+def test_of_large_items_fewer_wait():
+    """Never more than the limit together, and an item above it alone."""
+    sizes = [30, 30, 30, 30, 250, 10, 100, 60, 60, 5]
+    waiting = []
+
+    def size(item):
+        return sizes[item] * MOST_PIXELS // 100
+
+    class Pool(Executor):
+        def submit(self, work, item):
+            waiting.append(item)
+            assert len(waiting) == 1 or sum(map(size, waiting)) <= MOST_PIXELS
+            future = Future()
+            future.set_result(work(item))
+            return future
+
+    for expected, item in enumerate(in_order(Pool(), lambda item: item, range(10), 8, size)):
+        assert item == expected == waiting.pop(0)
+
+
+def test_a_batch_of_large_images_is_cut_short(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("everypose.inference.bulk.MOST_PIXELS", 64 * 64)
+    runs = []
+
+    def counted(self, images):
+        runs.append(len(images))
+        return original(self, images)
+
+    original = StandIn.run
+    monkeypatch.setattr(StandIn, "run", counted)
+    assert run(photos, tmp_path / "out", batch_size=8).images == 5
+    assert runs == [2, 2, 1]
 
 
 def test_in_order_cancels_what_waits_after_an_error():

@@ -87,7 +87,7 @@ def test_sets_that_are_mixed_must_share_a_skeleton(tiny, figures):
         annotation["keypoints"] = annotation["keypoints"][:6]
     (figures / "fish.json").write_text(json.dumps(content))
     recipe = tiny('data.extra=[{annotations="fish.json", images="images"}]')
-    with pytest.raises(EveryposeError, match="must share one skeleton"):
+    with pytest.raises(EveryposeError, match="share one skeleton"):
         read_training_set(recipe.data)
 
 

@@ -1,10 +1,13 @@
 import pickle
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from everypose.errors import EveryposeError
+from everypose.training import checkpoints
 from everypose.training.callbacks import _keep_lines
 from everypose.training.checkpoints import Checkpoint, CheckpointClock
 from everypose.training.ema import Ema
@@ -67,8 +70,8 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     checkpoint().save(path)
     before = path.read_bytes()
 
-    def full_disk(_, part):
-        part.write_bytes(b"half")
+    def full_disk(_, stream):
+        stream.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
@@ -76,6 +79,14 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         checkpoint(step=4).save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
+def test_a_full_disk_shows_as_such(monkeypatch):
+    """Written by name, torch would raise a RuntimeError about positions in the file."""
+    monkeypatch.setattr(checkpoints, "written_whole", nullcontext)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint().save(Path("/dev/full"))
 
 
 class Trap:

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from everypose.errors import UsageError
+from everypose.models import BoIRSettings, HRNetSettings
+from everypose.single_stage.augmentation import Augmentation
 from everypose.training.recipe import Recipe, load_recipe, recipe_names
 
 
@@ -56,6 +58,64 @@ def test_published_experiments_are_there_with_the_papers_numbers():
     cid = load_recipe("cid-w32-coco")
     assert (cid.optim.name, cid.schedule.kind, cid.schedule.milestones) == ("adam", "multistep", (90, 120))
     assert load_recipe("cid-w32-crowdpose").schedule.milestones == (200, 260)
+
+
+PUBLISHED = [
+    *(f"boir-w{width}-{data}" for width in (32, 48) for data in ("coco", "crowdpose", "crowdpose-finetune", "ochuman")),
+    *(f"cid-w{width}-{data}" for width in (32, 48) for data in ("coco", "crowdpose", "ochuman")),
+]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_experiment_in_every_number(name):
+    """The papers' settings, one by one: 4 GPUs with 20 images each, and what differs by method, width and data set."""
+    recipe = load_recipe(name)
+    method, width, data = name.split("-", 2)
+    w48, boir, tuned = width == "w48", method == "boir", data == "crowdpose-finetune"
+    crowdpose, ochuman = data.startswith("crowdpose"), data == "ochuman"
+
+    assert recipe.model.family == method
+    assert recipe.model.backbone == HRNetSettings(width=48 if w48 else 32)
+    channels = {("boir", "w32"): 64, ("boir", "w48"): 96, ("cid", "w32"): 32, ("cid", "w48"): 48}
+    assert recipe.model.instance == channels[method, width]
+    if boir:
+        assert recipe.model == BoIRSettings(backbone=recipe.model.backbone, instance=recipe.model.instance)
+        loss = recipe.losses
+        assert (loss.bbox, loss.bbox_mask, loss.background) == (1.0 if tuned else 0.25, 0.25, "both")
+    assert (recipe.losses.multi_heatmap, recipe.losses.single_heatmap, recipe.losses.contrastive) == (1, 4, 1)
+
+    size = 640 if w48 else 512
+    assert (recipe.data.size, recipe.inference.size) == (size, size)
+    assert recipe.data.augmentation.settings() == Augmentation((0.75, 1.5), 30, 40, 0.5)
+    assert recipe.data.minimum_area == (0 if crowdpose else 32 * 32)
+    assert recipe.data.mask_unlabelled != crowdpose
+    assert (recipe.data.dataset, recipe.data.train_split, recipe.data.val_dataset, recipe.data.val_split) == (
+        ("crowdpose", "trainval", "", "test") if crowdpose else ("coco", "train", "ochuman" if ochuman else "", "val")
+    )
+    assert recipe.validation.protocol == ("crowdpose" if crowdpose else "coco")
+    assert recipe.validation.flip
+    assert (recipe.inference.pool, recipe.inference.nms) == ((11, 0.7) if ochuman else (3, 0.8))
+
+    plan, optim = recipe.schedule, recipe.optim
+    assert (optim.lr, optim.backbone_scale) == (1e-3, 1)
+    if boir:
+        assert (optim.name, optim.weight_decay, optim.clip) == ("adamw", 0.025, 10)
+        assert plan.epochs == (100 if tuned else 310 if crowdpose else 140)
+        assert (plan.kind, plan.warmup_epochs, plan.warmup_start, plan.final_lr) == (
+            "cosine", 1 if tuned else 10, 1e-12, 1e-6,
+        )  # fmt: skip
+    else:
+        assert (optim.name, optim.weight_decay, optim.clip) == ("adam", 0, 0)
+        assert (plan.kind, plan.warmup_epochs, plan.gamma) == ("multistep", 0, 0.1)
+        assert (plan.epochs, plan.milestones) == ((300, (200, 260)) if crowdpose else (140, (90, 120)))
+    assert (plan.steps, recipe.ema.decay) == (0, 0)
+
+    machine = recipe.trainer
+    assert (machine.batch, machine.accumulate, machine.precision) == (20, 1, "auto")
+    assert machine.sync_batchnorm == (tuned and not w48)
+    assert not machine.freeze_batchnorm
+    layers = ("auxiliary.buk.output", "instance_head.heatmap")
+    assert (recipe.start.weights, recipe.start.reinitialise) == ((f"boir-{width}-coco", layers) if tuned else ("", ()))
 
 
 def test_an_unknown_field_is_named_with_the_nearest_right_one(write):

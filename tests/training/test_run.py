@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -7,10 +9,14 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from everypose.errors import EveryposeError, UsageError
+from everypose.skeleton import Skeleton
+from everypose.training.callbacks import MetricsLog
 from everypose.training.checkpoints import Checkpoint
-from everypose.training.run import Machines, train
+from everypose.training.module import PoseTraining
+from everypose.training.run import Machines, precision_of, train
 from everypose.training.start import make_network
 
 ONE = Machines(1)
@@ -42,6 +48,11 @@ def test_a_run_leaves_its_folder_complete(tiny, tmp_path, losses_of):
         "recipe.toml", "environment.json", "metrics.jsonl", "checkpoints/last.ckpt",
         "models/best/config.json", "models/final/model.safetensors",
     } <= files  # fmt: skip
+    board = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
+    assert board.Tags()["images"] == ["predictions/000001.png"]
+    picture = board.Images("predictions/000001.png")[0]
+    assert (picture.step, picture.width, picture.height) == (4, 128, 128)
+    assert [event.step for event in board.Scalars("loss/total")] == [1, 2, 3, 4]
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["versions"]["torch"]
     assert len(environment["data"]) == 2
@@ -59,7 +70,7 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_undisturbed_one(tiny, tmp_pa
     train(tiny(*settings), undisturbed, ONE, quiet=True)
     recipe = tmp_path / "resolved.toml"
     recipe.write_text(tiny(*settings).to_toml())
-    died = subprocess.run([sys.executable, "-c", KILLED_AFTER_STEP_5, recipe, killed], check=False, timeout=120)
+    died = subprocess.run([sys.executable, "-c", KILLED_AFTER_STEP_5, recipe, killed], check=False, timeout=600)
     assert died.returncode == -signal.SIGKILL
     assert Checkpoint.load(killed / "checkpoints/last.ckpt").step == 3
     with (killed / "metrics.jsonl").open("a") as lines:
@@ -102,7 +113,7 @@ def test_two_processes_give_the_losses_of_one_with_twice_the_batch(tiny, tmp_pat
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["-m", "everypose", "train", recipe, "-o", tmp_path / "two", "--quiet"]
     done = subprocess.run(
-        [sys.executable, *launcher, *command], check=False, timeout=120, capture_output=True, text=True
+        [sys.executable, *launcher, *command], check=False, timeout=600, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model: ") == 1
@@ -110,6 +121,90 @@ def test_two_processes_give_the_losses_of_one_with_twice_the_batch(tiny, tmp_pat
     assert set(two) == {1, 2, 3}
     for step, line in one.items():
         assert two[step] == pytest.approx(line, rel=1e-5)
+
+
+FAILS_IN_RANK_1 = """
+import os
+from everypose.cli.main import main
+from everypose.errors import EveryposeError
+from everypose.training import module
+
+def step_or_fail(self, *arguments):
+    if self.step == 2 and os.environ.get("LOCAL_RANK") == "1":
+        raise EveryposeError("a broken sample")
+    return step(self, *arguments)
+
+step = module.PoseTraining.training_step
+module.PoseTraining.training_step = step_or_fail
+main()
+"""
+
+
+def test_a_failure_in_one_of_the_processes_that_we_start_ends_all_in_a_line_each(tiny, tmp_path):
+    """By ``--devices 2``: Lightning starts the second process by the same command."""
+    (tmp_path / "failing.py").write_text(FAILS_IN_RANK_1)
+    recipe = tmp_path / "resolved.toml"
+    recipe.write_text(tiny().to_toml())
+    command = [sys.executable, tmp_path / "failing.py", "train", recipe, "-o", tmp_path / "run", "--devices", "2", "-q"]
+    done = subprocess.run(command, check=False, timeout=600, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert sorted(done.stderr.splitlines()) == [
+        "everypose: a broken sample",
+        "everypose: training stopped, because another of its processes did: its own message says why",
+    ]
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_ctrl_c_says_how_to_go_on(tiny, tmp_path, monkeypatch, capsys):
+    def interrupted(self, *arguments, **named):
+        step(self, *arguments, **named)
+        if self.step == 3:
+            raise KeyboardInterrupt
+
+    step = PoseTraining.optimizer_step
+    monkeypatch.setattr(PoseTraining, "optimizer_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny("trainer.checkpoint_steps=2"), tmp_path / "run", ONE)
+    assert f"stopped; go on with --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    train(tiny("trainer.checkpoint_steps=2"), tmp_path / "run", ONE, resume=True, quiet=True)
+    assert Checkpoint.load(tmp_path / "run/checkpoints/last.ckpt").step == 8
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "expected"),
+    [
+        (MetricsLog, "write", r"^training stopped: cannot write into .*run: No space left on device$"),
+        (os, "fsync", r"^cannot write .*recipe\.toml: No space left on device$"),
+    ],
+    ids=["log", "files"],
+)
+def test_a_full_disk_is_one_line(tiny, tmp_path, monkeypatch, place, name, expected):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(place, name, full)
+    with pytest.raises(EveryposeError, match=expected):
+        train(tiny(), tmp_path / "run", ONE, quiet=True)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EveryposeError, match=r"^cannot write .*file/recipe\.toml: File exists$"):
+        train(tiny(), tmp_path / "file", ONE, quiet=True)
+
+
+def test_validation_needs_the_skeleton_of_the_training_set(tiny, tmp_path, figures):
+    content = json.loads((figures / "train.json").read_text())
+    content["categories"][0]["keypoints"] = list(Skeleton.named("crowdpose").keypoints)
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = annotation["keypoints"][:42]
+    (tmp_path / "crowd.json").write_text(json.dumps(content))
+    path = json.dumps(str(tmp_path / "crowd.json"))
+    recipe = tiny(f'data.val=[{{annotations={path}, images="images"}}]')
+    with pytest.raises(EveryposeError, match=r"crowd\.json has the keypoints of .* share one skeleton"):
+        train(recipe, tmp_path / "run", ONE, quiet=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_samples_and_loss(tiny, tmp_path):
@@ -164,7 +259,11 @@ def test_machines_come_from_the_launcher(monkeypatch):
     assert Machines.here(None, None) == Machines(4, 2)
 
 
-def test_synchronised_batchnorm_without_gpus_is_refused(tiny, tmp_path, monkeypatch):
+def test_what_needs_gpus_is_refused_without(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="needs GPUs"):
         train(tiny("trainer.sync_batchnorm=true"), tmp_path / "run", Machines(2), quiet=True)
+    with pytest.raises(UsageError, match=r"precision=16-mixed needs a GPU"):
+        train(tiny("trainer.precision=16-mixed"), tmp_path / "run", ONE, quiet=True)
+    assert precision_of(tiny()) == "32-true"

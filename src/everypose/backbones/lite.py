@@ -1,4 +1,4 @@
-"""The small trunk of the default model: MobileNetV2 and a feature pyramid to stride 4, as in MoveNet Lightning.
+"""The small trunk of the default model: MobileNetV2, a feature pyramid to stride 4 and heads, as in MoveNet Lightning.
 
 MobileNetV2: Sandler et al., CVPR 2018. There is no batch normalisation: it is folded into the convolutions of the
 weights that training starts from, so small batches do no harm. Inputs are normalised as everywhere else and brought to
@@ -61,10 +61,29 @@ class Smooth(nn.Module):
         return F.relu(self.pointwise(self.depthwise(x)))
 
 
-class Lite(nn.Module):
-    """MobileNetV2 with a pyramid; all its levels, brought to stride 4, are the feature."""
+class Evidence(nn.Module):
+    """A head of MoveNet: depthwise 3x3, two pointwise convolutions."""
 
-    channels = 24 + 24 + 32 + 64
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.depthwise = _conv3(inputs, inputs, 1, groups=inputs)
+        self.pointwise = nn.Conv2d(inputs, 96, 1)
+        self.out = nn.Conv2d(96, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w)."""
+        y: Tensor = self.out(F.relu(self.pointwise(self.depthwise(x))))
+        return y
+
+
+class Lite(nn.Module):
+    """MobileNetV2 with a pyramid; all its levels, brought to stride 4, are the feature, and so are three heads.
+
+    The heads tell of people before anyone is decoded: how likely a pixel is each keypoint, how likely a centre, and
+    where the keypoints of a person centred there would lie. They are evidence for what follows, trained along with it.
+    """
+
+    channels = 24 + 24 + 32 + 64 + 17 + 1 + 34
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,9 +102,12 @@ class Lite(nn.Module):
         self.smooth16 = Smooth(64, 32)
         self.smooth8 = Smooth(32, 24)
         self.smooth4 = Smooth(24, 24)
+        self.kpt_heatmap = Evidence(24, 17)
+        self.center = Evidence(24, 1)
+        self.kpt_regress = Evidence(24, 34)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 32, to (B, 144, H/4, W/4)."""
+        """Normalised images (B, 3, H, W), H and W multiples of 32, to (B, 196, H/4, W/4)."""
         mean = torch.tensor(MEAN, device=images.device)[:, None, None]
         std = torch.tensor(STD, device=images.device)[:, None, None]
         # Zero padding is grey for the trunk, so that the range -1 to 1 must come before the first convolution.
@@ -100,7 +122,9 @@ class Lite(nn.Module):
         level16 = self.smooth16(_up(coarse, 2) + self.lateral16(stride16))
         level8 = self.smooth8(_up(level16, 2) + self.lateral8(stride8))
         level4 = self.smooth4(_up(level8, 2) + self.lateral4(stride4))
-        return torch.cat([level4, _up(level8, 2), _up(level16, 4), _up(coarse, 8)], dim=1)
+        pyramid = [level4, _up(level8, 2), _up(level16, 4), _up(coarse, 8)]
+        likely = [4 * self.kpt_heatmap(level4).sigmoid(), 4 * self.center(level4).sigmoid()]
+        return torch.cat([*pyramid, *likely, self.kpt_regress(level4) / 8], dim=1)
 
 
 def _up(x: Tensor, factor: int) -> Tensor:

@@ -1,12 +1,12 @@
 """The CID network: bottom-up keypoints and centres on the backbone, and the decoupling head (GFD)."""
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from everypose.single_stage.attention import fuse_attention, instance_parameters, spatial_response
+from everypose.single_stage.initialisation import scatter_weights, start_at_prior
 from everypose.single_stage.losses import probabilities
 
 
@@ -84,15 +84,14 @@ class CID(nn.Module):
         )
 
 
-def initialise(network: CID) -> None:
-    """The released initialisation of all but the backbone: sigmoids start at 0.01."""
-    for part in (network.keypoints_and_center, network.instance_head):
-        for module in part.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.normal_(module.weight, std=0.001)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
-    prior = -math.log((1 - 0.01) / 0.01)
-    for output in (network.keypoints_and_center, network.instance_head.heatmap):
-        assert output.bias is not None
-        nn.init.constant_(output.bias, prior)
+def initialise(network: CID, hidden: float | None = 0.001) -> None:
+    """The released initialisation of all but the backbone: sigmoids start at 0.01.
+
+    Args:
+        network: what to initialise.
+        hidden: standard deviation of the hidden layers' weights; None leaves them as the framework made them.
+    """
+    if hidden is not None:
+        scatter_weights(network.instance_head, hidden, bias=0.0)
+    start_at_prior(network.keypoints_and_center)
+    start_at_prior(network.instance_head.heatmap)

@@ -9,7 +9,6 @@ from everypose.errors import UsageError
 
 if TYPE_CHECKING:
     from everypose.data.formats.split import Split
-    from everypose.skeleton import Skeleton
 
 
 def convert(
@@ -33,12 +32,13 @@ def convert(
     """
     from everypose.data.convert import read_any, write_coco
     from everypose.data.formats.yolo import write_yolo
+    from everypose.skeleton import Skeleton
 
     if images is not None and not images.is_dir():
         raise UsageError(f"--images {images} is not a folder")
     if to == "yolo" and out.suffix:
         raise UsageError(f"a YOLO-pose data set is a folder, not {out}")
-    named = None if skeleton is None else _skeleton(skeleton)
+    named = None if skeleton is None else Skeleton.find(skeleton)
     splits = [split for source in sources for split in read_any(source, images, named)]
     names = [split.name for split in splits]
     if len(set(names)) < len(names):
@@ -75,14 +75,7 @@ def join(
     twice = sum(len(content["images"]) for _, content in contents) - len(joined["images"])
     print(f"wrote {out}: {len(joined['images']):,} images, {len(joined['annotations']):,} annotations")
     if twice:
-        print(f"  {twice:,} images that several files list were taken once, with their annotations in the first")
-
-
-def _skeleton(text: str) -> "Skeleton":
-    """A known skeleton by name, or one from a TOML file."""
-    from everypose.skeleton import Skeleton
-
-    return Skeleton.read(text) if text.endswith(".toml") else Skeleton.named(text)
+        print(f"  {twice:,} images that several files list were taken once")
 
 
 def _print(split: "Split") -> None:

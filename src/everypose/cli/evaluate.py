@@ -17,17 +17,20 @@ MetricName = Literal["coco", "crowdpose", "wholebody", "pckh", "hand"]
 def evaluate(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A name of 'everypose models', a folder, a file or a hub id."),
+        typer.Argument(metavar="MODEL", help="A name of 'everypose models', a folder, a file or a hub id."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="With MODEL: the data set's folder.")] = None,
     split: Annotated[str | None, typer.Option(help="With MODEL: train, val, test, or a subset's own name.")] = None,
     dataset: Annotated[str | None, typer.Option(help="With MODEL: which data set, where several lie together.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Instead of MODEL: a COCO results file.")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="With --predictions: the annotation file.")] = None,
-    images: Annotated[Path | None, typer.Option(help="With --predictions: the images, for the report.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="The annotation file, for --predictions or a MODEL.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="The folder of its images; for --predictions, only for the report.")
+    ] = None,
     metric: Annotated[MetricName | None, typer.Option(help="Default: the data set's own; coco for others.")] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="A known skeleton's name or a TOML file. Default: what the annotations say.")
+        str | None,
+        typer.Option(help="With --predictions: a known skeleton or a TOML file. Default: what the annotations say."),
     ] = None,
     sigmas: Annotated[
         str | None, typer.Option(help="OKS sigmas: 0.026,0.025,... or a JSON file with a list of them.")
@@ -36,7 +39,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="FIELD=VALUE",
-            help="With --predictions: what is known of them: dataset, split, boxes, flip, input_size, nms. Repeatable.",
+            help="For the record: dataset, split; with --predictions also boxes, flip, input_size, nms. Repeatable.",
         ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="With MODEL: average in the mirrored image.")] = False,
@@ -55,8 +58,12 @@ def evaluate(
     """
     if (model is None) == (predictions is None):
         raise UsageError("give either MODEL with --data and --split, or --predictions with --annotations")
+    if model is not None and skeleton is not None:
+        raise UsageError("--skeleton goes with --predictions; a model brings its own")
     if model is not None:
-        evaluation = _of_model(model, data, split, dataset, metric, skeleton, sigmas, flip, device, batch, quiet)
+        evaluation = _of_model(
+            model, data, split, dataset, annotations, images, metric, sigmas, state, flip, device, batch, quiet
+        )
     else:
         assert predictions is not None
         evaluation = _of_predictions(predictions, annotations, images, metric, skeleton, sigmas, state)
@@ -103,25 +110,31 @@ def _of_model(
     data: Path | None,
     split: str | None,
     dataset: str | None,
+    annotations: Path | None,
+    images: Path | None,
     metric: MetricName | None,
-    skeleton: str | None,
     sigmas: str | None,
+    state: list[str] | None,
     flip: bool,
     device: str,
     batch: int,
     quiet: bool,
 ) -> "Evaluation":
-    from everypose.evaluation.run import evaluate_model, parse_sigmas
+    from everypose.data.layouts import Layout, find_data
+    from everypose.evaluation.run import evaluate_model, parse_sigmas, parse_stated
 
-    if data is None or split is None:
-        raise UsageError("evaluating a model needs --data and --split")
-    if skeleton is not None:
-        raise UsageError("--skeleton goes with --predictions; a model brings its own")
+    stated = parse_stated(state or [], ("dataset", "split"))
+    if data is not None and split is not None and annotations is None:
+        layout = find_data(data, split, dataset)
+        stated = {"dataset": layout.dataset or dataset or data.resolve().name, "split": split, **stated}
+    elif annotations is not None and images is not None and data is None:
+        layout = Layout((annotations,), images, None, None, "the given annotation file and images")
+    else:
+        raise UsageError("evaluating a model needs either --data and --split, or --annotations and --images")
     return evaluate_model(
         model,
-        data,
-        split,
-        dataset=dataset,
+        layout,
+        stated,
         metric=metric,
         sigmas=None if sigmas is None else parse_sigmas(sigmas),
         flip=flip,
@@ -140,22 +153,19 @@ def _of_predictions(
     sigmas: str | None,
     state: list[str] | None,
 ) -> "Evaluation":
-    from everypose.evaluation.run import evaluate_predictions, parse_sigmas, parse_stated
+    from everypose.evaluation.run import STATABLE, evaluate_predictions, parse_sigmas, parse_stated
     from everypose.skeleton import Skeleton
 
     if annotations is None:
         raise UsageError("--predictions needs --annotations, the file to score them against")
-    chosen = None
-    if skeleton is not None:
-        chosen = Skeleton.read(skeleton) if skeleton.endswith(".toml") else Skeleton.named(skeleton)
     return evaluate_predictions(
         predictions,
         annotations,
         image_root=images,
         metric=metric,
-        skeleton=chosen,
+        skeleton=None if skeleton is None else Skeleton.find(skeleton),
         sigmas=None if sigmas is None else parse_sigmas(sigmas),
-        stated=parse_stated(state or []),
+        stated=parse_stated(state or [], STATABLE),
     )
 
 

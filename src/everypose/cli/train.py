@@ -25,8 +25,8 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on from the last checkpoint of this run, by its recipe.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="RUN", help="The run's folder. Default: runs/RECIPE.")
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="The run's folder. Default: runs/RECIPE.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
     show_recipes: Annotated[bool, typer.Option("--list", help="Show the bundled recipes and leave.")] = False,
@@ -39,8 +39,10 @@ def train(
     if show_recipes:
         _show_recipes()
         return
-    if resume is not None and (recipe is not None or output is not None):
-        raise UsageError("--resume RUN goes on by the recipe in RUN and writes there: leave out the recipe and -o")
+    if resume is not None and (recipe is not None or out is not None or seed is not None):
+        raise UsageError(
+            "--resume RUN goes on by the recipe and seed of RUN and writes there: leave out RECIPE, -o and --seed"
+        )
     if resume is None and recipe is None:
         raise UsageError("which recipe? Give a name (everypose train --list shows them) or the path of a TOML file")
     overrides = list(settings or [])
@@ -54,7 +56,7 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingDependencyError("training", "train") from error
     source = str(resume / run.RECIPE_FILE) if resume is not None else str(recipe)
-    folder = resume or output or Path("runs", Path(source).stem)
+    folder = resume or out or Path("runs", Path(source).stem)
     outcome = run.train(
         load_recipe(source, overrides), folder, run.Machines.here(devices, nodes), resume is not None, quiet
     )

@@ -12,12 +12,13 @@ from everypose.data.annotation_files import load
 from everypose.data.image_header import read_header
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
-from everypose.skeleton import Skeleton
+from everypose.geometry import keypoint_boxes, xywh_to_xyxy, xyxy_to_xywh
+from everypose.skeleton import Skeleton, require_same_places
 
 # The share of its box that a person covers, where no segmentation says it (the CrowdPose protocol's number).
 AREA_OF_BOX = 0.53
 # COCO-WholeBody keeps its 133 keypoints in five lists of an annotation.
-_WHOLE_BODY_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+WHOLE_BODY_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 _NOT_EXTRA = frozenset(
     {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "not_exhaustive"}
 )
@@ -37,13 +38,15 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
         skeleton: what the keypoints are; without it, what the file's category says.
 
     Raises:
-        EveryposeError: not JSON, not COCO, keypoints that do not match the skeleton; the message names the entry.
+        EveryposeError: not JSON, not COCO, keypoints that do not match the skeleton in number or order; the message
+            names the entry.
     """
     annotation_file, image_root = Path(annotation_file), Path(image_root)
     content = load(annotation_file)
     categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
     if skeleton is None:
         skeleton = Skeleton.from_coco_category(categories[0])
+    require_same_places(categories[0].get("keypoints") or (), skeleton, str(annotation_file))
     try:
         repairs: Counter[str] = Counter()
         images = _unique_images(content["images"], annotation_file, repairs)
@@ -175,8 +178,8 @@ def _keypoints(
 def _keypoint_list(annotation: dict[str, Any], count: int) -> Sequence[float]:
     """The annotation's flat x, y, v list; whole-body parts are joined when the skeleton has them."""
     keypoints: Sequence[float] = annotation.get("keypoints") or ()
-    if keypoints and len(keypoints) != 3 * count and all(part in annotation for part in _WHOLE_BODY_PARTS):
-        return [value for part in _WHOLE_BODY_PARTS for value in annotation[part]]
+    if keypoints and len(keypoints) != 3 * count and all(part in annotation for part in WHOLE_BODY_PARTS):
+        return [value for part in WHOLE_BODY_PARTS for value in annotation[part]]
     return keypoints
 
 
@@ -186,13 +189,9 @@ def _boxes(
     """(N, 4) x1 y1 x2 y2, and (N,) bool where there is neither a box nor a keypoint to make one from."""
     xywh = np.array([entry.get("bbox") or (0, 0, 0, 0) for entry in annotations], dtype=np.float64).reshape(-1, 4)
     empty = np.asarray(~np.isfinite(xywh).all(axis=1) | (xywh[:, 2:] <= 0).any(axis=1))
-    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-
-    labelled = keypoints[:, :, 2:] > 0
-    fixable = empty & labelled.any(axis=(1, 2))
-    points = keypoints[fixable, :, :2]
-    boxes[fixable, :2] = np.where(labelled[fixable], points, np.inf).min(axis=1, initial=np.inf)
-    boxes[fixable, 2:] = np.where(labelled[fixable], points, -np.inf).max(axis=1, initial=-np.inf)
+    boxes = xywh_to_xyxy(xywh)
+    fixable = empty & (keypoints[:, :, 2] > 0).any(axis=1)
+    boxes[fixable] = keypoint_boxes(keypoints[fixable])
     repairs["missing or empty boxes were replaced by their keypoints' extent"] += int(fixable.sum())
     boxless = empty & ~fixable
     boxes[boxless] = 0
@@ -232,3 +231,28 @@ def _size(entry: dict[str, Any], path: Path, repairs: Counter[str]) -> tuple[int
         return int(width), int(height)
     repairs["missing image sizes were read from the images"] += 1
     return read_header(path).upright
+
+
+def coco_content(scenes: SceneSet) -> dict[str, Any]:
+    """A set of scenes as the content of a COCO annotation file."""
+    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
+    category = {"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}
+    images, annotations = [], []
+    for scene in scenes:
+        size = {"width": scene.width, "height": scene.height}
+        images.append({"id": scene.image_id, "file_name": scene.file_name, **size, **scene.extra})
+        boxes = xyxy_to_xywh(scene.boxes)
+        for index in range(len(scene)):
+            entry = {
+                "id": int(scene.annotation_ids[index]),
+                "image_id": scene.image_id,
+                "category_id": 1,
+                "keypoints": scene.keypoints[index].reshape(-1).tolist(),
+                "num_keypoints": int((scene.keypoints[index, :, 2] > 0).sum()),
+                "bbox": boxes[index].tolist(),
+                "area": float(scene.areas[index]),
+                "iscrowd": int(scene.is_crowd[index]),
+            }
+            segmentation = scene.segmentations[index]
+            annotations.append(entry if segmentation is None else {**entry, "segmentation": segmentation})
+    return {"images": images, "annotations": annotations, "categories": [category]}

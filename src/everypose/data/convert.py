@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from everypose.data.annotation_files import annotation_files, find_image_root, load
+from everypose.data.coco import coco_content
 from everypose.data.formats.exports import cleaned
 from everypose.data.formats.split import Split, inside_name, place_images, split_name
 from everypose.data.formats.yolo import find_yaml, read_yolo
 from everypose.data.mpii import read_mpii
-from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError
 from everypose.files import read_json, write_json
 from everypose.skeleton import Skeleton
@@ -76,14 +74,15 @@ def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
 def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """Join COCO files of one set (CrowdPose's train and val) into one.
 
-    An image that several files list counts once, if they agree on its name; annotations that clash in their id get
-    new ids above all others.
+    An image that several files list counts once, if they agree on its name and labels; annotations that clash in their
+    id get new ids above all others.
 
     Args:
         contents: (name for messages, content) of each.
 
     Raises:
-        EveryposeError: when categories differ, one image id stands for two files, or an entry has no id.
+        EveryposeError: when categories differ, one image id stands for two files or has two sets of labels, or an entry
+            has no id.
     """
     first_name, first = contents[0]
     images: dict[Any, dict[str, Any]] = {}
@@ -98,6 +97,12 @@ def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
                 ours, theirs = known["file_name"], image["file_name"]
                 if ours != theirs:
                     raise EveryposeError(f"cannot join: image id {image['id']} is {ours}, but {theirs} in {name}")
+            again = [entry for entry in content["annotations"] if entry["image_id"] in repeated]
+            if _labels(again) != _labels([entry for entry in annotations if entry["image_id"] in repeated]):
+                raise EveryposeError(
+                    f"cannot join: {len(repeated)} images of {name} are listed before it (first: {min(repeated)}), "
+                    "with other annotations; give different images different ids, or correct the annotations"
+                )
             annotations += [entry for entry in content["annotations"] if entry["image_id"] not in repeated]
         except (KeyError, TypeError, AttributeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -105,6 +110,11 @@ def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
                 f"{name} has a malformed image, annotation or category ({what}); see 'everypose data doctor'"
             ) from error
     return {**first, "images": list(images.values()), "annotations": _with_own_ids(annotations)}
+
+
+def _labels(annotations: list[dict[str, Any]]) -> list[str]:
+    """What annotations say, whatever their order and ids."""
+    return sorted(str([entry["image_id"], entry.get("keypoints"), entry.get("bbox")]) for entry in annotations)
 
 
 def _skeletons(content: dict[str, Any]) -> list[tuple[Any, Any]]:
@@ -154,28 +164,3 @@ def _from_mpii(path: Path, images: Path | None) -> Split:
         raise EveryposeError(f"the images of {path} are not near it, and MPII has no image sizes; give --images FOLDER")
     scenes = read_mpii(path, root)
     return Split(split_name(path), coco_content(scenes), root, scenes.repairs)
-
-
-def coco_content(scenes: SceneSet) -> dict[str, Any]:
-    """A set of scenes as the content of a COCO annotation file."""
-    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
-    category = {"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}
-    images, annotations = [], []
-    for scene in scenes:
-        size = {"width": scene.width, "height": scene.height}
-        images.append({"id": scene.image_id, "file_name": scene.file_name, **size, **scene.extra})
-        extents = np.concatenate([scene.boxes[:, :2], scene.boxes[:, 2:] - scene.boxes[:, :2]], axis=1)
-        for index in range(len(scene)):
-            entry = {
-                "id": int(scene.annotation_ids[index]),
-                "image_id": scene.image_id,
-                "category_id": 1,
-                "keypoints": scene.keypoints[index].reshape(-1).tolist(),
-                "num_keypoints": int((scene.keypoints[index, :, 2] > 0).sum()),
-                "bbox": extents[index].tolist(),
-                "area": float(scene.areas[index]),
-                "iscrowd": int(scene.is_crowd[index]),
-            }
-            segmentation = scene.segmentations[index]
-            annotations.append(entry if segmentation is None else {**entry, "segmentation": segmentation})
-    return {"images": images, "annotations": annotations, "categories": [category]}

@@ -31,7 +31,16 @@ _LAYOUTS: tuple[tuple[str | None, str, str], ...] = (
     (None, "{split}/result.json", "Label Studio exports"),
     (None, "result.json", "a Label Studio export without splits"),
 )
-_IMAGE_FOLDERS = ("{split}2017", "images/{split}2017", "images/{split}", "{split}/images", "{split}", "images", ".")
+_IMAGE_FOLDERS = (
+    "{split}2017",
+    "images/{split}2017",
+    "images/{split}",
+    "{split}/images",
+    "{split}",
+    "images",
+    "data",
+    ".",
+)
 _SPLIT_NAMES = {"val": ("val", "valid", "validation")}
 _DATASETS = tuple(dict.fromkeys(dataset for dataset, _, _ in _LAYOUTS if dataset))
 _IMAGE_NAME = re.compile(rb'"(?:file_name|image)"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -60,9 +69,10 @@ class Layout:
         """The only annotation file, or the first of several."""
         return self.annotation_files[0]
 
-    def read(self) -> SceneSet:
-        """Read the split, joined where it lies in several files."""
-        skeleton = None if self.skeleton_name is None else Skeleton.named(self.skeleton_name)
+    def read(self, skeleton: Skeleton | None = None) -> SceneSet:
+        """Read the split, joined where it lies in several files; ``skeleton`` replaces what the files say."""
+        if skeleton is None and self.skeleton_name is not None:
+            skeleton = Skeleton.named(self.skeleton_name)
         if self.dataset == "mpii":
             sets = [read_mpii(path, self.image_root) for path in self.annotation_files]
         else:

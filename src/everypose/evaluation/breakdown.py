@@ -12,7 +12,7 @@ import numpy as np
 
 from everypose.evaluation.instances import Bools, Floats, Truth
 from everypose.evaluation.oks import Comparison, accumulate, mean_valid, pair_oks
-from everypose.geometry import box_iou
+from everypose.geometry import box_iou, xywh_to_xyxy
 
 # COCO's area ranges; its ten numbers report the latter two.
 SIZES = ((0, 32**2, "small (< 32²)"), (32**2, 96**2, "medium (32² to 96²)"), (96**2, np.inf, "large (> 96²)"))
@@ -67,7 +67,7 @@ def hidden_oks(comparison: Comparison) -> Floats:
 def largest_overlap(truth: Truth) -> Floats:
     """(N,) the largest IoU of each person's box with any other annotation's box in its image; 0 for the lonely."""
     largest = np.zeros(len(truth.boxes))
-    corners = np.concatenate([truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]], axis=1)
+    corners = xywh_to_xyxy(truth.boxes)
     order = np.argsort(truth.image, kind="stable")
     starts = np.flatnonzero(np.diff(truth.image[order], prepend=-1))
     for rows in np.split(order, starts[1:]) if order.size else []:

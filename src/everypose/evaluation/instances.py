@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everypose.data.coco import AREA_OF_BOX, WHOLE_BODY_PARTS
 from everypose.errors import EveryposeError
 from everypose.evaluation.coco_file import require_coco, require_results
+from everypose.geometry import keypoint_boxes, xyxy_to_xywh
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-# Pixels of a person per pixel of its box, for files without `area` (CrowdPose's tool, xtcocotools).
-AREA_OF_BOX = 0.53
-# COCO-WholeBody files keep the parts after the body apart, in this order.
-WHOLEBODY_PARTS = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 
 
 @dataclass(frozen=True)
@@ -149,6 +146,31 @@ def only_category(truth: Truth) -> int | None:
     return None
 
 
+def category_of_images(truth: Truth) -> dict[Any, int]:
+    """The category id that whatever is found in an image counts as, by image id.
+
+    That is the only category there is, or that of the people labelled in the image: AP-10K and APT-36K are scored by
+    species, which a model that finds everybody does not name. Images where it cannot be told are left out.
+
+    Raises:
+        EveryposeError: when an image has labelled people of several categories.
+    """
+    only = only_category(truth)
+    if only is not None:
+        return dict.fromkeys(truth.image_ids, only)
+    found: dict[Any, int] = {}
+    for image, category in zip(
+        truth.image[truth.counted].tolist(), truth.category[truth.counted].tolist(), strict=True
+    ):
+        identity = truth.categories[category][0]
+        if found.setdefault(truth.image_ids[image], identity) != identity:
+            raise EveryposeError(
+                f"image {truth.image_ids[image]} has labelled people of several categories, and a model that finds"
+                " everybody by itself names none; score a results file that does (--predictions)"
+            )
+    return found
+
+
 def read_results(results: list[dict[str, Any]], truth: Truth, keypoint_count: int) -> Results:
     """Turn a COCO results list into arrays.
 
@@ -242,8 +264,8 @@ def _keypoints(entries: list[dict[str, Any]], count: int, names: list[str]) -> F
 
 def _joined(entry: dict[str, Any], count: int) -> Sequence[float]:
     values: Sequence[float] = entry.get("keypoints") or [0.0] * (3 * count)
-    if count == 133 and len(values) == 51 and all(isinstance(entry.get(part), list) for part in WHOLEBODY_PARTS):
-        return [*values, *(value for part in WHOLEBODY_PARTS for value in entry[part])]
+    if count == 133 and len(values) == 51 and all(isinstance(entry.get(part), list) for part in WHOLE_BODY_PARTS):
+        return [value for part in WHOLE_BODY_PARTS for value in entry[part]]
     return values
 
 
@@ -274,20 +296,16 @@ def _is_finite(value: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _boxes(annotations: list[dict[str, Any]], keypoints: Floats, names: list[str]) -> Floats:
-    """(N, 4) x, y, width, height; from the labelled keypoints where an annotation has no ``bbox``."""
-    given = [a.get("bbox") for a in annotations]
-    if any(box is None for box in given):
-        some = (keypoints[:, :, 2:] > 0).any(axis=1)
-        low = np.where(keypoints[:, :, 2:] > 0, keypoints[:, :, :2], np.inf).min(axis=1)
-        high = np.where(keypoints[:, :, 2:] > 0, keypoints[:, :, :2], -np.inf).max(axis=1)
-        extent = np.where(some, np.concatenate([low, high - low], axis=1), 0.0).tolist()
-        given = [around if box is None else box for box, around in zip(given, extent, strict=True)]
-    return _numbers(given, names, "bbox", 4)
+    """(N, 4) x, y, width, height; the labelled keypoints' extent where ``bbox`` is missing or without a size."""
+    boxes = _numbers([a.get("bbox") or (0, 0, 0, 0) for a in annotations], names, "bbox", 4)
+    empty = (boxes[:, 2:] <= 0).any(axis=1) & (keypoints[:, :, 2] > 0).any(axis=1)
+    boxes[empty] = xyxy_to_xywh(keypoint_boxes(keypoints[empty]))
+    return boxes
 
 
 def _labelled(annotations: list[dict[str, Any]], count: Ints, names: list[str], notes: list[str]) -> Ints:
     """(N,) the files' ``num_keypoints``, as pycocotools; the labels' count where there is none, or parts are joined."""
-    if any(WHOLEBODY_PARTS[0] in a for a in annotations):
+    if any(WHOLE_BODY_PARTS[1] in a for a in annotations):
         return count  # such a file's num_keypoints counts the body alone
     given = [a.get("num_keypoints", n) for a, n in zip(annotations, count.tolist(), strict=True)]
     labelled = _numbers(given, names, "num_keypoints").clip(0, 2**31).astype(np.int64)
@@ -297,20 +315,16 @@ def _labelled(annotations: list[dict[str, Any]], count: Ints, names: list[str], 
 
 
 def _areas(annotations: list[dict[str, Any]], boxes: Floats, names: list[str], box_areas: bool) -> tuple[Floats, str]:
-    """(N,) areas and where they come from, in words."""
-    of_boxes = AREA_OF_BOX * boxes[:, 3] * boxes[:, 2]
-    missing = sum("area" not in a for a in annotations)
-    if box_areas or (annotations and missing == len(annotations)):
-        return _not_negative(of_boxes, names), f"{AREA_OF_BOX} x box"
-    given = [a.get("area", area) for a, area in zip(annotations, of_boxes.tolist(), strict=True)]
-    source = f"annotation, {AREA_OF_BOX} x box for {missing} without" if missing else "annotation"
-    return _not_negative(_numbers(given, names, "area"), names), source
-
-
-def _not_negative(areas: Floats, names: list[str]) -> Floats:
-    if (negative := np.flatnonzero(areas < 0)).size:
-        raise EveryposeError(f"{names[negative[0]]}: area must not be negative, it is {areas[negative[0]]:g}")
-    return areas
+    """(N,) areas and where they come from, in words; an area of 0, as CVAT writes it, is a missing one."""
+    of_boxes = AREA_OF_BOX * boxes[:, 3].clip(min=0) * boxes[:, 2].clip(min=0)
+    given = _numbers([a.get("area") or 0.0 for a in annotations], names, "area")
+    if (negative := np.flatnonzero(given < 0)).size:
+        raise EveryposeError(f"{names[negative[0]]}: area must not be negative, it is {given[negative[0]]:g}")
+    missing = given == 0
+    if box_areas or (annotations and missing.all()):
+        return of_boxes, f"{AREA_OF_BOX} x box"
+    source = f"annotation, {AREA_OF_BOX} x box for {missing.sum()} without" if missing.any() else "annotation"
+    return np.where(missing, of_boxes, given), source
 
 
 def _detection_areas(results: list[dict[str, Any]], keypoints: Floats) -> tuple[Floats, str]:

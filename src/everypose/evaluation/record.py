@@ -122,6 +122,9 @@ class Record(BaseModel):
         from rich.table import Table
 
         protocol = Table(title=f"Protocol of {self.model}", title_justify="left", show_header=False)
+        protocol.add_column(no_wrap=True)
+        # Whole hashes: a protocol is compared to the letter.
+        protocol.add_column(overflow="fold")
         for name, value in protocol_rows(self):
             protocol.add_row(name, value)
         tables = [protocol, _numbers_table(self)]
@@ -172,8 +175,8 @@ def as_json_number(value: float) -> float | None:
 
 
 def _numbers_table(record: Record) -> "Table":
-    table = numbers_table(f"{record.protocol.metric} metric, percent (EPE in pixels)", _in_percent(record), "part")
-    return table
+    unit = "percent, EPE in pixels" if record.protocol.metric == "hand" else "percent"
+    return numbers_table(f"{record.protocol.metric} metric, {unit}", _in_percent(record), "part")
 
 
 def _in_percent(record: Record) -> dict[str, dict[str, float | None]]:

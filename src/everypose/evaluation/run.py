@@ -3,18 +3,21 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import everypose
 from everypose.errors import EveryposeError, UsageError
 from everypose.evaluation.coco_file import require_coco
-from everypose.evaluation.instances import only_category, read_truth
+from everypose.evaluation.instances import Truth, category_of_images, read_truth
 from everypose.evaluation.measure import Measured, choose_metric, measure
 from everypose.evaluation.predictions import predict_images
 from everypose.evaluation.record import Metric, Protocol, Record
 from everypose.files import read_json, sha256
 from everypose.models import WEIGHTS_FILE, resolve
-from everypose.skeleton import Skeleton
+from everypose.skeleton import Skeleton, require_same_places
+
+if TYPE_CHECKING:
+    from everypose.data.layouts import Layout
 
 STATABLE = ("dataset", "split", "boxes", "flip", "input_size", "nms")
 
@@ -55,6 +58,9 @@ def evaluate_predictions(
     """
     truth = _read_truth(annotations)
     results = read_json(predictions)
+    if skeleton is not None:
+        for category in truth.get("categories", []):
+            require_same_places(category.get("keypoints", ()), skeleton, str(annotations))
     chosen = with_sigmas(skeleton or skeleton_of(truth, annotations), sigmas, metric)
     measured = measure(truth, results, chosen, metric)
     record = Record(
@@ -72,9 +78,8 @@ def evaluate_predictions(
 
 def evaluate_model(
     model: str,
-    data: Path,
-    split: str,
-    dataset: str | None = None,
+    layout: "Layout",
+    stated: dict[str, Any],
     metric: Metric | None = None,
     sigmas: tuple[float, ...] | None = None,
     flip: bool = False,
@@ -84,37 +89,48 @@ def evaluate_model(
 ) -> Evaluation:
     """Run a model on a split of a data set and score what it finds; it is given no boxes.
 
+    Args:
+        model: a known name, a folder, a file or a hub id.
+        layout: the annotations and their images, see ``everypose.data.layouts.find_data``.
+        stated: what the data set and the split are called, for the record.
+        metric: one of OKS; default: the one that such a data set is published with.
+        sigmas: instead of the data's, which are the model's where the data have none.
+        flip: average in the mirrored image.
+        device: where the model runs.
+        batch_size: images that go through at once.
+        quiet: no progress.
+
     Raises:
         EveryposeError: when data or model cannot be used, or their keypoints differ.
     """
-    from everypose.data.layouts import find_data
     from everypose.inference.loading import load
 
-    layout = find_data(data, split, dataset)
     truth = _joined([_read_truth(path) for path in layout.annotation_files])
+    # All that the model finds counts: AP looks at the ranking, and has no threshold to choose.
+    estimator = load(model, device=device, flip=flip, min_score=0.0, batch_size=batch_size)
     skeleton = (
         Skeleton.named(layout.skeleton_name) if layout.skeleton_name else skeleton_of(truth, layout.annotation_file)
     )
-    skeleton = with_sigmas(skeleton, sigmas, metric)
-    # All that the model finds counts: AP looks at the ranking, and has no threshold to choose.
-    estimator = load(model, device=device, flip=flip, min_score=0.0, batch_size=batch_size)
     if estimator.skeleton.keypoints != skeleton.keypoints:
         raise UsageError(
             f"{model} finds the keypoints of {estimator.skeleton.name}, the data have those of {skeleton.name}:"
             " a score needs the same keypoints in the same order"
         )
-    category = only_category(read_truth(truth, len(skeleton)))
-    if category is None:
+    if skeleton.sigmas is None:
+        skeleton = replace(skeleton, sigmas=estimator.skeleton.sigmas)
+    skeleton = with_sigmas(skeleton, sigmas)
+    if (metric or choose_metric(skeleton, truth)) in ("pckh", "hand"):
         raise UsageError(
-            "the data have several categories, and a model that finds everybody by itself names none;"
-            " score a results file with category_id in each prediction instead (--predictions)"
+            f"{skeleton.name} is scored by one prediction for each annotated person, which a model that finds people by"
+            " itself does not give: score a results file with annotation_id (--predictions), or by OKS (--metric coco)"
         )
-    results = predict_images(estimator, truth["images"], layout.image_root, category, quiet)
+    people = read_truth(truth, len(skeleton))
+    categories = category_of_images(people)
+    results = predict_images(estimator, truth["images"], layout.image_root, categories, quiet)
     measured = measure(truth, results, skeleton, metric)
     settings = estimator.config.inference
     stated = {
-        "dataset": layout.dataset or data.resolve().name,
-        "split": split,
+        **stated,
         "boxes": "none",
         "flip": flip,
         "input_size": f"short side {settings.size}",
@@ -128,13 +144,25 @@ def evaluate_model(
         numbers=measured.numbers,
         classes=measured.classes,
         keypoints=measured.keypoints,
-        notes=measured.notes,
+        notes=[*_notes(layout, people, categories), *measured.notes],
     )
     return Evaluation(record, measured, skeleton, results, layout.image_root)
 
 
-def parse_stated(pairs: list[str]) -> dict[str, Any]:
-    """``["boxes=ground truth", "flip=yes"]`` as protocol fields.
+def _notes(layout: "Layout", people: Truth, categories: dict[Any, int]) -> list[str]:
+    """What a reader must know of how the data were found and taken."""
+    notes = [f"data: {layout.description}"]
+    if len(set(categories.values())) > 1:
+        unknown = len(people.image_ids) - len(categories)
+        notes.append(
+            "the model names no category: what it finds in an image counts as the category of those labelled there"
+            + (f"; {unknown} images without anyone labelled are left out" if unknown else "")
+        )
+    return notes
+
+
+def parse_stated(pairs: list[str], statable: tuple[str, ...] = STATABLE) -> dict[str, Any]:
+    """``["boxes=ground truth", "flip=yes"]`` as protocol fields, those in ``statable``.
 
     Raises:
         UsageError: for a field that cannot be stated.
@@ -142,8 +170,8 @@ def parse_stated(pairs: list[str]) -> dict[str, Any]:
     stated: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals or name not in STATABLE:
-            raise UsageError(f"--state {pair!r} must be FIELD=VALUE with one of {', '.join(STATABLE)}")
+        if not equals or name not in statable:
+            raise UsageError(f"--state {pair!r} must be FIELD=VALUE with one of {', '.join(statable)}")
         if name == "flip" and value not in ("yes", "no"):
             raise UsageError(f"--state {pair!r}: flip is yes or no")
         stated[name] = value == "yes" if name == "flip" else value
@@ -160,9 +188,9 @@ def parse_sigmas(text: str) -> tuple[float, ...]:
         values = read_json(Path(text)) if text.endswith(".json") else text.split(",")
         sigmas = tuple(float(value) for value in values)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"--sigmas {text!r} must be numbers, as 0.026,0.025,... or a JSON file with a list") from error
+        raise UsageError(f"the sigmas {text!r} must be numbers, 0.026,0.025,... or a JSON file with a list") from error
     if not all(0 < sigma < 1 for sigma in sigmas):
-        raise UsageError(f"--sigmas {text!r}: each must lie between 0 and 1 (COCO's are 0.025 to 0.107)")
+        raise UsageError(f"the sigmas {text!r}: each must lie between 0 and 1 (COCO's are 0.025 to 0.107)")
     return sigmas
 
 
@@ -175,14 +203,10 @@ def with_sigmas(skeleton: Skeleton, sigmas: tuple[float, ...] | None, metric: Me
     """
     if sigmas is None:
         if skeleton.sigmas is None and (metric or choose_metric(skeleton, {})) not in ("pckh", "hand"):
-            raise EveryposeError(
-                f"the sigmas of the skeleton {skeleton.name!r}, on which OKS depends, are unknown: give them with"
-                " --sigmas 0.05,0.08,..., in a skeleton's TOML file with --skeleton, or estimate them from people whom"
-                " two annotators labelled ('everypose data sigmas')"
-            )
+            skeleton.require_sigmas()
         return skeleton
     if len(sigmas) != len(skeleton):
-        raise UsageError(f"--sigmas gives {len(sigmas)} numbers, the skeleton {skeleton.name} has {len(skeleton)}")
+        raise UsageError(f"{len(sigmas)} sigmas are given, the skeleton {skeleton.name} has {len(skeleton)}")
     return replace(skeleton, sigmas=sigmas)
 
 

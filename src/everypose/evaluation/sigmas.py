@@ -11,7 +11,7 @@ import numpy as np
 
 from everypose.errors import EveryposeError
 from everypose.evaluation.instances import Floats, Ints, Truth, read_truth
-from everypose.geometry import box_iou
+from everypose.geometry import box_iou, xywh_to_xyxy
 
 MINIMUM_OVERLAP = 0.5
 MINIMUM_REPEATS = 10
@@ -73,14 +73,9 @@ def _same_people(a: Truth, b: Truth) -> tuple[Ints, Ints]:
         rows_a = np.flatnonzero((a.image == image_a) & a.counted & (a.areas > 0))
         rows_b = np.flatnonzero((b.image == image_b) & b.counted & (b.areas > 0))
         if rows_a.size and rows_b.size:
-            iou = box_iou(_corners(a.boxes[rows_a]), _corners(b.boxes[rows_b]))
+            iou = box_iou(xywh_to_xyxy(a.boxes[rows_a]), xywh_to_xyxy(b.boxes[rows_b]))
             best = iou.argmax(axis=1)
             mutual = (iou.argmax(axis=0)[best] == np.arange(len(rows_a))) & (iou.max(axis=1) >= MINIMUM_OVERLAP)
             pairs.append(np.stack([rows_a[mutual], rows_b[best[mutual]]]))
     found = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), np.int64)
     return found[0], found[1]
-
-
-def _corners(boxes: Floats) -> Floats:
-    """Boxes x, y, width, height as x1, y1, x2, y2."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from everypose.data.annotation_files import image_path
 from everypose.data.images import read_image
 from everypose.drawing import draw_people
 from everypose.evaluation.instances import Floats
@@ -57,7 +58,7 @@ def image_losses(comparison: Comparison, matches: Matches) -> Floats:
 def _drawn(comparison: Comparison, skeleton: Skeleton, image_root: Path, image: int, loss: float) -> WorstImage:
     truth, results = comparison.truth, comparison.results
     name = str(truth.images[image].get("file_name"))
-    pixels = read_image(image_root / name)
+    pixels = read_image(image_path(image_root, name) or image_root / name)
     scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -67,7 +68,7 @@ def _drawn(comparison: Comparison, skeleton: Skeleton, image_root: Path, image: 
     pair = [_people(true, np.ones(len(true)), skeleton, scale)]
     pair.append(_people(results.keypoints[rows], results.scores[rows], skeleton, scale))
     joined = np.concatenate(
-        [draw_people(small, people, min_score=-1.0 if i else 0.0) for i, people in enumerate(pair)], 1
+        [draw_people(small, people, weakest=-1.0 if i else 0.0) for i, people in enumerate(pair)], 1
     )
     caption = f"{name}: {len(true)} people, {len(rows)} best predictions shown, {loss:.2f} of {len(true)} OKS lost"
     _, content = cv2.imencode(".jpg", cv2.cvtColor(joined, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])

@@ -8,6 +8,10 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from everypose.data.image_header import read_header
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.outputs import Outputs
@@ -17,6 +21,9 @@ from everypose.progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MOST_PIXELS = 100_000_000
+"""Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
 
 
 @dataclass
@@ -40,8 +47,8 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     """Find and save the people of every source, in order.
 
     Threads read and resize the next images and draw and write the last ones while the network works on the present
-    ones. At most about three batches of images are held at a time. An image that cannot be read is noted and passed
-    over; an output that cannot be written ends the run.
+    ones. At most about three batches of images are held at a time, and of large ones fewer (`MOST_PIXELS`). An image
+    that cannot be read is noted and passed over; an output that cannot be written ends the run.
 
     Raises:
         EveryposeError: when an output cannot be written or the model fails.
@@ -58,8 +65,8 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
             return source, error
 
     with ThreadPoolExecutor(workers) as pool:
-        found = _through_network(estimator, in_order(pool, read, sources, window), summary)
-        saved = in_order(pool, lambda pair: outputs.save(*pair), found, workers)
+        found = _through_network(estimator, in_order(pool, read, sources, window, _pixels_of_file), summary)
+        saved = in_order(pool, lambda pair: outputs.save(*pair), found, workers, lambda pair: _pixels(pair[1].image))
         for one in track(saved, "finding people", total=len(sources), quiet=quiet):
             outputs.add(one)
             summary.images += 1
@@ -68,19 +75,55 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     return summary
 
 
-def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], window: int) -> Iterator[Result]:
-    """Yield ``work(item)`` for each item, in order, with at most ``window`` items at work or waiting."""
-    waiting: deque[Future[Result]] = deque()
+def in_order(
+    pool: Executor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    window: int,
+    size: Callable[[Item], int] = lambda _: 0,
+) -> Iterator[Result]:
+    """Yield ``work(item)`` for each item, in order.
+
+    At most ``window`` items are at work or waiting, and no two whose ``size`` together is above `MOST_PIXELS`.
+    """
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    held = 0
+
+    def first() -> Result:
+        nonlocal held
+        future, pixels = waiting.popleft()
+        held -= pixels
+        return future.result()
+
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
+            pixels = size(item)
+            while waiting and held + pixels > MOST_PIXELS:
+                yield first()
+            waiting.append((pool.submit(work, item), pixels))
+            held += pixels
             if len(waiting) >= window:
-                yield waiting.popleft().result()
+                yield first()
         while waiting:
-            yield waiting.popleft().result()
+            yield first()
     finally:
-        for future in waiting:
+        for future, _ in waiting:
             future.cancel()
+
+
+def _pixels_of_file(source: Source) -> int:
+    """Pixels of a JPEG or PNG, from its header; 0 for other kinds, and for one that will be refused when it is read."""
+    if source.path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        return 0
+    try:
+        header = read_header(source.path)
+    except EveryposeError:
+        return 0
+    return header.width * header.height
+
+
+def _pixels(image: npt.NDArray[np.uint8] | None) -> int:
+    return 0 if image is None else image.shape[0] * image.shape[1]
 
 
 def _through_network(
@@ -93,7 +136,7 @@ def _through_network(
             summary.failed.append((source, str(outcome)))
             continue
         batch.append((source, outcome))
-        if len(batch) == estimator.batch_size:
+        if len(batch) == estimator.batch_size or sum(_pixels(one.image) for _, one in batch) > MOST_PIXELS:
             yield from _one_batch(estimator, batch)
             batch = []
     if batch:

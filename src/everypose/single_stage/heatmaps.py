@@ -44,6 +44,12 @@ class Batch:
         }
         return replace(self, **tensors)
 
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, from which a copy to a GPU does not wait; the loader asks for it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        pinned: dict[str, Any] = {name: v.pin_memory() for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **pinned)
+
 
 @dataclass(frozen=True)
 class Targets:

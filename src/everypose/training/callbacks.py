@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from everypose.errors import EveryposeError
@@ -24,7 +25,7 @@ BEST_MODEL = "models/best"
 FINAL_MODEL = "models/final"
 
 
-class Journal:
+class MetricsLog:
     """A run's numbers: one JSON object a line in ``metrics.jsonl``, and TensorBoard; in the first process only."""
 
     def __init__(self, folder: Path, first_step: int, writes: bool) -> None:
@@ -67,8 +68,10 @@ def _keep_lines(path: Path, last_step: int) -> None:
     write_text(path, "".join(kept))
 
 
-class Conductor(Callback):
+class RunCallback(Callback):
     """After each step: logs, validates, and writes checkpoints and models, each when its time has come.
+
+    Lightning's own logger, checkpoint callback and validation loop count in its epochs, of which a run here has one.
 
     Attributes:
         best_ap: the best AP so far, None before the first validation.
@@ -91,7 +94,7 @@ class Conductor(Callback):
         """Open the logs."""
         assert isinstance(module, PoseTraining)
         settings = module.recipe.trainer
-        self._journal = Journal(self._folder, self._first_step, trainer.is_global_zero)
+        self._metrics = MetricsLog(self._folder, self._first_step, trainer.is_global_zero)
         self._clock = CheckpointClock(settings.checkpoint_minutes, settings.checkpoint_steps)
         self._display.start_training(self._first_step, module.schedule.steps)
 
@@ -112,7 +115,7 @@ class Conductor(Callback):
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Write the final model."""
         assert isinstance(module, PoseTraining)
-        self._journal.close()
+        self._metrics.close()
         if trainer.is_global_zero:
             self._save_model(module, FINAL_MODEL)
 
@@ -127,7 +130,7 @@ class Conductor(Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         epoch = module.schedule.epoch_of_step(module.step)
         values = {f"loss/{name}": value for name, value in losses.items()} | {"lr": rate, "epoch": epoch}
-        self._journal.write(module.step, values)
+        self._metrics.write(module.step, values)
         note = f"epoch {epoch:.1f}, loss {losses['total']:.4g}"
         if self.last_ap is not None:
             note += f", AP {self.last_ap:.3f}"
@@ -138,13 +141,14 @@ class Conductor(Callback):
         module.guard.finish()
         rank, world_size = trainer.global_rank, trainer.world_size
         with module.averaged(), self._display.phase("validating", len(validator)) as advance:
+            _share_from_first(module.network, world_size)
             prediction = validator.predict(module.network, module.device, rank, world_size, advance)
             results = [one for part in _gathered(prediction.results, world_size) for one in part]
             if trainer.is_global_zero:
                 scores = validator.score(results)
                 self.last_ap = scores.ap
-                self._journal.write(module.step, {"val/AP": scores.ap, "val/AP50": scores.ap50, "val/AR": scores.ar})
-                self._journal.show(module.step, prediction)
+                self._metrics.write(module.step, {"val/AP": scores.ap, "val/AP50": scores.ap50, "val/AR": scores.ar})
+                self._metrics.show(module.step, prediction)
                 self._display.say(f"step {module.step}: AP {scores.ap:.4f}, AP50 {scores.ap50:.4f}")
                 if self.best_ap is None or scores.ap > self.best_ap:
                     self.best_ap = scores.ap
@@ -165,6 +169,13 @@ class Conductor(Callback):
     def _save_model(self, module: PoseTraining, name: str) -> None:
         with module.averaged():
             save_model(module.network, self._config, self._folder / name)
+
+
+def _share_from_first(network: nn.Module, world_size: int) -> None:
+    """Give every process the first one's weights and BatchNorm statistics, which differ: those are saved."""
+    if world_size > 1:
+        for value in network.state_dict().values():
+            torch.distributed.broadcast(value, src=0)
 
 
 def _gathered(results: list[dict[str, Any]], world_size: int) -> list[list[dict[str, Any]]]:

@@ -32,8 +32,9 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
-        with written_whole(path) as part:
-            torch.save({name: getattr(self, name) for name in self.__dataclass_fields__}, part)
+        # Through a Python file, because torch's own writer hides a full disk behind a RuntimeError.
+        with written_whole(path) as part, part.open("wb") as stream:
+            torch.save({name: getattr(self, name) for name in self.__dataclass_fields__}, stream)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":

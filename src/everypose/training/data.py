@@ -39,11 +39,7 @@ def read_training_set(data: DataSection) -> list[SceneSet]:
         _read_source(data, source) for source in data.extra
     ]
     for other in sets[1:]:
-        if other.skeleton.keypoints != sets[0].skeleton.keypoints:
-            raise EveryposeError(
-                f"{other.annotation_file} has the keypoints of {other.skeleton.name}, {sets[0].annotation_file} those "
-                f"of {sets[0].skeleton.name}: sets that are mixed must share one skeleton"
-            )
+        require_same_skeleton(sets[0], other)
     return sets
 
 
@@ -59,16 +55,33 @@ def read_validation_set(data: DataSection) -> SceneSet:
     return sets[0]
 
 
+def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
+    """See that two sets of one run have the same keypoints.
+
+    Raises:
+        EveryposeError: they have not.
+    """
+    if other.skeleton.keypoints != first.skeleton.keypoints:
+        raise EveryposeError(
+            f"{other.annotation_file} has the keypoints of {other.skeleton.name}, {first.annotation_file} those "
+            f"of {first.skeleton.name}: sets of one run must share one skeleton"
+        )
+
+
 def _read_split(data: DataSection, sources: Sequence[Source], dataset: str, split: str) -> list[SceneSet]:
     if sources:
         return [_read_source(data, source) for source in sources]
     layout = find_data(Path(data.root), split, dataset)
-    return [replace(layout, annotation_files=(file,)).read() for file in layout.annotation_files]
+    skeleton = _skeleton(data)
+    return [replace(layout, annotation_files=(file,)).read(skeleton) for file in layout.annotation_files]
 
 
 def _read_source(data: DataSection, source: Source) -> SceneSet:
-    skeleton = Skeleton.named(data.skeleton) if data.skeleton else None
-    return read_coco(Path(data.root, source.annotations), Path(data.root, source.images), skeleton)
+    return read_coco(Path(data.root, source.annotations), Path(data.root, source.images), _skeleton(data))
+
+
+def _skeleton(data: DataSection) -> Skeleton | None:
+    return Skeleton.find(data.skeleton) if data.skeleton else None
 
 
 def trainable(sets: Sequence[SceneSet], data: DataSection) -> list[Scene]:
@@ -118,22 +131,12 @@ def _permutation(seed: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
 
 
 def to_tensors(batch: SampleBatch) -> Batch:
-    """The sample maker's arrays as the tensors that the losses take; the memory is shared."""
-    return Batch(
-        images=torch.from_numpy(batch.images),
-        loss_mask=torch.from_numpy(batch.loss_mask),
-        person_image=torch.from_numpy(batch.person_image),
-        keypoints=torch.from_numpy(batch.keypoints),
-        radius=torch.from_numpy(batch.radius),
-        center=torch.from_numpy(batch.center),
-        center_drawn=torch.from_numpy(batch.center_drawn),
-        instance_image=torch.from_numpy(batch.instance_image),
-        instance_person=torch.from_numpy(batch.instance_person),
-        instance_yx=torch.from_numpy(batch.instance_yx),
-        instance_boxes=torch.from_numpy(batch.instance_boxes),
-        most_instances=batch.most_instances,
-        keys=batch.keys,
-    )
+    """The sample maker's arrays as tensors of the same names; the memory is shared."""
+    values: dict[str, Any] = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
+    tensors: dict[str, Any] = {
+        name: torch.from_numpy(value) for name, value in values.items() if isinstance(value, np.ndarray)
+    }
+    return Batch(**values | tensors)
 
 
 class StepBatches(Sampler[list[int]]):

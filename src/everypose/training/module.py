@@ -83,9 +83,15 @@ class PoseTraining(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimiser over all parameters; its learning rate is set before each step."""
         settings = self.recipe.optim
+        backbone = list(self.network.backbone.parameters())
+        known = {id(parameter) for parameter in backbone}
+        groups = [
+            {"params": [p for p in self.network.parameters() if id(p) not in known], "scale": 1.0},
+            {"params": backbone, "scale": settings.backbone_scale},
+        ]
         if settings.name == "adam":
-            return Adam(self.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-        return AdamW(self.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+            return Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+        return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
     def on_train_start(self) -> None:
         """Take over the rest of the checkpoint, now that everything is on its device."""
@@ -127,7 +133,7 @@ class PoseTraining(LightningModule):
     ) -> None:
         """One step at the learning rate of its number; then the moving average follows."""
         for group in optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate(self.step)
+            group["lr"] = self.schedule.learning_rate(self.step) * group["scale"]
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.step += 1
         if self.ema:

@@ -43,6 +43,7 @@ class StartSection(Section):
     weights: str = ""  # a whole model: a name, a folder of ours, or an authors' checkpoint
     backbone: str = ""  # the backbone's weights alone (ImageNet), under the authors' names
     reinitialise: tuple[str, ...] = ()  # beginnings of the parameter names that `weights` does not fill
+    heads: Literal["paper", "framework"] = "paper"  # hidden weights of the heads; the framework's learn far sooner
 
 
 class AugmentationSection(Section):
@@ -76,7 +77,7 @@ class DataSection(Section):
     train: tuple[Source, ...] = ()
     val: tuple[Source, ...] = ()
     extra: tuple[Source, ...] = ()
-    skeleton: str = ""  # name of the sources' skeleton; empty: what their categories say
+    skeleton: str = ""  # a known skeleton's name or a TOML file; empty: what the annotations say
     size: PositiveInt = 512
     minimum_area: NotNegative = 1024.0  # a person whose box is smaller, in input pixels, is no instance
     mask_unlabelled: bool = True  # people without keypoints are masked and images with no others left out (COCO)
@@ -106,6 +107,7 @@ class OptimSection(Section):
 
     name: Literal["adamw", "adam"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    backbone_scale: NotNegative = 1.0  # times `lr` for the backbone: below 1 where it starts from good features
     weight_decay: NotNegative = 0.025
     clip: NotNegative = 10.0
 

@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import shlex
+import signal
 import sys
 import time
 import warnings
@@ -18,12 +19,13 @@ from lightning.pytorch import Trainer
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.files import sha256, write_json, write_text
-from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, Conductor
+from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.data import (
     TrainingSamples,
     read_training_set,
     read_validation_set,
+    require_same_skeleton,
     trainable,
 )
 from everypose.training.display import Display
@@ -102,6 +104,8 @@ def train(
     display.say(f"{recipe.name}: reading annotations")
     sets = read_training_set(recipe.data)
     scenes, skeleton = trainable(sets, recipe.data), sets[0].skeleton
+    # Validation and the trained model's suppression of double finds need them: say so now, not after the last step.
+    skeleton.require_sigmas()
     schedule = Schedule.of(recipe, len(scenes), machines.world_size)
     if checkpoint:
         _check_same_stream(checkpoint, schedule, folder)
@@ -110,35 +114,58 @@ def train(
     samples = TrainingSamples(scenes, skeleton, recipe.data, recipe.trainer.seed)
     module = PoseTraining(network, objective_of(recipe), recipe, schedule, samples, checkpoint)
     validation = read_validation_set(recipe.data) if recipe.data.val or recipe.data.val_split else None
+    if validation:
+        require_same_skeleton(sets[0], validation)
     validator = Validator(validation, config, recipe.validation) if validation else None
     first_step = module.step
     best_ap = checkpoint.best_ap if checkpoint else None
-    conductor = Conductor(folder, config, validator, display, first_step, best_ap)
+    callback = RunCallback(folder, config, validator, display, first_step, best_ap)
     if _rank() == 0:
         _describe(recipe, folder, machines, first_step, [*sets, validation] if validation else sets)
-    trainer = make_trainer(recipe, machines, conductor)
+    trainer = make_trainer(recipe, machines, callback)
     display.say(
         f"{len(scenes)} images, {schedule.steps - first_step} steps of {schedule.global_batch} images on "
         f"{machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
     )
     with display:
-        _fit(trainer, module)
+        _fit(trainer, module, folder)
     if not trainer.is_global_zero:
         return None
-    model = folder / (FINAL_MODEL if conductor.best_ap is None else BEST_MODEL)
-    return Outcome(model, conductor.best_ap, conductor.last_ap)
+    model = folder / (FINAL_MODEL if callback.best_ap is None else BEST_MODEL)
+    return Outcome(model, callback.best_ap, callback.last_ap)
 
 
-def _fit(trainer: Trainer, module: PoseTraining) -> None:
-    """Train; an error that a loader worker met keeps its one line and loses the worker's traceback."""
+def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
+    """Train; what a user can mend is one line, also where a loader worker met it."""
     try:
         trainer.fit(module)
+        module.guard.finish()
+    except SystemExit as error:
+        # What Lightning makes of Ctrl-C, which it then ignores for the rest of the process.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
     except EveryposeError as error:
+        _end_other_processes(trainer)
         lines = str(error).strip().splitlines()
         if len(lines) > 1:
             raise EveryposeError(lines[-1].partition("Error: ")[2] or lines[-1]) from error
         raise
-    module.guard.finish()
+    except OSError as error:
+        _end_other_processes(trainer)
+        raise EveryposeError(f"training stopped: cannot write into {folder}: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if "by peer" not in str(error):  # gloo's words for "connection closed" and "connection reset"
+            raise
+        raise EveryposeError(
+            "training stopped, because another of its processes did: its own message says why"
+        ) from error
+
+
+def _end_other_processes(trainer: Trainer) -> None:
+    """End the processes that Lightning started, which would wait half an hour for this one; they write nothing."""
+    launcher = trainer.strategy.launcher
+    if launcher is not None:
+        launcher.kill(signal.SIGKILL)
 
 
 def _rank() -> int:
@@ -150,11 +177,15 @@ def check_machines(recipe: Recipe, machines: Machines) -> None:
     """Refuse what the machines cannot do.
 
     Raises:
-        UsageError: more GPUs are asked for than there are, or synchronised BatchNorm without GPUs.
+        UsageError: more GPUs are asked for than there are, or synchronised BatchNorm or float16 without GPUs.
     """
     gpus = torch.cuda.device_count()
     if gpus and machines.devices > gpus:
         raise UsageError(f"--devices {machines.devices}: this machine has {gpus} GPUs")
+    if recipe.trainer.precision == "16-mixed" and not gpus:
+        raise UsageError(
+            "trainer.precision=16-mixed needs a GPU: on a CPU, give 32-true, or bf16-mixed where it is fast"
+        )
     if recipe.trainer.sync_batchnorm and machines.world_size > 1 and not gpus:
         raise UsageError(
             "synchronised BatchNorm needs GPUs; for several processes on CPUs give --set trainer.sync_batchnorm=false"
@@ -170,11 +201,16 @@ def precision_of(recipe: Recipe) -> Any:
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
-def make_trainer(recipe: Recipe, machines: Machines, conductor: Conductor) -> Trainer:
+def make_trainer(recipe: Recipe, machines: Machines, callback: RunCallback) -> Trainer:
     """Lightning's part: devices, processes, precision, accumulation, clipping. The whole run is one epoch to it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for needless in (".*does not have many workers.*", ".*LeafSpec.*", r"index_reduce\(\) is in beta.*"):
+    for needless in (
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        r"index_reduce\(\) is in beta.*",
+        "Grad strides do not.*",
+    ):
         warnings.filterwarnings("ignore", message=needless)
     gpu = torch.cuda.is_available()
     return Trainer(
@@ -188,7 +224,7 @@ def make_trainer(recipe: Recipe, machines: Machines, conductor: Conductor) -> Tr
         gradient_clip_val=recipe.optim.clip or None,
         max_epochs=1,
         limit_val_batches=0,
-        callbacks=[conductor],
+        callbacks=[callback],
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,

@@ -37,7 +37,7 @@ def make_network(recipe: Recipe, keypoints: int) -> BoIR | CID:
         EveryposeError: the weights to start from cannot be read or do not fit.
     """
     torch.manual_seed(recipe.trainer.seed)
-    network = build_network(recipe.model, keypoints)
+    network = build_network(recipe.model, keypoints, 0.001 if recipe.start.heads == "paper" else None)
     if recipe.start.backbone:
         _load_backbone(network.backbone, Path(recipe.start.backbone))
     if recipe.start.weights:

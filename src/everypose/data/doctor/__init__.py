@@ -15,6 +15,7 @@ from everypose.data.doctor.fix import corrected
 from everypose.data.doctor.flaws import Diagnosis, Flaw, Kind, Severity
 from everypose.data.doctor.table import Table, build
 from everypose.errors import EveryposeError
+from everypose.skeleton import Skeleton
 
 __all__ = ["Diagnosis", "Examined", "Flaw", "Kind", "examine", "examine_all", "examine_content"]
 
@@ -80,7 +81,7 @@ def examine_content(content: dict[str, Any], annotation_file: Path, image_root: 
         keypoints=table.keypoints.shape[1],
         skeleton=None if skeleton is None else skeleton.name,
         image_root=root,
-        notes=_notes(content, annotation_file, root),
+        notes=_notes(content, annotation_file, root) + _sigmas_note(table.keypoints.shape[1], skeleton),
         flaws=sorted(found, key=lambda flaw: _SEVERITIES.index(flaw.kind.severity)),
     )
     return Examined(diagnosis, content, table, image_findings)
@@ -98,6 +99,15 @@ def _notes(content: dict[str, Any], annotation_file: Path, image_root: Path | No
     if not content["annotations"]:
         notes.append("the file has no annotations")
     return notes
+
+
+def _sigmas_note(keypoints: int, skeleton: Skeleton | None) -> list[str]:
+    if not keypoints or (skeleton is not None and skeleton.sigmas is not None):
+        return []
+    return [
+        "the OKS sigmas of these keypoints are unknown, which training and evaluation ask for: 'everypose data sigmas' "
+        "estimates them, or writes yours down"
+    ]
 
 
 def _has_name(image: Any) -> bool:

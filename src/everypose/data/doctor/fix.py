@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everypose.data.coco import AREA_OF_BOX
 from everypose.data.doctor import annotations, categories
 from everypose.data.doctor.images import ImageFindings, is_whole
 from everypose.data.doctor.table import Table, identity, keypoint_names_count
-
-# The share of its box that a person covers, as CrowdPose's protocol takes it.
-AREA_OF_BOX = 0.53
+from everypose.geometry import keypoint_boxes, xyxy_to_xywh
 
 
 def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> dict[str, Any]:
@@ -135,10 +134,7 @@ def _boxes(
     labelled: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
     """(N, 4) the boxes as given where they have a size, else the extent of the labelled keypoints (zero for none)."""
-    low = np.where(labelled[..., None], keypoints[..., :2], np.inf).min(axis=1, initial=np.inf)
-    high = np.where(labelled[..., None], keypoints[..., :2], -np.inf).max(axis=1, initial=-np.inf)
-    any_labelled = np.asarray(labelled.any(axis=1))[:, None]
-    extent = np.where(any_labelled, np.concatenate([low, high - low], axis=1), 0)
+    extent = xyxy_to_xywh(keypoint_boxes(np.concatenate([keypoints[..., :2], labelled[..., None]], axis=2)))
     good = np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
     return np.where(good[:, None], boxes, extent)
 
