@@ -43,7 +43,13 @@ class LiteSettings(_Settings):
     kind: Literal["lite"] = "lite"
 
 
-Backbone = Annotated[HRNetSettings | LiteSettings, Field(discriminator="kind")]
+class OpenPoseLightSettings(_Settings):
+    """Lightweight OpenPose's trunk; see :class:`everypose.backbones.openpose_light.OpenPoseLight`."""
+
+    kind: Literal["openpose-light"] = "openpose-light"
+
+
+Backbone = Annotated[HRNetSettings | LiteSettings | OpenPoseLightSettings, Field(discriminator="kind")]
 
 
 class BoIRSettings(_Settings):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.lite import Lite
+from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.boir.network import BoIR
 from everypose.boir.network import initialise as initialise_boir
 from everypose.cid.network import CID
@@ -26,6 +27,7 @@ from everypose.models import (
     HRNetSettings,
     LiteSettings,
     ModelConfig,
+    OpenPoseLightSettings,
     read_config,
 )
 from everypose.single_stage.graph import PoseGraph
@@ -33,10 +35,12 @@ from everypose.single_stage.graph import PoseGraph
 PoseNetwork: TypeAlias = BoIR | CID
 
 
-def build_backbone(settings: HRNetSettings | LiteSettings) -> HRNet | Lite:
+def build_backbone(settings: HRNetSettings | LiteSettings | OpenPoseLightSettings) -> HRNet | Lite | OpenPoseLight:
     """A backbone with the framework's initial weights."""
     if isinstance(settings, LiteSettings):
         return Lite()
+    if isinstance(settings, OpenPoseLightSettings):
+        return OpenPoseLight()
     return HRNet(settings.width, settings.modules, settings.blocks, settings.stem_blocks)
 
 

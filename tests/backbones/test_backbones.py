@@ -9,7 +9,7 @@ import torch
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.lite import Lite
 from everypose.errors import EveryposeError
-from everypose.released.movenet import read_trunk
+from everypose.released.trunks import read_trunk
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 192)])

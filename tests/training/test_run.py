@@ -267,3 +267,16 @@ def test_what_needs_gpus_is_refused_without(tiny, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"precision=16-mixed needs a GPU"):
         train(tiny("trainer.precision=16-mixed"), tmp_path / "run", ONE, quiet=True)
     assert precision_of(tiny()) == "32-true"
+
+
+def test_frozen_parameters_stay_as_they_start(tiny, tmp_path):
+    train(tiny("schedule.steps=2", 'optim.frozen=["backbone.layer1."]'), tmp_path / "run", ONE, quiet=True)
+    start = make_network(tiny("schedule.steps=2"), 17).state_dict()
+    end = load_file(tmp_path / "run/models/final/model.safetensors")
+    moved = {name for name in start if start[name].is_floating_point() and not torch.equal(start[name], end[name])}
+    weights = {
+        name for name in start if name.startswith("backbone.") and "running" not in name and start[name].ndim == 4
+    }
+    assert {name for name in weights if name not in moved} == {n for n in weights if n.startswith("backbone.layer1.")}
+    with pytest.raises(UsageError, match=r"optim\.frozen: the network has no parameter that begins with trunk"):
+        train(tiny('optim.frozen=["trunk"]'), tmp_path / "other", ONE, quiet=True)

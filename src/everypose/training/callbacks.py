@@ -1,6 +1,7 @@
 """What happens around the steps of a run: log, validation, checkpoints, progress."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,12 @@ class RunCallback(Callback):
     """
 
     def __init__(
-        self, folder: Path, config: ModelConfig, validator: Validator | None, display: Display, first_step: int,
+        self, folder: Path, config: ModelConfig, validators: Sequence[Validator], display: Display, first_step: int,
         best_ap: float | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
         self._config = config
-        self._validator = validator
+        self._validators = validators
         self._display = display
         self._first_step = first_step
         self.best_ap = best_ap
@@ -107,8 +108,8 @@ class RunCallback(Callback):
         finished = step == schedule.steps
         if step % settings.log_steps == 0 or finished:
             self._log(trainer, module)
-        if self._validator and (finished or schedule.ends_epoch(step, module.recipe.validation.every_epochs)):
-            self._validate(trainer, module, self._validator)
+        if self._validators and (finished or schedule.ends_epoch(step, module.recipe.validation.every_epochs)):
+            self._validate(trainer, module)
         if trainer.is_global_zero and (finished or self._clock.due(step, schedule.ends_epoch(step))):
             self._save(module)
 
@@ -136,24 +137,34 @@ class RunCallback(Callback):
             note += f", AP {self.last_ap:.3f}"
         self._display.step(module.step, module.schedule.steps, note)
 
-    def _validate(self, trainer: Trainer, module: PoseTraining, validator: Validator) -> None:
-        """AP of the averaged weights over all processes; the first keeps the best model."""
+    def _validate(self, trainer: Trainer, module: PoseTraining) -> None:
+        """AP of the averaged weights on each set, over all processes; the first keeps the model of the best mean."""
         module.guard.finish()
-        rank, world_size = trainer.global_rank, trainer.world_size
-        with module.averaged(), self._display.phase("validating", len(validator)) as advance:
-            _share_from_first(module.network, world_size)
-            prediction = validator.predict(module.network, module.device, rank, world_size, advance)
-            results = [one for part in _gathered(prediction.results, world_size) for one in part]
+        with module.averaged():
+            _share_from_first(module.network, trainer.world_size)
+            aps = [self._measure(trainer, module, validator) for validator in self._validators]
             if trainer.is_global_zero:
-                scores = validator.score(results)
-                self.last_ap = scores.ap
-                self._metrics.write(module.step, {"val/AP": scores.ap, "val/AP50": scores.ap50, "val/AR": scores.ar})
-                self._metrics.show(module.step, prediction)
-                self._display.say(f"step {module.step}: AP {scores.ap:.4f}, AP50 {scores.ap50:.4f}")
-                if self.best_ap is None or scores.ap > self.best_ap:
-                    self.best_ap = scores.ap
+                self.last_ap = sum(aps) / len(aps)
+                if self.best_ap is None or self.last_ap > self.best_ap:
+                    self.best_ap = self.last_ap
                     save_model(module.network, self._config, self._folder / BEST_MODEL)
         module.train()
+
+    def _measure(self, trainer: Trainer, module: PoseTraining, validator: Validator) -> float:
+        """AP on one set; 0 in all processes but the first."""
+        rank, world_size = trainer.global_rank, trainer.world_size
+        with self._display.phase("validating", len(validator)) as advance:
+            prediction = validator.predict(module.network, module.device, rank, world_size, advance)
+        results = [one for part in _gathered(prediction.results, world_size) for one in part]
+        if not trainer.is_global_zero:
+            return 0.0
+        scores = validator.score(results)
+        numbers = {"AP": scores.ap, "AP50": scores.ap50, "AR": scores.ar}
+        self._metrics.write(module.step, {f"val{validator.suffix}/{name}": value for name, value in numbers.items()})
+        self._metrics.show(module.step, prediction)
+        where = f" on {validator.suffix.strip('-')}" if validator.suffix else ""
+        self._display.say(f"step {module.step}: AP {scores.ap:.4f}, AP50 {scores.ap50:.4f}{where}")
+        return scores.ap
 
     def _save(self, module: PoseTraining) -> None:
         """Write the last checkpoint, unless the run is broken."""

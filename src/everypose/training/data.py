@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -27,6 +27,9 @@ from everypose.single_stage.heatmaps import Batch
 from everypose.single_stage.samples import Sample, SampleBatch, collate, make_sample, training_scenes
 from everypose.skeleton import Skeleton
 from everypose.training.recipe import DataSection, Source
+
+if TYPE_CHECKING:
+    from everypose.training.task import Samples
 
 
 def read_training_set(data: DataSection) -> list[SceneSet]:
@@ -107,6 +110,9 @@ class TrainingSamples(Dataset[tuple[int, Sample]]):
         self._augmentation = data.augmentation.settings()
         self._seed = seed
 
+    def __len__(self) -> int:
+        return len(self._scenes)
+
     def index(self, position: int) -> int:
         """Which scene stands at a position."""
         epoch, place = divmod(position, len(self._scenes))
@@ -168,9 +174,15 @@ class StepBatches(Sampler[list[int]]):
         return len(self._batches)
 
 
-def training_loader(samples: TrainingSamples, batches: StepBatches, workers: int, pin: bool) -> DataLoader[Any]:
+def training_loader(samples: "Samples", batches: StepBatches, workers: int, pin: bool) -> DataLoader[Any]:
     """The loader of one process, for the whole rest of the run."""
     if workers:
         # The workers are the parallelism; and a fork of OpenCV's own thread pool would wait for threads it has not got.
         cv2.setNumThreads(1)
-    return DataLoader(samples, batch_sampler=batches, num_workers=workers, collate_fn=samples.collate, pin_memory=pin)
+    return DataLoader(
+        cast(Dataset[Any], samples),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=samples.collate,
+        pin_memory=pin,
+    )

@@ -10,50 +10,28 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from everypose.boir.losses import LossSettings as BoIRLossSettings
-from everypose.boir.losses import losses as boir_losses
-from everypose.boir.network import BoIR
-from everypose.cid.losses import LossSettings as CIDLossSettings
-from everypose.cid.losses import losses as cid_losses
-from everypose.cid.network import CID
-from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
 from everypose.training.checkpoints import Checkpoint
-from everypose.training.data import StepBatches, TrainingSamples, training_loader
+from everypose.training.data import StepBatches, training_loader
 from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard
 from everypose.training.recipe import Recipe
 from everypose.training.schedule import Schedule
-
-Objective = Callable[[Any, Targets], dict[str, Tensor]]
-"""(network outputs, targets) to weighted losses, each already divided by the number of images."""
-
-
-def objective_of(recipe: Recipe) -> Objective:
-    """The training loss of the recipe's family, with the recipe's weights."""
-    weights = recipe.losses
-    if recipe.model.family == "cid":
-        cid = CIDLossSettings(weights.multi_heatmap, weights.single_heatmap, weights.contrastive)
-        return lambda outputs, targets: cid_losses(outputs, targets, cid)
-    boir = BoIRLossSettings(
-        weights.multi_heatmap, weights.single_heatmap, weights.bbox, weights.bbox_mask, weights.background
-    )
-    return lambda outputs, targets: boir_losses(outputs, targets, boir)
+from everypose.training.task import Task
 
 
 class PoseTraining(LightningModule):
     """Trains a network by a recipe, from step ``checkpoint.step`` on if there is a checkpoint.
 
-    The network is called as ``network(images, instance_image, instance_yx)``. ``step`` counts the optimiser steps of
-    the whole run, resumed or not; everything that changes over a run is a function of it.
+    ``step`` counts the optimiser steps of the whole run, resumed or not; everything that changes over a run is a
+    function of it.
     """
 
     def __init__(
         self,
-        network: BoIR | CID,
-        objective: Objective,
+        network: nn.Module,
+        task: Task,
         recipe: Recipe,
         schedule: Schedule,
-        samples: TrainingSamples,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         super().__init__()
@@ -66,8 +44,7 @@ class PoseTraining(LightningModule):
         self.loss_sum: Tensor | None = None
         self.loss_count = 0
         self.guard = FiniteGuard()
-        self._objective = objective
-        self._samples = samples
+        self._task = task
         self._checkpoint = checkpoint
         if checkpoint:
             network.load_state_dict(checkpoint.network)
@@ -78,17 +55,12 @@ class PoseTraining(LightningModule):
         batches = StepBatches(
             self.step, self.schedule.steps, settings.batch, settings.accumulate, trainer.global_rank, trainer.world_size
         )
-        return training_loader(self._samples, batches, self.recipe.data.workers, self.on_gpu)
+        return training_loader(self._task.samples, batches, self.recipe.data.workers, self.on_gpu)
 
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimiser over all parameters; its learning rate is set before each step."""
         settings = self.recipe.optim
-        backbone = list(self.network.backbone.parameters())
-        known = {id(parameter) for parameter in backbone}
-        groups = [
-            {"params": [p for p in self.network.parameters() if id(p) not in known], "scale": 1.0},
-            {"params": backbone, "scale": settings.backbone_scale},
-        ]
+        groups = self._task.parameter_groups(self.network)
         if settings.name == "adam":
             return Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
         return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -116,11 +88,10 @@ class PoseTraining(LightningModule):
                     module.eval()
         return self
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The total loss of a batch; its targets are rendered here, on the device."""
-        targets = render_targets(batch)
-        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-        losses = self._objective(self.network(images, targets.instance_image, targets.instance_yx), targets)
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """The total loss of a batch."""
+        self._task.begin_step(self.network, self.schedule.epoch_of_step(self.step))
+        losses = self._task.losses(self.network, batch)
         values = torch.stack([loss.detach().float() for loss in losses.values()])
         self.loss_names = tuple(losses)
         self.loss_sum = values if self.loss_sum is None else self.loss_sum + values

@@ -20,7 +20,7 @@ from everypose.single_stage.augmentation import Augmentation
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-UNION_TAGS = ("boir", "cid", "hrnet", "lite")
+UNION_TAGS = ("boir", "cid", "hrnet", "lite", "openpose-light")
 """What pydantic puts into an error's place where a field decides the type; no field is called so."""
 
 
@@ -107,6 +107,7 @@ class OptimSection(Section):
 
     name: Literal["adamw", "adam"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    frozen: tuple[str, ...] = ()  # beginnings of the names of parameters that stay as they start
     backbone_scale: NotNegative = 1.0  # times `lr` for the backbone: below 1 where it starts from good features
     weight_decay: NotNegative = 0.025
     clip: NotNegative = 10.0

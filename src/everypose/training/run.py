@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,19 +22,12 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.files import sha256, write_json, write_text
 from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.checkpoints import Checkpoint
-from everypose.training.data import (
-    TrainingSamples,
-    read_training_set,
-    read_validation_set,
-    require_same_skeleton,
-    trainable,
-)
 from everypose.training.display import Display
-from everypose.training.module import PoseTraining, objective_of
+from everypose.training.module import PoseTraining
 from everypose.training.recipe import Recipe
 from everypose.training.schedule import Schedule
-from everypose.training.start import make_network, model_config
-from everypose.training.validation import Validator
+from everypose.training.single_stage import SingleStageTask
+from everypose.training.task import Task
 
 RECIPE_FILE = "recipe.toml"
 VERSIONS = ("everypose", "torch", "lightning", "numpy", "opencv-python-headless", "pydantic")
@@ -102,29 +96,19 @@ def train(
     checkpoint = Checkpoint.load(folder / LAST_CHECKPOINT) if resume else None
     display = Display(quiet or _rank() != 0)
     display.say(f"{recipe.name}: reading annotations")
-    sets = read_training_set(recipe.data)
-    scenes, skeleton = trainable(sets, recipe.data), sets[0].skeleton
-    # Validation and the trained model's suppression of double finds need them: say so now, not after the last step.
-    skeleton.require_sigmas()
-    schedule = Schedule.of(recipe, len(scenes), machines.world_size)
+    task = make_task(recipe)
+    schedule = Schedule.of(recipe, len(task.samples), machines.world_size)
     if checkpoint:
         _check_same_stream(checkpoint, schedule, folder)
-    config = model_config(recipe, skeleton)
-    network = make_network(recipe, len(skeleton))
-    samples = TrainingSamples(scenes, skeleton, recipe.data, recipe.trainer.seed)
-    module = PoseTraining(network, objective_of(recipe), recipe, schedule, samples, checkpoint)
-    validation = read_validation_set(recipe.data) if recipe.data.val or recipe.data.val_split else None
-    if validation:
-        require_same_skeleton(sets[0], validation)
-    validator = Validator(validation, config, recipe.validation) if validation else None
+    module = PoseTraining(task.make_network(), task, recipe, schedule, checkpoint)
     first_step = module.step
     best_ap = checkpoint.best_ap if checkpoint else None
-    callback = RunCallback(folder, config, validator, display, first_step, best_ap)
+    callback = RunCallback(folder, task.config, task.validators, display, first_step, best_ap)
     if _rank() == 0:
-        _describe(recipe, folder, machines, first_step, [*sets, validation] if validation else sets)
+        _describe(recipe, folder, machines, first_step, task.sets)
     trainer = make_trainer(recipe, machines, callback)
     display.say(
-        f"{len(scenes)} images, {schedule.steps - first_step} steps of {schedule.global_batch} images on "
+        f"{len(task.samples)} images, {schedule.steps - first_step} steps of {schedule.global_batch} images on "
         f"{machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
     )
     with display:
@@ -133,6 +117,15 @@ def train(
         return None
     model = folder / (FINAL_MODEL if callback.best_ap is None else BEST_MODEL)
     return Outcome(model, callback.best_ap, callback.last_ap)
+
+
+def make_task(recipe: Recipe) -> Task:
+    """The data, network and losses of the recipe's family.
+
+    Raises:
+        EveryposeError: data or the weights to start from cannot be used.
+    """
+    return SingleStageTask(recipe)
 
 
 def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
@@ -248,7 +241,7 @@ def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path)
         )
 
 
-def _describe(recipe: Recipe, folder: Path, machines: Machines, first_step: int, sets: list[SceneSet]) -> None:
+def _describe(recipe: Recipe, folder: Path, machines: Machines, first_step: int, sets: Sequence[SceneSet]) -> None:
     """Write the resolved recipe, and the circumstances; those of a resumed run get a file of their own."""
     write_text(folder / RECIPE_FILE, recipe.to_toml())
     files = [one.annotation_file for one in sets if one.annotation_file is not None]

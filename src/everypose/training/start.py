@@ -14,7 +14,7 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.models import ModelConfig, resolve
 from everypose.networks import build_network, load_model
 from everypose.released.checkpoints import import_checkpoint, read_state
-from everypose.released.movenet import read_trunk
+from everypose.released.trunks import read_trunk
 from everypose.skeleton import Skeleton
 from everypose.training.recipe import Recipe, StartSection
 

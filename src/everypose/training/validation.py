@@ -38,9 +38,14 @@ class Validator:
         scenes: the validation set.
         config: the model's configuration.
         settings: how many images, which protocol, how many pictures.
+        name: what to call the set in the log, where there are several.
+
+    Attributes:
+        suffix: "-" and the name, or nothing.
     """
 
-    def __init__(self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection) -> None:
+    def __init__(self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection, name: str = "") -> None:
+        self.suffix = f"-{name}" if name else ""
         self._scenes = scenes.scenes[: settings.images or None]
         self._skeleton = scenes.skeleton
         self._config = config

@@ -1,0 +1,184 @@
+"""The trunk of Lightweight OpenPose, brought to stride 4: the backbone of the default model.
+
+Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose", 2018, in the form of the Open Model
+Zoo's human-pose-estimation-0001: MobileNet v1 that stays at stride 8, and two stages that each tell where keypoints are
+(heatmaps) and which way limbs run (part affinity fields). There is no batch normalisation: it is folded into the
+convolutions of the weights that training starts from, so small batches do no harm.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everypose.single_stage.heatmaps import MEAN, STD
+
+# MobileNet v1's separable convolutions: name, inputs, outputs, stride, dilation.
+SEPARABLE = (
+    ("conv2_1", 32, 64, 1, 1),
+    ("conv2_2", 64, 128, 2, 1),
+    ("conv3_1", 128, 128, 1, 1),
+    ("conv3_2", 128, 256, 2, 1),
+    ("conv4_1", 256, 256, 1, 1),
+    ("conv4_2", 256, 512, 1, 1),
+    ("conv5_1", 512, 512, 1, 2),
+    *((f"conv5_{i}", 512, 512, 1, 1) for i in range(2, 6)),
+)
+STRIDE_4 = "conv3_1"
+HEATMAPS, FIELDS = 19, 38
+CHANNELS = 128
+DETAIL = 64
+# Positions are given in units of so many output pixels, so that they are about as large as the other channels.
+POSITION_UNIT = 32.0
+
+
+def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, (size // 2) * dilation, dilation, groups)
+
+
+class Separable(nn.Module):
+    """A depthwise 3x3 and a pointwise convolution, each with its nonlinearity."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.dw = _conv(inputs, inputs, 3, stride, dilation, groups=inputs)
+        self.sep = _conv(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        return F.relu(self.sep(F.relu(self.dw(x))))
+
+
+class Context(nn.Module):
+    """The module between MobileNet and the stages: three separable convolutions around a shortcut, then a 3x3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.al = _conv(512, CHANNELS, 1)
+        self.dw = nn.ModuleList(_conv(CHANNELS, CHANNELS, groups=CHANNELS) for _ in range(3))
+        self.pw = nn.ModuleList(_conv(CHANNELS, CHANNELS, 1) for _ in range(4))
+        self.out = _conv(CHANNELS, CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 512, h, w) to (B, 128, h, w)."""
+        shortcut = F.elu(self.al(x))
+        y = F.elu(self.pw[0](shortcut))
+        for dw, pw in zip(self.dw, list(self.pw)[1:], strict=True):
+            y = F.elu(pw(F.elu(dw(y))))
+        return F.relu(self.out(shortcut + y))
+
+
+class FirstStage(nn.Module):
+    """Three shared 3x3 convolutions, then fields and heatmaps each by a wide pointwise layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.ModuleList(_conv(CHANNELS, CHANNELS) for _ in range(3))
+        self.fields = nn.Sequential(_conv(CHANNELS, 512, 1), nn.ReLU(), _conv(512, FIELDS, 1))
+        self.heatmaps = nn.Sequential(_conv(CHANNELS, 512, 1), nn.ReLU(), _conv(512, HEATMAPS, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 128, h, w) to (B, 57, h, w): the fields, then the heatmaps."""
+        for conv in self.shared:
+            x = F.relu(conv(x))
+        return torch.cat([self.fields(x), self.heatmaps(x)], dim=1)
+
+
+class Refinement(nn.Module):
+    """A residual block with a wide view: pointwise, 3x3, dilated 3x3."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.squeeze = _conv(inputs, CHANNELS, 1)
+        self.conv = _conv(CHANNELS, CHANNELS)
+        self.dilated = _conv(CHANNELS, CHANNELS, dilation=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, 128, h, w)."""
+        shortcut = F.relu(self.squeeze(x))
+        return shortcut + F.relu(self.dilated(F.relu(self.conv(shortcut))))
+
+
+class Trunk(nn.Module):
+    """Lightweight OpenPose with one refinement stage, whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = _conv(3, 32, 3, stride=2)
+        self.mobilenet = nn.ModuleDict(
+            {
+                name: Separable(inputs, outputs, stride, dilation)
+                for name, inputs, outputs, stride, dilation in SEPARABLE
+            }
+        )
+        self.context = Context()
+        self.first = FirstStage()
+        self.refinement = nn.ModuleList(
+            Refinement(CHANNELS + FIELDS + HEATMAPS if i == 0 else CHANNELS) for i in range(5)
+        )
+        self.fields = nn.Sequential(_conv(CHANNELS, CHANNELS, 1), nn.ReLU(), _conv(CHANNELS, FIELDS, 1))
+        self.heatmaps = nn.Sequential(_conv(CHANNELS, CHANNELS, 1), nn.ReLU(), _conv(CHANNELS, HEATMAPS, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images (B, 3, H, W) to (B, 128, H/4, W/4) and (B, 185, H/8, W/8): feature, fields, heatmaps."""
+        x = F.relu(self.conv1(_as_trained(images)))
+        stride4 = x
+        for name, block in self.mobilenet.items():
+            x = block(x)
+            if name == STRIDE_4:
+                stride4 = x
+        context = self.context(x)
+        y = torch.cat([self.first(context), context], dim=1)
+        for block in self.refinement:
+            y = block(y)
+        return stride4, torch.cat([y, self.fields(y), self.heatmaps(y)], dim=1)
+
+
+class OpenPoseLight(nn.Module):
+    """The trunk and, trained with the heads, a join of both its strides and where things are.
+
+    The feature holds 64 channels of detail, the trunk's heatmaps and fields, and positions: of the pixel and of the
+    centre of the person that the pixel seems to belong to, each as x, y and x^2 + y^2. With the squares, the scalar
+    product of a person's parameter vector and the feature can fall with the distance from that person's centre:
+    |p - c|^2 = |p|^2 - 2 p c + |c|^2. That is what the spatial attention of BoIR and CID computes.
+    """
+
+    channels = DETAIL + FIELDS + HEATMAPS + 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.wide = Refinement(CHANNELS + FIELDS + HEATMAPS)
+        self.coarse = _conv(CHANNELS, DETAIL, 1)
+        self.lateral = _conv(CHANNELS, DETAIL, 1)
+        self.smooth = Separable(DETAIL, DETAIL)
+        self.offset = _conv(DETAIL, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W), H and W multiples of 8, to (B, 127, H/4, W/4)."""
+        stride4, stride8 = self.trunk(images)
+        joined = F.relu(_up(self.coarse(self.wide(stride8))) + self.lateral(stride4))
+        detail = self.smooth(joined)
+        position = _positions(detail)
+        center = position + self.offset(detail)
+        where = [torch.cat([p, (p**2).sum(1, keepdim=True)], dim=1) for p in (position, center)]
+        return torch.cat([detail, _up(stride8[:, CHANNELS:]), *where], dim=1)
+
+
+def _as_trained(images: Tensor) -> Tensor:
+    """Normalised RGB to the BGR values in -0.5 to 0.5 that the trunk knows; zero padding is grey for it."""
+    mean = torch.tensor(MEAN, device=images.device)[:, None, None]
+    std = torch.tensor(STD, device=images.device)[:, None, None]
+    return (images * std + mean).flip(1) - 0.502
+
+
+def _up(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _positions(like: Tensor) -> Tensor:
+    """(B, 2, h, w): x and y of each pixel from the middle of the map, in units of 32 pixels."""
+    height, width = like.shape[-2:]
+    y = (torch.arange(height, device=like.device) - (height - 1) / 2) / POSITION_UNIT
+    x = (torch.arange(width, device=like.device) - (width - 1) / 2) / POSITION_UNIT
+    grid = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)])
+    return grid.to(like)[None].expand(like.shape[0], -1, -1, -1)

@@ -1,0 +1,106 @@
+"""Training BoIR and CID."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from everypose.boir.losses import LossSettings as BoIRLossSettings
+from everypose.boir.losses import losses as boir_losses
+from everypose.boir.network import BoIR
+from everypose.cid.losses import LossSettings as CIDLossSettings
+from everypose.cid.losses import losses as cid_losses
+from everypose.cid.network import CID
+from everypose.errors import UsageError
+from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
+from everypose.training.data import (
+    TrainingSamples,
+    read_training_set,
+    read_validation_set,
+    require_same_skeleton,
+    trainable,
+)
+from everypose.training.recipe import Recipe
+from everypose.training.start import make_network, model_config
+from everypose.training.validation import Validator
+
+Objective = Callable[[Any, Targets], dict[str, Tensor]]
+"""(network outputs, targets) to weighted losses, each already divided by the number of images."""
+
+
+class SingleStageTask:
+    """One pass over the image: the network is called as ``network(images, instance_image, instance_yx)``.
+
+    Raises:
+        UsageError: ``optim.frozen`` names parameters that the network has not.
+        EveryposeError: data or the weights to start from cannot be used.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._objective = objective_of(recipe)
+        training = read_training_set(recipe.data)
+        scenes, skeleton = trainable(training, recipe.data), training[0].skeleton
+        # Validation and the trained model's suppression of double finds need them: say so now, not after the last step.
+        skeleton.require_sigmas()
+        self.config = model_config(recipe, skeleton)
+        self.samples = TrainingSamples(scenes, skeleton, recipe.data, recipe.trainer.seed)
+        self.sets, self.validators = training, list[Validator]()
+        if recipe.data.val or recipe.data.val_split:
+            validation = read_validation_set(recipe.data)
+            require_same_skeleton(training[0], validation)
+            self.sets = [*training, validation]
+            self.validators = [Validator(validation, self.config, recipe.validation)]
+
+    def make_network(self) -> BoIR | CID:
+        """The recipe's network with its first weights, some of them frozen."""
+        network = make_network(self._recipe, len(self.config.read_skeleton()))
+        freeze(network, self._recipe.optim.frozen)
+        return network
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Heads and backbone, which may learn more slowly."""
+        learning = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
+        return [
+            {"params": [value for name, value in learning if not name.startswith("backbone.")], "scale": 1.0},
+            {
+                "params": [value for name, value in learning if name.startswith("backbone.")],
+                "scale": self._recipe.optim.backbone_scale,
+            },
+        ]
+
+    def begin_step(self, network: nn.Module, epoch: float) -> None:
+        """Everything learns all the time."""
+
+    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The family's losses; targets are rendered here, on the device."""
+        targets = render_targets(batch)
+        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        return self._objective(network(images, targets.instance_image, targets.instance_yx), targets)
+
+
+def objective_of(recipe: Recipe) -> Objective:
+    """The training loss of the recipe's family, with the recipe's weights."""
+    weights = recipe.losses
+    if recipe.model.family == "cid":
+        cid = CIDLossSettings(weights.multi_heatmap, weights.single_heatmap, weights.contrastive)
+        return lambda outputs, targets: cid_losses(outputs, targets, cid)
+    boir = BoIRLossSettings(
+        weights.multi_heatmap, weights.single_heatmap, weights.bbox, weights.bbox_mask, weights.background
+    )
+    return lambda outputs, targets: boir_losses(outputs, targets, boir)
+
+
+def freeze(network: nn.Module, beginnings: tuple[str, ...]) -> None:
+    """Make parameters whose names begin so stay as they are.
+
+    Raises:
+        UsageError: a beginning that no parameter has.
+    """
+    for beginning in beginnings:
+        chosen = [value for name, value in network.named_parameters() if name.startswith(beginning)]
+        if not chosen:
+            raise UsageError(f"optim.frozen: the network has no parameter that begins with {beginning}")
+        for value in chosen:
+            value.requires_grad_(False)
