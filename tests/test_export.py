@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from everypose.export import export_onnx
-from everypose.inference.runtimes import OnnxRuntime
-from everypose.inference.torch_runtime import TorchRuntime
-from everypose.models import BoIRSettings, ModelConfig
-from everypose.networks import CID, BoIR, save_model
+from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
+from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
+from everypose.models import BoIRSettings, HRNetSettings, MIPNetSettings, ModelConfig, TopDownInference
+from everypose.networks import CID, BoIR, build_network, save_model
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, TINY_CID, tiny_boir, tiny_cid
 
@@ -82,3 +82,20 @@ def test_a_released_file_exported_gives_the_networks_numbers(tmp_path: Path) -> 
     through_onnx = load(tmp_path / "tiny.onnx", min_score=0)(image)
     assert len(direct) == len(through_onnx) > 0
     assert np.abs(direct.keypoints[..., :2] - through_onnx.keypoints[..., :2]).max() < 0.05
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool) -> None:
+    settings = MIPNetSettings(backbone=HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), instances=3)
+    inference = TopDownInference(crop_size=(64, 96))
+    config = ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
+    torch.manual_seed(0)
+    network = build_network(settings, 17, hidden=None).eval()
+    export_onnx(network, config, tmp_path / "tiny.onnx")
+    crops = smooth_images(5, 96, 64)
+    ours = OnnxCropRuntime(tmp_path / "tiny.onnx", threads=1, flip=flip).run(crops)
+    twin = TorchCropRuntime.of(network, config, flip=flip).run(crops)
+    assert ours.shape == twin.shape == (5, 3, 17, 3)
+    assert np.abs(ours[..., 2] - twin[..., 2]).max() < 1e-4
+    assert (np.abs(ours - twin).max(axis=-1) < 0.05).mean() > 0.98
+    assert not np.allclose(ours[:, 0], ours[:, 1])

@@ -12,25 +12,29 @@ from everypose.models import METADATA_KEY, BoIRSettings, ModelConfig
 from everypose.networks import PoseNetwork, build_graph
 
 OPSET = 18
-DYNAMIC = {
+OF_IMAGES = {
     "images": {0: "batch", 1: "height", 2: "width"},
     "mirrored": {0: "flip"},
     "keypoints": {0: "people"},
     "scores": {0: "people"},
     "image_index": {0: "people"},
 }
+OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
 
 
 def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path) -> None:
     """Write the model's graph for ONNX Runtime.
 
-    Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B, any H and W that are multiples of 64; ``mirrored`` float32 of
-    length 1 for the flip test, 0 without. Outputs: ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,).
-    Heads that only training needs are left out.
+    Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of 64 for a single-stage model, those of its
+    crops for a top-down one; ``mirrored`` float32 of length 1 for the flip test, 0 without. Outputs of a single-stage
+    model: ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
+    (B, N, K, 3), all N people of each crop. Heads that only training needs are left out.
     """
     graph = build_graph(network, config)
-    example = torch.zeros(1, 128, 192, 3, dtype=torch.uint8)
-    example[:, 32:96, 64:128] = 200
+    dynamic = OF_CROPS if config.is_top_down else OF_IMAGES
+    width, height = config.on_crops.crop_size if config.is_top_down else (192, 128)
+    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    example[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
     with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.
@@ -39,8 +43,8 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path) -> None:
             (example, torch.zeros(1)),
             str(part),
             input_names=["images", "mirrored"],
-            output_names=["keypoints", "scores", "image_index"],
-            dynamic_axes=DYNAMIC,
+            output_names=[name for name in dynamic if name not in ("images", "mirrored")],
+            dynamic_axes=dynamic,
             opset_version=OPSET,
             dynamo=False,
         )

@@ -9,9 +9,18 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.files import read_json
@@ -49,6 +58,26 @@ class OpenPoseLightSettings(_Settings):
     kind: Literal["openpose-light"] = "openpose-light"
 
 
+class ResNetSettings(_Settings):
+    """ResNet; ``blocks`` of its four layers, (3, 4, 23, 3) for 101 and (3, 8, 36, 3) for 152."""
+
+    kind: Literal["resnet"] = "resnet"
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+
+
+class ViTSettings(_Settings):
+    """The plain vision transformer, base size; see :class:`everypose.backbones.vit.ViT`."""
+
+    kind: Literal["vit"] = "vit"
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    drop_path: float = 0.3
+    image_size: tuple[int, int] = (192, 256)
+    experts: int = 0
+    expert_part: int = 0
+
+
 Backbone = Annotated[HRNetSettings | LiteSettings | OpenPoseLightSettings, Field(discriminator="kind")]
 
 
@@ -73,11 +102,65 @@ class CIDSettings(_Settings):
     instance: int = 32
 
 
-Network = Annotated[BoIRSettings | CIDSettings, Field(discriminator="family")]
+class SimpleBaselineSettings(_Settings):
+    """SimpleBaseline; see :class:`everypose.topdown.network.SimpleBaseline`."""
+
+    family: Literal["simple-baseline"] = "simple-baseline"
+    backbone: ResNetSettings = ResNetSettings()
+    deconv: int = 256
+
+
+class HRNetPoseSettings(_Settings):
+    """HRNet on crops; see :class:`everypose.topdown.network.HRNetPose`."""
+
+    family: Literal["hrnet"] = "hrnet"
+    backbone: HRNetSettings = HRNetSettings()
+
+
+class MIPNetSettings(_Settings):
+    """MIPNet; see :class:`everypose.mipnet.network.MIPNet`. ``deconv`` belongs to a ResNet."""
+
+    family: Literal["mipnet"] = "mipnet"
+    backbone: Annotated[HRNetSettings | ResNetSettings, Field(discriminator="kind")] = HRNetSettings()
+    deconv: int = 256
+    sites: tuple[bool, bool, bool, bool] = (False, False, True, True)
+    instances: Annotated[int, Field(ge=1)] = 2
+
+
+class ViTPoseSettings(_Settings):
+    """ViTPose; see :class:`everypose.posebh.vitpose.ViTPose`."""
+
+    family: Literal["vitpose"] = "vitpose"
+    backbone: ViTSettings = ViTSettings()
+    channels: int = 256
+
+
+class DataSetSettings(_Settings):
+    """One data set of a PoseBH: its name, its skeleton and how its crops are cut."""
+
+    name: str
+    skeleton: dict[str, Any]
+    convention: Literal["classic", "udp"] = "classic"
+
+
+class PoseBHSettings(_Settings):
+    """PoseBH, and ViTPose++ where ``embedding`` is 0; see :class:`everypose.posebh.network.PoseBH`."""
+
+    family: Literal["posebh"] = "posebh"
+    backbone: ViTSettings = ViTSettings()
+    datasets: tuple[DataSetSettings, ...] = ()
+    embedding: int = 64
+    prototypes: int = 3
+    channels: int = 256
+
+
+SingleStageSettings = BoIRSettings | CIDSettings
+TopDownSettings = SimpleBaselineSettings | HRNetPoseSettings | MIPNetSettings | ViTPoseSettings | PoseBHSettings
+Network = Annotated[SingleStageSettings | TopDownSettings, Field(discriminator="family")]
 
 
 class InferenceSettings(_Settings):
-    """How an image is prepared and what is kept.
+    """How an image is prepared for a single-stage model and what is kept.
 
     ``size``: the short side of the network's input, in pixels; ``pool``: the window that smooths the maps;
     ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown.
@@ -96,6 +179,44 @@ class InferenceSettings(_Settings):
         return pool
 
 
+class TopDownInference(_Settings):
+    """How a top-down model's crops are cut, its heatmaps decoded and its people scored.
+
+    ``crop_size``: width, height of the network's input, in pixels; ``padding`` and ``convention``: see
+    :class:`everypose.topdown.crops.CropGeometry`; ``decoder``: see :func:`everypose.topdown.decoding.decode`;
+    ``bgr``: whether the network wants BGR; ``decay``: factor of the scores of people who are not the one whose box it
+    is; ``nms``: poses more alike than this OKS are one person, None keeps all; ``min_score``: people below are not
+    shown.
+    """
+
+    crop_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    padding: Annotated[float, Field(gt=0)] = 1.25
+    convention: Literal["classic", "udp"] = "classic"
+    decoder: Literal["quarter", "dark", "udp"] = "quarter"
+    bgr: bool = False
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.5
+    nms: Annotated[float, Field(gt=0, le=1)] | None = 0.9
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+    @model_validator(mode="after")
+    def _decoder_fits_the_crops(self) -> Self:
+        if (self.convention == "udp") != (self.decoder == "udp"):
+            raise ValueError("the udp decoder goes with crops of the udp convention, and with no others")
+        return self
+
+
+def _kind_of_inference(values: Any) -> str:
+    """Which settings a table of inference holds: those for crops name a crop size."""
+    named = values if isinstance(values, dict) else type(values).model_fields
+    return "crops" if "crop_size" in named else "images"
+
+
+Inference = Annotated[
+    Annotated[InferenceSettings, Tag("images")] | Annotated[TopDownInference, Tag("crops")],
+    Discriminator(_kind_of_inference),
+]
+
+
 class ModelConfig(_Settings):
     """Everything about a model but its weights; ``provenance`` says where those come from."""
 
@@ -103,8 +224,32 @@ class ModelConfig(_Settings):
     name: str
     network: Network
     skeleton: dict[str, Any]
-    inference: InferenceSettings = InferenceSettings()
+    inference: Inference = InferenceSettings()
     provenance: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _inference_fits_the_family(self) -> Self:
+        if self.is_top_down != isinstance(self.inference, TopDownInference):
+            wanted = "crops (crop_size)" if self.is_top_down else "whole images (size)"
+            raise ValueError(f"the family {self.network.family} needs settings of inference for {wanted}")
+        return self
+
+    @property
+    def is_top_down(self) -> bool:
+        """Whether the model needs boxes; others find people by themselves."""
+        return isinstance(self.network, TopDownSettings)
+
+    @property
+    def on_images(self) -> InferenceSettings:
+        """The settings of inference of a single-stage model."""
+        assert isinstance(self.inference, InferenceSettings), f"{self.name} works on crops"
+        return self.inference
+
+    @property
+    def on_crops(self) -> TopDownInference:
+        """The settings of inference of a top-down model."""
+        assert isinstance(self.inference, TopDownInference), f"{self.name} works on whole images"
+        return self.inference
 
     def read_skeleton(self) -> Skeleton:
         """The skeleton that the model's keypoints follow."""

@@ -13,45 +13,64 @@ from torch import Tensor, nn
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.lite import Lite
 from everypose.backbones.openpose_light import OpenPoseLight
+from everypose.backbones.resnet import ResNet
+from everypose.backbones.vit import ViT
 from everypose.boir.network import BoIR
 from everypose.boir.network import initialise as initialise_boir
 from everypose.cid.network import CID
 from everypose.cid.network import initialise as initialise_cid
 from everypose.errors import EveryposeError
 from everypose.files import sha256, write_text, written_whole
+from everypose.mipnet.network import MIPNet
+from everypose.mipnet.network import initialise as initialise_mipnet
 from everypose.models import (
     CONFIG_FILE,
     WEIGHTS_FILE,
-    BoIRSettings,
     CIDSettings,
     HRNetSettings,
     LiteSettings,
+    MIPNetSettings,
     ModelConfig,
+    Network,
     OpenPoseLightSettings,
+    PoseBHSettings,
+    ResNetSettings,
+    SimpleBaselineSettings,
+    SingleStageSettings,
+    TopDownSettings,
+    ViTPoseSettings,
+    ViTSettings,
     read_config,
 )
+from everypose.posebh.network import DataSet, PoseBH, PrototypePose
+from everypose.posebh.vitpose import HeatmapHead, ViTPose
 from everypose.single_stage.graph import PoseGraph
+from everypose.topdown.graph import TopDownGraph
+from everypose.topdown.network import HRNetPose, SimpleBaseline
+from everypose.topdown.network import initialise as initialise_baseline
 
-PoseNetwork: TypeAlias = BoIR | CID
-
-
-def build_backbone(settings: HRNetSettings | LiteSettings | OpenPoseLightSettings) -> HRNet | Lite | OpenPoseLight:
-    """A backbone with the framework's initial weights."""
-    if isinstance(settings, LiteSettings):
-        return Lite()
-    if isinstance(settings, OpenPoseLightSettings):
-        return OpenPoseLight()
-    return HRNet(settings.width, settings.modules, settings.blocks, settings.stem_blocks)
+SingleStageNetwork: TypeAlias = BoIR | CID
+TopDownNetwork: TypeAlias = SimpleBaseline | HRNetPose | MIPNet | ViTPose | PoseBH | PrototypePose
+PoseNetwork: TypeAlias = SingleStageNetwork | TopDownNetwork
 
 
-def build_network(settings: BoIRSettings | CIDSettings, keypoints: int, hidden: float | None = 0.001) -> PoseNetwork:
+def build_network(settings: Network, keypoints: int, hidden: float | None = 0.001) -> PoseNetwork:
     """A network with initial weights.
 
     Args:
         settings: family and sizes.
-        keypoints: the size of its skeleton.
-        hidden: spread of the heads' hidden weights, the papers' by default; None leaves the framework's.
+        keypoints: the size of its skeleton; PoseBH's settings name those of its data sets.
+        hidden: spread of hidden weights, the papers' by default; None leaves the framework's.
     """
+    if isinstance(settings, TopDownSettings):
+        return build_top_down(settings, keypoints, hidden)
+    return build_single_stage(settings, keypoints, hidden)
+
+
+def build_single_stage(
+    settings: SingleStageSettings, keypoints: int, hidden: float | None = 0.001
+) -> SingleStageNetwork:
+    """BoIR or CID with initial weights; ``hidden`` is the spread of the heads' hidden weights."""
     backbone = build_backbone(settings.backbone)
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d) and isinstance(settings.backbone, HRNetSettings):
@@ -66,10 +85,58 @@ def build_network(settings: BoIRSettings | CIDSettings, keypoints: int, hidden: 
     return boir
 
 
-def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph:
+def build_backbone(settings: HRNetSettings | LiteSettings | OpenPoseLightSettings) -> HRNet | Lite | OpenPoseLight:
+    """A backbone of a single-stage network with the framework's initial weights."""
+    if isinstance(settings, LiteSettings):
+        return Lite()
+    if isinstance(settings, OpenPoseLightSettings):
+        return OpenPoseLight()
+    return build_hrnet(settings)
+
+
+def build_hrnet(settings: HRNetSettings, outputs: int = 4) -> HRNet:
+    """An HRNet that gives so many branches."""
+    return HRNet(settings.width, settings.modules, settings.blocks, settings.stem_blocks, outputs)
+
+
+def build_top_down(settings: TopDownSettings, keypoints: int, hidden: float | None = 0.001) -> TopDownNetwork:
+    """A network on crops with initial weights; ``hidden`` is the spread of those of HRNet and SimpleBaseline."""
+    if isinstance(settings, ViTPoseSettings):
+        vit = build_vit(settings.backbone)
+        return ViTPose(vit, HeatmapHead(vit.channels, keypoints, settings.channels))
+    if isinstance(settings, PoseBHSettings):
+        datasets = [DataSet(one.name, len(one.skeleton["keypoints"])) for one in settings.datasets]
+        sizes = settings.model_dump(include={"embedding", "prototypes", "channels"})
+        return PoseBH(build_vit(settings.backbone), datasets, **sizes)
+    baseline: SimpleBaseline | HRNetPose
+    if isinstance(settings.backbone, ResNetSettings):
+        deconv = settings.deconv if isinstance(settings, SimpleBaselineSettings | MIPNetSettings) else 0
+        baseline = SimpleBaseline(ResNet(settings.backbone.blocks), keypoints, deconv)
+    else:
+        baseline = HRNetPose(build_hrnet(settings.backbone, outputs=1), keypoints)
+    if hidden is not None:
+        initialise_baseline(baseline, hidden)
+    if not isinstance(settings, MIPNetSettings):
+        return baseline
+    network = MIPNet(baseline, settings.sites, settings.instances)
+    if hidden is not None:
+        initialise_mipnet(network, hidden)
+    return network
+
+
+def build_vit(settings: ViTSettings) -> ViT:
+    """A vision transformer with its initial weights."""
+    return ViT(**settings.model_dump(exclude={"kind"}))
+
+
+def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph | TopDownGraph:
     """The network with preparation and decoding around it, ready to run."""
     flip_index = torch.from_numpy(config.read_skeleton().flip_index)
-    return PoseGraph(network, flip_index, config.inference.pool).eval()
+    if isinstance(network, SingleStageNetwork):
+        return PoseGraph(network, flip_index, config.on_images.pool).eval()
+    if isinstance(network, PoseBH):
+        raise EveryposeError(f"{config.name} has several skeletons: choose one")
+    return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()
 
 
 def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:

@@ -3,15 +3,22 @@ import textwrap
 from importlib import resources
 
 import cv2
+import numpy as np
 import pytest
 
 import everypose
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.inference.loading import load
+from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes
+from everypose.inference.detectors import OnnxDetector
+from everypose.inference.loading import find_detector, load
+from everypose.inference.top_down import TopDownEstimator
 from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, resolve
 from everypose.networks import save_model
 from golden_vectors import TINY_BOIR, tiny_boir
+from inference import crop_stand_in
+from inference.crop_stand_in import know_configuration, paint
 from inference.stand_in import SKELETON, crowd, write_model
+from inference.test_detectors import yolox
 
 
 @pytest.fixture
@@ -111,3 +118,82 @@ def test_the_example_of_the_package_runs(model, tmp_path, monkeypatch):
     exec(textwrap.dedent("\n".join(lines)), names)
     assert len(names["people"]) == 1
     assert (tmp_path / "drawn.jpg").exists()
+
+
+RED = (240, 0, 0)
+
+
+@pytest.fixture
+def crops(tmp_path, monkeypatch):
+    """The file of a top-down model."""
+    know_configuration(monkeypatch)
+    return crop_stand_in.write_model(tmp_path / "crops.onnx")
+
+
+def test_a_top_down_model_has_its_boxes_from_a_callable(crops):
+    box = Boxes(np.array([[40.0, 40, 80, 80]]), np.array([0.5]))
+    pose = load(crops, detector=lambda _: box, batch_size=7, min_score=0.1)
+    people = pose(paint([(60, 60, 9, RED)]))
+    assert (pose.batch_size, pose.min_score, pose.config.name) == (7, 0.1, "crop stand-in")
+    np.testing.assert_allclose(people.keypoints[0, :, :2].mean(axis=0), (60, 60), atol=0.5)
+
+
+def test_by_default_the_bundled_model_gives_boxes(crops, model, monkeypatch):
+    monkeypatch.setattr("everypose.models.bundled", lambda _: model)
+    pose = load(crops, threads=1)
+    assert isinstance(pose, TopDownEstimator)
+    people = pose(crowd([(0, 0, 100), (1, 1, 200)]))  # a box for each of the red blocks
+    np.testing.assert_allclose(people.keypoints[:, :, :2].mean(axis=1), [(47.5, 47.5), (15.5, 15.5)], atol=1.5)
+    np.testing.assert_allclose(people.scores, [200 / 255, 100 / 255], rtol=1e-5)  # of boxes; red is 255
+    assert len(load(crops, box_threshold=0.5)(crowd([(0, 0, 100), (1, 1, 200)]))) == 1
+
+
+def test_kinds_of_detector(model, tmp_path):
+    (tmp_path / "boxes.json").write_text("[]")
+    assert isinstance(find_detector(model), PeopleBoxes)
+    assert isinstance(find_detector(str(tmp_path / "boxes.json")), DetectionsFile)
+    found = find_detector(yolox(tmp_path / "yolox.onnx"))
+    assert isinstance(found, OnnxDetector)
+    assert found.threshold == 0.3
+    assert find_detector(tmp_path / "yolox.onnx", threshold=0.0).threshold == 0.0
+    assert find_detector(found) is found
+
+
+def test_a_folder_of_ours_gives_boxes_too(folder):
+    assert isinstance(find_detector(folder, threads=1), PeopleBoxes)
+
+
+def test_where_onnx_runtime_has_no_gpu_onnx_detectors_run_on_the_cpu(model, monkeypatch):
+    monkeypatch.setattr("everypose.inference.loading.onnx_can_use", lambda _: False)
+    assert isinstance(find_detector(model, device="cuda"), PeopleBoxes)
+
+
+@pytest.mark.parametrize(
+    ("detector", "error", "message"),
+    [
+        ("crops.onnx", UsageError, "crops.onnx cannot give boxes, because it needs boxes itself"),
+        ("gone.onnx", UsageError, "there is no model at .*gone.onnx"),
+        ("gone.json", EveryposeError, "cannot read .*gone.json"),
+        ("text.onnx", EveryposeError, "text.onnx is not an ONNX file"),
+    ],
+)
+def test_what_cannot_give_boxes_is_one_line(crops, tmp_path, detector, error, message):
+    (tmp_path / "text.onnx").write_text("words")
+    with pytest.raises(error, match=message):
+        load(crops, detector=tmp_path / detector)
+
+
+def test_a_detector_by_an_unknown_name(crops):
+    with pytest.raises(UsageError, match="did you mean boir-lite"):
+        load(crops, detector="boir-light")
+
+
+def test_a_threshold_for_a_detector_that_is_given_is_refused(crops):
+    with pytest.raises(UsageError, match="let your own apply it"):
+        load(crops, detector=lambda _: None, box_threshold=0.5)
+
+
+@pytest.mark.parametrize("options", [{"detector": "boir-lite"}, {"box_threshold": 0.5}], ids=str)
+def test_a_model_that_finds_people_by_itself_takes_no_detector(model, options):
+    with pytest.raises(UsageError, match="stand-in finds people by itself: it takes no detector"):
+        load(model, **options)

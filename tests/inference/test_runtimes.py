@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import onnx
@@ -8,7 +9,9 @@ from onnx import TensorProto, helper
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.estimator import Estimator
 from everypose.inference.loading import load
-from everypose.inference.runtimes import OnnxRuntime
+from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
+from inference import crop_stand_in
+from inference.crop_stand_in import CropStandIn, know_configuration, paint
 from inference.stand_in import StandIn, config, crowd, write_model
 
 
@@ -140,3 +143,50 @@ def test_a_device_that_is_not_there_is_a_usage_error(model):
         pytest.skip("there is a GPU here")
     with pytest.raises(UsageError, match="install onnxruntime-gpu"):
         OnnxRuntime(model, device="cuda:0")
+
+
+@pytest.fixture
+def write_crop_model(tmp_path, monkeypatch):
+    know_configuration(monkeypatch)
+    return partial(crop_stand_in.write_model, tmp_path / "crops.onnx")
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+@pytest.mark.parametrize("crops", [1, 3])
+def test_a_top_down_file_gives_what_the_literal_model_gives(write_crop_model, instances, crops):
+    width, height = crop_stand_in.CROP
+    images = np.stack([paint([(9 + 5 * i, 30, 7, (200, 0, 90 + i))], width, height) for i in range(crops)])
+    path = write_crop_model(instances)
+    ours, expected = OnnxCropRuntime(path, threads=1).run(images), CropStandIn(instances).run(images)
+    assert (ours.shape, ours.dtype) == ((crops, instances, 17, 3), np.float32)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    flipped = OnnxCropRuntime(path, flip=True).run(images)
+    np.testing.assert_allclose(flipped[..., 2], expected[..., 2] / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "crops",
+    [
+        np.zeros((64, 48, 3), np.uint8),
+        np.zeros((1, 64, 48, 3), np.float32),
+        np.zeros((1, 3, 64, 48), np.uint8),
+        np.zeros((0, 64, 48, 3), np.uint8),
+    ],
+    ids=lambda crops: f"{crops.shape} {crops.dtype}",
+)
+def test_what_are_no_crops_is_refused(write_crop_model, crops):
+    runtime = OnnxCropRuntime(write_crop_model())
+    with pytest.raises(EveryposeError, match=r"takes \(B, H, W, 3\) uint8 crops, not"):
+        runtime.run(crops)
+
+
+def test_a_failure_on_crops_is_one_line(write_crop_model):
+    runtime = OnnxCropRuntime(write_crop_model())
+    with pytest.raises(EveryposeError, match=r"crops.onnx failed on images of shape \(1, 32, 32, 3\): ") as caught:
+        runtime.run(np.zeros((1, 32, 32, 3), np.uint8))  # the stand-in knows its crops' size
+    assert "\n" not in str(caught.value)
+
+
+def test_a_top_down_file_is_no_single_stage_model(write_crop_model):
+    with pytest.raises(EveryposeError, match="not a model of everypose"):
+        OnnxRuntime(write_crop_model())

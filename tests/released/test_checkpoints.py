@@ -122,7 +122,9 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
 
 
 def test_another_methods_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(EveryposeError, match="neither a BoIR nor a CID"):
+    with pytest.raises(
+        EveryposeError, match="not a checkpoint of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose or PoseBH"
+    ):
         import_checkpoint(saved(tmp_path / "other.pth", {"fc.weight": torch.zeros(2)}))
     with pytest.raises(EveryposeError, match="no state dict"):
         import_checkpoint(saved(tmp_path / "list.pth", [torch.zeros(2)]))

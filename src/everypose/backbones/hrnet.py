@@ -3,9 +3,14 @@
 Parameter names are those of the authors' checkpoints.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Step = Callable[[list[Tensor]], list[Tensor]]
+"""A part of a backbone: maps (B, C, H, W) of several branches in, maps out."""
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
@@ -34,23 +39,24 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around a shortcut; the output has four times the inner width."""
+    """1x1, 3x3 (with the stride) and 1x1 convolutions around a shortcut; the output has four times the inner width."""
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int = 1) -> None:
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
-        self.downsample = conv_bn(inputs, outputs, 1, relu=False) if inputs != outputs else nn.Identity()
+        same = inputs == outputs and stride == 1
+        self.downsample = nn.Identity() if same else conv_bn(inputs, outputs, 1, stride, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, 4 width, H, W)."""
+        """(B, inputs, H, W) to (B, 4 width, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         return F.relu(self.bn3(self.conv3(y)) + self.downsample(x), inplace=True)
@@ -102,14 +108,26 @@ class HRNet(nn.Module):
         modules: how many modules stages 2, 3 and 4 have.
         blocks: basic blocks in each branch of a module.
         stem_blocks: bottleneck blocks of ``layer1``.
+        outputs: branches that the last module gives: all 4, which are joined at stride 4 (CID, BoIR), or 1, branch 0
+            alone (networks on crops).
+
+    Attributes:
+        channels: channels of the feature.
+        step_widths: channels of the maps after each of the :meth:`steps`.
     """
 
     def __init__(
-        self, width: int = 32, modules: tuple[int, int, int] = (1, 4, 3), blocks: int = 4, stem_blocks: int = 4
+        self,
+        width: int = 32,
+        modules: tuple[int, int, int] = (1, 4, 3),
+        blocks: int = 4,
+        stem_blocks: int = 4,
+        outputs: int = 4,
     ) -> None:
         super().__init__()
         self.widths = [width, 2 * width, 4 * width, 8 * width]
-        self.channels = sum(self.widths)
+        self.channels = sum(self.widths[:outputs])
+        self.step_widths = [self.widths[:count] for count in (2, 3, 4, outputs)]
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
@@ -120,29 +138,54 @@ class HRNet(nn.Module):
         )
         self.transition2 = self._new_branch(2)
         self.transition3 = self._new_branch(3)
-        self.stage2, self.stage3, self.stage4 = (
-            nn.Sequential(*(HRModule(self.widths[:n], blocks, outputs=n) for _ in range(count)))
-            for n, count in zip((2, 3, 4), modules, strict=True)
-        )
+        self.stage2 = self._stage(2, modules[0], blocks, outputs=2)
+        self.stage3 = self._stage(3, modules[1], blocks, outputs=3)
+        self.stage4 = self._stage(4, modules[2], blocks, outputs)
+
+    def _stage(self, branches: int, modules: int, blocks: int, outputs: int) -> nn.Sequential:
+        """Modules over ``branches`` branches; the last one gives only the first ``outputs``."""
+        given = [branches] * (modules - 1) + [outputs]
+        return nn.Sequential(*(HRModule(self.widths[:branches], blocks, count) for count in given))
 
     def _new_branch(self, last: int) -> nn.ModuleList:
         """Existing branches pass unchanged; a strided convolution of the lowest one starts branch ``last``."""
         new = nn.Sequential(conv_bn(self.widths[last - 1], self.widths[last], 3, stride=2))
         return nn.ModuleList([*(nn.Identity() for _ in range(last)), new])
 
-    def branches(self, images: Tensor) -> list[Tensor]:
-        """Normalised images (B, 3, H, W), H and W multiples of 32, to four maps at strides 4, 8, 16 and 32."""
-        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+    def steps(self) -> list[Step]:
+        """Four steps from ``[images]`` to the maps that :meth:`finish` takes; MIPNet modulates maps after them.
+
+        The first ends with the two maps that stage 2 takes, the second and third with the three and four maps of stages
+        3 and 4, their newest branch just started; the last gives the output of stage 4.
+        """
+        return [
+            self._begin,
+            lambda maps: _grow(self.stage2(maps), self.transition2),
+            lambda maps: _grow(self.stage3(maps), self.transition3),
+            self.stage4,
+        ]
+
+    def _begin(self, images: list[Tensor]) -> list[Tensor]:
+        x = F.relu(self.bn1(self.conv1(images[0])), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         x = self.layer1(x)
-        features: list[Tensor] = self.stage2([layer(x) for layer in self.transition1])
-        features = self.stage3([*features, self.transition2[-1](features[-1])])
-        features = self.stage4([*features, self.transition3[-1](features[-1])])
-        return features
+        return [layer(x) for layer in self.transition1]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to (B, 15 width, H/4, W/4): all branches, resized bilinearly to stride 4."""
-        first, *lower = self.branches(images)
+    def finish(self, maps: list[Tensor]) -> Tensor:
+        """The maps of the last step, resized bilinearly to the first and joined: (B, channels, H/4, W/4)."""
+        first, *lower = maps
         size = first.shape[-2:]
         resized = [F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in lower]
         return torch.cat([first, *resized], dim=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W), H and W multiples of 32, to the feature (B, channels, H/4, W/4)."""
+        maps = [images]
+        for step in self.steps():
+            maps = step(maps)
+        return self.finish(maps)
+
+
+def _grow(maps: list[Tensor], transition: nn.ModuleList) -> list[Tensor]:
+    """The maps and the branch that starts from the last of them."""
+    return [*maps, transition[-1](maps[-1])]

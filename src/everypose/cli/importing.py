@@ -7,19 +7,23 @@ import typer
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' BoIR or CID checkpoint (.pth).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' checkpoint (.pth).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write config.json and the weights to.")],
     skeleton: Annotated[
         str | None, typer.Option(help="Whose keypoints they are; needed unless there are 17 (COCO) or 14 (CrowdPose).")
     ] = None,
+    crop: Annotated[
+        str, typer.Option(metavar="WxH", help="Width and height of the crops, which HRNet's files do not tell.")
+    ] = "192x256",
     back: Annotated[
         bool, typer.Option("--back", help="The other way: FILE is a model folder, OUT the authors' form (.pth).")
     ] = False,
 ) -> None:
     """Turn an authors' checkpoint into a model folder, or with --back a model folder into their form.
 
-    Method, width, keypoints and training heads are found out from the file. Every tensor must fit. Nothing in the
-    file is run: one that holds more than tensors is refused.
+    Files of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose, ViTPose++ and PoseBH are known. Method, width, keypoints
+    and training heads are found out from the file. Every tensor must fit. Nothing in the file is run: one that holds
+    more than tensors is refused.
 
     Example: everypose import boir_w32_coco.pth -o models/boir-w32-coco
     """
@@ -37,10 +41,20 @@ def import_model(
         write_released(network, out)
         print(f"{out}: {file} under the authors' names")
         return
-    network, config = import_checkpoint(file, Skeleton.named(skeleton) if skeleton else None)
+    network, config = import_checkpoint(file, Skeleton.named(skeleton) if skeleton else None, _size(crop))
     config = save_model(network, config.model_copy(update={"name": out.name}), out)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     print(
         f"{out}: {type(network).__name__}, {millions:.1f} million parameters, skeleton {config.skeleton['name']}, "
         f"sha256 {config.provenance['sha256'][:12]}"
     )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height from "192x256"."""
+    from everypose.errors import UsageError
+
+    width, by, height = text.partition("x")
+    if not by or not width.isdecimal() or not height.isdecimal() or "0" in (width, height):
+        raise UsageError(f"--crop {text}: write it as WIDTHxHEIGHT, such as 192x256")
+    return int(width), int(height)

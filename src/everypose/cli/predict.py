@@ -10,7 +10,9 @@ import typer
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
+    from everypose.inference.boxes import DetectionsFile
     from everypose.inference.bulk import Summary
+    from everypose.inference.estimator import Estimator
     from everypose.inference.outputs import Outputs
 
 SAVES = ("pictures", "json")
@@ -30,6 +32,19 @@ def predict(
     min_score: Annotated[
         float | None, typer.Option(help="Leave out people who score less. [default: the model's]", min=0, max=1)
     ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="What gives a top-down model its boxes: a single-stage model, or the .onnx file of a YOLOX or RT-DETR. "
+            "[default: boir-lite]"
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="A COCO results list with the boxes (bbox, score), in place of a detector.")
+    ] = None,
+    box_threshold: Annotated[
+        float | None, typer.Option(help="Leave out boxes that score less. [default: the detector's]", min=0, max=1)
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images that go through the network at once.", min=1)] = 4,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
@@ -44,6 +59,9 @@ def predict(
     file for each image, OUT/pictures the drawn images and OUT/contact_sheet.jpg up to 24 of them. The image_id is
     the number at the end of the file name if every image has one and all differ, else 1, 2, 3 and so on.
 
+    A top-down model looks at one box after the other. Boxes of a file belong to the image with their file_name, or,
+    without one, to that whose image_id, as above, is theirs.
+
     An image that cannot be read is named and passed over; the exit code is then 1.
 
     Example: everypose predict crowd.jpg photos/ -o out
@@ -52,19 +70,33 @@ def predict(
     for part in chosen:
         if part not in SAVES:
             raise UsageError(f"--save {part} is unknown: choose from {', '.join(SAVES)}")
+    if detector is not None and boxes is not None:
+        raise UsageError("--detector and --boxes both say where the people are: give one of them")
+    from everypose.inference.boxes import DetectionsFile
     from everypose.inference.bulk import predict_all
     from everypose.inference.loading import load
     from everypose.inference.outputs import open_outputs
     from everypose.inference.sources import find_images
 
     found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
-    estimator = load(model, device=device, flip=flip, min_score=min_score, batch_size=batch)
+    image_ids = {source.path: source.image_id for source in found}
+    from_file = None if boxes is None else DetectionsFile(boxes, image_ids, box_threshold or 0.0)
+    estimator = load(
+        model,
+        device=device,
+        flip=flip,
+        min_score=min_score,
+        batch_size=batch,
+        detector=from_file or detector,
+        box_threshold=None if from_file else box_threshold,
+    )
     with open_outputs(out, found, chosen) as outputs:
         summary = predict_all(estimator, found, outputs, quiet)
+    about_boxes = _about_boxes(estimator, detector, from_file, len(found))
     if as_json:
-        print(json.dumps(_as_dict(summary, outputs)))
+        print(json.dumps(_as_dict(summary, outputs, about_boxes)))
     elif not quiet:
-        _print_summary(summary, outputs)
+        _print_summary(summary, outputs, about_boxes)
     if summary.failed:
         print(f"everypose: {len(summary.failed)} of {len(found)} images failed:", file=sys.stderr)
         for _, reason in summary.failed:
@@ -72,13 +104,32 @@ def predict(
         raise typer.Exit(1)
 
 
-def _as_dict(summary: "Summary", outputs: "Outputs") -> dict[str, object]:
+def _about_boxes(
+    estimator: "Estimator", detector: str | None, file: "DetectionsFile | None", images: int
+) -> str | None:
+    """Where a top-down model had its boxes from; None for a model that needs none."""
+    from everypose.inference.loading import DEFAULT_DETECTOR
+    from everypose.inference.top_down import TopDownEstimator
+
+    if not isinstance(estimator, TopDownEstimator):
+        return None
+    if file is not None:
+        source = f"from {file.path}, for {file.count_images()} of {images} images"
+    else:
+        source = f"by {detector}" if detector else f"by {DEFAULT_DETECTOR}, the default (see --detector and --boxes)"
+    if not estimator.dropped:
+        return source
+    return f"{source}; {estimator.dropped} left out, which have no area, lie outside or are too small"
+
+
+def _as_dict(summary: "Summary", outputs: "Outputs", about_boxes: str | None) -> dict[str, object]:
     """The summary for a program that reads it."""
     return {
         "images": summary.images,
         "people": summary.people,
         "seconds": round(summary.seconds, 3),
         "failed": [{"path": str(source.path), "reason": reason} for source, reason in summary.failed],
+        "boxes": about_boxes,
         "results": str(outputs.results),
         "pictures": str(outputs.pictures) if outputs.pictures else None,
         "json": str(outputs.jsons) if outputs.jsons else None,
@@ -86,11 +137,12 @@ def _as_dict(summary: "Summary", outputs: "Outputs") -> dict[str, object]:
     }
 
 
-def _print_summary(summary: "Summary", outputs: "Outputs") -> None:
+def _print_summary(summary: "Summary", outputs: "Outputs", about_boxes: str | None) -> None:
     """The summary for a person: how many, how fast, where."""
     rate = summary.images / summary.seconds if summary.seconds else 0.0
     print(f"{summary.people} people in {summary.images} images, {summary.seconds:.1f} s ({rate:.1f} images a second)")
     for what, where in (
+        ("boxes", about_boxes),
         ("results", outputs.results),
         ("JSON files", outputs.jsons),
         ("pictures", outputs.pictures),

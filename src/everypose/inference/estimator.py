@@ -94,7 +94,7 @@ class Estimator:
     def prepare(self, image: ImageLike) -> Prepared:
         """Read an image if it is a path, and resize it for the network."""
         pixels = _checked(image) if isinstance(image, np.ndarray) else read_image(Path(image))
-        canvas, matrix = resize(pixels, self.config.inference.size)
+        canvas, matrix = resize(pixels, self.config.on_images.size)
         return Prepared(pixels, canvas, matrix)
 
     def predict(self, prepared: Sequence[Prepared]) -> list[People]:
@@ -115,7 +115,7 @@ class Estimator:
 
     def _how_many(self, shape: tuple[int, ...]) -> int:
         """Images of one shape for one run: fewer of those over twice as long as wide, so that memory stays bounded."""
-        pixels = self.batch_size * 2 * self.config.inference.size**2
+        pixels = self.batch_size * 2 * self.config.on_images.size**2
         return max(1, min(self.batch_size, pixels // (shape[0] * shape[1])))
 
     def _check(self, raw: RawPoses) -> None:
@@ -135,7 +135,7 @@ class Estimator:
         keypoints = raw[0][mine].astype(np.float64)
         scores = raw[1][mine].astype(np.float64)
         keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(prepared.matrix))
-        kept = geometry.oks_nms(keypoints, scores, self._sigmas, self.config.inference.nms)
+        kept = geometry.oks_nms(keypoints, scores, self._sigmas, self.config.on_images.nms)
         kept = kept[scores[kept] >= self.min_score]
         return People(
             keypoints[kept].astype(np.float32), scores[kept].astype(np.float32), self.skeleton, image=prepared.image

@@ -1,11 +1,25 @@
 """From a model's name, folder, file or hub id to an estimator."""
 
 from pathlib import Path
+from typing import Any
 
-from everypose.errors import MissingDependencyError
+from everypose.errors import MissingDependencyError, UsageError
+from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
+from everypose.inference.detectors import THRESHOLD, OnnxDetector
 from everypose.inference.estimator import Estimator
-from everypose.inference.runtimes import OnnxRuntime
-from everypose.models import resolve
+from everypose.inference.runtimes import (
+    OnnxCropRuntime,
+    OnnxRuntime,
+    is_ours,
+    onnx_can_use,
+    open_session,
+    read_metadata,
+)
+from everypose.inference.top_down import TopDownEstimator, is_top_down
+from everypose.models import ModelConfig, ModelFile, resolve
+
+DEFAULT_DETECTOR = "boir-lite"
+"""What gives top-down models their boxes when nothing else is named: it comes with the package."""
 
 
 def load(
@@ -15,6 +29,8 @@ def load(
     min_score: float | None = None,
     batch_size: int = 4,
     threads: int | None = None,
+    detector: str | Path | Detector | None = None,
+    box_threshold: float | None = None,
 ) -> Estimator:
     """Load a model, ready to find people.
 
@@ -25,18 +41,71 @@ def load(
         min_score: lowest person score to report; the model's own by default.
         batch_size: the most images that go through the network at once.
         threads: CPU threads; by default the runtime chooses.
+        detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default boir-lite.
+        box_threshold: lowest score of a box; by default the detector's own.
 
     Raises:
         EveryposeError: when the model is damaged or no model of everypose.
-        UsageError: when there is no such model or device, or a package that it needs is missing.
+        UsageError: when there is no such model or device, a package that it needs is missing, or a detector is given to
+            a model that finds people by itself.
     """
-    file = resolve(model)
+    runtime, config = _open(resolve(model), model, threads, device, flip)
+    if is_top_down(config):
+        finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
+        return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size)
+    if detector is not None or box_threshold is not None:
+        raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
+    return Estimator(runtime, config, min_score, batch_size)
+
+
+def find_detector(
+    source: str | Path | Detector, threshold: float | None = None, device: str = "cpu", threads: int | None = None
+) -> Detector:
+    """What gives a top-down model its boxes.
+
+    Args:
+        source: a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX or RT-DETR; a ``.json`` file
+            of detections (:class:`everypose.inference.boxes.DetectionsFile`); or a detector, returned as it is.
+        threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for YOLOX
+            and RT-DETR, and 0 for a file.
+        device: "cpu", "cuda" or "cuda:N". ONNX files run on the CPU where ONNX Runtime cannot use the device, which
+            torch may be able to use.
+        threads: CPU threads; by default the runtime chooses.
+
+    Raises:
+        EveryposeError: when a file is damaged or no detector.
+        UsageError: when there is no such file or model, or it is a top-down model itself.
+    """
+    if not isinstance(source, str | Path):
+        if threshold is not None:
+            raise UsageError("a threshold of boxes belongs to a detector that is loaded: let your own apply it")
+        return source
+    path = Path(source)
+    if path.suffix == ".json":
+        return DetectionsFile(path, threshold=threshold or 0.0)
+    onnx_device = device if onnx_can_use(device) else "cpu"
+    if path.suffix == ".onnx" and path.is_file():
+        session = open_session(path, threads, onnx_device)
+        if not is_ours(session):
+            return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold)
+    file = resolve(source)
+    runtime, config = _open(file, source, threads, onnx_device if file.kind == "onnx" else device, flip=False)
+    if is_top_down(config):
+        raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
+    return PeopleBoxes(Estimator(runtime, config, threshold))
+
+
+def _open(file: ModelFile, name: str | Path, threads: int | None, device: str, flip: bool) -> tuple[Any, ModelConfig]:
+    """A model's configuration and its runtime: a `CropRuntime` when it is top-down, a `Runtime` when it is not."""
     if file.kind == "onnx":
-        onnx = OnnxRuntime(file.path, threads, device, flip)
-        return Estimator(onnx, onnx.config, min_score, batch_size)
+        session = open_session(file.path, threads, device)
+        crops = is_top_down(read_metadata(session, file.path))
+        onnx = OnnxCropRuntime.of(session, file.path, flip) if crops else OnnxRuntime.of(session, file.path, flip)
+        return onnx, onnx.config
     try:
-        from everypose.inference.torch_runtime import TorchRuntime
+        from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime, read_network
     except ImportError as error:
-        raise MissingDependencyError(f"running {model}, which is not an ONNX file,", "train") from error
-    torch = TorchRuntime(file, threads, device, flip)
-    return Estimator(torch, torch.config, min_score, batch_size)
+        raise MissingDependencyError(f"running {name}, which is not an ONNX file,", "train") from error
+    network, config = read_network(file)
+    kind = TorchCropRuntime if is_top_down(config) else TorchRuntime
+    return kind.of(network, config, device, flip, threads), config

@@ -1,19 +1,23 @@
-"""What runs a model's graph: uint8 images in; keypoints, scores and image indices out."""
+"""What runs a model's graph: uint8 images in and keypoints out, with scores and image indices where it found people."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.geometry import SIZE_STEP
-from everypose.models import METADATA_KEY, parse_config
+from everypose.models import METADATA_KEY, ModelConfig, parse_config
 
 INPUTS = {"images", "mirrored"}
 OUTPUTS = ["keypoints", "scores", "image_index"]
+CROP_OUTPUTS = ["keypoints"]
+CUDA = "CUDAExecutionProvider"
 
+Arrays = dict[str, npt.NDArray[Any]]
 RawPoses = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
@@ -33,12 +37,31 @@ class Runtime(Protocol):
         ...
 
 
-class OnnxRuntime:
-    """A model in one ``.onnx`` file, run by ONNX Runtime.
+class CropRuntime(Protocol):
+    """A loaded top-down model."""
+
+    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Find the people of a batch of crops.
+
+        Args:
+            crops: (B, H, W, 3) uint8 RGB, of the model's crop size.
+
+        Returns:
+            Keypoints (B, N, K, 3) as x, y in crop pixels and confidence: N people for each crop, first the one whose
+            box it was made of.
+        """
+        ...
+
+
+class OnnxModel:
+    """A model in one ``.onnx`` file, run by ONNX Runtime: what both kinds of model share.
 
     Attributes:
+        path: the file.
         config: the model's configuration, from the file's metadata.
     """
+
+    outputs: ClassVar[list[str]]
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu", flip: bool = False) -> None:
         """Load the file.
@@ -53,36 +76,35 @@ class OnnxRuntime:
             EveryposeError: when the file is missing, damaged, or not a model of everypose.
             UsageError: when ONNX Runtime here cannot use the device.
         """
-        import onnxruntime
+        self._prepare(open_session(path, threads, device), path, flip)
 
+    @classmethod
+    def of(cls, session: Any, path: str | Path, flip: bool = False) -> Self:
+        """The model of a session that is open: of a file whose kind had to be read first."""
+        runtime = cls.__new__(cls)
+        runtime._prepare(session, path, flip)
+        return runtime
+
+    def _prepare(self, session: Any, path: str | Path, flip: bool) -> None:
         self.path = Path(path)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its own messages on standard error would double ours
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        providers = _providers(device, onnxruntime.get_available_providers())
-        if not self.path.is_file():
-            raise EveryposeError(f"cannot read model {self.path}: no such file")
-        try:
-            self._session = onnxruntime.InferenceSession(self.path, options, providers=providers)
-            metadata = self._session.get_modelmeta().custom_metadata_map
-        except Exception as error:  # ONNX Runtime's errors share no base class of their own
-            raise EveryposeError(
-                f"{self.path} is not an ONNX file that can be run ({_first_line(error)}): is it complete?"
-            ) from error
-        inputs = {node.name for node in self._session.get_inputs()}
-        outputs = {node.name for node in self._session.get_outputs()}
-        if METADATA_KEY not in metadata or inputs != INPUTS or not outputs.issuperset(OUTPUTS):
-            raise EveryposeError(
-                f"{self.path} is an ONNX file, but not a model of everypose: make one by 'everypose export'"
-            )
-        try:
-            values = json.loads(metadata[METADATA_KEY])
-        except json.JSONDecodeError as error:
-            raise EveryposeError(f"{self.path}: its configuration is not JSON; export the model again") from error
-        self.config = parse_config(values, self.path)
+        self.config = read_metadata(session, path)
+        self._session = session
+        inputs = {node.name for node in session.get_inputs()}
+        outputs = {node.name for node in session.get_outputs()}
+        if inputs != INPUTS or not outputs.issuperset(self.outputs):
+            raise _no_model_of_ours(path)
         # The graph mirrors as many times as this is long.
         self._mirrored = np.zeros(int(flip), np.float32)
+
+    def _run(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        feed: Arrays = {"images": np.ascontiguousarray(images), "mirrored": self._mirrored}
+        return run_session(self._session, self.path, feed, self.outputs)
+
+
+class OnnxRuntime(OnnxModel):
+    """A single-stage model in one ``.onnx`` file."""
+
+    outputs = OUTPUTS
 
     def run(self, images: npt.NDArray[np.uint8]) -> RawPoses:
         """Find the people in a batch; see `Runtime.run`.
@@ -91,14 +113,92 @@ class OnnxRuntime:
             EveryposeError: when the images have the wrong type or shape, or the model fails (out of memory).
         """
         check_batch(images)
-        try:
-            feed = {"images": np.ascontiguousarray(images), "mirrored": self._mirrored}
-            keypoints, scores, image_index = self._session.run(OUTPUTS, feed)
-        except Exception as error:
-            raise EveryposeError(
-                f"{self.path} failed on images of shape {images.shape}: {_first_line(error)}"
-            ) from error
+        keypoints, scores, image_index = self._run(images)
         return keypoints, scores, image_index
+
+
+class OnnxCropRuntime(OnnxModel):
+    """A top-down model in one ``.onnx`` file."""
+
+    outputs = CROP_OUTPUTS
+
+    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Find the people of a batch of crops; see `CropRuntime.run`.
+
+        Raises:
+            EveryposeError: when the crops have the wrong type or shape, or the model fails (out of memory).
+        """
+        check_crops(crops)
+        return self._run(crops)[0]
+
+
+def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Any:
+    """Open any ``.onnx`` file.
+
+    Raises:
+        EveryposeError: when the file is missing or damaged.
+        UsageError: when ONNX Runtime here cannot use the device.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its own messages on standard error would double ours
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    providers = _providers(device, onnxruntime.get_available_providers())
+    if not Path(path).is_file():
+        raise EveryposeError(f"cannot read model {path}: no such file")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors share no base class of their own
+        raise EveryposeError(
+            f"{path} is not an ONNX file that can be run ({_first_line(error)}): is it complete?"
+        ) from error
+
+
+def run_session(session: Any, path: str | Path, feed: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+    """The outputs of one run.
+
+    Raises:
+        EveryposeError: one line that names the file, when the model fails.
+    """
+    try:
+        found: list[npt.NDArray[Any]] = session.run(outputs, feed)
+    except Exception as error:
+        shape = next(iter(feed.values())).shape
+        raise EveryposeError(f"{path} failed on images of shape {shape}: {_first_line(error)}") from error
+    return found
+
+
+def onnx_can_use(device: str) -> bool:
+    """Whether ONNX Runtime here can use a device, "cpu", "cuda" or "cuda:N"."""
+    import onnxruntime
+
+    return device == "cpu" or CUDA in onnxruntime.get_available_providers()
+
+
+def is_ours(session: Any) -> bool:
+    """Whether an open file carries a configuration of everypose, and so is no one else's detector."""
+    return METADATA_KEY in session.get_modelmeta().custom_metadata_map
+
+
+def read_metadata(session: Any, path: str | Path) -> ModelConfig:
+    """The configuration that an open file carries.
+
+    Raises:
+        EveryposeError: when it carries none, or a wrong one.
+    """
+    if not is_ours(session):
+        raise _no_model_of_ours(path)
+    try:
+        values = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    except json.JSONDecodeError as error:
+        raise EveryposeError(f"{path}: its configuration is not JSON; export the model again") from error
+    return parse_config(values, Path(path))
+
+
+def _no_model_of_ours(path: str | Path) -> EveryposeError:
+    return EveryposeError(f"{path} is an ONNX file, but not a model of everypose: make one by 'everypose export'")
 
 
 def check_batch(images: npt.NDArray[Any]) -> None:
@@ -111,6 +211,14 @@ def check_batch(images: npt.NDArray[Any]) -> None:
         )
 
 
+def check_crops(crops: npt.NDArray[Any]) -> None:
+    """Refuse what is not a (B, H, W, 3) uint8 batch."""
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
+        raise EveryposeError(
+            f"a top-down model takes (B, H, W, 3) uint8 crops, not {crops.dtype} of shape {crops.shape}"
+        )
+
+
 def _providers(device: str, available: list[str]) -> list[Any]:
     """ONNX Runtime's execution providers for a device name."""
     kind, _, number = device.partition(":")
@@ -118,9 +226,9 @@ def _providers(device: str, available: list[str]) -> list[Any]:
         raise UsageError(f"unknown device {device!r}: use cpu, cuda or cuda:N")
     if kind == "cpu":
         return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in available:
+    if CUDA not in available:
         raise UsageError(f"this ONNX Runtime cannot use {device}: install onnxruntime-gpu in place of onnxruntime")
-    return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+    return [(CUDA, {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,44 +1,53 @@
 """A model run by torch: folders of weights and the authors' checkpoints."""
 
+from typing import Any, Self
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes import RawPoses, check_batch
+from everypose.inference.runtimes import RawPoses, check_batch, check_crops
 from everypose.models import ModelConfig, ModelFile
 from everypose.networks import PoseNetwork, build_graph, load_model
 from everypose.released.checkpoints import import_checkpoint
 
 
-class TorchRuntime:
-    """A model's graph in torch.
+def read_network(file: ModelFile) -> tuple[PoseNetwork, ModelConfig]:
+    """Load a folder of ours, or import an authors' checkpoint on the fly.
+
+    Raises:
+        EveryposeError: when the files are damaged or do not fit.
+    """
+    return import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
+
+
+class TorchModel:
+    """A model's graph in torch, made by `of`: what both kinds of model share.
 
     Attributes:
         config: the model's configuration.
     """
 
-    def __init__(self, file: ModelFile, threads: int | None = None, device: str = "cpu", flip: bool = False) -> None:
-        """Load a folder of ours, or import an authors' checkpoint on the fly.
+    @classmethod
+    def of(
+        cls, network: PoseNetwork, config: ModelConfig, device: str = "cpu", flip: bool = False,
+        threads: int | None = None,
+    ) -> Self:  # fmt: skip
+        """Run a network that is in memory, as validation does while training.
 
         Args:
-            file: where the model lies; see :func:`everypose.models.resolve`.
-            threads: CPU threads; by default torch chooses.
+            network: the network.
+            config: its configuration.
             device: a torch device, such as "cpu", "cuda" or "cuda:1".
             flip: whether to look at the mirrored image, too.
+            threads: CPU threads; by default torch chooses.
 
         Raises:
-            EveryposeError: when the files are damaged or do not fit.
             UsageError: when there is no such device.
         """
-        loaded = import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
-        self._prepare(*loaded, threads, device, flip)
-
-    @classmethod
-    def of(cls, network: PoseNetwork, config: ModelConfig, device: str = "cpu", flip: bool = False) -> "TorchRuntime":
-        """Run a network that is in memory, as validation does while training."""
         runtime = cls.__new__(cls)
-        runtime._prepare(network, config, None, device, flip)
+        runtime._prepare(network, config, threads, device, flip)
         return runtime
 
     def _prepare(self, network: PoseNetwork, config: ModelConfig, threads: int | None, device: str, flip: bool) -> None:
@@ -55,14 +64,32 @@ class TorchRuntime:
             reason = str(error).splitlines()[0]
             raise UsageError(f"torch cannot use the device {device!r} here: {reason}") from error
 
-    def run(self, images: npt.NDArray[np.uint8]) -> RawPoses:
-        """Find the people in a batch; see :class:`everypose.inference.runtimes.Runtime`."""
-        check_batch(images)
+    def _run(self, images: npt.NDArray[np.uint8]) -> Any:
+        """What the graph gives, on the CPU: a tensor, or several."""
         try:
             with torch.inference_mode():
                 found = self._graph(torch.from_numpy(images).to(self._device), self._mirrored)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise EveryposeError(f"{self.config.name} failed on images of shape {images.shape}: {reason}") from error
-        keypoints, scores, image_index = (value.cpu().numpy() for value in found)
+        return found
+
+
+class TorchRuntime(TorchModel):
+    """A single-stage model in torch."""
+
+    def run(self, images: npt.NDArray[np.uint8]) -> RawPoses:
+        """Find the people in a batch; see :class:`everypose.inference.runtimes.Runtime`."""
+        check_batch(images)
+        keypoints, scores, image_index = (value.cpu().numpy() for value in self._run(images))
         return keypoints, scores, image_index
+
+
+class TorchCropRuntime(TorchModel):
+    """A top-down model in torch."""
+
+    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.CropRuntime`."""
+        check_crops(crops)
+        keypoints: npt.NDArray[np.float32] = self._run(crops).cpu().numpy()
+        return keypoints

@@ -1,4 +1,4 @@
-"""Reading the authors' BoIR and CID files and writing ours in their form; nothing is ever unpickled as code."""
+"""Reading the authors' files and writing ours in their form; nothing is ever unpickled as code."""
 
 import pickle
 from collections.abc import Mapping
@@ -6,28 +6,51 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from everypose import __version__
 from everypose.boir.network import BoIR
+from everypose.cid.network import CID
 from everypose.errors import EveryposeError, UsageError
 from everypose.files import sha256, written_whole
-from everypose.models import BoIRSettings, CIDSettings, HRNetSettings, InferenceSettings, ModelConfig
+from everypose.models import (
+    BoIRSettings,
+    CIDSettings,
+    HRNetSettings,
+    InferenceSettings,
+    ModelConfig,
+    Network,
+    PoseBHSettings,
+    ResNetSettings,
+    TopDownInference,
+    TopDownSettings,
+    ViTPoseSettings,
+)
 from everypose.networks import PoseNetwork, build_network, load_strictly
-from everypose.released import boir, cid
-from everypose.released.names import Renaming
+from everypose.posebh.network import PoseBH
+from everypose.posebh.vitpose import ViTPose
+from everypose.released import boir, cid, mipnet, vitpose
+from everypose.released.sizes import hrnet_settings
 from everypose.skeleton import Skeleton
 
-WRAPPERS = ("best_state_dict", "state_dict", "latest_state_dict", "model")
+WRAPPERS = ("latest_state_dict", "best_state_dict", "state_dict", "model")
 SKELETON_OF_SIZE = {17: "coco", 14: "crowdpose"}
+CROP_SIZE = (192, 256)
+UDP = ("coco", "mpii")
+"""The data sets whose crops ViTPose and PoseBH cut by the UDP convention; those of all others are classic."""
+_SETTINGS: TypeAdapter[Network] = TypeAdapter(Network)
 
 
-def import_checkpoint(path: Path, skeleton: Skeleton | None = None) -> tuple[PoseNetwork, ModelConfig]:
-    """Read an authors' checkpoint: method, width, keypoints and training heads are found out from its tensors.
+def import_checkpoint(
+    path: Path, skeleton: Skeleton | None = None, crop_size: tuple[int, int] = CROP_SIZE
+) -> tuple[PoseNetwork, ModelConfig]:
+    """Read an authors' checkpoint: method, sizes, keypoints and training heads are found out from its tensors.
 
     Args:
         path: the file; a plain state dict, or one under a usual key, with or without ``module.`` before the names.
         skeleton: whose keypoints they are; without it COCO for 17 keypoints and CrowdPose for 14.
+        crop_size: (width, height) that a convolutional network on crops was trained for, which no tensor tells.
 
     Returns:
         The network in evaluation mode and its configuration.
@@ -37,16 +60,15 @@ def import_checkpoint(path: Path, skeleton: Skeleton | None = None) -> tuple[Pos
             or one whose tensors are missing, unknown or of another shape.
     """
     state = read_state(path)
-    settings, keypoints, renaming = identify(state, path)
+    settings, keypoints = identify(state, path)
     skeleton = _fitting_skeleton(skeleton, keypoints, path)
     network = build_network(settings, keypoints)
-    load_strictly(network, renaming.to_ours(state), path)
-    size = 640 if isinstance(settings.backbone, HRNetSettings) and settings.backbone.width >= 48 else 512
+    load_strictly(network, to_ours(state, path), path)
     config = ModelConfig(
         name=path.stem,
         network=settings,
         skeleton=skeleton.to_dict(),
-        inference=InferenceSettings(size=size),
+        inference=_inference(settings, skeleton, crop_size),
         provenance={
             "imported_from": path.name,
             "imported_sha256": sha256(path),
@@ -58,9 +80,16 @@ def import_checkpoint(path: Path, skeleton: Skeleton | None = None) -> tuple[Pos
 
 def write_released(network: PoseNetwork, path: Path) -> None:
     """Write the network's weights as a plain state dict under the authors' names."""
-    renaming = boir.RENAMING if isinstance(network, BoIR) else cid.RENAMING
+    if isinstance(network, BoIR):
+        to_theirs = boir.RENAMING.to_theirs
+    elif isinstance(network, CID):
+        to_theirs = cid.RENAMING.to_theirs
+    elif isinstance(network, ViTPose | PoseBH):
+        to_theirs = vitpose.renaming_of(len(network.datasets) if isinstance(network, PoseBH) else 0).to_theirs
+    else:
+        to_theirs = mipnet.to_theirs
     with written_whole(path) as part:
-        torch.save(renaming.to_theirs(network.state_dict()), part)
+        torch.save(to_theirs(network.state_dict()), part)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -82,25 +111,90 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def identify(state: Mapping[str, Tensor], path: Path) -> tuple[BoIRSettings | CIDSettings, int, Renaming]:
-    """The settings, number of keypoints and names that a released state dict tells of.
+def to_ours(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The authors' state dict under our names, whosever it is."""
+    if _is_boir(state):
+        return boir.RENAMING.to_ours(state)
+    if vitpose.recognises(state):
+        return vitpose.to_ours(state, vitpose.read_layout(state, path))
+    return cid.RENAMING.to_ours(state) if _is_cid(state) else mipnet.to_ours(state)
+
+
+def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Network, int]:
+    """The settings and the number of keypoints that a released state dict tells of.
 
     Raises:
-        EveryposeError: when it is neither BoIR's nor CID's, or the tensors that tell are not there.
+        EveryposeError: when it is of no method that is known, or the tensors that tell are not there.
     """
     try:
-        if any(name.startswith("multihead.") for name in state):
-            return _boir_settings(state), len(state["kpt_head.heatmap_conv.weight"]), boir.RENAMING
-        if any(name.startswith("iia.") for name in state):
+        if _is_boir(state):
+            return _boir_settings(state), len(state["kpt_head.heatmap_conv.weight"])
+        if _is_cid(state):
             instance = len(state["gfd.conv_down.weight"])
-            settings = CIDSettings(backbone=_hrnet_settings(state), instance=instance)
-            return settings, len(state["gfd.heatmap_conv.weight"]), cid.RENAMING
+            settings = CIDSettings(backbone=hrnet_settings(state, "backbone."), instance=instance)
+            return settings, len(state["gfd.heatmap_conv.weight"])
+        if vitpose.recognises(state):
+            return _vit_settings(vitpose.read_layout(state, path), path)
+        if mipnet.recognises(state):
+            values, keypoints = mipnet.read_settings(state)
+            return _SETTINGS.validate_python(values), keypoints
     except KeyError as error:
         raise EveryposeError(
             f"{path}: the tensor {error.args[0]} is missing, which tells the network's size"
         ) from error
     first = ", ".join(list(state)[:3])
-    raise EveryposeError(f"{path} is neither a BoIR nor a CID checkpoint (it starts with {first})")
+    raise EveryposeError(
+        f"{path} is not a checkpoint of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose or PoseBH "
+        f"(it starts with {first})"
+    )
+
+
+def _inference(
+    settings: Network, skeleton: Skeleton, crop_size: tuple[int, int]
+) -> InferenceSettings | TopDownInference:
+    """How the authors run such a network."""
+    if isinstance(settings, ViTPoseSettings | PoseBHSettings):
+        convention: Any = "udp" if skeleton.name in UDP else "classic"
+        decoder: Any = "udp" if convention == "udp" else "quarter"
+        return TopDownInference(crop_size=settings.backbone.image_size, convention=convention, decoder=decoder)
+    if isinstance(settings, TopDownSettings):
+        # CrowdPose's people are too close for suppression; the ResNets were trained on BGR.
+        nms = None if skeleton.name == "crowdpose" else 0.9
+        return TopDownInference(crop_size=crop_size, nms=nms, bgr=isinstance(settings.backbone, ResNetSettings))
+    wide = isinstance(settings.backbone, HRNetSettings) and settings.backbone.width >= 48
+    return InferenceSettings(size=640 if wide else 512)
+
+
+def _vit_settings(layout: vitpose.Layout, path: Path) -> tuple[Network, int]:
+    """The settings that the tensors of a ViTPose or PoseBH tell of, and the keypoints of its first data set."""
+    names = ("width", "depth", "heads", "image_size", "experts", "expert_part")
+    values: dict[str, Any] = {"backbone": {"kind": "vit"} | {name: getattr(layout, name) for name in names}}
+    values["channels"] = layout.channels
+    if layout.plain:
+        return _SETTINGS.validate_python({"family": "vitpose", **values}), layout.keypoints[0]
+    if layout.keypoints not in vitpose.DATASETS_OF_SIZES:
+        raise EveryposeError(
+            f"{path} has heads of {', '.join(map(str, layout.keypoints))} keypoints, which is no mixture that is "
+            "known: split it by the authors' tool, and import the parts"
+        )
+    datasets = [
+        {
+            "name": name,
+            "skeleton": Skeleton.named(name).to_dict(),
+            "convention": "udp" if name in UDP else "classic",
+        }
+        for name in vitpose.DATASETS_OF_SIZES[layout.keypoints]
+    ]
+    values |= {"datasets": datasets, "embedding": layout.embedding, "prototypes": layout.prototypes}
+    return _SETTINGS.validate_python({"family": "posebh", **values}), layout.keypoints[0]
+
+
+def _is_boir(state: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("multihead.") for name in state)
+
+
+def _is_cid(state: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("iia.") for name in state)
 
 
 def _boir_settings(state: Mapping[str, Tensor]) -> BoIRSettings:
@@ -109,7 +203,7 @@ def _boir_settings(state: Mapping[str, Tensor]) -> BoIRSettings:
     )
     embedding = {"embedding": len(state["multihead.emb_head.head.1.weight"])} if auxiliary else {}
     return BoIRSettings(
-        backbone=_hrnet_settings(state),
+        backbone=hrnet_settings(state, "backbone."),
         instance=len(state["kpt_head.conv_down.weight"]),
         neck_branch=len(state["multihead.neck.0.convs.0.0.weight"]),
         neck=len(state["multihead.neck.0.project.0.weight"]),
@@ -117,21 +211,6 @@ def _boir_settings(state: Mapping[str, Tensor]) -> BoIRSettings:
         auxiliary=auxiliary,
         **embedding,
     )
-
-
-def _hrnet_settings(state: Mapping[str, Tensor]) -> HRNetSettings:
-    modules = tuple(_count(state, f"backbone.stage{stage}.") for stage in (2, 3, 4))
-    return HRNetSettings(
-        width=len(state["backbone.stage2.0.branches.0.0.conv1.weight"]),
-        modules=(modules[0], modules[1], modules[2]),
-        blocks=_count(state, "backbone.stage2.0.branches.0."),
-        stem_blocks=_count(state, "backbone.layer1."),
-    )
-
-
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered parts follow ``prefix``."""
-    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
 def _fitting_skeleton(skeleton: Skeleton | None, keypoints: int, path: Path) -> Skeleton:

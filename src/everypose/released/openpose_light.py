@@ -39,7 +39,7 @@ NAMES = (
 
 
 def to_ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of :class:`everypose.backbones.openpose_light.OpenPoseLight`; unknown ones stay out."""
+    """The tensors under our names (:mod:`everypose.backbones.openpose_light`); unknown ones stay out."""
     ours = {}
     for name, value in theirs.items():
         for pattern, replacement in NAMES:

@@ -1,0 +1,287 @@
+"""The plain vision transformer of ViTPose (Xu et al., NeurIPS 2022), and the data set experts of ViTPose++ (2023).
+
+Every token sees every other; there is no class token and no pyramid. With experts, the last rows of each block's second
+feed-forward layer belong to the data set that a sample comes from, the rest is shared. Parameter names are those of the
+authors' checkpoints.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everypose.errors import UsageError
+
+PATCH = 16
+PATCH_PADDING = 2
+EXPANSION = 4
+INITIAL_SPREAD = 0.02
+
+
+class Size(NamedTuple):
+    """The numbers that make a size: ``expert_part`` are the rows of a data set expert, where there are experts."""
+
+    width: int
+    depth: int
+    heads: int
+    drop_path: float
+    expert_part: int
+
+
+SIZES = {
+    "s": Size(384, 12, 12, 0.1, 192),
+    "b": Size(768, 12, 12, 0.3, 192),
+    "l": Size(1024, 24, 16, 0.5, 256),
+    "h": Size(1280, 32, 16, 0.55, 320),
+}
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) to the same shape."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        seen = F.scaled_dot_product_attention(query, key, value)
+        y: Tensor = self.proj(seen.transpose(1, 2).flatten(2))
+        return y
+
+
+class FeedForward(nn.Module):
+    """Two linear layers; with experts, the second one's last ``part`` outputs are those of the sample's data set."""
+
+    def __init__(self, width: int, experts: int, part: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, EXPANSION * width)
+        self.fc2 = nn.Linear(EXPANSION * width, width - part if experts else width)
+        self.experts = nn.ModuleList(nn.Linear(EXPANSION * width, part) for _ in range(experts))
+
+    def forward(self, x: Tensor, route: Tensor | None) -> Tensor:
+        """(B, N, D) to the same shape; ``route`` (B, experts) is 1 at each sample's expert, or all 0 for none."""
+        hidden = F.gelu(self.fc1(x))
+        shared: Tensor = self.fc2(hidden)
+        if route is None:
+            return shared
+        weights, biases = zip(*((expert.weight, expert.bias) for expert in self.experts), strict=True)
+        # Each sample's layer is a sum over all experts, so that those that no sample uses get a gradient of zero:
+        # training on several processes waits for one.
+        weight = torch.einsum("be,epd->bpd", route, torch.stack(weights))
+        bias = route @ torch.stack(biases)
+        return torch.cat([shared, torch.baddbmm(bias[:, None], hidden, weight.mT)], dim=-1)
+
+
+class DropPath(nn.Module):
+    """While training, leaves a residual branch out for a random part ``rate`` of the samples."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) to the same shape; branches that stay are scaled up, so that the mean stays."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward layers, each normalised before and added to what it saw."""
+
+    def __init__(self, width: int, heads: int, drop_path: float, experts: int, part: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = FeedForward(width, experts, part)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, route: Tensor | None) -> Tensor:
+        """(B, N, D) to the same shape."""
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        y: Tensor = x + self.drop_path(self.mlp(self.norm2(x), route))
+        return y
+
+
+class PatchEmbedding(nn.Module):
+    """One token for each patch of 16 x 16 pixels; the image is padded by 2, so that patches overlap its border."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, PATCH, PATCH, padding=PATCH_PADDING)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, D, H/16, W/16)."""
+        patches: Tensor = self.proj(images)
+        return patches
+
+
+class ViT(nn.Module):
+    """A plain vision transformer.
+
+    Args:
+        width: channels of a token.
+        depth: number of blocks.
+        heads: attention heads of a block; they share the width.
+        drop_path: how often the last block's branches are left out while training; from 0 in the first it grows evenly.
+        image_size: width and height of the images that the position embedding is made for, in pixels; it is resized
+            for others.
+        experts: number of data sets with an expert each; 0 for none.
+        expert_part: outputs of an expert.
+    """
+
+    def __init__(
+        self,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        drop_path: float = 0.3,
+        image_size: tuple[int, int] = (192, 256),
+        experts: int = 0,
+        expert_part: int = 0,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise UsageError(f"a ViT of width {width} cannot be shared by {heads} attention heads")
+        if experts and not 0 < expert_part < width:
+            raise UsageError(
+                f"an expert takes a part of the width {width}, more than 0 and less than all, not {expert_part}"
+            )
+        self.channels = width
+        self.heads = heads
+        self.drop_path = drop_path
+        self.image_size = image_size
+        self.experts = experts
+        self.expert_part = expert_part
+        self.grid = (image_size[1] // PATCH, image_size[0] // PATCH)
+        self.patch_embed = PatchEmbedding(width)
+        # The first row stood for the class token of pre-training; here it is added to every token.
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
+        self.blocks = nn.ModuleList(Block(width, heads, rate, experts, expert_part) for rate in rates)
+        self.last_norm = nn.LayerNorm(width, eps=1e-6)
+        self._initialise()
+
+    def forward(self, images: Tensor, dataset: Tensor | None = None) -> Tensor:
+        """The feature of normalised images.
+
+        Args:
+            images: (B, 3, H, W), H and W multiples of 16.
+            dataset: (B,) index of each sample's expert; one that does not exist gives zeros in the experts' channels.
+                Needed if there are experts.
+
+        Returns:
+            (B, D, H/16, W/16).
+        """
+        patches = self.patch_embed(images)
+        rows, columns = patches.shape[-2:]
+        x = patches.flatten(2).transpose(1, 2) + self._position(rows, columns)
+        route = self._route(dataset, x)
+        for block in self.blocks:
+            x = block(x, route)
+        feature: Tensor = self.last_norm(x).transpose(1, 2).unflatten(2, (rows, columns))
+        return feature
+
+    def merged(self, expert: int) -> "ViT":
+        """The plain network that gives what this one gives for the data set ``expert``; it shares the other weights."""
+        with torch.device("meta"):
+            plain = ViT(self.channels, len(self.blocks), self.heads, self.drop_path, self.image_size)
+        state = self.state_dict()
+        plain.load_state_dict(merge_expert(state, expert) if self.experts else state, assign=True)
+        return plain.train(self.training)
+
+    def _position(self, rows: int, columns: int) -> Tensor:
+        """The position embedding (1, rows columns, D) of a grid."""
+        everywhere, position = self.pos_embed[:, :1], self.pos_embed[:, 1:]
+        if (rows, columns) != self.grid:
+            position = resized(position, self.grid, (rows, columns))
+        return everywhere + position
+
+    def _route(self, dataset: Tensor | None, x: Tensor) -> Tensor | None:
+        if not self.experts:
+            return None
+        if dataset is None:
+            raise ValueError("a ViT with experts must be told each sample's data set")
+        return (dataset[:, None] == torch.arange(self.experts, device=x.device)).to(x.dtype)
+
+    def _initialise(self) -> None:
+        nn.init.trunc_normal_(self.pos_embed, std=INITIAL_SPREAD)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=INITIAL_SPREAD)
+                nn.init.zeros_(module.bias)
+
+
+def resized(position: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Position embeddings (1, N, D) of a grid of (rows, columns), interpolated for another grid."""
+    maps = position.transpose(1, 2).reshape(1, -1, *grid)
+    return F.interpolate(maps, size=wanted, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+
+
+def merge_expert(state: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
+    """The state dict of a ViT with experts as that of a plain one with the expert ``expert`` built in.
+
+    Names may carry any prefix, and other tensors may be among them.
+
+    Raises:
+        UsageError: there is no such expert.
+    """
+    merged = {}
+    for name, value in state.items():
+        if ".mlp.experts." in name:
+            continue
+        merged[name] = value
+        if ".mlp.fc2." in name:
+            own = name.replace(".mlp.fc2.", f".mlp.experts.{expert}.")
+            if own not in state:
+                raise UsageError(f"the network has no expert {expert}: there is no tensor {own}")
+            merged[name] = torch.cat([value, state[own]])
+    return merged
+
+
+def spread_to_experts(state: Mapping[str, Tensor], experts: int, part: int) -> dict[str, Tensor]:
+    """The state dict of a plain ViT as that of one with experts, all alike: each starts as the last ``part`` rows."""
+    spread = {}
+    for name, value in state.items():
+        if ".mlp.fc2." not in name:
+            spread[name] = value
+            continue
+        spread[name] = value[:-part]
+        for expert in range(experts):
+            spread[name.replace(".mlp.fc2.", f".mlp.experts.{expert}.")] = value[-part:].clone()
+    return spread
+
+
+def layer_decay_groups(network: nn.Module, rate: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for AdamW: the nearer a block of ``network.backbone`` is to the image, the slower it learns.
+
+    The last block learns ``rate`` times as fast as everything after it, the one before it rate^2, and so on down to
+    the patch and position embeddings. Weight decay spares biases, normalisations and the position embedding.
+
+    Returns:
+        Groups of ``params``, ``weight_decay`` and ``scale``, the factor of the learning rate.
+    """
+    backbone = network.backbone
+    assert isinstance(backbone, ViT)
+    last = len(backbone.blocks) + 1
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        block = re.match(r"backbone\.blocks\.(\d+)\.", name)
+        layer = int(block[1]) + 1 if block else last
+        if name.startswith(("backbone.pos_embed", "backbone.patch_embed.")):
+            layer = 0
+        spared = parameter.ndim == 1 or name == "backbone.pos_embed"
+        groups.setdefault((layer, spared), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": 0.0 if spared else weight_decay, "scale": rate ** (last - layer)}
+        for (layer, spared), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]

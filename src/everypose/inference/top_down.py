@@ -1,0 +1,191 @@
+"""The estimator of top-down models: boxes, a crop for each, the people in each crop, and every person once."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from everypose import geometry
+from everypose.data.images import read_image
+from everypose.errors import EveryposeError
+from everypose.inference.boxes import Boxes, Detector, Image, Photo
+from everypose.inference.estimator import Estimator, ImageLike, _checked
+from everypose.inference.runtimes import CropRuntime
+from everypose.models import ModelConfig
+from everypose.people import People
+from everypose.topdown.crops import CropGeometry, warp
+from everypose.topdown.scoring import Scoring, merge
+
+SINGLE_STAGE = ("boir", "cid")
+LARGEST_SIDE = 32_766
+"""OpenCV 4 warps images whose sides are below 32,767."""
+
+
+class TopDownInference(BaseModel):
+    """How a top-down model's crops are cut and decoded, and its people scored.
+
+    ``crop_size``: width, height of the network's input, in pixels; ``padding``: the crop's region, as a factor of the
+    box; ``decoder``: how heatmaps become keypoints, with ``udp`` for models that learned UDP's crops; ``bgr``: whether
+    it learned BGR images; ``decay``: factor of the scores of people who are not the one whose box it is; ``nms``: poses
+    more alike than this OKS are one person, None keeps all; ``min_score``: people below are not shown.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    padding: Annotated[float, Field(gt=0)] = 1.25
+    decoder: Literal["quarter", "dark", "udp"] = "quarter"
+    bgr: bool = False
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.5
+    nms: Annotated[float, Field(gt=0, le=1)] | None = 0.9
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+    @property
+    def convention(self) -> Literal["classic", "udp"]:
+        """How image and crop pixels correspond; see :mod:`everypose.topdown.crops`."""
+        return "udp" if self.decoder == "udp" else "classic"
+
+
+def is_top_down(config: ModelConfig) -> bool:
+    """Whether a model needs boxes; others find people by themselves."""
+    return config.network.family not in SINGLE_STAGE
+
+
+class TopDownEstimator(Estimator):
+    """Finds the people in images by the boxes that a detector gives.
+
+    Attributes:
+        skeleton: the keypoints that it finds.
+        config: the model's configuration.
+        detector: what gives an image's boxes.
+        min_score: people with lower scores are left out.
+        batch_size: the most images whose crops go through the network together.
+        crops_at_once: the most crops that go through the network at once.
+        dropped: how many boxes were left out so far, because they have no area, lie outside their image or would give
+            a crop of less than a pixel.
+    """
+
+    def __init__(
+        self, runtime: CropRuntime, config: ModelConfig, detector: Detector, min_score: float | None = None,
+        batch_size: int = 4, crops_at_once: int = 16,
+    ) -> None:  # fmt: skip
+        """Join a loaded model, its configuration and a source of boxes.
+
+        Args:
+            runtime: the loaded model.
+            config: its configuration: skeleton, crop size, thresholds.
+            detector: gives the boxes of an image's people.
+            min_score: lowest person score to report; the configuration's by default.
+            batch_size: the most images whose crops go through the network together.
+            crops_at_once: the most crops that go through the network at once.
+
+        Raises:
+            EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
+        """
+        settings = cast("TopDownInference", config.inference)
+        self._crop_runtime = runtime
+        self.detector = detector
+        self.config = config
+        self.skeleton = config.read_skeleton()
+        self.min_score = settings.min_score if min_score is None else min_score
+        self.batch_size = batch_size
+        self.crops_at_once = crops_at_once
+        self.dropped = 0
+        self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding)
+        self._scoring = Scoring(decay=settings.decay, oks_threshold=settings.nms)
+        self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
+
+    def prepare(self, image: ImageLike) -> Photo:  # type: ignore[override]  # each estimator takes what it prepared
+        """Read an image if it is a path."""
+        if isinstance(image, np.ndarray):
+            return Photo(_checked(image))
+        return Photo(read_image(Path(image)), Path(image))
+
+    def predict(self, prepared: Sequence[Photo]) -> list[People]:  # type: ignore[override]
+        """Find the people in prepared images; crops of several images go through the network together."""
+        cuts = [self._cut(photo) for photo in prepared]
+        pairs = list(zip(prepared, cuts, strict=True))
+        poses = self._poses((photo.image, matrix) for photo, cut in pairs for matrix in cut.matrices)
+        return [self._merged(photo, cut, list(islice(poses, len(cut.boxes)))) for photo, cut in pairs]
+
+    def _cut(self, photo: Photo) -> "_Cuts":
+        """Ask the detector; leave out boxes that cannot be cropped."""
+        found = self.detector(photo)
+        boxes = found[self._usable(found.boxes, photo.image.shape[1::-1])]
+        self.dropped += len(found) - len(boxes)
+        centers, sizes = self._geometry.regions(boxes.boxes)
+        matrices = [self._geometry.matrix(center, size) for center, size in zip(centers, sizes, strict=True)]
+        return _Cuts(boxes, sizes, matrices)
+
+    def _usable(self, boxes: geometry.Floats, image_size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Which boxes (N, 4) have an area, show some of the image and fill a pixel of it with their crop."""
+        low, high = boxes[:, :2], boxes[:, 2:]
+        _, sizes = self._geometry.regions(boxes)
+        usable: npt.NDArray[np.bool_] = np.all(
+            (high > low) & (high > 0) & (low < np.array(image_size)) & (sizes >= 1), axis=1
+        )
+        return usable
+
+    def _poses(self, crops: Iterable[tuple[Image, geometry.Floats]]) -> Iterator[geometry.Floats]:
+        """Keypoints (N, K, 3), in image pixels, of each crop, which is given as an image and its (2, 3) matrix."""
+        remaining = iter(crops)
+        while batch := list(islice(remaining, self.crops_at_once)):
+            raw = self._crop_runtime.run(np.stack([cut_crop(*crop, self._geometry.size) for crop in batch]))
+            self._check_keypoints(raw, len(batch))
+            for (_, matrix), keypoints in zip(batch, raw.astype(np.float64), strict=True):
+                keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(matrix))
+                yield keypoints
+
+    def _check_keypoints(self, raw: npt.NDArray[np.float32], crops: int) -> None:
+        """Refuse output that cannot be this skeleton's people."""
+        if raw.ndim != 4 or raw.shape[0] != crops or raw.shape[2:] != (len(self.skeleton), 3):
+            raise EveryposeError(
+                f"the model gives keypoints of shape {raw.shape} for {crops} crops, but its skeleton "
+                f"{self.skeleton.name} has {len(self.skeleton)} keypoints: its configuration belongs to another model"
+            )
+        if not np.isfinite(raw).all():
+            raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
+
+    def _merged(self, photo: Photo, cuts: "_Cuts", poses: list[geometry.Floats]) -> People:
+        """The people of one image: each once, best first, those that score enough.
+
+        A person has the box of their crop, or, as a second one in it, the box around their keypoints.
+        """
+        if not poses:
+            return People.empty(self.skeleton, photo.image)
+        merged = merge(np.stack(poses), cuts.boxes.scores, cuts.sizes, self._sigmas, self._scoring)
+        is_primary = (merged.instance == 0)[:, None]
+        boxes = np.where(is_primary, cuts.boxes.boxes[merged.box], geometry.keypoint_boxes(merged.keypoints))
+        order = np.argsort(-merged.scores, kind="stable")
+        order = order[merged.scores[order] >= self.min_score]
+        return People(merged.keypoints[order], merged.scores[order], self.skeleton, boxes[order], photo.image)
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """How one image is cut into crops."""
+
+    boxes: Boxes
+    sizes: geometry.Floats
+    """(R, 2) width, height of the regions, in image pixels."""
+    matrices: list[geometry.Floats]
+    """R times (2, 3), image pixels to crop pixels."""
+
+
+def cut_crop(image: Image, matrix: geometry.Floats, size: tuple[int, int]) -> Image:
+    """A crop (h, w, 3) of (width, height) pixels; of an image too large for OpenCV, by way of the part that is seen."""
+    if max(image.shape) <= LARGEST_SIDE:
+        return warp(image, matrix, size)
+    seen = geometry.transform([(0, 0), (size[0], 0), (0, size[1]), size], geometry.inverse(matrix))
+    image_size = image.shape[1::-1]
+    left, top = np.floor(seen.min(axis=0)).clip(0, image_size).astype(int)
+    right, bottom = (np.ceil(seen.max(axis=0)) + 2).clip(0, image_size).astype(int)
+    step = math.ceil(max(right - left, bottom - top, 1) / LARGEST_SIDE)
+    part = np.ascontiguousarray(image[top:bottom:step, left:right:step])
+    return warp(part, np.column_stack([step * matrix[:, :2], geometry.transform((left, top), matrix)]), size)

@@ -1,0 +1,61 @@
+"""The Multi-Instance Modulation Block (section 3.3) and the selectors that say which person it asks for."""
+
+import torch
+from torch import Tensor, nn
+
+REDUCTION = 4
+
+
+def select(instance: int, instances: int = 2) -> Tensor:
+    """The selector of one person: a one-hot vector (instances,), as the paper numbers people.
+
+    0 is the primary person, whose box made the crop; 1 is the second, and so on. The released checkpoints have the same
+    vectors, (1, 0) for the primary, although their code calls that "lambda 1".
+
+    Raises:
+        IndexError: when there is no such instance.
+    """
+    return torch.eye(instances)[instance]
+
+
+class MIMB(nn.Module):
+    """Multi-Instance Modulation Block: gates the channels of a map by what it shows and by the person asked for.
+
+    The squeezed map, its mean over all pixels, goes through ``excite`` (squeeze and excitation, Hu et al., CVPR 2018);
+    the selector goes through ``embed``, which has biases and batch normalisation, as released, where the paper has the
+    same two layers as in ``excite``. Both end in a sigmoid, and their product scales each channel.
+
+    Args:
+        channels: channels of the map, 4 at least.
+        instances: length of the selectors, N.
+    """
+
+    def __init__(self, channels: int, instances: int = 2) -> None:
+        super().__init__()
+        hidden = channels // REDUCTION
+        self.excite = nn.Sequential(
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
+        )
+        self.embed = nn.Sequential(
+            nn.Linear(instances, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor, selectors: Tensor) -> Tensor:
+        """Modulate a batch of maps.
+
+        Args:
+            x: (R, channels, h, w).
+            selectors: (R, N), one for each map; one-hot, or soft: any mixture of people (Fig. 6).
+
+        Returns:
+            (R, channels, h, w).
+        """
+        gate: Tensor = self.excite(x.mean((2, 3))) * self.embed(selectors)
+        return x * gate[..., None, None]

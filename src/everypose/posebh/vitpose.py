@@ -1,0 +1,64 @@
+"""ViTPose: a vision transformer and a light decoder (Xu et al., NeurIPS 2022)."""
+
+import torch
+from torch import Tensor, nn
+
+from everypose.backbones.vit import ViT
+
+INITIAL_SPREAD = 0.001
+
+
+def upsampling(inputs: int, channels: int) -> nn.Sequential:
+    """Two transposed convolutions, each followed by batch normalisation and ReLU: (B, inputs, h, w) to 4h x 4w."""
+    layers: list[nn.Module] = []
+    for width in (inputs, channels):
+        deconv = nn.ConvTranspose2d(width, channels, 4, 2, padding=1, bias=False)
+        nn.init.normal_(deconv.weight, std=INITIAL_SPREAD)
+        layers += [deconv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class HeatmapHead(nn.Module):
+    """The classic decoder of ViTPose: the heatmaps of one skeleton's keypoints."""
+
+    def __init__(self, inputs: int, keypoints: int, channels: int = 256) -> None:
+        super().__init__()
+        self.deconv_layers = upsampling(inputs, channels)
+        self.final_layer = nn.Conv2d(channels, keypoints, 1)
+        nn.init.normal_(self.final_layer.weight, std=INITIAL_SPREAD)
+        assert self.final_layer.bias is not None
+        nn.init.zeros_(self.final_layer.bias)
+
+    @property
+    def keypoints(self) -> int:
+        """How many heatmaps it gives."""
+        return self.final_layer.out_channels
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, D, h, w) to heatmaps (B, K, 4h, 4w), in the precision of its weights even under autocast."""
+        with torch.autocast(feature.device.type, enabled=False):
+            heatmaps: Tensor = self.final_layer(self.deconv_layers(feature.to(self.final_layer.weight.dtype)))
+        return heatmaps
+
+
+class ViTPose(nn.Module):
+    """A plain vision transformer with one heatmap head.
+
+    Args:
+        backbone: without experts.
+        head: on the backbone's channels.
+    """
+
+    def __init__(self, backbone: ViT, head: HeatmapHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4)."""
+        heatmaps: Tensor = self.head(self.backbone(images))
+        return heatmaps
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of the one person of each crop."""
+        return self.forward(images)[:, None]

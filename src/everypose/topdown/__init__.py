@@ -1,0 +1,1 @@
+"""Top-down pose estimation: what every method that looks at one crop for each box shares."""

@@ -1,0 +1,95 @@
+"""The baselines on crops: SimpleBaseline (Xiao et al., ECCV 2018) and HRNet (Sun et al., CVPR 2019).
+
+Both give the heatmaps of one person for each crop, at stride 4.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from everypose.backbones.hrnet import HRNet
+from everypose.backbones.resnet import ResNet
+
+
+class DeconvHead(nn.Module):
+    """SimpleBaseline's head: three transposed convolutions that double the size, then a 1x1 convolution.
+
+    Args:
+        inputs: channels of the backbone's feature.
+        width: channels of the transposed convolutions.
+        keypoints: number of keypoints of the skeleton.
+    """
+
+    def __init__(self, inputs: int, width: int, keypoints: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise((inputs, width, width, width)):
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
+        self.deconv = nn.Sequential(*layers)
+        self.final = nn.Conv2d(width, keypoints, 1)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, inputs, h, w) to heatmaps (B, K, 8h, 8w)."""
+        heatmaps: Tensor = self.final(self.deconv(feature))
+        return heatmaps
+
+
+class Baseline(nn.Module):
+    """A backbone and a head on its feature: what SimpleBaseline and HRNet have in common."""
+
+    backbone: HRNet | ResNet
+    head: nn.Module
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """One person for each crop: normalised (B, 3, H, W), H and W multiples of 32, to (B, 1, K, H/4, W/4)."""
+        heatmaps: Tensor = self.head(self.backbone(images))
+        return heatmaps[:, None]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as :meth:`heatmaps`."""
+        return self.heatmaps(images)
+
+
+class SimpleBaseline(Baseline):
+    """A ResNet and transposed convolutions.
+
+    Args:
+        backbone: ResNet-50, -101 or -152.
+        keypoints: number of keypoints of the skeleton.
+        deconv: channels of the transposed convolutions.
+    """
+
+    def __init__(self, backbone: ResNet, keypoints: int, deconv: int = 256) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = DeconvHead(backbone.channels, deconv, keypoints)
+
+
+class HRNetPose(Baseline):
+    """HRNet and a 1x1 convolution on its branch at stride 4.
+
+    Args:
+        backbone: HRNet with ``outputs=1``.
+        keypoints: number of keypoints of the skeleton.
+    """
+
+    def __init__(self, backbone: HRNet, keypoints: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Conv2d(backbone.channels, keypoints, 1)
+
+
+def initialise(network: Baseline, spread: float = 0.001) -> None:
+    """The released initialisation: weights of all convolutions from N(0, spread^2), biases 0.
+
+    An ImageNet backbone is loaded over it where there is one.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=spread)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
