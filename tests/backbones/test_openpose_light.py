@@ -1,5 +1,6 @@
 """The trunk of Lightweight OpenPose and what joins its strides."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -68,16 +69,28 @@ def test_features_are_at_stride_four(height: int, width: int) -> None:
     assert stride8.shape[2:] == (height // 8, width // 8)
 
 
-def test_a_scalar_product_can_fall_with_the_distance_from_a_person() -> None:
+@pytest.mark.parametrize(("row", "column"), [(3, 20), (0, 0), (15, 31)])
+def test_the_scalar_product_of_places_falls_with_their_distance(row: int, column: int) -> None:
+    backbone = OpenPoseLight().eval()
+    with torch.no_grad():
+        places = backbone(torch.zeros(1, 3, 64, 128))[0, -32:-16]
+    response = torch.einsum("c,chw->hw", places[:, row, column], places)
+    expected = torch.zeros(16, 32)
+    for y in range(16):
+        for x in range(32):
+            for wavelength in (32, 64, 128, 256):
+                expected[y, x] += math.cos(2 * math.pi * (x - column) / wavelength)
+                expected[y, x] += math.cos(2 * math.pi * (y - row) / wavelength)
+    torch.testing.assert_close(response, expected, atol=1e-4, rtol=0)
+    assert divmod(int(response.argmax()), 32) == (row, column)
+
+
+def test_an_offset_moves_the_place_of_the_person() -> None:
     backbone = OpenPoseLight().eval()
     torch.nn.init.zeros_(backbone.offset.weight)
     assert backbone.offset.bias is not None
-    torch.nn.init.zeros_(backbone.offset.bias)
     with torch.no_grad():
-        x, y, squared = backbone(torch.zeros(1, 3, 64, 128))[0, -6:-3]
-    row, column = 3, 20
-    response = 2 * x[row, column] * x + 2 * y[row, column] * y - squared
-    rows, columns = torch.meshgrid(torch.arange(16), torch.arange(32), indexing="ij")
-    distance = ((rows - row) ** 2 + (columns - column) ** 2) / 32**2
-    expected = squared[row, column] - distance
-    torch.testing.assert_close(response, expected.float())
+        backbone.offset.bias.copy_(torch.tensor([5 / 32, -2 / 32]))
+        feature = backbone(torch.zeros(1, 3, 64, 128))[0]
+    pixels, centers = feature[-32:-16], feature[-16:]
+    torch.testing.assert_close(centers[:, 2:, :-5], pixels[:, :-2, 5:], atol=1e-4, rtol=0)

@@ -11,7 +11,7 @@ from everypose.inference.estimator import Estimator
 from everypose.models import MODELS
 from image_files import CMYK_JPEG
 from inference import crop_stand_in
-from inference.crop_stand_in import know_configuration, paint
+from inference.crop_stand_in import paint
 from inference.stand_in import config, crowd, write_model
 
 
@@ -293,8 +293,7 @@ def cards(tmp_path):
 
 
 @pytest.fixture
-def predict_crops(everypose, tmp_path, monkeypatch):
-    know_configuration(monkeypatch)
+def predict_crops(everypose, tmp_path):
     crops = crop_stand_in.write_model(tmp_path / "crops.onnx")
 
     def run(*arguments):

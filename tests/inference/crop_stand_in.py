@@ -4,41 +4,26 @@ A person's keypoints lie around the middle of the colour, at `OFFSETS`; their co
 255, halved by the flip test. The literal twin is `people_of`.
 """
 
-import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from everypose.inference.top_down import TopDownInference
-from everypose.models import ModelConfig, parse_config
+from everypose.models import ModelConfig
 from everypose.skeleton import Skeleton
 
 SKELETON = Skeleton.named("coco")
 CROP = (48, 64)
 OFFSETS = np.stack([np.linspace(-6, 6, 17), np.linspace(-8, 8, 17)[::-1]], axis=1)
 CHANNELS = [0, 2]
-METADATA = {"everypose": json.dumps({"network": {"family": "mipnet"}})}
 
 
 def config(**inference) -> ModelConfig:
-    return ModelConfig.model_construct(
-        name="crop stand-in",
-        network=SimpleNamespace(family="mipnet"),
-        skeleton=SKELETON.to_dict(),
-        inference=TopDownInference(**{"crop_size": CROP, "min_score": 0.0} | inference),
-    )
-
-
-def know_configuration(monkeypatch):
-    """Let files that `write_model` wrote have the configuration of the stand-in."""
-
-    def parse(values, where):
-        return config(min_score=0.05) if values["network"]["family"] == "mipnet" else parse_config(values, where)
-
-    monkeypatch.setattr("everypose.inference.runtimes.parse_config", parse)
+    """Its configuration."""
+    inference = {"crop_size": CROP, "min_score": 0.0} | inference
+    network = {"family": "mipnet"}
+    return ModelConfig(name="crop stand-in", network=network, skeleton=SKELETON.to_dict(), inference=inference)
 
 
 def people_of(crop, instances=2):
@@ -109,7 +94,7 @@ def write_model(path: Path, instances=2) -> Path:
         constants,
         {"images": (TensorProto.UINT8, ["B", "H", "W", 3]), "mirrored": (TensorProto.FLOAT, ["F"])},
         {"keypoints": (TensorProto.FLOAT, ["B", instances, 17, 3])},
-        METADATA,
+        {"everypose": config(min_score=0.05).model_dump_json()},
     )
 
 

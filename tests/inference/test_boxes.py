@@ -129,9 +129,20 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_around_people_boxes_are_an_eighth_larger_on_each_side():
     keypoints = np.zeros((1, 17, 3))
-    keypoints[0, :3] = [(10, 20, 0.5), (50, 20, 0.1), (30, 100, 0.9)]  # the others were not seen
+    keypoints[0, :3] = [(10, 20, 0.5), (50, 20, 0.37), (30, 100, 0.9)]  # the others were not seen
     np.testing.assert_allclose(person_boxes(keypoints), [[5, 10, 55, 110]])
     np.testing.assert_array_equal(person_boxes(np.zeros((0, 17, 3))), np.zeros((0, 4)))
+
+
+def test_a_keypoint_much_less_sure_than_the_surest_does_not_count():
+    keypoints = np.ones((2, 17, 3)) * np.linspace(10, 50, 17)[:, None]
+    keypoints[0, :, 2], keypoints[1, :, 2] = 0.9, 0.09
+    stray = keypoints.copy()
+    stray[:, 3, :2] = 900
+    stray[:, 3, 2] *= 0.39
+    given = stray.copy()
+    np.testing.assert_allclose(person_boxes(stray), person_boxes(keypoints))
+    np.testing.assert_array_equal(stray, given)
 
 
 def test_boxes_of_a_models_people():

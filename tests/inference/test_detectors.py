@@ -88,7 +88,7 @@ def rt_detr(path):
     return save_graph(path, nodes, constants, inputs, outputs)
 
 
-def hugging_face(path, classes=80):
+def hugging_face(path, classes=80, sides=(SIDE, SIDE)):
     """Four queries, one for each quarter; the logit of a person is its mean red, the others' are high."""
     nodes, constants = red_of_quarters("pixel_values")
     nodes += [
@@ -101,7 +101,7 @@ def hugging_face(path, classes=80):
         "others": np.full((1, 4, classes - 1), 9, np.float32),
         "quarters": quarters()[None],
     }
-    inputs = {"pixel_values": (FLOAT, ["batch", 3, SIDE, SIDE])}
+    inputs = {"pixel_values": (FLOAT, ["batch", 3, *sides])}
     return save_graph(
         path, nodes, constants, inputs, {"logits": (FLOAT, [1, 4, classes]), "pred_boxes": (FLOAT, [1, 4, 4])}
     )
@@ -180,11 +180,22 @@ def test_hugging_faces_configuration_says_whether_to_normalise(tmp_path, folder,
     np.testing.assert_allclose(scores, sigmoid(np.array([2, -2, -2, -2] if normalise else [1, 0, 0, 0])), rtol=1e-6)
 
 
+def test_a_size_that_the_file_leaves_open_is_in_the_configuration(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"height": SIDE, "width": SIDE}}))
+    path = hugging_face(tmp_path / "model.onnx", sides=("height", "width"))
+    np.testing.assert_allclose(detect(path, red_at(32, 0, 32), 0.6).boxes, [[32, 0, 64, 32]])
+
+
 def test_a_configuration_that_cannot_be_understood_is_one_line(tmp_path):
     path = hugging_face(tmp_path / "model.onnx")
-    for content in ("[]", '{"do_normalize": true}', '{"do_normalize": true, "image_mean": [1], "image_std": [1]}'):
+    for content in (
+        "[]",
+        '{"size": 640}',
+        '{"do_normalize": true}',
+        '{"do_normalize": true, "image_mean": [1], "image_std": [1]}',
+    ):
         (tmp_path / "preprocessor_config.json").write_text(content)
-        with pytest.raises(EveryposeError, match=r"preprocessor_config\.json does not say how images are normalised"):
+        with pytest.raises(EveryposeError, match=r"preprocessor_config\.json does not say how images are prepared"):
             detect(path, red_at(0, 0, 32))
 
 

@@ -5,18 +5,20 @@ from importlib import resources
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import everypose
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.export import export_onnx
 from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes
 from everypose.inference.detectors import OnnxDetector
 from everypose.inference.loading import find_detector, load
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, resolve
-from everypose.networks import save_model
+from everypose.networks import build_network, save_model
 from golden_vectors import TINY_BOIR, tiny_boir
 from inference import crop_stand_in
-from inference.crop_stand_in import know_configuration, paint
+from inference.crop_stand_in import paint
 from inference.stand_in import SKELETON, crowd, write_model
 from inference.test_detectors import yolox
 
@@ -124,9 +126,8 @@ RED = (240, 0, 0)
 
 
 @pytest.fixture
-def crops(tmp_path, monkeypatch):
+def crops(tmp_path):
     """The file of a top-down model."""
-    know_configuration(monkeypatch)
     return crop_stand_in.write_model(tmp_path / "crops.onnx")
 
 
@@ -136,6 +137,29 @@ def test_a_top_down_model_has_its_boxes_from_a_callable(crops):
     people = pose(paint([(60, 60, 9, RED)]))
     assert (pose.batch_size, pose.min_score, pose.config.name) == (7, 0.1, "crop stand-in")
     np.testing.assert_allclose(people.keypoints[0, :, :2].mean(axis=0), (60, 60), atol=0.5)
+
+
+def test_a_top_down_folder_runs_in_torch_and_finds_what_its_export_finds(tmp_path):
+    backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    config = ModelConfig(
+        name="tiny crops",
+        network={"family": "mipnet", "backbone": backbone},
+        skeleton=SKELETON.to_dict(),
+        inference={"crop_size": [64, 96], "nms": None, "min_score": 0.0},
+    )
+    torch.manual_seed(0)
+    network = build_network(config.network, len(SKELETON), hidden=None).eval()
+    save_model(network, config, tmp_path / "tiny")
+    export_onnx(network, config, tmp_path / "tiny.onnx")
+    boxes = Boxes(np.array([[20.0, 10, 60, 90], [50, 30, 120, 140]]), np.array([1, 0.5]))
+    image = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
+    ours, exported = (
+        load(source, detector=lambda _: boxes, threads=1)(image)
+        for source in (tmp_path / "tiny", tmp_path / "tiny.onnx")
+    )
+    assert len(ours) == 4  # two people for each box
+    np.testing.assert_allclose(ours.scores, exported.scores, rtol=1e-4)
+    np.testing.assert_allclose(ours.keypoints, exported.keypoints, atol=1e-3)
 
 
 def test_by_default_the_bundled_model_gives_boxes(crops, model, monkeypatch):

@@ -11,7 +11,7 @@ from everypose.inference.estimator import Estimator
 from everypose.inference.loading import load
 from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
 from inference import crop_stand_in
-from inference.crop_stand_in import CropStandIn, know_configuration, paint
+from inference.crop_stand_in import CropStandIn, paint
 from inference.stand_in import StandIn, config, crowd, write_model
 
 
@@ -146,8 +146,7 @@ def test_a_device_that_is_not_there_is_a_usage_error(model):
 
 
 @pytest.fixture
-def write_crop_model(tmp_path, monkeypatch):
-    know_configuration(monkeypatch)
+def write_crop_model(tmp_path):
     return partial(crop_stand_in.write_model, tmp_path / "crops.onnx")
 
 

@@ -5,10 +5,8 @@ from hypothesis import strategies as st
 
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes, Photo
-from everypose.inference.top_down import LARGEST_SIDE, TopDownEstimator, cut_crop, is_top_down
-from everypose.models import ModelConfig
+from everypose.inference.top_down import LARGEST_SIDE, TopDownEstimator, cut_crop
 from everypose.topdown.crops import crop_matrix, crop_regions, warp
-from inference import stand_in
 from inference.crop_stand_in import CROP, OFFSETS, SKELETON, CropStandIn, config, paint
 
 RED, BLUE = (240, 0, 0), (0, 0, 240)
@@ -45,12 +43,12 @@ def around(x, y, side=40):
     return [x - side / 2, y - side / 2, x + side / 2, y + side / 2]
 
 
-@pytest.mark.parametrize("decoder", ["quarter", "udp"])
-def test_keypoints_come_back_in_image_pixels(decoder):
+@pytest.mark.parametrize(("convention", "decoder"), [("classic", "quarter"), ("udp", "udp")])
+def test_keypoints_come_back_in_image_pixels(convention, decoder):
     """By hand: with padding 2, the box of 30 x 40 becomes 60 x 80, which fills the crop of 48 x 64."""
-    one = estimator([[65, 40, 95, 80]], instances=1, decoder=decoder, padding=2)
+    one = estimator([[65, 40, 95, 80]], instances=1, convention=convention, decoder=decoder, padding=2)
     people = one(paint([(80, 60, 9, RED)]))
-    (x, y), scale = ((80, 60), 60 / 48) if decoder == "quarter" else ((80, 60), (60 / 47, 80 / 63))
+    (x, y), scale = ((80, 60), 60 / 48) if convention == "classic" else ((80, 60), (60 / 47, 80 / 63))
     np.testing.assert_allclose(people.keypoints[0, :, :2], OFFSETS * scale + (x, y), atol=0.3)
     assert one._crop_runtime.batches[0].shape == (1, 64, 48, 3)
 
@@ -223,11 +221,6 @@ def test_a_skeleton_without_sigmas_needs_no_suppression():
 def test_an_array_that_is_no_image_is_refused():
     with pytest.raises(EveryposeError, match=r"\(height, width, 3\) uint8 RGB"):
         estimator(EMPTY)(np.zeros((64, 64), np.uint8))
-
-
-def test_which_models_need_boxes():
-    assert is_top_down(config())
-    assert not is_top_down(ModelConfig.model_validate(stand_in.config()))
 
 
 @pytest.mark.parametrize("shape", [(60, 40_000), (40_000, 60)], ids=str)

@@ -150,7 +150,7 @@ def test_a_batch_of_one_data_set_teaches_the_others() -> None:
 
 
 def test_a_network_of_one_data_set_has_nobody_to_teach() -> None:
-    heads, embedding, bank, _ = blobs(0)
+    heads, embedding, _, _ = blobs(0)
     prototypes = Prototypes([3], 3, 32)
     assert cross_type_loss(heads[:1], embedding, rows_by_dataset([0] * 5, 1), prototypes, SETTINGS) == 0
 

@@ -10,7 +10,16 @@ from everypose.backbones.vit import ViT
 from everypose.errors import EveryposeError, UsageError
 from everypose.posebh.network import DataSet, PoseBH
 from everypose.posebh.vitpose import HeatmapHead, ViTPose
-from everypose.released.vitpose import DATASETS_OF_SIZES, Layout, read_layout, recognises, renaming, split, to_ours
+from everypose.released.names import Renaming
+from everypose.released.vitpose import (
+    DATASETS_OF_SIZES,
+    Layout,
+    read_layout,
+    recognises,
+    renaming_of,
+    split,
+    to_ours,
+)
 from golden_vectors import load
 from posebh.golden_networks import RENAMING, tensors, tiny
 
@@ -27,6 +36,10 @@ def network_of(layout: Layout) -> ViTPose | PoseBH:
         return ViTPose(backbone, HeatmapHead(layout.width, layout.keypoints[0], layout.channels))
     datasets = [DataSet(f"set{i}", count) for i, count in enumerate(layout.keypoints)]
     return PoseBH(backbone, datasets, layout.embedding, layout.prototypes or 3, layout.channels)
+
+
+def renaming(layout: Layout) -> Renaming:
+    return renaming_of(0 if layout.plain else len(layout.keypoints))
 
 
 def theirs(layout: Layout) -> dict[str, Tensor]:

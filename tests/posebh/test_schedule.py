@@ -25,6 +25,7 @@ TABLE = [
     (Schedule(), 0, FIRST),
     (Schedule(), 49, FIRST),
     (Schedule(), 49.99, FIRST),
+    (Schedule(), 50 - 1e-9, SECOND),
     (Schedule(), 50, SECOND),
     (Schedule(), 60, SECOND),
     (Schedule(), 89, SECOND),

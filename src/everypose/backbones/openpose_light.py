@@ -6,6 +6,8 @@ Zoo's human-pose-estimation-0001: MobileNet v1 that stays at stride 8, and two s
 convolutions of the weights that training starts from, so small batches do no harm.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,8 +29,10 @@ STRIDE_4 = "conv3_1"
 HEATMAPS, FIELDS = 19, 38
 CHANNELS = 128
 DETAIL = 64
-# Positions are given in units of so many output pixels, so that they are about as large as the other channels.
-POSITION_UNIT = 32.0
+# In output pixels: from the size of a limb to more than that of a picture.
+WAVELENGTHS = (32, 64, 128, 256)
+# How far away, in output pixels, an offset of 1 points.
+OFFSET_UNIT = 32.0
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -136,13 +140,14 @@ class Trunk(nn.Module):
 class OpenPoseLight(nn.Module):
     """The trunk and, trained with the heads, a join of both its strides and where things are.
 
-    The feature holds 64 channels of detail, the trunk's heatmaps and fields, and positions: of the pixel and of the
-    centre of the person that the pixel seems to belong to, each as x, y and x^2 + y^2. With the squares, the scalar
-    product of a person's parameter vector and the feature can fall with the distance from that person's centre:
-    |p - c|^2 = |p|^2 - 2 p c + |c|^2. That is what the spatial attention of BoIR and CID computes.
+    The feature holds 64 channels of detail, the trunk's heatmaps and fields, and places: that of the pixel, and the
+    centre of the person that the pixel seems to belong to. A place is the sine and the cosine of x and of y at several
+    wavelengths, so that the scalar product of two places, which the spatial attention of BoIR and CID computes, is a
+    sum of cos(x - x') and cos(y - y'): it falls with the distance between them, wherever they are in an image of any
+    size.
     """
 
-    channels = DETAIL + FIELDS + HEATMAPS + 6
+    channels = DETAIL + FIELDS + HEATMAPS + 2 * 4 * len(WAVELENGTHS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,14 +159,13 @@ class OpenPoseLight(nn.Module):
         self.offset = _conv(DETAIL, 2, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 8, to (B, 127, H/4, W/4)."""
+        """Normalised images (B, 3, H, W), H and W multiples of 8, to (B, 153, H/4, W/4)."""
         stride4, stride8 = self.trunk(images)
         joined = F.relu(_up(self.coarse(self.wide(stride8))) + self.lateral(stride4))
         detail = self.smooth(joined)
-        position = _positions(detail)
-        center = position + self.offset(detail)
-        where = [torch.cat([p, (p**2).sum(1, keepdim=True)], dim=1) for p in (position, center)]
-        return torch.cat([detail, _up(stride8[:, CHANNELS:]), *where], dim=1)
+        pixels = _pixels(detail)
+        centers = pixels + OFFSET_UNIT * self.offset(detail)
+        return torch.cat([detail, _up(stride8[:, CHANNELS:]), _waves(pixels), _waves(centers)], dim=1)
 
 
 def _as_trained(images: Tensor) -> Tensor:
@@ -175,10 +179,16 @@ def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def _positions(like: Tensor) -> Tensor:
-    """(B, 2, h, w): x and y of each pixel from the middle of the map, in units of 32 pixels."""
+def _pixels(like: Tensor) -> Tensor:
+    """(B, 2, h, w): x and y of each pixel from the middle of the map, in output pixels."""
     height, width = like.shape[-2:]
-    y = (torch.arange(height, device=like.device) - (height - 1) / 2) / POSITION_UNIT
-    x = (torch.arange(width, device=like.device) - (width - 1) / 2) / POSITION_UNIT
+    y = torch.arange(height, device=like.device) - (height - 1) / 2
+    x = torch.arange(width, device=like.device) - (width - 1) / 2
     grid = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)])
     return grid.to(like)[None].expand(like.shape[0], -1, -1, -1)
+
+
+def _waves(places: Tensor) -> Tensor:
+    """Places (B, 2, h, w), in output pixels, as sines and cosines of all wavelengths (B, 4 x wavelengths, h, w)."""
+    angles = torch.cat([places * (2 * math.pi / wavelength) for wavelength in WAVELENGTHS], dim=1)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

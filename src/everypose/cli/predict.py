@@ -35,7 +35,7 @@ def predict(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="What gives a top-down model its boxes: a single-stage model, or the .onnx file of a YOLOX or RT-DETR. "
+            help="What gives a top-down model its boxes: a single-stage model, or a YOLOX or RT-DETR (.onnx). "
             "[default: boir-lite]"
         ),
     ] = None,

@@ -27,6 +27,8 @@ MARGIN = 1 / 8
 Of 1,098 people of COCO with five labelled keypoints or more the medians are 0.14 (left), 0.16 (right), 0.15 (top) and
 0.10 (bottom). Around the keypoints that boir-lite finds, four such numbers give no better boxes than one eighth.
 """
+SURE = 0.4
+"""Keypoints whose score is below this part of their person's best do not count for the box."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,13 @@ class PeopleBoxes:
 
 
 def person_boxes(keypoints: Numbers) -> Floats:
-    """Boxes (N, 4), x1 y1 x2 y2, about as an annotator draws them around people with keypoints (N, K, 3)."""
-    boxes = keypoint_boxes(keypoints)
+    """Boxes (N, 4), x1 y1 x2 y2, about as an annotator draws them around people with keypoints (N, K, 3).
+
+    A stray keypoint makes a box far too large, so those much less sure than the surest do not count (`SURE`).
+    """
+    points = np.array(keypoints, dtype=np.float64)
+    points[points[..., 2] < SURE * points[..., 2].max(axis=1, keepdims=True, initial=0), 2] = 0
+    boxes = keypoint_boxes(points)
     reach = MARGIN * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], axis=1)
 

@@ -19,6 +19,7 @@ PERSON = 0
 THRESHOLD = 0.3
 SIZE = 640
 """Side of the input of a detector whose file leaves it open."""
+PREPROCESSOR = "preprocessor_config.json"
 
 
 class Layout(Protocol):
@@ -179,8 +180,8 @@ class RtDetr:
 class HuggingFaceRtDetr:
     """RT-DETR and its kin (D-FINE) as Hugging Face exports them: class logits, and boxes in parts of the image.
 
-    Whether the image is normalised, ``preprocessor_config.json`` says, in the file's folder or the one above; without
-    it the image is not, as RT-DETR's own.
+    Whether the image is normalised, and its size where the file leaves it open, ``preprocessor_config.json`` says, in
+    the file's folder or the one above; without it the image is not normalised, as RT-DETR's own.
     """
 
     size: tuple[int, int]
@@ -197,20 +198,22 @@ class HuggingFaceRtDetr:
         Raises:
             EveryposeError: when the configuration cannot be understood.
         """
-        size = _input_size(input_shape)
-        for folder in (path.parent, path.parent.parent):
-            config = folder / "preprocessor_config.json"
-            if not config.is_file():
-                continue
-            values = read_json(config)
-            try:
-                if not values.get("do_normalize", False):
-                    return cls(size)
-                (r, g, b), (sr, sg, sb) = values["image_mean"], values["image_std"]
-                return cls(size, (float(r), float(g), float(b)), (float(sr), float(sg), float(sb)))
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise EveryposeError(f"{config} does not say how images are normalised: {error!r}") from error
-        return cls(size)
+        for config in (path.parent / PREPROCESSOR, path.parent.parent / PREPROCESSOR):
+            if config.is_file():
+                try:
+                    return cls._configured(read_json(config), input_shape)
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    raise EveryposeError(f"{config} does not say how images are prepared: {error!r}") from error
+        return cls(_input_size(input_shape))
+
+    @classmethod
+    def _configured(cls, values: dict[str, Any], input_shape: list[Any]) -> "HuggingFaceRtDetr":
+        sides = values.get("size", {})
+        size = _input_size(input_shape, (int(sides.get("width", SIZE)), int(sides.get("height", SIZE))))
+        if not values.get("do_normalize", False):
+            return cls(size)
+        (red, green, blue), (red_std, green_std, blue_std) = values["image_mean"], values["image_std"]
+        return cls(size, (float(red), float(green), float(blue)), (float(red_std), float(green_std), float(blue_std)))
 
     def feed(self, image: Image) -> Arrays:  # noqa: D102
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
@@ -230,10 +233,10 @@ class HuggingFaceRtDetr:
         return Boxes(corners * (image_size + image_size), scores[sure])
 
 
-def _input_size(shape: list[Any]) -> tuple[int, int]:
-    """(width, height) of an input (B, 3, H, W)."""
-    height, width = (side if isinstance(side, int) else SIZE for side in shape[2:])
-    return width, height
+def _input_size(shape: list[Any], default: tuple[int, int] = (SIZE, SIZE)) -> tuple[int, int]:
+    """(width, height) of an input (B, 3, H, W); the default's where the file leaves a side open."""
+    height, width = shape[2:]
+    return width if isinstance(width, int) else default[0], height if isinstance(height, int) else default[1]
 
 
 def _ranks(inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from everypose.inference.runtimes import (
     open_session,
     read_metadata,
 )
-from everypose.inference.top_down import TopDownEstimator, is_top_down
+from everypose.inference.top_down import TopDownEstimator
 from everypose.models import ModelConfig, ModelFile, resolve
 
 DEFAULT_DETECTOR = "boir-lite"
@@ -50,7 +50,7 @@ def load(
             a model that finds people by itself.
     """
     runtime, config = _open(resolve(model), model, threads, device, flip)
-    if is_top_down(config):
+    if config.is_top_down:
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
         return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size)
     if detector is not None or box_threshold is not None:
@@ -90,7 +90,7 @@ def find_detector(
             return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold)
     file = resolve(source)
     runtime, config = _open(file, source, threads, onnx_device if file.kind == "onnx" else device, flip=False)
-    if is_top_down(config):
+    if config.is_top_down:
         raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
     return PeopleBoxes(Estimator(runtime, config, threshold))
 
@@ -99,7 +99,7 @@ def _open(file: ModelFile, name: str | Path, threads: int | None, device: str, f
     """A model's configuration and its runtime: a `CropRuntime` when it is top-down, a `Runtime` when it is not."""
     if file.kind == "onnx":
         session = open_session(file.path, threads, device)
-        crops = is_top_down(read_metadata(session, file.path))
+        crops = read_metadata(session, file.path).is_top_down
         onnx = OnnxCropRuntime.of(session, file.path, flip) if crops else OnnxRuntime.of(session, file.path, flip)
         return onnx, onnx.config
     try:
@@ -107,5 +107,5 @@ def _open(file: ModelFile, name: str | Path, threads: int | None, device: str, f
     except ImportError as error:
         raise MissingDependencyError(f"running {name}, which is not an ONNX file,", "train") from error
     network, config = read_network(file)
-    kind = TorchCropRuntime if is_top_down(config) else TorchRuntime
+    kind = TorchCropRuntime if config.is_top_down else TorchRuntime
     return kind.of(network, config, device, flip, threads), config

@@ -5,11 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from everypose import geometry
 from everypose.data.images import read_image
@@ -22,39 +20,8 @@ from everypose.people import People
 from everypose.topdown.crops import CropGeometry, warp
 from everypose.topdown.scoring import Scoring, merge
 
-SINGLE_STAGE = ("boir", "cid")
 LARGEST_SIDE = 32_766
 """OpenCV 4 warps images whose sides are below 32,767."""
-
-
-class TopDownInference(BaseModel):
-    """How a top-down model's crops are cut and decoded, and its people scored.
-
-    ``crop_size``: width, height of the network's input, in pixels; ``padding``: the crop's region, as a factor of the
-    box; ``decoder``: how heatmaps become keypoints, with ``udp`` for models that learned UDP's crops; ``bgr``: whether
-    it learned BGR images; ``decay``: factor of the scores of people who are not the one whose box it is; ``nms``: poses
-    more alike than this OKS are one person, None keeps all; ``min_score``: people below are not shown.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    crop_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
-    padding: Annotated[float, Field(gt=0)] = 1.25
-    decoder: Literal["quarter", "dark", "udp"] = "quarter"
-    bgr: bool = False
-    decay: Annotated[float, Field(ge=0, le=1)] = 0.5
-    nms: Annotated[float, Field(gt=0, le=1)] | None = 0.9
-    min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
-
-    @property
-    def convention(self) -> Literal["classic", "udp"]:
-        """How image and crop pixels correspond; see :mod:`everypose.topdown.crops`."""
-        return "udp" if self.decoder == "udp" else "classic"
-
-
-def is_top_down(config: ModelConfig) -> bool:
-    """Whether a model needs boxes; others find people by themselves."""
-    return config.network.family not in SINGLE_STAGE
 
 
 class TopDownEstimator(Estimator):
@@ -88,7 +55,7 @@ class TopDownEstimator(Estimator):
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
         """
-        settings = cast("TopDownInference", config.inference)
+        settings = config.on_crops
         self._crop_runtime = runtime
         self.detector = detector
         self.config = config

@@ -76,7 +76,7 @@ def similarity(embedding: Tensor, prototypes: Tensor) -> Tensor:
     """Absolute cosines (B, K, M, h, w) of embeddings (B, D, h, w) with unit prototypes (K, M, D)."""
     pixels = F.normalize(embedding.float(), dim=1).flatten(2)
     cosine = prototypes.flatten(0, 1) @ pixels
-    return cosine.abs().view(len(embedding), *prototypes.shape[:2], *embedding.shape[2:])
+    return cosine.abs().view(-1, *prototypes.shape[:2], *embedding.shape[2:])
 
 
 def prototype_heatmaps(similarity: Tensor) -> Tensor:

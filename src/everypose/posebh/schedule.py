@@ -25,7 +25,7 @@ class Schedule:
     meant to be. ``TRANSFER_TO_3DPW`` and ``TRANSFER_TO_INTERHAND`` are the published transfers.
     """
 
-    prototypes_until: int = 50
+    prototypes_until: int | None = 50
     embedding: bool = True
     heads_from: int = 50
     backbone_from: int | None = 90
@@ -34,10 +34,11 @@ class Schedule:
     clusters_from: int | None = None
 
     def phase(self, epoch: float) -> Phase:
-        """What happens in an epoch, which may be a running one's fraction."""
+        """What happens at a time of the run, in epochs."""
 
         def begun(start: int | None) -> bool:
-            return start is not None and epoch >= start
+            # An epoch worked out of steps may miss its beginning by a rounding error.
+            return start is not None and epoch > start - 1e-6
 
         return Phase(
             prototypes=not begun(self.prototypes_until),

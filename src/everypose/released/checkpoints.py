@@ -34,7 +34,7 @@ from everypose.released import boir, cid, mipnet, vitpose
 from everypose.released.sizes import hrnet_settings
 from everypose.skeleton import Skeleton
 
-WRAPPERS = ("latest_state_dict", "best_state_dict", "state_dict", "model")
+WRAPPERS = ("latest_state_dict", "best_state_dict", "state_dict", "model", "module")
 SKELETON_OF_SIZE = {17: "coco", 14: "crowdpose"}
 CROP_SIZE = (192, 256)
 UDP = ("coco", "mpii")

@@ -13,12 +13,14 @@ from everypose.released.names import Renaming
 
 SIX = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody")
 DATASETS_OF_SIZES = {
+    (21,): ("interhand2d",),
+    (24,): ("pw3d",),
     (17, 14, 16): SIX[:3],
     (17, 14, 16, 133): (*SIX[:3], SIX[5]),
     (17, 14, 16, 17, 17, 133): SIX,
     (17, 14, 16, 17, 17, 133, 21, 24): (*SIX, "interhand2d", "pw3d"),
 }
-"""Whose heads a file with several has, by their keypoints, as the authors trained them."""
+"""Whose heads a PoseBH or a ViTPose with several heads has, by their keypoints, as the authors trained them."""
 
 _BLOCK = "backbone.blocks.0.mlp."
 _BANK = "proto_head.kpt_prototype.prototypes"
@@ -109,20 +111,15 @@ def to_ours(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         for name, value in state.items()
         if not name.startswith(tuple(unused)) and (layout.experts or ".mlp.experts." not in name)
     }
-    return renaming(layout).to_ours(kept)
-
-
-def renaming(layout: Layout) -> Renaming:
-    """The authors' prefixes and ours, for the network of ``layout``."""
-    return renaming_of(0 if layout.plain else len(layout.keypoints))
+    return renaming_of(0 if layout.plain else len(layout.keypoints)).to_ours(kept)
 
 
 def renaming_of(heads: int) -> Renaming:
-    """The authors' prefixes and ours, for a PoseBH with so many heads; 0 stands for a plain ViTPose."""
+    """The authors' prefixes and ours: of a PoseBH with so many heatmap heads, or, with 0, of a plain ViTPose."""
     if not heads:
         return Renaming((("keypoint_head.", "head."),))
-    numbered = tuple((_head(index), f"heads.{index}.") for index in range(heads))
-    return Renaming((*numbered, (_BANK, "prototypes.bank"), ("proto_head.", "embedding.")))
+    pairs = tuple((_head(index), f"heads.{index}.") for index in range(heads))
+    return Renaming((*pairs, (_BANK, "prototypes.bank"), ("proto_head.", "embedding.")))
 
 
 def split(state: Mapping[str, Tensor], dataset: int) -> dict[str, Tensor]:

@@ -22,6 +22,17 @@ class HeatmapNetwork(Protocol):
         ...
 
 
+def normalise(images: Tensor, bgr: bool = False) -> Tensor:
+    """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32 in the network's channel order, as it is trained and run.
+
+    A network for BGR gets the mean and standard deviation of RGB nevertheless, as released.
+    """
+    mean = torch.tensor(MEAN, device=images.device) * 255
+    scale = 1 / (torch.tensor(STD, device=images.device) * 255)
+    channels = images.flip(-1) if bgr else images
+    return ((channels.float() - mean) * scale).permute(0, 3, 1, 2)
+
+
 class TopDownGraph(nn.Module):
     """Normalisation, network, flip test and decoding of a batch of crops.
 
@@ -33,8 +44,6 @@ class TopDownGraph(nn.Module):
     """
 
     flip_index: Tensor
-    mean: Tensor
-    scale: Tensor
 
     def __init__(
         self, network: HeatmapNetwork, flip_index: Tensor, decoder: Decoder = "quarter", bgr: bool = False
@@ -44,8 +53,6 @@ class TopDownGraph(nn.Module):
         self.decoder = decoder
         self.bgr = bgr
         self.register_buffer("flip_index", flip_index, persistent=False)
-        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
-        self.register_buffer("scale", 1 / (255 * torch.tensor(STD)), persistent=False)
 
     def forward(self, images: Tensor, mirrored: Tensor) -> Tensor:
         """Find the keypoints of every instance.
@@ -59,16 +66,11 @@ class TopDownGraph(nn.Module):
         """
         flips, count = mirrored.shape[0], images.shape[0]
         seen = torch.cat([images, images.flip(2)[: count * flips]])
-        maps = self.network.heatmaps(self.normalise(seen))
+        maps = self.network.heatmaps(normalise(seen, self.bgr))
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2
         return decode(mean.float(), self.decoder, (images.shape[2], images.shape[1]))
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 RGB -> (B, 3, H, W) float32 in the network's channel order."""
-        channels = images.flip(-1) if self.bgr else images
-        return ((channels.float() - self.mean) * self.scale).permute(0, 3, 1, 2)
 
     def mirrored_back(self, maps: Tensor) -> Tensor:
         """Heatmaps (B, N, K, h, w) of mirrored crops as those of the crops themselves.
