@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from everypose.data.images import read_image
 from everypose.errors import UsageError
 from everypose.files import written_whole
 from everypose.inference.estimator import resize
-from everypose.inference.runtimes import OnnxRuntime
+from everypose.inference.runtimes import open_session, read_metadata
 from everypose.inference.sources import find_images
 from everypose.progress import track
 
@@ -41,19 +42,24 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         The number of photos looked at.
 
     Raises:
-        UsageError: there is no photo, or nothing in the model to quantise.
+        UsageError: there is no photo, the model is in int8 already, or it is a top-down one.
+        EveryposeError: the file is no model, or a photo cannot be read.
     """
-    size = OnnxRuntime(source, threads=1).config.on_images.size
-    nodes = [node for node in onnx.load(source).graph.node if node.op_type == "Conv" and node.name.startswith(PART)]
-    if not nodes:
-        raise UsageError(f"{source} has no convolutions in float32 that int8 would make faster")
+    config = read_metadata(open_session(source, 1, "cpu"), source)
+    if config.is_top_down:
+        raise UsageError(f"{config.name} is a top-down model: int8 is made of single-stage models only")
+    graph = onnx.load(source).graph
+    nodes = [node for node in graph.node if node.op_type == "Conv" and node.name.startswith(PART)]
+    if any(node.op_type == "DequantizeLinear" for node in graph.node) or not nodes:
+        raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
+    size = config.on_images.size
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)
     chosen = files[::step][:most]
     with tempfile.TemporaryDirectory() as folder, written_whole(out) as part:
         quantised = Path(folder, "int8.onnx")
         quantize_static(
-            os.fspath(source),
+            os.fspath(_folded(source, Path(folder, "folded.onnx"))),
             os.fspath(quantised),
             _Photos(chosen, size),
             quant_format=QuantFormat.QDQ,
@@ -65,6 +71,12 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         )
         part.write_bytes(quantised.read_bytes())
     return len(chosen)
+
+
+def _folded(source: Path, path: Path) -> Path:
+    """The graph with its constants folded, so that every bias is one, as the quantiser wants it."""
+    quant_pre_process(os.fspath(source), os.fspath(path), skip_symbolic_shape=True)
+    return path
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types

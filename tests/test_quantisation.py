@@ -1,0 +1,78 @@
+"""A backbone in 8 bits: what changes, what stays, and what is refused."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from everypose.errors import UsageError
+from everypose.export import export_onnx
+from everypose.inference.loading import load
+from everypose.inference.runtimes import OnnxRuntime
+from everypose.models import HRNetPoseSettings, InferenceSettings, ModelConfig, TopDownInference
+from everypose.networks import build_network
+from everypose.quantisation import PART, quantise
+from everypose.skeleton import Skeleton
+from golden_vectors import TINY_BOIR, tiny_boir
+
+COCO = Skeleton.named("coco").to_dict()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        coarse = rng.integers(0, 255, (8, 8, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=COCO, inference=InferenceSettings(size=64))
+    export_onnx(tiny_boir().eval(), config, path)
+    return path
+
+
+def test_the_backbone_alone_becomes_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
+    assert quantise(exported, [str(photos)], tmp_path / "int8.onnx", most=3) == 3
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert {made_by.get(node.input[0]) == "DequantizeLinear" for node in convolutions if PART in node.name} == {True}
+    others = [node for node in convolutions if PART not in node.name]
+    assert others
+    assert "DequantizeLinear" not in {made_by.get(name) for node in others for name in node.input[1:]}
+    assert OnnxRuntime(tmp_path / "int8.onnx").config == OnnxRuntime(exported).config
+
+
+def test_it_finds_about_the_same(exported: Path, photos: Path, tmp_path: Path) -> None:
+    quantise(exported, [str(photos)], tmp_path / "int8.onnx")
+    photo = photos / "0.png"
+    exact, rough = (load(path, min_score=0)(photo) for path in (exported, tmp_path / "int8.onnx"))
+    assert len(exact) > 0
+    assert abs(len(exact) - len(rough)) <= max(3, len(exact) // 3)
+    assert abs(float(exact.scores[0] - rough.scores[0])) < 0.1
+
+
+def test_what_cannot_become_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
+    quantise(exported, [str(photos)], tmp_path / "int8.onnx")
+    with pytest.raises(UsageError, match="int8 already"):
+        quantise(tmp_path / "int8.onnx", [str(photos)], tmp_path / "again.onnx")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError):
+        quantise(exported, [str(tmp_path / "empty")], tmp_path / "none.onnx")
+    assert not (tmp_path / "none.onnx").exists()
+    narrow = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_blocks": 1}
+    settings = HRNetPoseSettings.model_validate({"backbone": narrow})
+    inference = TopDownInference(crop_size=(64, 64))
+    config = ModelConfig(name="crops", network=settings, skeleton=COCO, inference=inference)
+    torch.manual_seed(0)
+    export_onnx(build_network(settings, 17).eval(), config, tmp_path / "crops.onnx")
+    with pytest.raises(UsageError, match="top-down"):
+        quantise(tmp_path / "crops.onnx", [str(photos)], tmp_path / "none.onnx")
