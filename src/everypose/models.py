@@ -29,6 +29,8 @@ from everypose.skeleton import Skeleton
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 METADATA_KEY = "everypose"
+ALL_SKELETONS = "all"
+"""What asks a PoseBH for the keypoints of all its data sets."""
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
 
 
@@ -143,6 +145,11 @@ class DataSetSettings(_Settings):
     convention: Literal["classic", "udp"] = "classic"
 
 
+def decoder_of(convention: Literal["classic", "udp"]) -> Literal["quarter", "udp"]:
+    """How the heatmaps of a PoseBH are decoded, by the convention that a data set's crops are cut by."""
+    return "udp" if convention == "udp" else "quarter"
+
+
 class PoseBHSettings(_Settings):
     """PoseBH, and ViTPose++ where ``embedding`` is 0; see :class:`everypose.posebh.network.PoseBH`."""
 
@@ -254,6 +261,16 @@ class ModelConfig(_Settings):
     def read_skeleton(self) -> Skeleton:
         """The skeleton that the model's keypoints follow."""
         return Skeleton.from_dict(self.skeleton)
+
+    def require_only(self, skeleton: str | None) -> None:
+        """See that ``skeleton``, where one is asked for, is the only one that the model has.
+
+        Raises:
+            UsageError: it is another one.
+        """
+        own = self.skeleton["name"]
+        if skeleton not in (None, own):
+            raise UsageError(f"{self.name} has one skeleton, {own}: it cannot give {skeleton!r}")
 
 
 @dataclass(frozen=True)

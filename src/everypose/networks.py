@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +24,7 @@ from everypose.files import sha256, write_text, written_whole
 from everypose.mipnet.network import MIPNet
 from everypose.mipnet.network import initialise as initialise_mipnet
 from everypose.models import (
+    ALL_SKELETONS,
     CONFIG_FILE,
     WEIGHTS_FILE,
     CIDSettings,
@@ -40,11 +41,14 @@ from everypose.models import (
     TopDownSettings,
     ViTPoseSettings,
     ViTSettings,
+    decoder_of,
     read_config,
 )
 from everypose.posebh.network import DataSet, PoseBH, PrototypePose
+from everypose.posebh.skeletons import every_skeleton
 from everypose.posebh.vitpose import HeatmapHead, ViTPose
 from everypose.single_stage.graph import PoseGraph
+from everypose.skeleton import Skeleton
 from everypose.topdown.graph import TopDownGraph
 from everypose.topdown.network import HRNetPose, SimpleBaseline
 from everypose.topdown.network import initialise as initialise_baseline
@@ -100,14 +104,12 @@ def build_hrnet(settings: HRNetSettings, outputs: int = 4) -> HRNet:
 
 
 def build_top_down(settings: TopDownSettings, keypoints: int, hidden: float | None = 0.001) -> TopDownNetwork:
-    """A network on crops with initial weights; ``hidden`` is the spread of those of HRNet and SimpleBaseline."""
-    if isinstance(settings, ViTPoseSettings):
-        vit = build_vit(settings.backbone)
-        return ViTPose(vit, HeatmapHead(vit.channels, keypoints, settings.channels))
-    if isinstance(settings, PoseBHSettings):
-        datasets = [DataSet(one.name, len(one.skeleton["keypoints"])) for one in settings.datasets]
-        sizes = settings.model_dump(include={"embedding", "prototypes", "channels"})
-        return PoseBH(build_vit(settings.backbone), datasets, **sizes)
+    """A network on crops with initial weights; ``hidden`` is the spread of hidden weights."""
+    if isinstance(settings, ViTPoseSettings | PoseBHSettings):
+        vitpose = _build_vitpose(settings, keypoints)
+        if hidden is None:
+            _initialise_as_framework(vitpose)
+        return vitpose
     baseline: SimpleBaseline | HRNetPose
     if isinstance(settings.backbone, ResNetSettings):
         deconv = settings.deconv if isinstance(settings, SimpleBaselineSettings | MIPNetSettings) else 0
@@ -124,6 +126,22 @@ def build_top_down(settings: TopDownSettings, keypoints: int, hidden: float | No
     return network
 
 
+def _build_vitpose(settings: ViTPoseSettings | PoseBHSettings, keypoints: int) -> ViTPose | PoseBH:
+    vit = build_vit(settings.backbone)
+    if isinstance(settings, ViTPoseSettings):
+        return ViTPose(vit, HeatmapHead(vit.channels, keypoints, settings.channels))
+    datasets = [DataSet(one.name, len(one.skeleton["keypoints"])) for one in settings.datasets]
+    return PoseBH(vit, datasets, settings.embedding, settings.prototypes, settings.channels)
+
+
+def _initialise_as_framework(network: ViTPose | PoseBH) -> None:
+    """Give the hidden layers after the backbone the framework's initial weights; those of the last ones stay small."""
+    for name, module in network.named_modules():
+        hidden = not name.startswith("backbone.") and not name.endswith("final_layer")
+        if hidden and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.reset_parameters()
+
+
 def build_vit(settings: ViTSettings) -> ViT:
     """A vision transformer with its initial weights."""
     return ViT(**settings.model_dump(exclude={"kind"}))
@@ -137,6 +155,41 @@ def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph | TopDow
     if isinstance(network, PoseBH):
         raise EveryposeError(f"{config.name} has several skeletons: choose one")
     return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()
+
+
+def select_skeleton(
+    network: PoseNetwork, config: ModelConfig, name: str | None = None
+) -> tuple[PoseNetwork, ModelConfig]:
+    """The network and the configuration that give one skeleton's keypoints, of those that a PoseBH knows.
+
+    Args:
+        network: any; one with a single skeleton is returned as it is.
+        config: its configuration.
+        name: a data set of a PoseBH, by default its first: that set's head, expert, crops and decoder. "all" finds the
+            keypoints of all sets in one pass, by prototypes, from crops like those of the first.
+
+    Raises:
+        UsageError: there is no such data set, or, for "all", no prototypes.
+        EveryposeError: for "all", a set's sigmas are unknown.
+    """
+    settings = config.network
+    if not isinstance(network, PoseBH) or not isinstance(settings, PoseBHSettings):
+        config.require_only(name)
+        return network, config
+    if name == ALL_SKELETONS:
+        own = settings.datasets[0]
+        selected: PoseNetwork = network.by_prototypes(own.name)
+        skeletons = {one.name: Skeleton.from_dict(one.skeleton) for one in settings.datasets}
+        skeleton = every_skeleton(skeletons, need_sigmas=config.on_crops.nms is not None)
+        update: dict[str, Any] = {"skeleton": skeleton.to_dict()}
+    else:
+        own = settings.datasets[0 if name is None else network.index_of(name)]
+        selected = network.merged(own.name)
+        backbone = settings.backbone.model_copy(update={"experts": 0, "expert_part": 0})
+        plain = ViTPoseSettings(backbone=backbone, channels=settings.channels)
+        update = {"network": plain, "skeleton": own.skeleton}
+    cut = {"convention": own.convention, "decoder": decoder_of(own.convention)}
+    return selected, config.model_copy(update=update | {"inference": config.on_crops.model_copy(update=cut)})
 
 
 def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:

@@ -6,6 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from everypose.cli.data_options import (
+    BatchOption,
+    BoxesOption,
+    BoxThresholdOption,
+    DataChoice,
+    DataOption,
+    DatasetOption,
+    DetectorOption,
+    DeviceOption,
+    FlipOption,
+    QuietOption,
+    SigmasOption,
+    SplitOption,
+    box_source,
+    sigmas_of,
+)
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,22 +35,26 @@ def evaluate(
         str | None,
         typer.Argument(metavar="MODEL", help="A name of 'everypose models', a folder, a file or a hub id."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="With MODEL: the data set's folder.")] = None,
-    split: Annotated[str | None, typer.Option(help="With MODEL: train, val, test, or a subset's own name.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="With MODEL: which data set, where several lie together.")] = None,
+    data: DataOption = None,
+    split: SplitOption = None,
+    dataset: DatasetOption = None,
     predictions: Annotated[Path | None, typer.Option(help="Instead of MODEL: a COCO results file.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="The annotation file, for --predictions or a MODEL.")] = None,
     images: Annotated[
         Path | None, typer.Option(help="The folder of its images; for --predictions, only for the report.")
     ] = None,
+    boxes: BoxesOption = None,
+    detector: DetectorOption = None,
+    box_threshold: BoxThresholdOption = None,
     metric: Annotated[MetricName | None, typer.Option(help="Default: the data set's own; coco for others.")] = None,
     skeleton: Annotated[
         str | None,
-        typer.Option(help="With --predictions: a known skeleton or a TOML file. Default: what the annotations say."),
+        typer.Option(
+            help="With --predictions: a known skeleton or a TOML file. Default: what the annotations say. "
+            "With a MODEL of several data sets: which of them. Default: its first."
+        ),
     ] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="OKS sigmas: 0.026,0.025,... or a JSON file with a list of them.")
-    ] = None,
+    sigmas: SigmasOption = None,
     state: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,30 +62,47 @@ def evaluate(
             help="For the record: dataset, split; with --predictions also boxes, flip, input_size, nms. Repeatable.",
         ),
     ] = None,
-    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="With MODEL: average in the mirrored image.")] = False,
-    device: Annotated[str, typer.Option(help="With MODEL: cpu, cuda or cuda:N.")] = "cpu",
-    batch: Annotated[int, typer.Option(help="With MODEL: images that go through at once.", min=1)] = 4,
+    flip: FlipOption = False,
+    device: DeviceOption = "cpu",
+    batch: BatchOption = 4,
     report: Annotated[Path | None, typer.Option(help="Write a report page (HTML).")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record (JSON), for 'compare'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Score a model on a data set, or a results file against its annotations.
 
-    Numbers come with their protocol. OKS metrics also come by occlusion, size and number of labels.
+    Numbers come with their protocol. OKS metrics also come by occlusion, size and number of labels. A top-down model
+    looks at one box after the other: those of --boxes or of --detector.
 
     Example: everypose evaluate boir-lite --data data/coco --split val -o lite.json --report lite.html
     """
     if (model is None) == (predictions is None):
         raise UsageError("give either MODEL with --data and --split, or --predictions with --annotations")
-    if model is not None and skeleton is not None:
-        raise UsageError("--skeleton goes with --predictions; a model brings its own")
     if model is not None:
-        evaluation = _of_model(
-            model, data, split, dataset, annotations, images, metric, sigmas, state, flip, device, batch, quiet
+        from everypose.evaluation.run import evaluate_model, parse_stated
+
+        named = parse_stated(state or [], ("dataset", "split"))
+        layout, stated = DataChoice(data, split, dataset, annotations, images).find()
+        evaluation = evaluate_model(
+            model,
+            layout,
+            {**stated, **named},
+            metric=metric,
+            sigmas=sigmas_of(sigmas),
+            flip=flip,
+            device=device,
+            batch_size=batch,
+            boxes=box_source(boxes, detector, box_threshold),
+            skeleton=skeleton,
+            quiet=quiet,
         )
     else:
         assert predictions is not None
+        if boxes is not None or detector is not None or box_threshold is not None:
+            raise UsageError(
+                "--boxes, --detector and --box-threshold go with MODEL; say --state boxes=... of predictions"
+            )
         evaluation = _of_predictions(predictions, annotations, images, metric, skeleton, sigmas, state)
     if out is not None:
         evaluation.record.write(out)
@@ -105,45 +142,6 @@ def compare(
         console.print(table)
 
 
-def _of_model(
-    model: str,
-    data: Path | None,
-    split: str | None,
-    dataset: str | None,
-    annotations: Path | None,
-    images: Path | None,
-    metric: MetricName | None,
-    sigmas: str | None,
-    state: list[str] | None,
-    flip: bool,
-    device: str,
-    batch: int,
-    quiet: bool,
-) -> "Evaluation":
-    from everypose.data.layouts import Layout, find_data
-    from everypose.evaluation.run import evaluate_model, parse_sigmas, parse_stated
-
-    stated = parse_stated(state or [], ("dataset", "split"))
-    if data is not None and split is not None and annotations is None:
-        layout = find_data(data, split, dataset)
-        stated = {"dataset": layout.dataset or dataset or data.resolve().name, "split": split, **stated}
-    elif annotations is not None and images is not None and data is None:
-        layout = Layout((annotations,), images, None, None, "the given annotation file and images")
-    else:
-        raise UsageError("evaluating a model needs either --data and --split, or --annotations and --images")
-    return evaluate_model(
-        model,
-        layout,
-        stated,
-        metric=metric,
-        sigmas=None if sigmas is None else parse_sigmas(sigmas),
-        flip=flip,
-        device=device,
-        batch_size=batch,
-        quiet=quiet,
-    )
-
-
 def _of_predictions(
     predictions: Path,
     annotations: Path | None,
@@ -153,7 +151,7 @@ def _of_predictions(
     sigmas: str | None,
     state: list[str] | None,
 ) -> "Evaluation":
-    from everypose.evaluation.run import STATABLE, evaluate_predictions, parse_sigmas, parse_stated
+    from everypose.evaluation.run import STATABLE, evaluate_predictions, parse_stated
     from everypose.skeleton import Skeleton
 
     if annotations is None:
@@ -164,7 +162,7 @@ def _of_predictions(
         image_root=images,
         metric=metric,
         skeleton=None if skeleton is None else Skeleton.find(skeleton),
-        sigmas=None if sigmas is None else parse_sigmas(sigmas),
+        sigmas=sigmas_of(sigmas),
         stated=parse_stated(state or [], STATABLE),
     )
 

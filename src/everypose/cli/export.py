@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everypose.errors import MissingDependencyError, UsageError
+
 if TYPE_CHECKING:
     from everypose.models import ModelFile
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, an authors' checkpoint or a hub id.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of a model of several data sets: the one to export, or all. [default: its first]"
+        ),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="The backbone in 8 bits: faster on a CPU, a little less exact.")
     ] = False,
@@ -27,7 +35,6 @@ def export(
 
     Example: everypose export models/boir-w32-coco -o boir-w32-coco.onnx
     """
-    from everypose.errors import MissingDependencyError, UsageError
     from everypose.models import resolve
 
     if out.suffix != ".onnx":
@@ -42,24 +49,24 @@ def export(
             from everypose.quantisation import quantise
 
             with tempfile.TemporaryDirectory() as folder:
-                seen = quantise(_as_onnx(file, Path(folder, "float.onnx")), calibrate or [], out)
+                seen = quantise(_as_onnx(file, Path(folder, "float.onnx"), skeleton), calibrate or [], out)
             note = f", int8 by {seen} photos"
         else:
-            _as_onnx(file, out)
+            _as_onnx(file, out, skeleton)
             note = ""
     except ModuleNotFoundError as error:
         raise MissingDependencyError("exporting", "export") from error
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB{note}")
 
 
-def _as_onnx(file: "ModelFile", path: Path) -> Path:
+def _as_onnx(file: "ModelFile", path: Path, skeleton: str | None) -> Path:
     """The model as an ONNX file: its own, or one written to ``path``."""
     if file.kind == "onnx":
+        if skeleton is not None:
+            raise UsageError(f"{file.path} is an ONNX file, which has one skeleton: leave --skeleton out")
         return file.path
     from everypose.export import export_onnx
-    from everypose.networks import load_model
-    from everypose.released.checkpoints import import_checkpoint
+    from everypose.inference.torch_runtime import read_network
 
-    network, config = import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
-    export_onnx(network, config, path)
+    export_onnx(*read_network(file, skeleton), path)
     return path

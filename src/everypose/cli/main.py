@@ -12,6 +12,8 @@ from everypose.cli.export import export
 from everypose.cli.importing import import_model
 from everypose.cli.list_models import list_models
 from everypose.cli.predict import predict
+from everypose.cli.prototypes import prototypes
+from everypose.cli.study import study_app
 from everypose.cli.train import train
 from everypose.errors import EveryposeError
 
@@ -30,8 +32,10 @@ app.command()(evaluate)
 app.command()(compare)
 app.command("models")(list_models)
 app.command()(export)
+app.command()(prototypes)
 app.command("import")(import_model)
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 
 
 def _print_version(wanted: bool) -> None:

@@ -45,6 +45,13 @@ def predict(
     box_threshold: Annotated[
         float | None, typer.Option(help="Leave out boxes that score less. [default: the detector's]", min=0, max=1)
     ] = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of a model of several data sets: the one whose keypoints are wanted, or all. [default: its first]",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images that go through the network at once.", min=1)] = 4,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
@@ -89,6 +96,7 @@ def predict(
         batch_size=batch,
         detector=from_file or detector,
         box_threshold=None if from_file else box_threshold,
+        skeleton=skeleton,
     )
     with open_outputs(out, found, chosen) as outputs:
         summary = predict_all(estimator, found, outputs, quiet)

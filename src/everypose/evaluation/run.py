@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import everypose
-from everypose.errors import EveryposeError, UsageError
-from everypose.evaluation.coco_file import require_coco
-from everypose.evaluation.instances import Truth, category_of_images, read_truth
+from everypose.errors import UsageError
+from everypose.evaluation.box_source import BoxSource, model_sha256
+from everypose.evaluation.labelled import LabelledSet, read_truth_file, skeleton_of
 from everypose.evaluation.measure import Measured, choose_metric, measure
-from everypose.evaluation.predictions import predict_images
+from everypose.evaluation.predictions import predict_annotated, predict_images
 from everypose.evaluation.record import Metric, Protocol, Record
 from everypose.files import read_json, sha256
-from everypose.models import WEIGHTS_FILE, resolve
+from everypose.inference.loading import DEFAULT_DETECTOR, load
+from everypose.inference.top_down import TopDownEstimator
+from everypose.models import ModelConfig, resolve
 from everypose.skeleton import Skeleton, require_same_places
 
 if TYPE_CHECKING:
     from everypose.data.layouts import Layout
+    from everypose.inference.estimator import Estimator
 
 STATABLE = ("dataset", "split", "boxes", "flip", "input_size", "nms")
 
@@ -56,7 +59,7 @@ def evaluate_predictions(
     Raises:
         EveryposeError: for files that cannot be scored.
     """
-    truth = _read_truth(annotations)
+    truth = read_truth_file(annotations)
     results = read_json(predictions)
     if skeleton is not None:
         for category in truth.get("categories", []):
@@ -76,6 +79,96 @@ def evaluate_predictions(
     return Evaluation(record, measured, chosen, results, image_root)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A model and the labelled set that it is to be measured on, which fit each other.
+
+    Attributes:
+        estimator: finds whoever has a positive score: AP looks at the ranking, and has no threshold to choose.
+        labelled: the set; its skeleton has the sigmas to score with.
+        boxes: where a top-down model has its boxes from.
+        sha256: of the model's weights.
+        flip: whether the mirrored image is averaged in.
+    """
+
+    estimator: "Estimator"
+    labelled: LabelledSet
+    boxes: BoxSource
+    sha256: str
+    flip: bool
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's configuration."""
+        return self.estimator.config
+
+    def facts(self) -> dict[str, Any]:
+        """The part of the protocol that the model and its boxes decide."""
+        if not self.config.is_top_down:
+            settings = self.config.on_images
+            size, nms, boxes = f"short side {settings.size}", f"OKS {settings.nms:g}", "none"
+        else:
+            crops = self.config.on_crops
+            width, height = crops.crop_size
+            size, boxes = f"{width} x {height}", self.boxes.describe(DEFAULT_DETECTOR)
+            nms = "none" if crops.nms is None or self.labelled.one_for_each else f"OKS {crops.nms:g}"
+        return {"boxes": boxes, "flip": self.flip, "input_size": size, "nms": nms}
+
+    def notes(self) -> list[str]:
+        """What a reader of the scores must know, once the model has run."""
+        notes = self.labelled.notes()
+        dropped = self.estimator.dropped if isinstance(self.estimator, TopDownEstimator) else 0
+        if dropped:
+            notes.append(f"{dropped} boxes were left out, which have no area, lie outside their image or are too small")
+        return notes
+
+
+def open_model(
+    model: str,
+    layout: "Layout",
+    metric: Metric | None = None,
+    sigmas: tuple[float, ...] | None = None,
+    flip: bool = False,
+    device: str = "cpu",
+    batch_size: int = 4,
+    boxes: BoxSource | None = None,
+    skeleton: str | None = None,
+) -> Opened:
+    """Read a labelled set and load a model to be measured on it; arguments and errors as `evaluate_model`."""
+    labelled, boxes = LabelledSet.read(layout, metric), boxes or BoxSource()
+    estimator = load(
+        model,
+        device=device,
+        flip=flip,
+        min_score=0.0,
+        batch_size=batch_size,
+        detector=boxes.open(labelled),
+        box_threshold=boxes.detector_threshold,
+        skeleton=skeleton,
+    )
+    labelled = fitting(labelled, model, estimator.skeleton, sigmas)
+    return Opened(estimator, labelled, boxes, model_sha256(resolve(model).path), flip)
+
+
+def fitting(
+    labelled: LabelledSet, model: str, skeleton: Skeleton, sigmas: tuple[float, ...] | None = None
+) -> LabelledSet:
+    """The set with sigmas to score with: those given, or its own, or those of the model's skeleton.
+
+    Raises:
+        UsageError: when the model finds other keypoints.
+    """
+    own = labelled.skeleton
+    if skeleton.keypoints != own.keypoints:
+        raise UsageError(
+            f"{model} finds the keypoints of {skeleton.name}, the data have those of {own.name}:"
+            " a score needs the same keypoints in the same order"
+        )
+    if own.sigmas is None:
+        own = replace(own, sigmas=skeleton.sigmas)
+    return replace(labelled, skeleton=with_sigmas(own, sigmas, labelled.metric))
+
+
 def evaluate_model(
     model: str,
     layout: "Layout",
@@ -85,80 +178,54 @@ def evaluate_model(
     flip: bool = False,
     device: str = "cpu",
     batch_size: int = 4,
+    boxes: BoxSource | None = None,
+    skeleton: str | None = None,
     quiet: bool = False,
 ) -> Evaluation:
-    """Run a model on a split of a data set and score what it finds; it is given no boxes.
+    """Run a model on a split of a data set and score what it finds.
 
     Args:
         model: a known name, a folder, a file or a hub id.
         layout: the annotations and their images, see ``everypose.data.layouts.find_data``.
         stated: what the data set and the split are called, for the record.
-        metric: one of OKS; default: the one that such a data set is published with.
+        metric: default: the one that such a data set is published with. PCKh and the hand scores take one prediction
+            for each person, which only a top-down model in annotated boxes gives.
         sigmas: instead of the data's, which are the model's where the data have none.
         flip: average in the mirrored image.
         device: where the model runs.
         batch_size: images that go through at once.
+        boxes: where a top-down model has its boxes from; a single-stage model is given none.
+        skeleton: of a model of several data sets, the one whose keypoints it shall find; default: its first.
         quiet: no progress.
 
     Raises:
         EveryposeError: when data or model cannot be used, or their keypoints differ.
     """
-    from everypose.inference.loading import load
-
-    truth = _joined([_read_truth(path) for path in layout.annotation_files])
-    # All that the model finds counts: AP looks at the ranking, and has no threshold to choose.
-    estimator = load(model, device=device, flip=flip, min_score=0.0, batch_size=batch_size)
-    skeleton = (
-        Skeleton.named(layout.skeleton_name) if layout.skeleton_name else skeleton_of(truth, layout.annotation_file)
-    )
-    if estimator.skeleton.keypoints != skeleton.keypoints:
-        raise UsageError(
-            f"{model} finds the keypoints of {estimator.skeleton.name}, the data have those of {skeleton.name}:"
-            " a score needs the same keypoints in the same order"
-        )
-    if skeleton.sigmas is None:
-        skeleton = replace(skeleton, sigmas=estimator.skeleton.sigmas)
-    skeleton = with_sigmas(skeleton, sigmas)
-    if (metric or choose_metric(skeleton, truth)) in ("pckh", "hand"):
-        raise UsageError(
-            f"{skeleton.name} is scored by one prediction for each annotated person, which a model that finds people by"
-            " itself does not give: score a results file with annotation_id (--predictions), or by OKS (--metric coco)"
-        )
-    people = read_truth(truth, len(skeleton))
-    categories = category_of_images(people)
-    results = predict_images(estimator, truth["images"], layout.image_root, categories, quiet)
-    measured = measure(truth, results, skeleton, metric)
-    settings = estimator.config.inference
-    stated = {
-        **stated,
-        "boxes": "none",
-        "flip": flip,
-        "input_size": f"short side {settings.size}",
-        "nms": f"OKS {settings.nms:g}",
-    }
+    opened = open_model(model, layout, metric, sigmas, flip, device, batch_size, boxes, skeleton)
+    estimator, labelled = opened.estimator, opened.labelled
+    if labelled.one_for_each:
+        if not (isinstance(estimator, TopDownEstimator) and opened.boxes.is_truth):
+            raise UsageError(
+                f"{labelled.skeleton.name} is scored by one prediction for each annotated person, which a model that"
+                " finds people by itself does not give: score a top-down model in the annotated boxes (--boxes truth),"
+                " a results file with annotation_id (--predictions), or by OKS (--metric coco)"
+            )
+        results = predict_annotated(estimator, labelled, quiet)
+    else:
+        results = predict_images(estimator, labelled, quiet)
+    measured = measure(labelled.truth, results, labelled.skeleton, labelled.metric)
+    hashes = annotations_sha256(layout.annotation_files)
     record = Record(
         everypose=everypose.__version__,
-        model=estimator.config.name,
-        model_sha256=_model_sha256(resolve(model).path),
-        protocol=_protocol(measured, skeleton, _annotations_sha256(layout.annotation_files), stated),
+        model=opened.config.name,
+        model_sha256=opened.sha256,
+        protocol=_protocol(measured, labelled.skeleton, hashes, {**stated, **opened.facts()}),
         numbers=measured.numbers,
         classes=measured.classes,
         keypoints=measured.keypoints,
-        notes=[*_notes(layout, people, categories), *measured.notes],
+        notes=[*opened.notes(), *measured.notes],
     )
-    return Evaluation(record, measured, skeleton, results, layout.image_root)
-
-
-def _notes(layout: "Layout", people: Truth, categories: dict[Any, int]) -> list[str]:
-    """What a reader must know of how the data were found and taken."""
-    notes = [f"data: {layout.description}"]
-    if len(set(categories.values())) > 1:
-        unknown = len(people.image_ids) - len(categories)
-        notes.append(
-            "the model names no category: what it finds in an image counts as the category of those labelled there"
-            + (f"; {unknown} images without anyone labelled are left out" if unknown else "")
-        )
-    return notes
+    return Evaluation(record, measured, labelled.skeleton, results, layout.image_root)
 
 
 def parse_stated(pairs: list[str], statable: tuple[str, ...] = STATABLE) -> dict[str, Any]:
@@ -210,41 +277,6 @@ def with_sigmas(skeleton: Skeleton, sigmas: tuple[float, ...] | None, metric: Me
     return replace(skeleton, sigmas=sigmas)
 
 
-def skeleton_of(truth: dict[str, Any], path: Path) -> Skeleton:
-    """The skeleton that the annotation file's category describes; a known one where the names are the same.
-
-    Raises:
-        EveryposeError: when no category lists its keypoints.
-    """
-    from everypose.skeleton import recognise
-
-    described = [category for category in truth.get("categories", []) if category.get("keypoints")]
-    if not described:
-        raise EveryposeError(f"no category of {path} lists its keypoints; name the skeleton with --skeleton")
-    names = tuple(described[0]["keypoints"])
-    parts = any("foot_kpts" in annotation for annotation in truth["annotations"])
-    if parts and len(names) == 17:
-        return Skeleton.named("coco_wholebody")
-    return recognise(names) or Skeleton.from_coco_category(described[0])
-
-
-def _read_truth(path: Path) -> dict[str, Any]:
-    truth = read_json(path)
-    if isinstance(truth, list):
-        raise EveryposeError(f"{path} is a list, not a COCO-format file; 'everypose data convert' makes one of MPII's")
-    require_coco(truth, str(path))
-    content: dict[str, Any] = truth
-    return content
-
-
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several annotation files of one data set as one; doubled ids show when they are read."""
-    joined = dict(parts[0])
-    joined["images"] = [image for part in parts for image in part["images"]]
-    joined["annotations"] = [annotation for part in parts for annotation in part["annotations"]]
-    return joined
-
-
 def _protocol(measured: Measured, skeleton: Skeleton, annotations: str, stated: dict[str, Any]) -> Protocol:
     return Protocol(
         metric=measured.metric,
@@ -259,11 +291,7 @@ def _protocol(measured: Measured, skeleton: Skeleton, annotations: str, stated: 
     )
 
 
-def _annotations_sha256(paths: tuple[Path, ...]) -> str:
+def annotations_sha256(paths: tuple[Path, ...]) -> str:
+    """Of the file, or of the hashes of several."""
     hashes = [sha256(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def _model_sha256(path: Path) -> str:
-    """Of the file; of a model's folder, that of its weights."""
-    return sha256(path / WEIGHTS_FILE if path.is_dir() else path)

@@ -31,6 +31,7 @@ def load(
     threads: int | None = None,
     detector: str | Path | Detector | None = None,
     box_threshold: float | None = None,
+    skeleton: str | None = None,
 ) -> Estimator:
     """Load a model, ready to find people.
 
@@ -43,13 +44,15 @@ def load(
         threads: CPU threads; by default the runtime chooses.
         detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default boir-lite.
         box_threshold: lowest score of a box; by default the detector's own.
+        skeleton: of a model of several data sets (PoseBH, ViTPose++), the data set whose keypoints are wanted, or
+            "all" for those of all sets in one pass; by default its first data set.
 
     Raises:
         EveryposeError: when the model is damaged or no model of everypose.
-        UsageError: when there is no such model or device, a package that it needs is missing, or a detector is given to
-            a model that finds people by itself.
+        UsageError: when there is no such model, skeleton or device, a package that it needs is missing, or a detector
+            is given to a model that finds people by itself.
     """
-    runtime, config = _open(resolve(model), model, threads, device, flip)
+    runtime, config = _open(resolve(model), model, threads, device, flip, skeleton)
     if config.is_top_down:
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
         return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size)
@@ -95,17 +98,20 @@ def find_detector(
     return PeopleBoxes(Estimator(runtime, config, threshold))
 
 
-def _open(file: ModelFile, name: str | Path, threads: int | None, device: str, flip: bool) -> tuple[Any, ModelConfig]:
+def _open(
+    file: ModelFile, name: str | Path, threads: int | None, device: str, flip: bool, skeleton: str | None = None
+) -> tuple[Any, ModelConfig]:
     """A model's configuration and its runtime: a `CropRuntime` when it is top-down, a `Runtime` when it is not."""
     if file.kind == "onnx":
         session = open_session(file.path, threads, device)
         crops = read_metadata(session, file.path).is_top_down
         onnx = OnnxCropRuntime.of(session, file.path, flip) if crops else OnnxRuntime.of(session, file.path, flip)
+        onnx.config.require_only(skeleton)
         return onnx, onnx.config
     try:
         from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime, read_network
     except ImportError as error:
         raise MissingDependencyError(f"running {name}, which is not an ONNX file,", "train") from error
-    network, config = read_network(file)
+    network, config = read_network(file, skeleton)
     kind = TorchCropRuntime if config.is_top_down else TorchRuntime
     return kind.of(network, config, device, flip, threads), config

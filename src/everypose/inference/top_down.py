@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,30 @@ LARGEST_SIDE = 32_766
 """OpenCV 4 warps images whose sides are below 32,767."""
 
 
+@dataclass(frozen=True)
+class BoxPoses:
+    """The poses in the boxes of one image, before people are scored and those found twice are left out.
+
+    Attributes:
+        boxes: the R boxes that were cropped.
+        sizes: (R, 2) width, height of their regions, in image pixels.
+        keypoints: (R, N, K, 3) of N instances, the primary first: x, y in image pixels, confidence.
+    """
+
+    boxes: Boxes
+    sizes: geometry.Floats
+    keypoints: geometry.Floats
+
+    def above(self, threshold: float) -> "BoxPoses":
+        """Those of the boxes that score ``threshold`` or more."""
+        kept: npt.NDArray[np.bool_] = self.boxes.scores >= threshold
+        return BoxPoses(self.boxes[kept], self.sizes[kept], self.keypoints[kept])
+
+    def instances(self, which: slice) -> "BoxPoses":
+        """Some of the instances of every box."""
+        return BoxPoses(self.boxes, self.sizes, self.keypoints[:, which])
+
+
 class TopDownEstimator(Estimator):
     """Finds the people in images by the boxes that a detector gives.
 
@@ -40,7 +65,7 @@ class TopDownEstimator(Estimator):
 
     def __init__(
         self, runtime: CropRuntime, config: ModelConfig, detector: Detector, min_score: float | None = None,
-        batch_size: int = 4, crops_at_once: int = 16,
+        batch_size: int = 4, crops_at_once: int = 16, rule: Literal["box", "mpii"] = "box",
     ) -> None:  # fmt: skip
         """Join a loaded model, its configuration and a source of boxes.
 
@@ -51,6 +76,7 @@ class TopDownEstimator(Estimator):
             min_score: lowest person score to report; the configuration's by default.
             batch_size: the most images whose crops go through the network together.
             crops_at_once: the most crops that go through the network at once.
+            rule: how boxes become regions; see :class:`everypose.topdown.crops.CropGeometry`.
 
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
@@ -64,7 +90,7 @@ class TopDownEstimator(Estimator):
         self.batch_size = batch_size
         self.crops_at_once = crops_at_once
         self.dropped = 0
-        self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding)
+        self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, rule)
         self._scoring = Scoring(decay=settings.decay, oks_threshold=settings.nms)
         self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
 
@@ -76,10 +102,34 @@ class TopDownEstimator(Estimator):
 
     def predict(self, prepared: Sequence[Photo]) -> list[People]:  # type: ignore[override]
         """Find the people in prepared images; crops of several images go through the network together."""
+        found = self.poses(prepared)
+        return [self.people(poses, photo.image) for poses, photo in zip(found, prepared, strict=True)]
+
+    def poses(self, prepared: Sequence[Photo]) -> list[BoxPoses]:
+        """The poses in the boxes of prepared images, before people are scored and those found twice are left out."""
         cuts = [self._cut(photo) for photo in prepared]
-        pairs = list(zip(prepared, cuts, strict=True))
+        pairs = zip(prepared, cuts, strict=True)
         poses = self._poses((photo.image, matrix) for photo, cut in pairs for matrix in cut.matrices)
-        return [self._merged(photo, cut, list(islice(poses, len(cut.boxes)))) for photo, cut in pairs]
+        nobody = np.zeros((0, 1, len(self.skeleton), 3))
+        found = [list(islice(poses, len(cut.boxes))) for cut in cuts]
+        return [
+            BoxPoses(cut.boxes, cut.sizes, np.stack(each) if each else nobody)
+            for cut, each in zip(cuts, found, strict=True)
+        ]
+
+    def people(self, found: BoxPoses, image: Image | None = None) -> People:
+        """The people of one image: each once, best first, those that score enough.
+
+        A person has the box of their crop, or, as a second one in it, the box around their keypoints.
+        """
+        if not len(found.boxes):
+            return People.empty(self.skeleton, image)
+        merged = merge(found.keypoints, found.boxes.scores, found.sizes, self._sigmas, self._scoring)
+        is_primary = (merged.instance == 0)[:, None]
+        boxes = np.where(is_primary, found.boxes.boxes[merged.box], geometry.keypoint_boxes(merged.keypoints))
+        order = np.argsort(-merged.scores, kind="stable")
+        order = order[merged.scores[order] >= self.min_score]
+        return People(merged.keypoints[order], merged.scores[order], self.skeleton, boxes[order], image)
 
     def _cut(self, photo: Photo) -> "_Cuts":
         """Ask the detector; leave out boxes that cannot be cropped."""
@@ -118,20 +168,6 @@ class TopDownEstimator(Estimator):
             )
         if not np.isfinite(raw).all():
             raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
-
-    def _merged(self, photo: Photo, cuts: "_Cuts", poses: list[geometry.Floats]) -> People:
-        """The people of one image: each once, best first, those that score enough.
-
-        A person has the box of their crop, or, as a second one in it, the box around their keypoints.
-        """
-        if not poses:
-            return People.empty(self.skeleton, photo.image)
-        merged = merge(np.stack(poses), cuts.boxes.scores, cuts.sizes, self._sigmas, self._scoring)
-        is_primary = (merged.instance == 0)[:, None]
-        boxes = np.where(is_primary, cuts.boxes.boxes[merged.box], geometry.keypoint_boxes(merged.keypoints))
-        order = np.argsort(-merged.scores, kind="stable")
-        order = order[merged.scores[order] >= self.min_score]
-        return People(merged.keypoints[order], merged.scores[order], self.skeleton, boxes[order], photo.image)
 
 
 @dataclass(frozen=True)

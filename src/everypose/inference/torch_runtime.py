@@ -9,16 +9,26 @@ import torch
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.runtimes import RawPoses, check_batch, check_crops
 from everypose.models import ModelConfig, ModelFile
-from everypose.networks import PoseNetwork, build_graph, load_model
+from everypose.networks import PoseNetwork, build_graph, load_model, select_skeleton
 from everypose.released.checkpoints import import_checkpoint
 
 
-def read_network(file: ModelFile) -> tuple[PoseNetwork, ModelConfig]:
+def read_network(file: ModelFile, skeleton: str | None = None) -> tuple[PoseNetwork, ModelConfig]:
     """Load a folder of ours, or import an authors' checkpoint on the fly.
+
+    Args:
+        file: where the model lies.
+        skeleton: which of a PoseBH's; see :func:`everypose.networks.select_skeleton`.
 
     Raises:
         EveryposeError: when the files are damaged or do not fit.
+        UsageError: when the model has no such skeleton.
     """
+    return select_skeleton(*read_whole_network(file), skeleton)
+
+
+def read_whole_network(file: ModelFile) -> tuple[PoseNetwork, ModelConfig]:
+    """The same with all data sets of a PoseBH."""
     return import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
 
 

@@ -1,10 +1,13 @@
-"""Training single-stage networks from typed TOML recipes, by Lightning.
+"""Training networks from typed TOML recipes, by Lightning.
 
 The way of a run, file by file:
 
-- ``recipes/*.toml`` and ``recipe.py``: what is trained and how, as typed settings.
+- ``recipes/*.toml``, ``recipe.py`` and its ``sections.py``: what is trained and how, as typed settings.
 - ``run.py``: `train`, the whole run, and the Lightning ``Trainer`` that it makes.
-- ``start.py``: the network and the weights that it starts from.
+- ``task.py``: what families differ in, data, network and losses: ``single_stage.py`` is the task of BoIR and CID,
+  ``top_down.py`` that of the methods on crops of one data set, ``mixed.py`` that of PoseBH and ViTPose++, whose samples
+  ``mixed_samples.py`` takes from several.
+- ``start.py``: the network and the weights that it starts from; ``parameters.py``: which of them learn, and how fast.
 - ``data.py``: annotated sets, the stateless stream of samples, the ``DataLoader``.
 - ``module.py``: the ``LightningModule``: losses, optimiser, learning rate by ``schedule.py``, average by ``ema.py``,
   and a stop at what is not finite by ``guard.py``.

@@ -1,8 +1,9 @@
 """The stream of training samples: stateless, so that a run can stop and go on anywhere.
 
-Sample number n of a run (its position) is image ``permutation(epoch)[n % images]`` of epoch ``n // images``, and its
-random numbers come from (seed, position) alone. So neither the number of loader workers nor a resumption changes what
-is seen, and process r of R takes every R-th sample of the order that one process would see.
+Sample number n of a run (its position) is image ``permutation(epoch)[n % images]`` of epoch ``n // images`` (or person,
+for the families that work on crops), and its random numbers come from (seed, position) alone. So neither the number of
+loader workers nor a resumption changes what is seen, and process r of R takes every R-th sample of the order that one
+process would see.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from everypose.single_stage.augmentation import draw
 from everypose.single_stage.heatmaps import Batch
 from everypose.single_stage.samples import Sample, SampleBatch, collate, make_sample, training_scenes
 from everypose.skeleton import Skeleton
-from everypose.training.recipe import DataSection, Source
+from everypose.training.sections import DataSection, Source
 
 if TYPE_CHECKING:
     from everypose.training.task import Samples
@@ -101,7 +102,9 @@ def trainable(sets: Sequence[SceneSet], data: DataSection) -> list[Scene]:
 
 
 class TrainingSamples(Dataset[tuple[int, Sample]]):
-    """Samples by their position in the run."""
+    """Samples by their position in the run, each a whole image."""
+
+    unit = "images"
 
     def __init__(self, scenes: Sequence[Scene], skeleton: Skeleton, data: DataSection, seed: int) -> None:
         self._scenes = scenes
@@ -115,12 +118,11 @@ class TrainingSamples(Dataset[tuple[int, Sample]]):
 
     def index(self, position: int) -> int:
         """Which scene stands at a position."""
-        epoch, place = divmod(position, len(self._scenes))
-        return int(_permutation(self._seed, epoch, len(self._scenes))[place])
+        return index_at(position, len(self._scenes), self._seed)
 
     def __getitem__(self, position: int) -> tuple[int, Sample]:
         scene, data = self._scenes[self.index(position)], self._data
-        draws = draw(np.random.default_rng((self._seed, 1, position)), self._augmentation, scene)
+        draws = draw(generator_at(position, self._seed), self._augmentation, scene)
         image = read_image(scene.path)
         sample = make_sample(scene, image, self._skeleton, data.size, draws, data.minimum_area, data.mask_unlabelled)
         return position, sample
@@ -129,6 +131,17 @@ class TrainingSamples(Dataset[tuple[int, Sample]]):
         """Samples to one batch of tensors."""
         rng = np.random.default_rng((self._seed, 2, samples[0][0]))
         return to_tensors(collate([sample for _, sample in samples], rng))
+
+
+def index_at(position: int, length: int, seed: int) -> int:
+    """Which of ``length`` samples stands at a position of the run: every epoch has an order of its own."""
+    epoch, place = divmod(position, length)
+    return int(_permutation(seed, epoch, length)[place])
+
+
+def generator_at(position: int, seed: int) -> np.random.Generator:
+    """What draws the augmentation of the sample at a position of the run."""
+    return np.random.default_rng((seed, 1, position))
 
 
 @lru_cache(maxsize=2)
@@ -151,7 +164,7 @@ class StepBatches(Sampler[list[int]]):
     Args:
         first_step: steps already taken.
         last_step: steps of the whole run.
-        batch: images a process and batch.
+        batch: samples a process and batch.
         accumulate: batches a step.
         rank: this process among ``world_size``.
         world_size: number of processes.

@@ -9,178 +9,134 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from everypose.errors import UsageError
-from everypose.models import InferenceSettings, Network
-from everypose.single_stage.augmentation import Augmentation
+from everypose.models import (
+    Inference,
+    InferenceSettings,
+    Network,
+    PoseBHSettings,
+    TopDownInference,
+    TopDownSettings,
+)
+from everypose.training.sections import (
+    NONE,
+    CropsSection,
+    DataSection,
+    EmaSection,
+    LossesSection,
+    OptimSection,
+    PhasesSection,
+    PrototypesSection,
+    ScheduleSection,
+    Section,
+    StartSection,
+    TrainerSection,
+    ValidationSection,
+)
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-UNION_TAGS = ("boir", "cid", "hrnet", "lite", "openpose-light")
-"""What pydantic puts into an error's place where a field decides the type; no field is called so."""
-
-
-class Section(BaseModel):
-    """One table of a recipe: no unknown fields, no infinities, no changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Source(Section):
-    """One annotated set: a COCO-format file and the folder of its images, relative to ``data.root``."""
-
-    annotations: str
-    images: str
-
-
-class StartSection(Section):
-    """What the weights start from; by default the papers' initialisation."""
-
-    weights: str = ""  # a whole model: a name, a folder of ours, or an authors' checkpoint
-    backbone: str = ""  # the backbone's weights alone (ImageNet), under the authors' names
-    reinitialise: tuple[str, ...] = ()  # beginnings of the parameter names that `weights` does not fill
-    heads: Literal["paper", "framework"] = "paper"  # hidden weights of the heads; the framework's learn far sooner
-
-
-class AugmentationSection(Section):
-    """Random changes of a training sample, drawn anew for every sample; fields as in :class:`Augmentation`."""
-
-    scale: tuple[float, float] = (0.75, 1.5)
-    rotation: NotNegative = 30.0
-    translation: Annotated[int, Field(ge=0)] = 40
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.0
-    saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-    def settings(self) -> Augmentation:
-        """The same settings as the sample maker takes them."""
-        return Augmentation(**dict(self))
-
-
-class DataSection(Section):
-    """What is trained on and what is validated on.
-
-    Without explicit ``train`` / ``val`` sources, the layout of ``dataset`` is looked up under ``root``. ``extra`` sets
-    (composed crowds, say) are mixed into the training set.
-    """
-
-    root: str = "."
-    dataset: str = "coco"
-    train_split: str = "train"
-    val_split: str = "val"  # empty: no validation
-    val_dataset: str = ""  # empty: the same as `dataset`
-    train: tuple[Source, ...] = ()
-    val: tuple[Source, ...] = ()
-    extra: tuple[Source, ...] = ()
-    skeleton: str = ""  # a known skeleton's name or a TOML file; empty: what the annotations say
-    size: PositiveInt = 512
-    minimum_area: NotNegative = 1024.0  # a person whose box is smaller, in input pixels, is no instance
-    mask_unlabelled: bool = True  # people without keypoints are masked and images with no others left out (COCO)
-    augmentation: AugmentationSection = AugmentationSection()
-    workers: Annotated[int, Field(ge=0)] = 4
-
-    @model_validator(mode="after")
-    def _size_fits_the_network(self) -> Self:
-        if self.size % 64:
-            raise ValueError(f"size must be a multiple of 64, not {self.size}")
-        return self
-
-
-class LossesSection(Section):
-    """Weights of the losses (spec: "Losses"); those of the other family are not used."""
-
-    multi_heatmap: NotNegative = 1.0
-    single_heatmap: NotNegative = 4.0
-    bbox: NotNegative = 0.25
-    bbox_mask: NotNegative = 0.25
-    background: Literal["both", "image", "instance"] = "both"
-    contrastive: NotNegative = 1.0
-
-
-class OptimSection(Section):
-    """The optimiser; ``clip`` is the largest norm of the gradient, 0 for no clipping."""
-
-    name: Literal["adamw", "adam"] = "adamw"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    frozen: tuple[str, ...] = ()  # beginnings of the names of parameters that stay as they start
-    backbone_scale: NotNegative = 1.0  # times `lr` for the backbone: below 1 where it starts from good features
-    weight_decay: NotNegative = 0.025
-    clip: NotNegative = 10.0
-
-
-class ScheduleSection(Section):
-    """Length of the training and course of the learning rate; exactly one of ``epochs`` and ``steps`` is above 0."""
-
-    epochs: NotNegative = 0.0
-    steps: Annotated[int, Field(ge=0)] = 0
-    kind: Literal["cosine", "multistep"] = "cosine"
-    warmup_epochs: NotNegative = 10.0
-    warmup_start: NotNegative = 1e-12
-    final_lr: NotNegative = 1e-6  # where the cosine ends
-    milestones: tuple[float, ...] = ()  # epochs at which multistep multiplies the rate by `gamma`
-    gamma: Annotated[float, Field(gt=0)] = 0.1
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if (self.epochs > 0) == (self.steps > 0):
-            raise ValueError("give the length as epochs or as steps, one of the two (the other 0)")
-        return self
-
-
-class EmaSection(Section):
-    """Exponential moving average of the weights, which is then what is validated and shipped; 0 is off."""
-
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-class ValidationSection(Section):
-    """AP on the validation set, every so many epochs and at the end (``every_epochs = 0``: only at the end)."""
-
-    every_epochs: NotNegative = 10.0
-    images: Annotated[int, Field(ge=0)] = 0  # how many of the set's images; 0 is all
-    flip: bool = True  # with the flip test
-    pictures: Annotated[int, Field(ge=0)] = 4  # how many of them are drawn for TensorBoard
-    protocol: Literal["coco", "crowdpose"] = "coco"
-
-
-class TrainerSection(Section):
-    """The machine's part: precision, batches, processes, checkpoints."""
-
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
-    batch: PositiveInt = 20  # images a device and step
-    accumulate: PositiveInt = 1
-    sync_batchnorm: bool = False
-    freeze_batchnorm: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
-    log_steps: PositiveInt = 10
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
-    checkpoint_steps: Annotated[int, Field(ge=0)] = 0  # 0: by the minutes alone
+BACKBONES = ("hrnet", "lite", "openpose-light", "resnet", "vit")
+"""Kinds of backbone; no field is called so."""
+FOR_IMAGES = ("losses", "data.size", "data.minimum_area", "data.mask_unlabelled", "data.augmentation")
+"""What only the families read that see whole images."""
+FOR_CROPS = ("crops",)
+"""What only the families read that see crops of one data set."""
+FOR_ONE_SET = (
+    *(f"data.{field}" for field in ("dataset", "train_split", "val_split", "val_dataset", "train", "val", "extra")),
+    *("data.skeleton", "inference.convention", "inference.decoder", "optim.frozen"),
+)
+"""What says how to read the one data set of the other families."""
+FOR_MIXTURES = ("data.sets", "start.transfer_like", "phases")
+"""What only PoseBH and ViTPose++ read."""
+FOR_PROTOTYPES = ("prototypes",)
+"""What only PoseBH reads, and not ViTPose++."""
+CROP_STEP, PATCH = 32, 16
+"""What the sides of crops are multiples of, for convolutional backbones and for a ViT."""
 
 
 class Recipe(Section):
-    """A whole recipe."""
+    """A whole recipe. What the family does not read must not be given, and is not written either."""
 
     name: str = ""
     description: str = ""
     model: Network
     start: StartSection = StartSection()
-    inference: InferenceSettings = InferenceSettings()
+    inference: Inference = InferenceSettings()
     data: DataSection = DataSection()
+    crops: CropsSection = CropsSection()
     losses: LossesSection = LossesSection()
+    prototypes: PrototypesSection = PrototypesSection()
+    phases: PhasesSection = PhasesSection()
     optim: OptimSection = OptimSection()
     schedule: ScheduleSection
     ema: EmaSection = EmaSection()
     validation: ValidationSection = ValidationSection()
     trainer: TrainerSection = TrainerSection()
 
+    @field_validator("inference", mode="before")
+    @classmethod
+    def _no_suppression(cls, values: Any) -> Any:
+        none = isinstance(values, dict) and values.get("nms") == NONE
+        return {**values, "nms": None} if none else values
+
+    @model_validator(mode="after")
+    def _all_that_is_given_is_read(self) -> Self:
+        for name in self._unread:
+            section, _, field = name.partition(".")
+            if section in self.model_fields_set and (not field or field in getattr(self, section).model_fields_set):
+                raise ValueError(f"{name} is nothing that the family {self.model.family} reads: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _inference_fits_the_network(self) -> Self:
+        kind, inference, on_crops = self.model.backbone.kind, self.inference, isinstance(self.model, TopDownSettings)
+        if on_crops != isinstance(inference, TopDownInference):
+            wanted = "crop_size = [WIDTH, HEIGHT]" if on_crops else "size = PIXELS"
+            raise ValueError(f"the family {self.model.family} needs {wanted} under [inference]")
+        step = PATCH if kind == "vit" else CROP_STEP
+        if isinstance(inference, TopDownInference) and any(side % step for side in inference.crop_size):
+            raise ValueError(f"inference.crop_size must be multiples of {step}, not {list(inference.crop_size)}")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_decay_in_a_vit(self) -> Self:
+        if self.optim.layer_decay and self.model.backbone.kind != "vit":
+            raise ValueError(f"optim.layer_decay is for a vit: {self.model.backbone.kind} has optim.backbone_scale")
+        return self
+
+    @model_validator(mode="after")
+    def _a_mixture_has_sets(self) -> Self:
+        if not isinstance(self.model, PoseBHSettings):
+            return self
+        if self.model.datasets:
+            raise ValueError("model.datasets is made of data.sets: leave it out")
+        if not self.data.sets:
+            raise ValueError("the family posebh learns several data sets: list them as [[data.sets]]")
+        first = self.phases.settings().phase(0)
+        if not (first.heads or first.backbone or (first.embedding and self.model.embedding)):
+            raise ValueError("nothing learns from epoch 0 on: give phases.heads_from=0, and backbone_from, too")
+        return self
+
+    @property
+    def _unread(self) -> tuple[str, ...]:
+        """Sections and fields that the family does not read."""
+        if isinstance(self.model, PoseBHSettings):
+            return (*FOR_IMAGES, *FOR_CROPS, *FOR_ONE_SET, *(() if self.model.embedding else FOR_PROTOTYPES))
+        other = FOR_IMAGES if isinstance(self.model, TopDownSettings) else FOR_CROPS
+        return (*other, *FOR_MIXTURES, *FOR_PROTOTYPES)
+
     def to_toml(self) -> str:
         """The recipe as TOML, every field written out."""
-        return _to_toml(self.model_dump(mode="json"))
+        table = self.model_dump(mode="json")
+        for name in self._unread:
+            section, _, field = name.partition(".")
+            del (table[section] if field else table)[field or section]
+        return _to_toml(table)
 
 
 def recipe_names() -> list[str]:
@@ -271,17 +227,29 @@ def _override(table: dict[str, Any], override: str) -> None:
 def _explain(error: ValidationError) -> str:
     """The first problem of a validation in one line, with the nearest right name for an unknown field."""
     problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in problem["loc"] if part not in UNION_TAGS)
+    where = _place(problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = _field_names(Recipe)
         name = where.rsplit(".", 1)[-1]
         same = [field for field in known if field.rsplit(".", 1)[-1] == name]
-        near = same or difflib.get_close_matches(where, known, 1, 0.5)
+        near = difflib.get_close_matches(where, same, 1, 0.0) or difflib.get_close_matches(where, known, 1, 0.5)
         return f"there is no field {where}" + (f"; did you mean {near[0]}?" if near else "")
     if problem["type"] == "missing":
         return f"{where} is missing"
     message = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
     return f"{where}: {message[:1].lower()}{message[1:]} (got {json.dumps(problem['input'], default=str)[:60]})"
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """The dotted name of a field, without what pydantic puts after fields that decide a type."""
+    parts = [
+        str(part)
+        for before, part in pairwise(("", *location))
+        if before not in ("model", "inference") and not (before == "backbone" and part in BACKBONES)
+    ]
+    return ".".join(parts)
 
 
 def _field_names(section: type[BaseModel], prefix: str = "") -> list[str]:
@@ -290,8 +258,9 @@ def _field_names(section: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in section.model_fields.items():
         names.append(prefix + name)
         for inner in (field.annotation, *get_args(field.annotation)):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                names += _field_names(inner, f"{prefix}{name}.")
+            kind = getattr(inner, "__origin__", inner)  # of an Annotated one
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                names += _field_names(kind, f"{prefix}{name}.")
     return names
 
 
@@ -310,4 +279,4 @@ def _toml_value(value: Any) -> str:
         return "{" + ", ".join(f"{key} = {_toml_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(inner) for inner in value) + "]"
-    return json.dumps(value)  # numbers, booleans and text are written alike in TOML and JSON
+    return json.dumps(NONE if value is None else value)  # numbers, booleans and text are written alike in TOML and JSON

@@ -20,14 +20,17 @@ from lightning.pytorch import Trainer
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.files import sha256, write_json, write_text
+from everypose.models import PoseBHSettings, SingleStageSettings
 from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.display import Display
+from everypose.training.mixed import MixedTask
 from everypose.training.module import PoseTraining
 from everypose.training.recipe import Recipe
 from everypose.training.schedule import Schedule
 from everypose.training.single_stage import SingleStageTask
 from everypose.training.task import Task
+from everypose.training.top_down import TopDownTask
 
 RECIPE_FILE = "recipe.toml"
 VERSIONS = ("everypose", "torch", "lightning", "numpy", "opencv-python-headless", "pydantic")
@@ -99,7 +102,7 @@ def train(
     task = make_task(recipe)
     schedule = Schedule.of(recipe, len(task.samples), machines.world_size)
     if checkpoint:
-        _check_same_stream(checkpoint, schedule, folder)
+        _check_same_stream(checkpoint, schedule, folder, task.samples.unit)
     module = PoseTraining(task.make_network(), task, recipe, schedule, checkpoint)
     first_step = module.step
     best_ap = checkpoint.best_ap if checkpoint else None
@@ -108,8 +111,8 @@ def train(
         _describe(recipe, folder, machines, first_step, task.sets)
     trainer = make_trainer(recipe, machines, callback)
     display.say(
-        f"{len(task.samples)} images, {schedule.steps - first_step} steps of {schedule.global_batch} images on "
-        f"{machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
+        f"{len(task.samples)} {task.samples.unit}, {schedule.steps - first_step} steps of {schedule.global_batch} "
+        f"on {machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
     )
     with display:
         _fit(trainer, module, folder)
@@ -125,7 +128,11 @@ def make_task(recipe: Recipe) -> Task:
     Raises:
         EveryposeError: data or the weights to start from cannot be used.
     """
-    return SingleStageTask(recipe)
+    if isinstance(recipe.model, SingleStageSettings):
+        return SingleStageTask(recipe)
+    if isinstance(recipe.model, PoseBHSettings):
+        return MixedTask(recipe)
+    return TopDownTask(recipe)
 
 
 def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
@@ -210,7 +217,7 @@ def make_trainer(recipe: Recipe, machines: Machines, callback: RunCallback) -> T
         accelerator="gpu" if gpu else "cpu",
         devices=machines.devices,
         num_nodes=machines.nodes,
-        strategy="ddp" if machines.world_size > 1 else "auto",
+        strategy=_strategy(recipe, machines),
         sync_batchnorm=recipe.trainer.sync_batchnorm and machines.world_size > 1,
         precision=precision_of(recipe),
         accumulate_grad_batches=recipe.trainer.accumulate,
@@ -226,17 +233,24 @@ def make_trainer(recipe: Recipe, machines: Machines, callback: RunCallback) -> T
     )
 
 
-def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path) -> None:
+def _strategy(recipe: Recipe, machines: Machines) -> str:
+    if machines.world_size == 1:
+        return "auto"
+    # What is frozen in one phase of PoseBH and learns in another gets no gradients in between.
+    return "ddp_find_unused_parameters_true" if isinstance(recipe.model, PoseBHSettings) else "ddp"
+
+
+def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path, unit: str) -> None:
     """Refuse to resume where the step number would mean other samples."""
     if checkpoint.step >= schedule.steps:
         raise UsageError(f"{folder} is finished: all {schedule.steps} steps are done; more need a longer schedule")
     if checkpoint.samples != schedule.samples:
         raise UsageError(
-            f"{folder} trained on {checkpoint.samples} images, the data now has {schedule.samples}: give the same data"
+            f"{folder} trained on {checkpoint.samples} {unit}, the data now has {schedule.samples}: give the same data"
         )
     if checkpoint.global_batch != schedule.global_batch:
         raise UsageError(
-            f"{folder} trained with {checkpoint.global_batch} images a step, this call gives {schedule.global_batch}: "
+            f"{folder} trained with {checkpoint.global_batch} {unit} a step, this call gives {schedule.global_batch}: "
             "choose --devices, --nodes and trainer.batch so that they agree"
         )
 

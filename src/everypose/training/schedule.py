@@ -20,7 +20,7 @@ class Schedule:
 
     @classmethod
     def of(cls, recipe: Recipe, samples: int, world_size: int) -> "Schedule":
-        """The schedule of a recipe over ``samples`` training images and ``world_size`` processes."""
+        """The schedule of a recipe over ``samples`` training samples and ``world_size`` processes."""
         global_batch = recipe.trainer.batch * recipe.trainer.accumulate * world_size
         steps = recipe.schedule.steps or math.ceil(recipe.schedule.epochs * samples / global_batch)
         return cls(max(steps, 1), samples, global_batch, recipe)
@@ -43,7 +43,7 @@ class Schedule:
     def learning_rate(self, step: int) -> float:
         """Learning rate of the step after ``step`` steps: linear warm-up, then cosine or steps at milestones."""
         plan, peak = self.recipe.schedule, self.recipe.optim.lr
-        warmup = min(self.step_of_epoch(plan.warmup_epochs), self.steps)
+        warmup = min(plan.warmup_steps or self.step_of_epoch(plan.warmup_epochs), self.steps)
         if step < warmup:
             return plan.warmup_start + (peak - plan.warmup_start) * step / warmup
         if plan.kind == "multistep":

@@ -8,22 +8,14 @@ from torch import Tensor, nn
 
 from everypose.boir.losses import LossSettings as BoIRLossSettings
 from everypose.boir.losses import losses as boir_losses
-from everypose.boir.network import BoIR
 from everypose.cid.losses import LossSettings as CIDLossSettings
 from everypose.cid.losses import losses as cid_losses
-from everypose.cid.network import CID
-from everypose.errors import UsageError
 from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
-from everypose.training.data import (
-    TrainingSamples,
-    read_training_set,
-    read_validation_set,
-    require_same_skeleton,
-    trainable,
-)
+from everypose.training.data import TrainingSamples, read_training_set, trainable
+from everypose.training.parameters import freeze, parameter_groups
 from everypose.training.recipe import Recipe
 from everypose.training.start import make_network, model_config
-from everypose.training.validation import Validator
+from everypose.training.validation import make_validators
 
 Objective = Callable[[Any, Targets], dict[str, Tensor]]
 """(network outputs, targets) to weighted losses, each already divided by the number of images."""
@@ -46,14 +38,10 @@ class SingleStageTask:
         skeleton.require_sigmas()
         self.config = model_config(recipe, skeleton)
         self.samples = TrainingSamples(scenes, skeleton, recipe.data, recipe.trainer.seed)
-        self.sets, self.validators = training, list[Validator]()
-        if recipe.data.val or recipe.data.val_split:
-            validation = read_validation_set(recipe.data)
-            require_same_skeleton(training[0], validation)
-            self.sets = [*training, validation]
-            self.validators = [Validator(validation, self.config, recipe.validation)]
+        self.validators = make_validators(recipe, training[0], self.config)
+        self.sets = [*training, *(validator.scene_set for validator in self.validators)]
 
-    def make_network(self) -> BoIR | CID:
+    def make_network(self) -> nn.Module:
         """The recipe's network with its first weights, some of them frozen."""
         network = make_network(self._recipe, len(self.config.read_skeleton()))
         freeze(network, self._recipe.optim.frozen)
@@ -61,14 +49,7 @@ class SingleStageTask:
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Heads and backbone, which may learn more slowly."""
-        learning = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
-        return [
-            {"params": [value for name, value in learning if not name.startswith("backbone.")], "scale": 1.0},
-            {
-                "params": [value for name, value in learning if name.startswith("backbone.")],
-                "scale": self._recipe.optim.backbone_scale,
-            },
-        ]
+        return parameter_groups(network, self._recipe.optim)
 
     def begin_step(self, network: nn.Module, epoch: float) -> None:
         """Everything learns all the time."""
@@ -90,17 +71,3 @@ def objective_of(recipe: Recipe) -> Objective:
         weights.multi_heatmap, weights.single_heatmap, weights.bbox, weights.bbox_mask, weights.background
     )
     return lambda outputs, targets: boir_losses(outputs, targets, boir)
-
-
-def freeze(network: nn.Module, beginnings: tuple[str, ...]) -> None:
-    """Make parameters whose names begin so stay as they are.
-
-    Raises:
-        UsageError: a beginning that no parameter has.
-    """
-    for beginning in beginnings:
-        chosen = [value for name, value in network.named_parameters() if name.startswith(beginning)]
-        if not chosen:
-            raise UsageError(f"optim.frozen: the network has no parameter that begins with {beginning}")
-        for value in chosen:
-            value.requires_grad_(False)

@@ -8,15 +8,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import everypose
-from everypose.boir.network import BoIR
-from everypose.cid.network import CID
+from everypose.backbones.vit import ViT
 from everypose.errors import EveryposeError, UsageError
 from everypose.models import ModelConfig, resolve
-from everypose.networks import build_network, load_model
+from everypose.networks import PoseNetwork, build_network, load_model
+from everypose.posebh.network import PoseBH
+from everypose.posebh.transfer import transfer
 from everypose.released.checkpoints import import_checkpoint, read_state
+from everypose.released.mae import fit_pretrained
 from everypose.released.trunks import read_trunk
 from everypose.skeleton import Skeleton
-from everypose.training.recipe import Recipe, StartSection
+from everypose.training.recipe import Recipe
+from everypose.training.sections import StartSection
 
 
 def model_config(recipe: Recipe, skeleton: Skeleton) -> ModelConfig:
@@ -30,7 +33,7 @@ def model_config(recipe: Recipe, skeleton: Skeleton) -> ModelConfig:
     )
 
 
-def make_network(recipe: Recipe, keypoints: int) -> BoIR | CID:
+def make_network(recipe: Recipe, keypoints: int) -> PoseNetwork:
     """The recipe's network with its initial weights, drawn from the recipe's seed where nothing else is given.
 
     Raises:
@@ -50,8 +53,10 @@ def _load_weights(network: nn.Module, start: StartSection) -> None:
     file = resolve(start.weights)
     if file.kind == "onnx":
         raise UsageError(f"{file.path} is an ONNX file; start.weights takes a model folder or an authors' checkpoint")
-    saved = (import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path))[0].state_dict()
-    own = network.state_dict()
+    source: nn.Module = (import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path))[0]
+    if isinstance(network, PoseBH):
+        source = _for_its_sets(source, network, start)
+    saved, own = source.state_dict(), network.state_dict()
     for prefix in start.reinitialise:
         if not any(name.startswith(prefix) for name in own):
             raise UsageError(f"start.reinitialise: the network has no parameter that begins with {prefix}")
@@ -65,13 +70,36 @@ def _load_weights(network: nn.Module, start: StartSection) -> None:
     network.load_state_dict(own | {name: saved[name] for name in wanted})
 
 
+def _for_its_sets(source: nn.Module, network: PoseBH, start: StartSection) -> nn.Module:
+    """The source whose experts and heads are those of the data sets of ``network``: itself, or a transferred one.
+
+    Raises:
+        UsageError: the data sets are others, or a transfer is not from a PoseBH to one new set.
+    """
+    names = [own.name for own in network.datasets]
+    known = [own.name for own in source.datasets] if isinstance(source, PoseBH) else []
+    if start.transfer_like:
+        if not isinstance(source, PoseBH) or len(names) > 1:
+            raise UsageError("start.transfer_like goes from a PoseBH or ViTPose++ with all its experts to one new set")
+        return transfer(source, network.datasets[0], start.transfer_like)
+    if names != known:
+        raise UsageError(
+            f"{start.weights} has {len(known)} data sets ({', '.join(known) or 'it is no PoseBH'}), the recipe "
+            f"{len(names)} ({', '.join(names)}): its experts and heads need the same sets in the same order; for one "
+            "new set, give start.transfer_like"
+        )
+    return source
+
+
 def _load_backbone(backbone: nn.Module, path: Path) -> None:
-    """Fill what a backbone file has of the backbone; a classifier's own layers in it are not used.
+    """Fill what a backbone file has of the backbone; layers of its own, such as a classifier's, are not used.
 
     Raises:
         EveryposeError: the file cannot be read, or nothing in it fits.
     """
     state = _read_tensors(path)
+    if isinstance(backbone, ViT):
+        state = fit_pretrained(state, backbone, path)
     own = backbone.state_dict()
     state = {name.removeprefix("backbone."): value for name, value in state.items()}
     fitting = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}

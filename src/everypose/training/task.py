@@ -13,6 +13,11 @@ from everypose.training.validation import Validator
 class Samples(Protocol):
     """Training samples by their position in the run; the same position always gives the same sample."""
 
+    @property
+    def unit(self) -> str:
+        """What they are, for messages: "images", "people"."""
+        ...
+
     def __len__(self) -> int:
         """How many make an epoch."""
         ...

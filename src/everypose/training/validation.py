@@ -1,24 +1,29 @@
 """AP of a network in training, through the graph and the estimator that also serve the finished model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from everypose.boir.network import BoIR
-from everypose.cid.network import CID
 from everypose.data.coco import coco_content
-from everypose.data.scenes import SceneSet
+from everypose.data.scenes import Scene, SceneSet
 from everypose.drawing import draw_people
 from everypose.evaluation.oks import OksScores, evaluate_oks
+from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.estimator import Estimator
-from everypose.inference.torch_runtime import TorchRuntime
+from everypose.inference.top_down import TopDownEstimator
+from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
 from everypose.models import ModelConfig
+from everypose.networks import PoseNetwork, select_skeleton
 from everypose.people import People
-from everypose.training.recipe import ValidationSection
+from everypose.topdown.crops import clean_boxes
+from everypose.topdown.samples import trainable_people
+from everypose.training.data import read_validation_set, require_same_skeleton
+from everypose.training.recipe import Recipe
+from everypose.training.sections import ValidationSection
 
 CHUNK = 16
 
@@ -38,13 +43,21 @@ class Validator:
         scenes: the validation set.
         config: the model's configuration.
         settings: how many images, which protocol, how many pictures.
-        name: what to call the set in the log, where there are several.
+        name: what to call the set in the log, where there are several; a PoseBH is measured by its part for it.
+        crop: how the annotated boxes become crops; see :class:`everypose.topdown.crops.CropGeometry`.
 
     Attributes:
+        scene_set: the validation set, whole.
         suffix: "-" and the name, or nothing.
     """
 
-    def __init__(self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection, name: str = "") -> None:
+    def __init__(
+        self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection, name: str = "",
+        crop: Literal["box", "mpii"] = "box",
+    ) -> None:  # fmt: skip
+        self.scene_set = scenes
+        self._part = name or None
+        self._crop = crop
         self.suffix = f"-{name}" if name else ""
         self._scenes = scenes.scenes[: settings.images or None]
         self._skeleton = scenes.skeleton
@@ -56,13 +69,12 @@ class Validator:
         return len(self._scenes)
 
     def predict(
-        self, network: BoIR | CID, device: torch.device, rank: int = 0, world_size: int = 1,
+        self, network: PoseNetwork, device: torch.device, rank: int = 0, world_size: int = 1,
         advance: Callable[[int], None] = lambda _: None,
     ) -> Prediction:  # fmt: skip
         """Find the people in every ``world_size``-th image from the ``rank``-th on; leaves the network in eval mode."""
         network.eval()
-        runtime = TorchRuntime.of(network, self._config, str(device), self._settings.flip)
-        estimator = Estimator(runtime, self._config, min_score=0.0)
+        estimator = self._estimator(network, str(device))
         results: list[dict[str, Any]] = []
         pictures: dict[str, npt.NDArray[np.uint8]] = {}
         mine = list(range(rank, len(self._scenes), world_size))
@@ -77,9 +89,53 @@ class Validator:
             advance(len(numbers) * world_size)
         return Prediction(results, pictures)
 
+    def _estimator(self, network: PoseNetwork, device: str) -> Estimator:
+        """What finds the people; in their annotated boxes, where the network works on crops."""
+        (network, config), flip = select_skeleton(network, self._config, self._part), self._settings.flip
+        if config.is_top_down:
+            crops, boxes = TorchCropRuntime.of(network, config, device, flip), AnnotatedBoxes(self._scenes, self._crop)
+            return TopDownEstimator(crops, config, boxes, min_score=0.0, rule=self._crop)
+        return Estimator(TorchRuntime.of(network, config, device, flip), config, min_score=0.0)
+
     def score(self, results: list[dict[str, Any]]) -> OksScores:
         """AP of the results of all processes."""
         return evaluate_oks(self._truth, results, self._skeleton, self._settings.protocol)
+
+
+class AnnotatedBoxes:
+    """The boxes that scenes are annotated with, as a detector that is always right: its score is 1.
+
+    As the methods' authors do, boxes are clipped to the image (but not MPII's squares), and people without labelled
+    keypoints are left out.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], crop: Literal["box", "mpii"] = "box") -> None:
+        """Take the scenes whose images will be asked for."""
+        self._clipped = crop == "box"
+        self._scenes = {scene.path: scene for scene in scenes}
+
+    def __call__(self, photo: Photo) -> Boxes:
+        """The boxes of one image, which is that of one of the scenes."""
+        assert photo.path is not None
+        scene = self._scenes[photo.path]
+        people = trainable_people(scene)
+        boxes = scene.boxes[people]
+        if self._clipped:
+            boxes, _ = clean_boxes(boxes, (scene.width, scene.height))
+        return Boxes(boxes, np.ones(len(people)))
+
+
+def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> list[Validator]:
+    """What the recipe measures: one set, or nothing.
+
+    Raises:
+        EveryposeError: the set cannot be found or read, or has other keypoints than the training set.
+    """
+    if not (recipe.data.val or recipe.data.val_split):
+        return []
+    validation = read_validation_set(recipe.data)
+    require_same_skeleton(training, validation)
+    return [Validator(validation, config, recipe.validation)]
 
 
 def _picture(people: People) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,129 @@
+"""Measure what everypose costs, and write docs/performance.md.
+
+    python -m benchmarks                        # everything, about 15 minutes on two cores
+    python -m benchmarks --only boir startup    # some sections; the page keeps the others as they were
+    python -m benchmarks --quick                # a smoke run, into out/performance
+
+Sections say what they could not measure because a file was not given: a cascade's networks, annotated photos, a trained
+model. Each section runs in a process of its own, so that none finds the memory and the threads of another.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.performance import machine, page
+from benchmarks.performance.record import Options, Record
+
+SECTIONS = {
+    "roofline": "Roofline",
+    "boir": "BoIR-W32 at 512",
+    "default_model": "The bundled model, end to end",
+    "crops": "Networks on crops: MIPNet and ViTPose",
+    "folder": "Many images",
+    "training": "Training",
+    "gpu": "GPU",
+    "startup": "Start-up",
+}
+PATIENCE = 600
+"""Seconds after which a section is given up."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure the sections, one record each, and write the page; exit code 1 if one failed."""
+    given = parse(arguments)
+    out = given.out or Path("out/performance" if given.quick else "docs")
+    failed = []
+    if len(given.only) == 1:
+        measure_section(given.only[0], arguments, options_of(given), out)
+    else:
+        failed = [name for name in given.only if not measured_apart(name, arguments)]
+    write_page(out)
+    for name in failed:
+        print(f"{name} failed, or took more than {PATIENCE} s", file=sys.stderr)
+    return int(bool(failed))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure; all by default")
+    add("--quick", action="store_true", help="tiny networks and one round: shows that it runs, measures nothing")
+    add("--out", type=Path, help="folder of the page; docs by default, out/performance with --quick")
+    add("--threads", type=int, default=2, help="CPU threads")
+    add("--rounds", type=int, default=15, help="of each measurement, at most")
+    add("--images", type=int, default=200, help="of the folder that goes through the pipeline")
+    add("--photos", type=Path, help="folder of photos; the package's pictures by default")
+    add("--train-annotations", type=Path, help="COCO annotations of some of the photos, for the loader")
+    add("--test-annotations", type=Path, help="COCO annotations of others, for the AP that int8 costs")
+    add("--trained", type=Path, help="a model of everypose in float32 (.onnx), for the AP that int8 costs")
+    add("--detector", type=Path, help="the cascade's detector (.onnx)")
+    add("--crop-network", type=Path, help="the cascade's network on crops (.onnx)")
+    return parser.parse_args(arguments)
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    """What the sections need of the command line."""
+    return Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
+
+
+def measured_apart(name: str, arguments: Sequence[str]) -> bool:
+    """Measure a section in a process of its own; whether that went well."""
+    print(f"measuring {name}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "benchmarks", *arguments, "--only", name]
+    try:
+        return subprocess.run(command, timeout=PATIENCE).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def measure_section(name: str, arguments: Sequence[str], options: Options, out: Path) -> None:
+    """Measure a section in this process; write its record and its pictures."""
+    section = import_module(f"benchmarks.performance.{name}")
+    before, begin = machine.load(), time.monotonic()
+    findings = section.measure(options)
+    record = Record(
+        findings=findings,
+        command=without_folders(arguments),
+        date=date.today().isoformat(),
+        machine=machine.describe(),
+        versions=machine.versions(),
+        load=(before, machine.load()),
+        seconds=time.monotonic() - begin,
+        quick=options.quick,
+    )
+    record.write(record_of(name, out))
+    for picture, content in findings.pictures.items():
+        path = out / "pictures" / picture
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+
+def write_page(out: Path) -> None:
+    """Write the page from all records that there are."""
+    found = {name: record_of(name, out) for name in SECTIONS}
+    records = {name: Record.read(path) for name, path in found.items() if path.exists()}
+    (out / "performance.md").write_text(page.render(SECTIONS, records), encoding="utf-8")
+    print(out / "performance.md")
+
+
+def record_of(name: str, out: Path) -> Path:
+    """Where the record of a section is."""
+    return out / "logs" / "performance" / f"{name}.json"
+
+
+def without_folders(arguments: Sequence[str]) -> str:
+    """The command as it is shown: of files and folders their names alone."""
+    return shlex.join(["python", "-m", "benchmarks", *(Path(word).name or word for word in arguments)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,152 @@
+"""2: BoIR-W32 at 512, the papers' form against ours in torch, ONNX Runtime and int8, and what more people cost."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.performance.accuracy import accuracy_of_int8
+from benchmarks.performance.literal import LiteralHead
+from benchmarks.performance.picture import Points, line_chart
+from benchmarks.performance.random_networks import let_in, peak_heights
+from benchmarks.performance.record import Findings, Options, Table, Target
+from benchmarks.performance.timing import Run, Spread, Timings, in_turns
+from benchmarks.performance.tiny import TINY_BOIR
+from benchmarks.performance.ways import (
+    HEIGHTS,
+    as_literal,
+    config_of,
+    eager,
+    in_torch,
+    noise,
+    on_threads,
+    open_heights,
+    random_network,
+)
+from everypose.boir.network import BoIR
+from everypose.export import export_onnx
+from everypose.inference.runtimes import OUTPUTS, Arrays, open_session, run_session
+from everypose.models import BoIRSettings, ModelConfig
+from everypose.quantisation import quantise
+
+SECONDS = 210
+LITERAL, TORCH, ONNX, INT8 = "literal", "torch", "ONNX Runtime", "ONNX Runtime, int8"
+CROWDS = (1, 5, 10, 20, 30)
+USUAL = 10
+SAME = 0.05
+"""Pixels: keypoints nearer than this are the same."""
+
+Form = Callable[[int], Any]
+"""What finds a given number of people in one image, and gives keypoints, scores and image indices."""
+
+
+def measure(options: Options) -> Findings:
+    """Time every form at every number of people, all of them in every round."""
+    config = config_of(TINY_BOIR, 64) if options.quick else config_of(BoIRSettings(auxiliary=False), 512)
+    with tempfile.TemporaryDirectory() as folder:
+        forms = forms_of(config, options.threads, Path(folder))
+        same = {name: same_keypoints(forms[name], forms[LITERAL], USUAL) for name in (TORCH, ONNX)}
+        runs = {key(name, n): partial(form, n) for n in CROWDS for name, form in forms.items()}
+        timings = in_turns(runs, options.effort(SECONDS))
+    slopes = {name: slopes_of(timings, name, CROWDS) for name in forms}
+    lines = {name: [(n, 1000 * timings.of(key(name, n)).median) for n in CROWDS] for name in forms}
+    loss = accuracy_of_int8(options)
+    return Findings(
+        targets=[*targets_of(timings, same, slopes), *loss.targets],
+        tables=[table_of(timings, lines, slopes, options.threads), *loss.tables],
+        notes=[
+            f"Keypoints that lie where the literal form has them, to {SAME} px, with {USUAL} people: torch "
+            f"{100 * same[TORCH]:.2f} %, ONNX Runtime {100 * same[ONNX]:.2f} %. With random weights, neighbouring "
+            "cells can be equal up to rounding, which then decides between them; the tests compare recorded networks.",
+            "int8 has random weights, too: its time is that of trained ones, its keypoints mean nothing.",
+            "ms a person: the slope of a straight line through the times of each round.",
+            *loss.notes,
+        ],
+        pictures={"cost_of_people.svg": line_chart(lines, "people in the image", "ms an image")},
+    )
+
+
+def table_of(timings: Timings, lines: Mapping[str, Points], slopes: Mapping[str, Spread], threads: int) -> Table:
+    """One row for each form."""
+    rows = [
+        (
+            name,
+            *(f"{ms:.0f}" for _, ms in points),
+            f"{timings.ratio(key(LITERAL, USUAL), key(name, USUAL)):.2f}",
+            f"{slopes[name].scaled(1000):.1f}",
+        )
+        for name, points in lines.items()
+    ]
+    header = ("form", *map(str, CROWDS), f"literal / form, {USUAL} people", "ms a person")
+    return Table(header, rows, f"ms for one image with so many people, {threads} threads, {timings.rounds} rounds")
+
+
+def forms_of(config: ModelConfig, threads: int, folder: Path) -> dict[str, Form]:
+    """The four forms of one random network, on one random image."""
+    network = random_network(config, USUAL)
+    assert isinstance(network, BoIR)
+    images = noise(config)
+    float32, int8, picture = folder / "float32.onnx", folder / "int8.onnx", folder / "noise.png"
+    export_onnx(network, config, float32)
+    cv2.imwrite(str(picture), images[0])
+    quantise(float32, [str(picture)], int8)
+    literal = as_literal(network, LiteralHead)
+    return {
+        LITERAL: with_people(literal, on_threads(threads, eager(literal, config, images))),
+        TORCH: with_people(network, on_threads(threads, in_torch(network, config, images))),
+        ONNX: in_session(float32, images, threads),
+        INT8: in_session(int8, images, threads),
+    }
+
+
+def with_people(network: BoIR, run: Run) -> Form:
+    """A run in torch, as a function of the number of people."""
+
+    def run_with(people: int) -> object:
+        let_in(network, people)
+        return run()
+
+    return run_with
+
+
+def in_session(path: Path, images: npt.NDArray[np.uint8], threads: int) -> Form:
+    """A run in ONNX Runtime, as a function of the number of people; as the package's runtime does it."""
+    open_heights(path)
+    session = open_session(path, threads)
+    feed: Arrays = {"images": images, "mirrored": np.zeros(0, np.float32)}
+    return lambda people: run_session(session, path, {**feed, HEIGHTS: peak_heights(people).numpy()}, OUTPUTS)
+
+
+def same_keypoints(form: Form, literal: Form, people: int) -> float:
+    """The part of the keypoints that two forms place alike."""
+    ours, theirs = (np.asarray(run(people)[0]) for run in (form, literal))
+    assert ours.shape == theirs.shape == (people, ours.shape[1], 3), f"{ours.shape} and {theirs.shape}"
+    return float((np.abs(ours[..., :2] - theirs[..., :2]).max(axis=-1) < SAME).mean())
+
+
+def slopes_of(timings: Timings, name: str, crowds: Sequence[int]) -> Spread:
+    """Seconds a person, from a straight line through each round's times."""
+    seconds = np.array([timings.seconds[key(name, people)] for people in crowds])
+    return Spread.of(np.polyfit(crowds, seconds, 1)[0].tolist())
+
+
+def key(name: str, people: int) -> str:
+    """What a form with so many people is called among the contenders."""
+    return f"{name}, {people}"
+
+
+def targets_of(timings: Timings, same: Mapping[str, float], slopes: Mapping[str, Spread]) -> list[Target]:
+    """What was wanted of time; accuracy is measured elsewhere."""
+    float32, int8 = (timings.ratio(key(LITERAL, USUAL), key(name, USUAL)) for name in (ONNX, INT8))
+    part = slopes[ONNX].median / slopes[LITERAL].median
+    return [
+        Target(f"at least 2.0 x literal in float32, {USUAL} people", f"{float32:.2f}", float32.median >= 2),
+        Target(f"the same keypoints to {SAME} px", f"{100 * same[ONNX]:.2f} % of them", same[ONNX] == 1),
+        Target(f"at least 5 x literal in int8, {USUAL} people", f"{int8:.2f}", int8.median >= 5),
+        Target("a person costs at most a quarter of literal's", f"{part:.2f}", part <= 1 / 4),
+    ]

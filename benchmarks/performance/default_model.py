@@ -1,0 +1,126 @@
+"""3: the bundled model from the file to the people, step by step, and beside a cascade of detector and crops."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.performance.photos import MADE, photos_of
+from benchmarks.performance.record import Findings, Options, Table, Target
+from benchmarks.performance.timing import Effort, Spread
+from benchmarks.side_by_side import cascade, measured, single
+from everypose.data.images import read_image
+from everypose.inference.estimator import Estimator, Image, Prepared, resize
+from everypose.inference.runtimes import OnnxRuntime, RawPoses
+from everypose.models import bundled
+
+SECONDS = 60
+MODEL = "boir-lite"
+PHOTOS = 60
+GOAL = "faster than a cascade of YOLOX-nano and a small network on crops, from the second person on"
+NO_CASCADE = "The cascade was not measured: it needs --detector and --crop-network."
+GROUPS = ((0, 0), (1, 1), (2, 3), (4, 7), (8, 1000))
+
+Step = Callable[[Any], Any]
+
+
+def measure(options: Options) -> Findings:
+    """The steps of one photo, then the cascade, if there is one."""
+    cv2.setNumThreads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        photos = photos_of(options, Path(folder), 2 if options.quick else PHOTOS)
+        steps = steps_of(options.threads)
+        seconds = step_by_step(steps, photos, options.effort(0.3 * SECONDS))
+        beside = against_cascade(options, photos)
+    origin = MADE if options.photos is None else "from the given folder"
+    note = f"{len(photos)} photos of 640 x 480, {origin}; ms and % are the median and quartiles over photos and rounds."
+    return Findings(beside.targets, [table_of(list(steps), seconds, options.threads), *beside.tables],
+                    [note, *beside.notes])  # fmt: skip
+
+
+def steps_of(threads: int) -> dict[str, Step]:
+    """What happens to a photo; each step takes what the one before gave."""
+    runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
+    estimator = Estimator(runtime, runtime.config)
+    size = runtime.config.on_images.size
+
+    def prepared(image: Image) -> Prepared:
+        return Prepared(image, *resize(image, size))
+
+    def found(one: Prepared) -> tuple[Prepared, RawPoses]:
+        return one, runtime.run(one.canvas[None])
+
+    return {
+        "read and decode the file": read_image,
+        "resize": prepared,
+        "network and its decoding": found,
+        "people: back to the photo, each once": lambda pair: estimator._people(pair[1], 0, pair[0]),
+    }
+
+
+def step_by_step(steps: Mapping[str, Step], photos: Sequence[Path], effort: Effort) -> npt.NDArray[np.float64]:
+    """Seconds (rounds, photos, steps)."""
+    one_photo(steps, photos[0])
+    rounds: list[list[list[float]]] = []
+    begin = time.monotonic()
+    while len(rounds) < effort.least or (len(rounds) < effort.most and time.monotonic() - begin < effort.seconds):
+        rounds.append([one_photo(steps, photo) for photo in photos])
+    return np.array(rounds)
+
+
+def one_photo(steps: Mapping[str, Step], photo: Path) -> list[float]:
+    """Seconds of each step."""
+    value: Any = photo
+    marks = [time.perf_counter()]
+    for step in steps.values():
+        value = step(value)
+        marks.append(time.perf_counter())
+    return np.diff(marks).tolist()
+
+
+def table_of(names: Sequence[str], seconds: npt.NDArray[np.float64], threads: int) -> Table:
+    """One row for each step, and one for all."""
+    whole = seconds.sum(axis=-1)
+    columns = [*zip(names, np.moveaxis(seconds, -1, 0), strict=True), ("all", whole)]
+    rows = [
+        (
+            name,
+            f"{Spread.of((1000 * each).ravel().tolist()):.1f}",
+            f"{Spread.of((100 * each / whole).ravel().tolist()):.0f}",
+        )
+        for name, each in columns
+    ]
+    return Table(("step", "ms a photo", "% of all"), rows, f"{MODEL}, one photo after the other, {threads} threads")
+
+
+def against_cascade(options: Options, photos: Sequence[Path]) -> Findings:
+    """Both from the file to the people, by the number of people that the cascade finds."""
+    if options.detector is None or options.crop_network is None:
+        return Findings([Target(GOAL, "no cascade was given", None)], notes=[NO_CASCADE])
+    finders = [
+        single(MODEL, options.threads),
+        cascade(str(options.detector), str(options.crop_network), options.threads),
+    ]
+    spent, people = measured(finders, photos, rounds=1 if options.quick else 5)
+    ratio = spent[0] / spent[1]
+    rows = []
+    for least, most in GROUPS:
+        chosen = (people[1] >= least) & (people[1] <= most)
+        if chosen.any():
+            times = (f"{np.median(each[chosen]):.1f}" for each in spent)
+            name = f"{least}" if least == most else f"{least} or more" if most == GROUPS[-1][1] else f"{least}–{most}"
+            rows.append((name, str(chosen.sum()), *times, f"{Spread.of(ratio[chosen].tolist()):.2f}"))
+    several = people[1] >= 2
+    spread = Spread.of(ratio[several].tolist() or [math.nan])
+    target = Target(GOAL, f"{spread:.2f} of the cascade's time", spread.median < 1 if several.any() else None)
+    header = ("people found by the cascade", "photos", f"{MODEL}, ms", "cascade, ms", f"{MODEL} / cascade")
+    caption = (
+        f"Beside the cascade, least of the rounds for each photo; people found: {people[0].sum()}, {people[1].sum()}"
+    )
+    return Findings([target], [Table(header, rows, caption)])

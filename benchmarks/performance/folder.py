@@ -1,0 +1,138 @@
+"""5: a folder of photos through the pipeline, against the network's own throughput, and the memory that it takes."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.performance.machine import resident_memory
+from benchmarks.performance.photos import MADE, photos_of
+from benchmarks.performance.record import Findings, Options, Table, Target
+from benchmarks.performance.timing import Spread
+from everypose.inference.bulk import predict_all
+from everypose.inference.estimator import Estimator
+from everypose.inference.outputs import open_outputs
+from everypose.inference.runtimes import OnnxRuntime, RawPoses
+from everypose.inference.sources import Source, find_images
+from everypose.models import bundled
+
+MODEL = "boir-lite"
+NETWORK, ALL = "the network alone", "the folder: pictures and JSON"
+SAVED = {ALL: ("pictures", "json"), "the folder: JSON only": ("json",)}
+"""What is written for each photo, as `everypose predict --save` has it."""
+PARTS = 5
+GOAL = 0.9
+LONG = 10_000
+SMALL = (160, 128)
+STEADY = 20.0
+"""Megabytes in the long run that are not called growth."""
+
+
+def measure(options: Options) -> Findings:
+    """Throughput with the bundled model, then memory in a long run with a stand-in for it."""
+    count, long = (PARTS, 40) if options.quick else (options.images, LONG)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        few = photos_of(options, folder, min(count, 60))
+        rates = throughput(options.threads, few, count, folder)
+        memory = memory_in_long_run(few[0], long, folder)
+    shares = {form: Spread.of((100 * each / rates[NETWORK]).tolist()) for form, each in rates.items()}
+    rows = [(form, f"{Spread.of(each.tolist()):.1f}", f"{shares[form]:.0f}") for form, each in rates.items()]
+    grown = memory[-1] - memory[1]
+    tenths = tuple(f"{10 * tenth} %" for tenth in range(1, 11))
+    origin = MADE if options.photos is None else "from the given folder"
+    targets = [
+        Target(f"at least {100 * GOAL:.0f} % of {NETWORK}", f"{shares[ALL]:.0f} %", shares[ALL].median >= 100 * GOAL),
+        Target(f"memory flat over {long} images", f"{grown:+.0f} MB from 20 % of the run to its end", grown < STEADY),
+    ]
+    tables = [
+        Table(
+            ("form", "photos a second", "% of the network alone"),
+            rows,
+            f"{count} photos of 640 x 480 {origin}, in {PARTS} parts, {MODEL}, {options.threads} threads",
+        ),
+        Table(
+            ("after", *tenths),
+            [("MB held", *(f"{value:.0f}" for value in memory))],
+            f"{long} small photos, drawn and written, with a stand-in that finds five people in each",
+        ),
+    ]
+    note = (
+        "The network alone has its inputs in memory and uses all threads. Reading, drawing and writing want the same "
+        "cores: where these are few, the pipeline falls short by that work, however well it overlaps."
+    )
+    return Findings(targets, tables, [note])
+
+
+def throughput(threads: int, few: Sequence[Path], count: int, folder: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """Photos a second of each part of the folder (parts,), by form; the forms take turns on each part."""
+    runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
+    estimator = Estimator(runtime, runtime.config)
+    many(few, folder / "photos", count)
+    sources = find_images([str(folder / "photos")])
+    rates: dict[str, list[float]] = {NETWORK: [], **{form: [] for form in SAVED}}
+    for part in range(PARTS):
+        own = sources[part::PARTS]
+        rates[NETWORK].append(network_alone(estimator, own))
+        for form, save in SAVED.items():
+            with open_outputs(folder / "out", own, save) as outputs:
+                rates[form].append(len(own) / predict_all(estimator, own, outputs, quiet=True).seconds)
+    return {form: np.array(each) for form, each in rates.items()}
+
+
+def network_alone(estimator: Estimator, sources: Sequence[Source]) -> float:
+    """Images a second, from inputs in memory, batched as the pipeline does."""
+    prepared = [estimator.prepare(source.path) for source in sources]
+    estimator.predict(prepared[:1])
+    begin = time.perf_counter()
+    for first in range(0, len(prepared), estimator.batch_size):
+        estimator.predict(prepared[first : first + estimator.batch_size])
+    return len(prepared) / (time.perf_counter() - begin)
+
+
+class StandIn:
+    """Finds five people in every image, at no cost; notes the memory held as it goes."""
+
+    def __init__(self, keypoints: int, images: int) -> None:
+        self.memory: list[float] = []
+        self._every = images // 10
+        self._seen = 0
+        self._poses = np.random.default_rng(0).uniform(0, 60, (5, keypoints, 3)).astype(np.float32)
+
+    def run(self, images: npt.NDArray[np.uint8]) -> RawPoses:
+        """Five people in each image."""
+        before, self._seen = self._seen, self._seen + len(images)
+        if before // self._every < self._seen // self._every:
+            self.memory.append(resident_memory())
+        index = np.repeat(np.arange(len(images)), 5)
+        return np.tile(self._poses, (len(images), 1, 1)), np.ones(len(index), np.float32), index
+
+
+def memory_in_long_run(photo: Path, count: int, folder: Path) -> list[float]:
+    """Megabytes held at each tenth of a run over many small photos."""
+    config = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads=1).config
+    small = config.model_copy(update={"inference": config.on_images.model_copy(update={"size": 64, "nms": 1.0})})
+    stand_in = StandIn(len(config.read_skeleton()), count)
+    cv2.imwrite(str(folder / "small.jpg"), cv2.resize(cv2.imread(str(photo)), SMALL))
+    many([folder / "small.jpg"], folder / "small", count)
+    sources = find_images([str(folder / "small")])
+    with open_outputs(folder / "long", sources) as outputs:
+        predict_all(Estimator(stand_in, small), sources, outputs, quiet=True)
+    return stand_in.memory
+
+
+def many(photos: Sequence[Path], folder: Path, count: int) -> None:
+    """A folder of ``count`` photos; those that are the same share a place on the disk."""
+    originals = folder.parent / f"{folder.name}-originals"
+    originals.mkdir()
+    folder.mkdir()
+    copies = [Path(shutil.copy(photo, originals)) for photo in photos]
+    for number, copy in zip(range(count), cycle(copies), strict=False):
+        os.link(copy, folder / f"{number:06}.jpg")

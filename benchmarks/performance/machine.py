@@ -1,0 +1,66 @@
+"""What the numbers were measured on: the machine in words, versions, and how busy it is."""
+
+import contextlib
+import os
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("everypose", "torch", "onnxruntime", "numpy", "opencv-python-headless")
+
+
+def describe() -> str:
+    """Processor, cores that this process may use, memory, GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [f"{cores} cores of {_processor()}", platform.system()]
+    if memory := _memory():
+        parts.append(f"{memory:.0f} GB of memory")
+    return ", ".join([*parts, _gpu()])
+
+
+def versions() -> str:
+    """Python and the packages that do the work, where they are installed."""
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return ", ".join(found)
+
+
+def load() -> float:
+    """Mean number of processes that wanted a core over the last minute."""
+    return round(os.getloadavg()[0], 1)
+
+
+def resident_memory() -> float:
+    """Megabytes of memory that this process holds now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _processor() -> str:
+    try:
+        named = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        named = None
+    return named[1] if named else platform.processor() or platform.machine()
+
+
+def _memory() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (ValueError, OSError):
+        return 0.0
+
+
+def _gpu() -> str:
+    """The first GPU's name, where torch is there and sees one."""
+    try:
+        import torch
+    except ImportError:
+        return "no GPU"
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"

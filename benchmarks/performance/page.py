@@ -1,0 +1,64 @@
+"""The page: every target and whether it was met, then each section's tables with where and how they were measured."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.performance.record import Record, Table
+
+COMMAND = "python -m benchmarks"
+TRIED = Path(__file__).with_name("tried.md")
+VERDICTS = {True: "**met**", False: "not met", None: "not measured"}
+SMOKE = "smoke run"
+
+HEAD = f"""# Performance
+
+Written by `{COMMAND}`. Numbers are medians with their quartiles in brackets. Contenders take turns, so that other
+work on the machine slows all of them; ratios are taken within each round. Elsewhere seconds will differ, ratios less.
+"Literal" is a paper's form in eager torch, one image at a time. Weights are random where only time is measured.
+"""
+
+
+def render(titles: Mapping[str, str], records: Mapping[str, Record]) -> str:
+    """The page as Markdown; sections without a record are named as such."""
+    parts = [HEAD, "## Targets\n", _table(_targets(titles, records))]
+    for name, title in titles.items():
+        parts.append(f"## {title}\n")
+        parts.append(_section(records[name]) if name in records else f"Not measured: `{COMMAND} --only {name}`.\n")
+    parts += ["## What was tried\n", TRIED.read_text(encoding="utf-8")]
+    return "\n".join(parts)
+
+
+def _targets(titles: Mapping[str, str], records: Mapping[str, Record]) -> Table:
+    rows = [
+        (titles[name], target.goal, target.found, SMOKE if record.quick else VERDICTS[target.met])
+        for name, record in records.items()
+        for target in record.findings.targets
+    ]
+    return Table(("section", "target", "found", ""), rows)
+
+
+def _section(record: Record) -> str:
+    found = record.findings
+    parts = [_origin(record)]
+    parts += [_table(table) for table in found.tables]
+    parts += [f"![{Path(name).stem.replace('_', ' ')}](pictures/{name})\n" for name in found.pictures]
+    if found.notes:
+        parts.append("\n".join(f"- {note}" for note in found.notes) + "\n")
+    return "\n".join(parts)
+
+
+def _origin(record: Record) -> str:
+    smoke = "**A smoke run: tiny networks, one round; these numbers mean nothing.** " if record.quick else ""
+    low, high = record.load
+    return (
+        f"{smoke}`{record.command}`, {record.date}, {record.seconds:.0f} s; {record.machine}; {record.versions}; "
+        f"processes that wanted a core: {low:g} before, {high:g} after.\n"
+    )
+
+
+def _table(table: Table) -> str:
+    lines = [f"{table.caption}:\n"] if table.caption else []
+    lines.append(f"| {' | '.join(table.header)} |")
+    lines.append("|" + "---|" * len(table.header))
+    lines += [f"| {' | '.join(row)} |" for row in table.rows]
+    return "\n".join(lines) + "\n"

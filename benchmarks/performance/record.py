@@ -1,0 +1,104 @@
+"""What a section found, and the record of it that the page is made from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.performance.timing import SMOKE, Effort
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        quick: tiny networks and one round: shows that it runs, measures nothing.
+        threads: CPU threads.
+        images: of the folder that goes through the pipeline.
+        rounds: at most, of each measurement.
+        photos: a folder of photos; those of the package by default.
+        train_annotations: COCO-format annotations of photos of the folder, for the loader; made up by default.
+        test_annotations: the same for measuring the AP that int8 costs; not measured by default.
+        trained: a model in float32, an ``.onnx`` file, whose AP in int8 is measured; none by default.
+        detector: the detector of the cascade, an ``.onnx`` file; no cascade by default.
+        crop_network: the cascade's network, an ``.onnx`` file.
+    """
+
+    quick: bool = False
+    threads: int = 2
+    images: int = 200
+    rounds: int = 15
+    photos: Path | None = None
+    train_annotations: Path | None = None
+    test_annotations: Path | None = None
+    trained: Path | None = None
+    detector: Path | None = None
+    crop_network: Path | None = None
+
+    def effort(self, seconds: float) -> Effort:
+        """How long a section may measure."""
+        return SMOKE if self.quick else Effort(seconds, min(3, self.rounds), self.rounds)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A goal, what was found, and whether that is enough; None where it could not be measured."""
+
+    goal: str
+    found: str
+    met: bool | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a header."""
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a section found; ``pictures`` by file name, as SVG."""
+
+    targets: list[Target] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Findings with where, when and how they were made; ``load`` is that of the machine at the start and the end."""
+
+    findings: Findings
+    command: str
+    date: str
+    machine: str
+    versions: str
+    load: tuple[float, float]
+    seconds: float
+    quick: bool
+
+    def write(self, path: Path) -> None:
+        """As JSON; the pictures' content is left out."""
+        values = asdict(self)
+        values["findings"]["pictures"] = dict.fromkeys(self.findings.pictures, "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """What `write` wrote."""
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = values.pop("findings")
+        tables = [
+            Table(tuple(table["header"]), [tuple(row) for row in table["rows"]], table["caption"])
+            for table in found["tables"]
+        ]
+        targets = [Target(**target) for target in found["targets"]]
+        findings = Findings(targets, tables, found["notes"], found["pictures"])
+        return cls(findings=findings, load=tuple(values.pop("load")), **values)

@@ -1,0 +1,205 @@
+"""6: samples of the loader, the losses and a training step, each against the literal form."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.loader import literal_targets, sample_of
+from benchmarks.performance.counting import saved_bytes
+from benchmarks.performance.literal import bbox_mask_loss
+from benchmarks.performance.made_batches import random_outputs
+from benchmarks.performance.photos import annotated
+from benchmarks.performance.random_networks import settle, single_stage_forward
+from benchmarks.performance.record import Findings, Options, Table, Target
+from benchmarks.performance.timing import Run, Spread, in_turns
+from benchmarks.performance.tiny import TINY_BOIR
+from benchmarks.performance.ways import on_threads
+from everypose.boir.losses import LossSettings, bbox_loss, losses
+from everypose.boir.network import TrainingOutputs
+from everypose.data.images import read_image
+from everypose.data.scenes import Scene, SceneSet
+from everypose.models import BoIRSettings
+from everypose.networks import build_network
+from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
+from everypose.single_stage.losses import focal_loss
+from everypose.single_stage.samples import Sample, collate, training_scenes
+from everypose.skeleton import Skeleton
+from everypose.training.data import to_tensors
+
+PHOTOS = 60
+SECONDS = 130
+CORES, WANTED = 16, 500.0
+OURS, LITERAL = "ours", "literal"
+LAST, FIRST = "channels last", "contiguous"
+
+
+def measure(options: Options) -> Findings:
+    """Loader, losses, step."""
+    size = 128 if options.quick else 512
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = annotated(options, Path(folder), PHOTOS)
+        few = training_scenes(scenes)[:4]
+        samples = [sample_of(scene, scenes.skeleton, size) for scene in few]
+        parts = [
+            loader(scenes, size, options),
+            loss_step(batch_of(samples), options),
+            training_step(batch_of(samples[:2]), options),
+        ]
+    return Findings(
+        [target for part in parts for target in part.targets],
+        [table for part in parts for table in part.tables],
+        [note for part in parts for note in part.notes],
+    )
+
+
+def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
+    """Samples on one core, photo by photo in turns; the literal form renders all heatmaps where samples are made."""
+    cv2.setNumThreads(1)
+    chosen = training_scenes(scenes)[: 4 if options.quick else PHOTOS]
+    measured = [photo_by_photo(scene, scenes.skeleton, size) for scene in chosen]
+    parts = {name: Spread.of([getattr(one, name) for one in measured]) for name in One._fields}
+    ratio = Spread.of([one.literal / one.ours for one in measured])
+    rate = 1 / parts["ours"].median
+    rows = [
+        (OURS, f"{parts['ours'].scaled(1000):.1f}", f"{rate:.0f}", f"{parts['our_bytes'].scaled(1e-6):.1f}"),
+        ("of it: reading the file", f"{parts['reading'].scaled(1000):.1f}", "", ""),
+        (LITERAL, f"{parts['literal'].scaled(1000):.1f}", f"{1 / parts['literal'].median:.0f}",
+         f"{parts['literal_bytes'].scaled(1e-6):.1f}"),
+    ]  # fmt: skip
+    origin = "made-up photos" if options.train_annotations is None else f"photos of {options.train_annotations.name}"
+    caption = f"Loader, input {size}, one core, {len(chosen)} {origin}"
+    return Findings(
+        [
+            Target("samples a second and core at least 4 x literal", f"{ratio:.2f}", ratio.median >= 4),
+            Target(
+                f"{WANTED:.0f} images a second from {CORES} cores",
+                f"{CORES * rate:.0f}, extrapolated: {CORES} times one core's",
+                CORES * rate >= WANTED,
+            ),
+        ],
+        [Table(("form", "ms a sample", "samples a second", "MB to the training process"), rows, caption)],
+    )
+
+
+class One(NamedTuple):
+    """Seconds and bytes of one photo's sample."""
+
+    ours: float
+    reading: float
+    literal: float
+    our_bytes: float
+    literal_bytes: float
+
+
+def photo_by_photo(scene: Scene, skeleton: Skeleton, size: int) -> One:
+    """A sample in both forms, the reading of the file included."""
+    start = time.perf_counter()
+    read_image(scene.path)
+    read = time.perf_counter()
+    sample = sample_of(scene, skeleton, size)
+    made = time.perf_counter()
+    arrays = literal_targets(sample_of(scene, skeleton, size))
+    end = time.perf_counter()
+    our_bytes = sum(value.nbytes for value in vars(sample).values() if isinstance(value, np.ndarray))
+    return One(made - read, read - start, end - made, our_bytes, sum(array.nbytes for array in arrays))
+
+
+def batch_of(samples: Sequence[Sample]) -> Batch:
+    """Samples as the device gets them."""
+    return to_tensors(collate(samples, np.random.default_rng(0)))
+
+
+def loss_step(batch: Batch, options: Options) -> Findings:
+    """Losses of a batch and their gradient; ours renders the targets, too, which literal gets from the loader."""
+    torch.manual_seed(0)
+    targets, settings = render_targets(batch), LossSettings()
+    outputs = random_outputs(targets)
+    given = (*outputs, *(value for value in vars(targets).values() if isinstance(value, Tensor)))
+    forms: dict[str, Callable[[], Tensor]] = {
+        OURS: lambda: total_of(losses(outputs, render_targets(batch), settings)),
+        LITERAL: lambda: literal_losses(outputs, targets, settings),
+    }
+    ours, literal = (form().item() for form in forms.values())
+    difference = abs(ours / literal - 1)
+    assert difference < 1e-3, f"the two forms of the losses differ by {difference}"
+    runs = {name: on_threads(options.threads, backward(form, outputs)) for name, form in forms.items()}
+    timings = in_turns(runs, options.effort(0.25 * SECONDS))
+    rows = [
+        (
+            name,
+            f"{timings.of(name).scaled(1000):.0f}",
+            f"{timings.ratio(LITERAL, name):.2f}",
+            f"{saved_bytes(form, given) / 1e6:.0f}",
+        )
+        for name, form in forms.items()
+    ]
+    images, instances = len(batch.images), len(batch.instance_yx)
+    caption = f"BoIR's losses and their gradient, {images} images, {instances} people"
+    note = (
+        "Losses: ours renders the targets within the time shown, literal is given them. On a GPU the literal form "
+        "waits for the device at every person; on a CPU there is nothing to wait for."
+    )
+    return Findings(tables=[Table(("form", "ms", "literal / form", "MB kept"), rows, caption)], notes=[note])
+
+
+def literal_losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -> Tensor:
+    """The sum of BoIR's losses, the Bbox Mask Loss person by person; the others have no other form."""
+    index, boxes = targets.instance_image, targets.instance_boxes
+    values = {
+        "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask),
+        "single_heatmap": focal_loss(outputs.instance_heatmaps, targets.instance_heatmaps, targets.instance_mask),
+        "bbox": bbox_loss(outputs.box_distances, boxes, index, targets.instance_yx),
+        "bbox_mask": bbox_mask_loss(outputs.embedding, boxes, index),
+    }
+    return total_of({name: value * getattr(settings, name) for name, value in values.items()}) / len(targets.loss_mask)
+
+
+def total_of(values: Mapping[str, Tensor]) -> Tensor:
+    """What training minimises."""
+    return torch.stack(list(values.values())).sum()
+
+
+def backward(form: Callable[[], Tensor], leaves: Sequence[Tensor]) -> Run:
+    """A loss and its gradient."""
+    return lambda: torch.autograd.grad(form(), leaves)
+
+
+def training_step(batch: Batch, options: Options) -> Findings:
+    """Forward, losses and gradient of the whole network, in both memory formats."""
+    settings = TINY_BOIR if options.quick else BoIRSettings()
+    settings = settings.model_copy(update={"auxiliary": True})
+    network: Any = build_network(settings, batch.keypoints.shape[1], hidden=None)
+    settle(network, single_stage_forward(network))
+    network.train()
+    formats = {LAST: torch.channels_last, FIRST: torch.contiguous_format}
+    runs = {
+        name: on_threads(options.threads, step(network, batch, memory_format))
+        for name, memory_format in formats.items()
+    }
+    timings = in_turns(runs, options.effort(0.6 * SECONDS))
+    rows = [(name, f"{timings.of(name):.2f}", f"{timings.ratio(FIRST, name):.2f}") for name in runs]
+    caption = (
+        f"A step of BoIR, forward, losses and gradient, {len(batch.images)} images of {batch.images.shape[1]} pixels"
+    )
+    return Findings(tables=[Table(("memory format", "s", f"{FIRST} / it"), rows, caption)])
+
+
+def step(network: Any, batch: Batch, memory_format: torch.memory_format) -> Run:
+    """One step without the optimiser."""
+
+    def run() -> None:
+        network.to(memory_format=memory_format)
+        targets = render_targets(batch)
+        images = normalise(batch.images).contiguous(memory_format=memory_format)
+        outputs = network(images, targets.instance_image, targets.instance_yx)
+        total_of(losses(outputs, targets, LossSettings())).backward()  # type: ignore[no-untyped-call]
+        network.zero_grad(set_to_none=True)
+
+    return run

@@ -1,0 +1,111 @@
+"""One network in the forms in which people run it: the papers' in eager torch, ours in torch, ONNX Runtime."""
+
+import copy
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from benchmarks.performance.random_networks import place_people, settle, single_stage_forward
+from benchmarks.performance.timing import Run
+from everypose.boir.network import BoIR
+from everypose.export import export_onnx
+from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
+from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
+from everypose.models import InferenceSettings, ModelConfig, Network, TopDownInference, TopDownSettings
+from everypose.networks import PoseNetwork, SingleStageNetwork, build_graph, build_network
+from everypose.skeleton import Skeleton
+
+EAGER, TORCH, ONNX = "eager", "torch, channels last", "ONNX Runtime"
+HEIGHTS = "network.heights"
+
+
+def config_of(settings: Network, size: int = 512, crop_size: tuple[int, int] = (192, 256)) -> ModelConfig:
+    """A configuration with COCO's skeleton; ``size`` is that of images, ``crop_size`` (width, height) that of crops."""
+    top_down = isinstance(settings, TopDownSettings)
+    inference = TopDownInference(crop_size=crop_size) if top_down else InferenceSettings(size=size)
+    return ModelConfig(name="random", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
+
+
+def random_network(config: ModelConfig, people: int = 10) -> PoseNetwork:
+    """The network with random weights; a single-stage one finds so many people in every image."""
+    torch.manual_seed(0)
+    network: Any = build_network(config.network, len(config.read_skeleton()), hidden=None)
+    if isinstance(network, SingleStageNetwork):
+        settle(network, single_stage_forward(network))
+        place_people(network, people)
+    else:
+        settle(network, network.heatmaps)
+    return cast(PoseNetwork, network)
+
+
+def noise(config: ModelConfig, count: int = 1) -> npt.NDArray[np.uint8]:
+    """Random images or crops, as the network takes them."""
+    size = config.on_crops.crop_size if config.is_top_down else (config.on_images.size,) * 2
+    return np.random.default_rng(0).integers(0, 255, (count, size[1], size[0], 3), np.uint8)
+
+
+def eager(network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
+    """The graph of a network in eager torch."""
+    graph = build_graph(network, config)
+    pixels, no_flip = torch.from_numpy(images), torch.zeros(0)
+
+    def run() -> object:
+        with torch.no_grad():
+            return graph(pixels, no_flip)
+
+    return run
+
+
+def in_torch(network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
+    """The package's runtime in torch, which lays out the network's weights anew."""
+    kind = TorchCropRuntime if config.is_top_down else TorchRuntime
+    runtime = kind.of(network, config)
+    return lambda: runtime.run(images)
+
+
+def in_onnx(path: Path, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int) -> Run:
+    """The package's runtime for an exported file, which is loaded whole."""
+    kind = OnnxCropRuntime if config.is_top_down else OnnxRuntime
+    runtime = kind(path, threads)
+    return lambda: runtime.run(images)
+
+
+def all_ways(
+    network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int, folder: Path
+) -> dict[str, Run]:
+    """The three forms; torch has its threads set by whoever runs them."""
+    path = folder / "network.onnx"
+    export_onnx(network, config, path)
+    return {
+        EAGER: eager(copy.deepcopy(network), config, images),
+        TORCH: in_torch(network, config, images),
+        ONNX: in_onnx(path, config, images, threads),
+    }
+
+
+def on_threads(threads: int, run: Run) -> Run:
+    """The same on so many threads of torch."""
+
+    def run_there() -> object:
+        torch.set_num_threads(threads)
+        return run()
+
+    return run_there
+
+
+def open_heights(path: Path) -> None:
+    """Let the number of people of an exported `PlacedBoIR` be given at each run, as the input `HEIGHTS`."""
+    model = onnx.load(path)
+    model.graph.input.append(onnx.helper.make_tensor_value_info(HEIGHTS, onnx.TensorProto.FLOAT, (30, 1, 1)))
+    onnx.save(model, path)
+
+
+def as_literal(network: BoIR, head: type) -> BoIR:
+    """A copy of BoIR with another form of the instance head."""
+    other = copy.deepcopy(network)
+    other.instance_head.__class__ = head
+    return other

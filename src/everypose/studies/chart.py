@@ -1,0 +1,68 @@
+"""Line charts as SVG."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+WIDTH, HEIGHT = 560, 340
+LEFT, RIGHT, BOTTOM, LINE = 56, 16, 48, 18
+# Colours that colour-blind readers keep apart, too.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
+TICKS = 5
+
+
+def line_chart(x_label: str, y_label: str, places: Sequence[str], lines: Mapping[str, Sequence[float | None]]) -> bytes:
+    """An SVG file with a line for each name, at places that are equally far apart.
+
+    Args:
+        x_label: below the chart.
+        y_label: beside it.
+        places: what stands below each value.
+        lines: a value for each place; None has no dot.
+    """
+    values = [value for line in lines.values() for value in line if value is not None]
+    low, high, step = nice_range(min(values, default=0.0), max(values, default=1.0))
+    # The names of the lines stand above the chart, one below the other.
+    top, bottom = 10 + LINE * len(lines), HEIGHT - BOTTOM
+
+    def x(place: int) -> float:
+        return round(LEFT + (place + 0.5) / len(places) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(value: float) -> float:
+        return round(bottom - (value - low) / (high - low) * (bottom - top), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+        ' font-size="12" font-family="system-ui,sans-serif" fill="#1b1f24">',
+        '<rect width="100%" height="100%" fill="#fff"/>',
+    ]
+    for number in range(round((high - low) / step) + 1):
+        tick = low + number * step
+        parts.append(f'<path d="M{LEFT} {y(tick)}H{WIDTH - RIGHT}" stroke="#d8dee4"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4}" text-anchor="end">{tick:.6g}</text>')
+    for place, name in enumerate(places):
+        parts.append(f'<text x="{x(place)}" y="{bottom + 18}" text-anchor="middle">{escape(name)}</text>')
+    middle = (top + bottom) / 2
+    parts.append(
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')
+    for row, ((name, line), colour) in enumerate(zip(lines.items(), COLOURS, strict=False)):
+        points = [(x(place), y(value)) for place, value in enumerate(line) if value is not None]
+        path = " ".join(f"{a},{b}" for a, b in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{a}" cy="{b}" r="3.5" fill="{colour}"/>' for a, b in points]
+        legend = LINE * (row + 1) - 4
+        parts.append(f'<path d="M{LEFT} {legend - 4}h18" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{LEFT + 24}" y="{legend}">{escape(name)}</text>')
+    return ("".join(parts) + "</svg>\n").encode()
+
+
+def nice_range(low: float, high: float) -> tuple[float, float, float]:
+    """A range that holds both values and begins and ends at a tick, and the ticks' distance: 1, 2 or 5 times 10^n."""
+    extent = max(high - low, 1e-3 * max(abs(high), 1.0))
+    rough = extent / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return first * step, max(last, first + 1) * step, step

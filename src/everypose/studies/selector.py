@@ -1,0 +1,166 @@
+"""Poses while the selector moves from one person to the other (MIPNet, Fig. 6), as pictures."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everypose.drawing import contact_sheet, draw_people, encode
+from everypose.errors import EveryposeError, UsageError
+from everypose.geometry import Floats, inverse, transform
+from everypose.inference.boxes import Detector, Image, Photo
+from everypose.inference.top_down import cut_crop
+from everypose.mipnet.network import MIPNet
+from everypose.models import ModelConfig
+from everypose.people import People
+from everypose.studies.report import Study
+from everypose.topdown.crops import CropGeometry
+from everypose.topdown.decoding import decode
+from everypose.topdown.graph import normalise
+from everypose.topdown.scoring import person_scores
+
+PANEL_HEIGHT = 384
+COLUMNS = 6
+
+
+def soft_selectors(steps: int, instances: int) -> Tensor:
+    """(steps, instances): (1, 0, ...), which asks for the primary person, to (0, 1, 0, ...), the second, evenly."""
+    selectors = torch.zeros(steps, instances)
+    selectors[:, 1] = torch.linspace(0, 1, steps)
+    selectors[:, 0] = 1 - selectors[:, 1]
+    return selectors
+
+
+def poses_between(network: MIPNet, config: ModelConfig, image: Image, box: Floats, selectors: Tensor) -> Floats:
+    """The pose that each selector asks for in one box.
+
+    Args:
+        network: in evaluation mode.
+        config: how its crops are cut and decoded.
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x1 y1 x2 y2, image pixels.
+        selectors: (S, N).
+
+    Returns:
+        (S, K, 3) x, y in image pixels, confidence.
+    """
+    settings = config.on_crops
+    geometry, matrix = _crop_of(config, box)
+    crop = torch.from_numpy(cut_crop(image, matrix, geometry.size)[None])
+    with torch.inference_mode():
+        heatmaps = network.heatmaps_for(normalise(crop, settings.bgr), selectors)[0]
+        poses: Floats = decode(heatmaps.float(), settings.decoder, settings.crop_size).numpy().astype(np.float64)
+    poses[..., :2] = transform(poses[..., :2], inverse(matrix))
+    return poses
+
+
+def study_selector(
+    network: MIPNet, config: ModelConfig, image: Image, box: Floats, steps: int = COLUMNS, name: str = "the image"
+) -> Study:
+    """The study in one box of an image.
+
+    Args:
+        network: in evaluation mode.
+        config: how its crops are cut and decoded.
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) x1 y1 x2 y2, image pixels.
+        steps: how many selectors.
+        name: what the image is called.
+
+    Raises:
+        UsageError: when the network knows one person only, or the box shows nothing of the image.
+    """
+    instances = len(network.selectors)
+    if instances < 2:
+        raise UsageError(f"{config.name} finds one person in a box: its selector has nowhere to go")
+    _require_visible(box, image)
+    selectors = soft_selectors(steps, instances)
+    poses = poses_between(network, config, image, box, selectors)
+    rows = [
+        {
+            "selector": [round(float(part), 4) for part in selector],
+            "confidence": float(confidence),
+            "from the primary": _distance(pose, poses[0]),
+            "from the second": _distance(pose, poses[-1]),
+        }
+        for selector, pose, confidence in zip(selectors, poses, person_scores(poses, np.ones(steps)), strict=True)
+    ]
+    pixels = "{:.1f} px".format
+    return Study(
+        name="selector",
+        title="Poses while the selector moves from the primary to the second person",
+        columns={
+            "selector": lambda parts: "(" + ", ".join(f"{part:g}" for part in parts) + ")",
+            "confidence": "{:.3f}".format,
+            "from the primary": pixels,
+            "from the second": pixels,
+        },
+        rows=rows,
+        picture=_strip(config, image, box, poses, [f"{float(selector[1]):.2f}" for selector in selectors]),
+        suffix=".png",
+        facts={"model": config.name, "image": name, "box": ", ".join(f"{side:g}" for side in box)},
+        notes=[
+            "the selector (1, 0) asks for the person whose box it is, (0, 1) for the second one",
+            "distances are means over the keypoints, in pixels of the image, from the poses at both ends",
+        ],
+    )
+
+
+def surest_box(detector: Detector, image: Image, name: str) -> Floats:
+    """The box (4,) that a detector is surest of.
+
+    Raises:
+        EveryposeError: when it finds nobody.
+    """
+    found = detector(Photo(image))
+    if not len(found):
+        raise EveryposeError(f"nobody was found in {name}: give a --box")
+    box: Floats = found.boxes[found.scores.argmax()]
+    return box
+
+
+def parse_box(text: str) -> Floats:
+    """``x1,y1,x2,y2`` as numbers.
+
+    Raises:
+        UsageError: when it is not that.
+    """
+    try:
+        box = np.array([float(number) for number in text.split(",")])
+    except ValueError:
+        box = np.zeros(0)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise UsageError(f"--box {text!r} must be four numbers: x1,y1,x2,y2 in pixels of the image")
+    return box
+
+
+def _require_visible(box: Floats, image: Image) -> None:
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = box
+    if not (x1 < x2 and y1 < y2 and x1 < width and y1 < height and x2 > 0 and y2 > 0):
+        raise UsageError(
+            f"the box {', '.join(f'{side:g}' for side in box)} shows nothing of an image of {width} x {height} pixels"
+        )
+
+
+def _crop_of(config: ModelConfig, box: Floats, factor: float = 1.0) -> tuple[CropGeometry, Floats]:
+    """How a box is cut, into so many times the pixels of the model's crops, and the matrix from the image to there."""
+    settings = config.on_crops
+    width, height = (round(factor * side) for side in settings.crop_size)
+    geometry = CropGeometry((width, height), settings.convention, settings.padding)
+    centers, sizes = geometry.regions(box)
+    return geometry, geometry.matrix(centers[0], sizes[0])
+
+
+def _distance(first: Floats, second: Floats) -> float:
+    return float(np.linalg.norm(first[:, :2] - second[:, :2], axis=1).mean())
+
+
+def _strip(config: ModelConfig, image: Image, box: Floats, poses: Floats, captions: list[str]) -> bytes:
+    """The box's region once for each pose, which is drawn over it, as PNG."""
+    geometry, matrix = _crop_of(config, box, PANEL_HEIGHT / config.on_crops.crop_size[1])
+    region, skeleton = cut_crop(image, matrix, geometry.size), config.read_skeleton()
+    panels = []
+    for pose in poses:
+        placed = np.concatenate([transform(pose[:, :2], matrix), pose[:, 2:]], axis=1)
+        panels.append(draw_people(region, People(placed[None], np.ones(1), skeleton)))
+    return encode(contact_sheet(panels, captions, COLUMNS, geometry.size), ".png")
