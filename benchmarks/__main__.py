@@ -12,7 +12,6 @@ import argparse
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import date
@@ -88,16 +87,17 @@ def measured_apart(name: str, arguments: Sequence[str]) -> bool:
 def measure_section(name: str, arguments: Sequence[str], options: Options, out: Path) -> None:
     """Measure a section in this process; write its record and its pictures."""
     section = import_module(f"benchmarks.performance.{name}")
-    before, begin = machine.load(), time.monotonic()
+    before = machine.Moment.now()
     findings = section.measure(options)
+    after = machine.Moment.now()
     record = Record(
         findings=findings,
         command=without_folders(arguments),
         date=date.today().isoformat(),
         machine=machine.describe(),
         versions=machine.versions(),
-        load=(before, machine.load()),
-        seconds=time.monotonic() - begin,
+        others=after.others_since(before),
+        seconds=after.clock - before.clock,
         quick=options.quick,
     )
     record.write(record_of(name, out))

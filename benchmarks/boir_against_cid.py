@@ -69,7 +69,7 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
             "ema.decay=0.98", f"trainer.seed={seed}", f"trainer.batch={arguments.batch}",
         ]  # fmt: skip
         begun = (folder / "checkpoints/last.ckpt").exists()
-        train(load_recipe("boir-lite", [*settings, *arguments.overrides]), folder, Machines(1), resume=begun)
+        train(load_recipe("boir-tiny", [*settings, *arguments.overrides]), folder, Machines(1), resume=begun)
     return folder / "models/final"
 
 

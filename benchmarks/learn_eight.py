@@ -57,7 +57,7 @@ def main() -> int:
     start = f"start.backbone={json.dumps(str(arguments.trunk.resolve()))}"
     length = f"schedule.steps={arguments.steps}"
     settings = [*SETTINGS, start, length, f"data.train={sources}", f"data.val={sources}"]
-    recipe = load_recipe("boir-lite", [*settings, *arguments.overrides])
+    recipe = load_recipe("boir-tiny", [*settings, *arguments.overrides])
     begun, cpu = time.monotonic(), time.process_time()
     outcome = train(recipe, arguments.out, Machines(1))
     assert outcome is not None

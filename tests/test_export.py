@@ -99,3 +99,14 @@ def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool) -> N
     assert np.abs(ours[..., 2] - twin[..., 2]).max() < 1e-4
     assert (np.abs(ours - twin).max(axis=-1) < 0.05).mean() > 0.98
     assert not np.allclose(ours[:, 0], ours[:, 1])
+
+
+def test_half_the_file_finds_the_same(exported: tuple[Path, BoIR | CID], tmp_path: Path) -> None:
+    path, network = exported
+    export_onnx(network, config(network), tmp_path / "half.onnx", half=True)
+    assert (tmp_path / "half.onnx").stat().st_size < 0.75 * path.stat().st_size
+    images = smooth_images(1, 128, 64)
+    whole, halved = (OnnxRuntime(file, threads=1).run(images) for file in (path, tmp_path / "half.onnx"))
+    assert len(whole[0]) > 0
+    assert abs(float(whole[1].max() - halved[1].max())) < 0.02
+    assert len(halved[0]) == pytest.approx(len(whole[0]), rel=0.1)

@@ -129,7 +129,7 @@ def inference(
     note = (
         "The whole graph: normalisation, network, decoding. Literal is eager float32 with torch's own settings, which "
         "let convolutions use TF32, at 1 image. The peak is the measured matrix product of the same precision, of side "
-        f"{product}. Finding the people waits for the device once an image batch; that part is eager in every form."
+        f"{product}. Finding and decoding the people is eager in every form, and waits for the device a few times."
     )
     target = Target(GOAL_TEXT, f"{reached:.1f}", reached >= GOAL) if reached else Target(GOAL_TEXT, "no GPU", None)
     return Findings([target], [Table(header, rows, caption)], [note])

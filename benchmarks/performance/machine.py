@@ -4,6 +4,8 @@ import contextlib
 import os
 import platform
 import re
+import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,9 +30,25 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def load() -> float:
-    """Mean number of processes that wanted a core over the last minute."""
-    return round(os.getloadavg()[0], 1)
+@dataclass(frozen=True)
+class Moment:
+    """What was done up to a moment, in seconds: wall clock, all cores' work, this process's and its children's."""
+
+    clock: float
+    work: float
+    own: float
+
+    @classmethod
+    def now(cls) -> "Moment":
+        """Where the system does not say what the cores did, they did nothing."""
+        times = os.times()
+        own = times.user + times.system + times.children_user + times.children_system
+        return cls(time.monotonic(), _work_of_all_cores(), own)
+
+    def others_since(self, before: "Moment") -> float:
+        """How many cores other processes, and other machines on the same hardware, kept busy in between."""
+        others = (self.work - before.work) - (self.own - before.own)
+        return max(0.0, others / (self.clock - before.clock))
 
 
 def resident_memory() -> float:
@@ -40,6 +58,15 @@ def resident_memory() -> float:
     except OSError:
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _work_of_all_cores() -> float:
+    """Seconds in which cores were busy or taken away (steal), by Linux's own count."""
+    try:
+        user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str:

@@ -20,10 +20,16 @@ work on the machine slows all of them; ratios are taken within each round. Elsew
 
 def render(titles: Mapping[str, str], records: Mapping[str, Record]) -> str:
     """The page as Markdown; sections without a record are named as such."""
-    parts = [HEAD, "## Targets\n", _table(_targets(titles, records))]
+    places = {_place(record) for record in records.values()}
+    shared = places.pop() if len(places) == 1 else None
+    parts = [HEAD, *([f"All was measured on {shared}.\n"] if shared else [])]
+    parts += ["## Targets\n", _table(_targets(titles, records))]
     for name, title in titles.items():
         parts.append(f"## {title}\n")
-        parts.append(_section(records[name]) if name in records else f"Not measured: `{COMMAND} --only {name}`.\n")
+        if name in records:
+            parts.append(_section(records[name], with_place=shared is None))
+        else:
+            parts.append(f"Not measured: `{COMMAND} --only {name}`.\n")
     parts += ["## What was tried\n", TRIED.read_text(encoding="utf-8")]
     return "\n".join(parts)
 
@@ -37,9 +43,9 @@ def _targets(titles: Mapping[str, str], records: Mapping[str, Record]) -> Table:
     return Table(("section", "target", "found", ""), rows)
 
 
-def _section(record: Record) -> str:
+def _section(record: Record, with_place: bool) -> str:
     found = record.findings
-    parts = [_origin(record)]
+    parts = [_origin(record) + (f" On {_place(record)}." if with_place else "") + "\n"]
     parts += [_table(table) for table in found.tables]
     parts += [f"![{Path(name).stem.replace('_', ' ')}](pictures/{name})\n" for name in found.pictures]
     if found.notes:
@@ -49,11 +55,14 @@ def _section(record: Record) -> str:
 
 def _origin(record: Record) -> str:
     smoke = "**A smoke run: tiny networks, one round; these numbers mean nothing.** " if record.quick else ""
-    low, high = record.load
     return (
-        f"{smoke}`{record.command}`, {record.date}, {record.seconds:.0f} s; {record.machine}; {record.versions}; "
-        f"processes that wanted a core: {low:g} before, {high:g} after.\n"
+        f"{smoke}`{record.command}`, {record.date}, {record.seconds:.0f} s, in which other work kept "
+        f"{record.others:.1f} cores busy."
     )
+
+
+def _place(record: Record) -> str:
+    return f"{record.machine}; {record.versions}"
 
 
 def _table(table: Table) -> str:

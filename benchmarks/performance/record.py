@@ -72,14 +72,14 @@ class Findings:
 
 @dataclass(frozen=True)
 class Record:
-    """Findings with where, when and how they were made; ``load`` is that of the machine at the start and the end."""
+    """Findings with where, when and how they were made; ``others`` is how many cores other processes kept busy."""
 
     findings: Findings
     command: str
     date: str
     machine: str
     versions: str
-    load: tuple[float, float]
+    others: float
     seconds: float
     quick: bool
 
@@ -101,4 +101,4 @@ class Record:
         ]
         targets = [Target(**target) for target in found["targets"]]
         findings = Findings(targets, tables, found["notes"], found["pictures"])
-        return cls(findings=findings, load=tuple(values.pop("load")), **values)
+        return cls(findings=findings, **values)

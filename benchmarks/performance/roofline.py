@@ -1,6 +1,8 @@
 """1: how much of what the machine can compute each network gets, by counted FLOPs and measured ceilings."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ import torch.nn.functional as F
 
 from benchmarks.performance.counting import flops, flops_on_images
 from benchmarks.performance.record import Findings, Options, Table, Target
-from benchmarks.performance.timing import Effort, Run, Timings, in_turns
+from benchmarks.performance.timing import Effort, Run, Spread, Timings, in_turns
 from benchmarks.performance.tiny import TINY_BOIR, TINY_VITPOSE
-from benchmarks.performance.ways import ONNX, all_ways, config_of, noise, on_threads, random_network
+from benchmarks.performance.ways import ONNX, WAYS, all_ways, config_of, noise, on_threads, random_network
 from everypose.inference.runtimes import OnnxRuntime
 from everypose.models import (
     BoIRSettings,
@@ -25,78 +27,94 @@ from everypose.models import (
 )
 from everypose.networks import PoseNetwork
 
-TITLE = "Roofline"
 SECONDS = 150
 PEOPLE = 10
-GOAL = 0.85
-
-PRODUCT, CONVOLUTION = "matrix product", "3x3 convolution"
+PRODUCT = "matrix product"
 FIRST = "BoIR-W32"
+GOAL = 0.85
+GOAL_TEXT = f"at least {100 * GOAL:.0f} % of the matrix product's rate for {FIRST} at 512 through ONNX Runtime"
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Something bound by arithmetic alone: what runs, and its FLOPs."""
+
+    runs: Mapping[str, Run]
+    work: int
 
 
 def measure(options: Options) -> Findings:
-    """Ceilings, then every network in its three forms, with the matrix product among the contenders of each round."""
-    ceilings, work = ceiling_runs(options.quick)
+    """Ceilings, then every network in its three forms, with the matrix products among the contenders of each round."""
     counts = sorted({1, options.threads})
-    runs = {f"{name}, {count}": on_threads(count, run) for count in counts for name, run in ceilings.items()}
-    alone = in_turns(runs, options.effort(0.1 * SECONDS))
-    rows = [
-        (name, str(count), f"{work[name] / 1e9:.1f}", rates(alone, f"{name}, {count}", work[name]))
-        for name in ceilings
-        for count in counts
-    ]
-    tables = [Table(("ceiling", "threads", "GFLOP", "GFLOP/s"), rows, "Measured ceilings, float32, torch")]
-    shares: list[tuple[str, ...]] = []
-    reached = "not measured"
-    met = None
+    product = matrix_product(64 if options.quick else 2048)
+    patch = convolution(*((8, 16) if options.quick else (256, 64)))
     models = TINY if options.quick else full_sizes()
+    effort = options.effort(0.85 * SECONDS / (len(models) + len(counts) - 1))
+    rows: list[tuple[str, ...]] = []
+    target = Target(GOAL_TEXT, "not measured", None)
     for name, config in models.items():
-        only = counts if name == FIRST else counts[-1:]
-        effort = options.effort(SECONDS).part(0.35 if name == FIRST else 0.55 / len(models))
-        for count in only:
-            cost, timings = against_product(config, count, effort.part(1 / len(only)), ceilings[PRODUCT])
-            for way in [way for way in timings.seconds if way != PRODUCT]:
-                share = timings.ratio(PRODUCT, way).scaled(100 * cost / work[PRODUCT])
+        network = random_network(config, PEOPLE)
+        cost = cost_of(network, config)
+        for count in counts if name == FIRST else counts[-1:]:
+            timings = beside_product(network, config, product, count, effort)
+            shares = {way: timings.ratio(PRODUCT, way).scaled(100 * cost / product.work) for way in WAYS}
+            for way, share in shares.items():
                 seconds = timings.of(way).median
-                shares.append(
-                    (name, size_of(config), f"{cost / 1e9:.1f}", str(count), way, f"{1000 * seconds:.0f}",
-                     f"{cost / seconds / 1e9:.0f}", f"{share:.0f}")
-                )  # fmt: skip
-                if (name, count, way) == (FIRST, options.threads, ONNX):
-                    reached, met = f"{share:.0f} %", share.median >= 100 * GOAL
+                speed = f"{1000 * seconds:.0f}", f"{cost / seconds / 1e9:.0f}", f"{share:.0f}"
+                rows.append((name, size_of(config), f"{cost / 1e9:.1f}", str(count), way, *speed))
+            if (name, count) == (FIRST, options.threads):
+                target = Target(GOAL_TEXT, f"{shares[ONNX]:.0f} %", shares[ONNX].median >= 100 * GOAL)
     header = ("network", "input", "GFLOP", "threads", "form", "ms", "GFLOP/s", "% of the matrix product")
-    tables.append(Table(header, shares, f"One image or crop at a time; {PEOPLE} people in an image"))
-    goal = f"at least {100 * GOAL:.0f} % of the matrix product's rate for BoIR-W32 at 512 through ONNX Runtime"
+    caption = f"One image or crop at a time; {PEOPLE} people in an image"
     notes = [
         "FLOPs are counted, not estimated: convolutions and matrix products as they are called, an addition and a "
         "multiplication as two. Normalisation, activation, pooling and decoding take time and count for nothing.",
-        "A share can pass 100 % where a library's convolution needs fewer multiplications than are counted.",
+        "The matrix product is the faster of torch's and NumPy's in the same round. A share can pass 100 % where a "
+        "library's convolution needs fewer multiplications than are counted.",
         "Weights and pixels are random; batch normalisation has the statistics of noise, so that no number vanishes.",
     ]
-    return Findings([Target(goal, reached, met)], tables, notes)
+    tables = [ceilings_table((product, patch), counts, options.effort(0.1 * SECONDS)), Table(header, rows, caption)]
+    return Findings([target], tables, notes)
 
 
-def ceiling_runs(quick: bool) -> tuple[dict[str, Run], dict[str, int]]:
-    """The two ceilings, and the FLOPs of each: large enough to be bound by arithmetic."""
-    side, channels, pixels = (64, 8, 16) if quick else (2048, 256, 64)
+def matrix_product(side: int) -> Ceiling:
+    """Of torch and of NumPy."""
     a, b = torch.randn(side, side), torch.randn(side, side)
-    image = torch.randn(1, channels, pixels, pixels).contiguous(memory_format=torch.channels_last)
+    x, y = a.numpy(), b.numpy()
+    return Ceiling({f"{PRODUCT}, torch": lambda: a @ b, f"{PRODUCT}, NumPy": lambda: x @ y}, 2 * side**3)
+
+
+def convolution(channels: int, side: int) -> Ceiling:
+    """3x3, channels last."""
+    image = torch.randn(1, channels, side, side).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
-    runs: dict[str, Run] = {
-        PRODUCT: lambda: a @ b,
-        CONVOLUTION: lambda: F.conv2d(image, weight, padding=1),
-    }
-    return runs, {name: flops(run) for name, run in runs.items()}
+    runs = {"3x3 convolution, torch": lambda: F.conv2d(image, weight, padding=1)}
+    return Ceiling(runs, 2 * 9 * channels**2 * side**2)
 
 
-def against_product(config: ModelConfig, threads: int, effort: Effort, product: Run) -> tuple[int, Timings]:
-    """FLOPs of a network on one image or crop, and the times of its forms and of the matrix product."""
-    network = random_network(config, PEOPLE)
-    images = noise(config)
+def ceilings_table(ceilings: Sequence[Ceiling], counts: Sequence[int], effort: Effort) -> Table:
+    """GFLOP/s of each ceiling with each number of threads."""
+    runs = {name: (run, ceiling.work) for ceiling in ceilings for name, run in ceiling.runs.items()}
+    timings = in_turns(
+        {f"{name} {count}": on_threads(count, run) for count in counts for name, (run, _) in runs.items()}, effort
+    )
+    rows = [
+        (name, *(rate(timings.of(f"{name} {count}"), work) for count in counts)) for name, (_, work) in runs.items()
+    ]
+    header = ("float32", *(f"GFLOP/s, threads: {count}" for count in counts))
+    return Table(header, rows, f"Measured ceilings, {timings.rounds} rounds")
+
+
+def beside_product(
+    network: PoseNetwork, config: ModelConfig, product: Ceiling, threads: int, effort: Effort
+) -> Timings:
+    """Times of a network's forms; under `PRODUCT` those of the faster matrix product of each round."""
     with tempfile.TemporaryDirectory() as folder:
-        ways = all_ways(network, config, images, threads, Path(folder))
-    runs = {name: on_threads(threads, run) for name, run in {PRODUCT: product, **ways}.items()}
-    return cost_of(network, config), in_turns(runs, effort)
+        ways = all_ways(network, config, noise(config), threads, Path(folder))
+    runs = {name: on_threads(threads, run) for name, run in {**product.runs, **ways}.items()}
+    timings = in_turns(runs, effort)
+    fastest = [min(each) for each in zip(*(timings.seconds[name] for name in product.runs), strict=True)]
+    return Timings({PRODUCT: fastest, **{way: timings.seconds[way] for way in ways}})
 
 
 def cost_of(network: PoseNetwork, config: ModelConfig) -> int:
@@ -109,9 +127,8 @@ def cost_of(network: PoseNetwork, config: ModelConfig) -> int:
     return flops(lambda: crops.heatmaps(torch.zeros(1, 3, height, width)))
 
 
-def rates(timings: Timings, name: str, work: int) -> str:
-    """GFLOP/s of a run, the median and quartiles of its rounds."""
-    seconds = timings.of(name)
+def rate(seconds: Spread, work: int) -> str:
+    """GFLOP/s: the median and its quartiles."""
     return f"{work / seconds.median / 1e9:.0f} ({work / seconds.high / 1e9:.0f}–{work / seconds.low / 1e9:.0f})"
 
 

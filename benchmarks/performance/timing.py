@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 Run = Callable[[], object]
 
-PAUSE = 0.01
-"""Seconds between two contenders: the threads of a runtime spin for a while when its work is done."""
+PAUSE = 0.05
+"""Seconds between two contenders: threads of a library go on spinning when its work is done, OpenBLAS' for 25 ms."""
 
 
 @dataclass(frozen=True)

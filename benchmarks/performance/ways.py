@@ -1,6 +1,7 @@
 """One network in the forms in which people run it: the papers' in eager torch, ours in torch, ONNX Runtime."""
 
 import copy
+import ctypes
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from everypose.models import InferenceSettings, ModelConfig, Network, TopDownInf
 from everypose.networks import PoseNetwork, SingleStageNetwork, build_graph, build_network
 from everypose.skeleton import Skeleton
 
-EAGER, TORCH, ONNX = "eager", "torch, channels last", "ONNX Runtime"
+EAGER, TORCH, ONNX = WAYS = "eager", "torch, channels last", "ONNX Runtime"
 HEIGHTS = "network.heights"
 
 
@@ -82,19 +83,27 @@ def all_ways(
     export_onnx(network, config, path)
     return {
         EAGER: eager(copy.deepcopy(network), config, images),
-        TORCH: in_torch(network, config, images),
+        TORCH: in_torch(copy.deepcopy(network), config, images),
         ONNX: in_onnx(path, config, images, threads),
     }
 
 
 def on_threads(threads: int, run: Run) -> Run:
-    """The same on so many threads of torch."""
+    """The same on so many threads of torch and of NumPy."""
 
     def run_there() -> object:
         torch.set_num_threads(threads)
+        set_numpy_threads(threads)
         return run()
 
     return run_there
+
+
+def set_numpy_threads(threads: int) -> None:
+    """Of the OpenBLAS that NumPy's wheels bring; another library keeps its own number."""
+    libraries = Path(np.__file__).parents[1] / "numpy.libs"
+    for path in libraries.glob("*openblas*"):
+        ctypes.CDLL(str(path)).scipy_openblas_set_num_threads64_(threads)
 
 
 def open_heights(path: Path) -> None:

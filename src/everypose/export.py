@@ -4,6 +4,7 @@ import json
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 
@@ -22,13 +23,23 @@ OF_IMAGES = {
 OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
 
 
-def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path) -> None:
+SMALLEST_HALVED = 1024
+"""Tensors of fewer numbers stay in float32: they weigh nothing, and may be biases or constants of the decoding."""
+
+
+def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: bool = False) -> None:
     """Write the model's graph for ONNX Runtime.
 
     Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of 64 for a single-stage model, those of its
     crops for a top-down one; ``mirrored`` float32 of length 1 for the flip test, 0 without. Outputs of a single-stage
     model: ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
     (B, N, K, 3), all N people of each crop. Heads that only training needs are left out.
+
+    Args:
+        network: what to export.
+        config: its configuration, which the file will hold.
+        path: the .onnx file to write.
+        half: whether weights are stored as float16, in half the space; everything is computed in float32 all the same.
     """
     graph = build_graph(network, config)
     dynamic = OF_CROPS if config.is_top_down else OF_IMAGES
@@ -49,6 +60,8 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path) -> None:
             dynamo=False,
         )
         model = onnx.load(part)
+        if half:
+            store_half(model.graph)
         onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(_exported(config).model_dump(mode="json"))})
         onnx.save(model, part)
 
@@ -58,3 +71,18 @@ def _exported(config: ModelConfig) -> ModelConfig:
     if not isinstance(config.network, BoIRSettings):
         return config
     return config.model_copy(update={"network": config.network.model_copy(update={"auxiliary": False})})
+
+
+def store_half(graph: onnx.GraphProto) -> None:
+    """Store the large tensors of a graph as float16; casts, folded on loading, give them their names back."""
+    casts = []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])

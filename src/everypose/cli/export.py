@@ -21,6 +21,9 @@ def export(
             metavar="NAME", help="Of a model of several data sets: the one to export, or all. [default: its first]"
         ),
     ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights stored in 16 bits, computed with in 32: half the file.")
+    ] = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="The backbone in 8 bits: faster on a CPU, a little less exact.")
     ] = False,
@@ -41,6 +44,8 @@ def export(
         raise UsageError(f"{out}: the name of an exported model ends in .onnx")
     if int8 != bool(calibrate):
         raise UsageError("--int8 and --calibrate PHOTOS go together: the photos say which values occur")
+    if int8 and half:
+        raise UsageError("--half and --int8 are two ways to a smaller file: choose one")
     file = resolve(model)
     if file.kind == "onnx" and not int8:
         raise UsageError(f"{file.path} is an ONNX file already")
@@ -49,17 +54,17 @@ def export(
             from everypose.quantisation import quantise
 
             with tempfile.TemporaryDirectory() as folder:
-                seen = quantise(_as_onnx(file, Path(folder, "float.onnx"), skeleton), calibrate or [], out)
+                seen = quantise(_as_onnx(file, Path(folder, "float.onnx"), skeleton, half), calibrate or [], out)
             note = f", int8 by {seen} photos"
         else:
-            _as_onnx(file, out, skeleton)
+            _as_onnx(file, out, skeleton, half)
             note = ""
     except ModuleNotFoundError as error:
         raise MissingDependencyError("exporting", "export") from error
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB{note}")
 
 
-def _as_onnx(file: "ModelFile", path: Path, skeleton: str | None) -> Path:
+def _as_onnx(file: "ModelFile", path: Path, skeleton: str | None, half: bool) -> Path:
     """The model as an ONNX file: its own, or one written to ``path``."""
     if file.kind == "onnx":
         if skeleton is not None:
@@ -68,5 +73,5 @@ def _as_onnx(file: "ModelFile", path: Path, skeleton: str | None) -> Path:
     from everypose.export import export_onnx
     from everypose.inference.torch_runtime import read_network
 
-    export_onnx(*read_network(file, skeleton), path)
+    export_onnx(*read_network(file, skeleton), path, half)
     return path

@@ -1,9 +1,10 @@
 """Which part of PoseBH learns when: a pure function of the epoch, so that resuming a run cannot change it."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from everypose.posebh.network import PoseBH
+if TYPE_CHECKING:
+    from everypose.posebh.network import PoseBH
 
 
 class Phase(NamedTuple):
@@ -58,7 +59,7 @@ TRANSFER_TO_INTERHAND = Schedule(
 )
 
 
-def freeze(network: PoseBH, phase: Phase) -> None:
+def freeze(network: "PoseBH", phase: Phase) -> None:
     """Let the gradient reach the parts that learn in ``phase`` only.
 
     Batch normalisation of a frozen part still follows the data, and drop path still drops, as in the released training.

@@ -1,15 +1,17 @@
 """The sections of a recipe: every field, its default and what it means."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from everypose.mipnet.assignment import Rule
 from everypose.models import ALL_SKELETONS
-from everypose.posebh.losses import LossSettings as PrototypeLosses
 from everypose.posebh.schedule import Schedule as PhaseSchedule
 from everypose.single_stage.augmentation import Augmentation
 from everypose.topdown.augmentation import Augmentation as CropAugmentation
+
+if TYPE_CHECKING:
+    from everypose.posebh.losses import LossSettings as PrototypeLosses
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -200,8 +202,10 @@ class PrototypesSection(Section):
     match: NotNegative = 2.1
     cluster_count: PositiveInt = 96  # at most the number of keypoints of all sets
 
-    def settings(self) -> PrototypeLosses:
+    def settings(self) -> "PrototypeLosses":
         """The same as the method takes it."""
+        from everypose.posebh.losses import LossSettings as PrototypeLosses  # with torch, which recipes need not
+
         return PrototypeLosses(**self.model_dump(exclude={"cluster_count"}))
 
 
