@@ -413,6 +413,40 @@ def test_every_set_is_measured_by_its_own_head_and_their_mean_decides(mixture, t
         assert validator.suffix == f"-{name}"
 
 
+# --- what is logged
+
+
+def test_a_sets_loss_for_each_of_its_samples_does_not_depend_on_its_share(mixture, figures, tmp_path, losses_of):
+    """Two sets of the same eleven people, one of which is seen three times as often, while nothing is learned yet."""
+    source = sources(figures / "train.json", figures)
+    table = '[[data.sets]]\nname = "{}"\ntrain = {}\nskeleton = "coco"\nweight = {}\naugmentation = {}\n'
+    tables = "".join(table.format(name, source, weight, STILL) for name, weight in (("rare", 1), ("often", 3)))
+    # Of the 22 places of an epoch they have 6 and 16, so after eleven epochs both have shown everybody equally often.
+    settings = ["schedule.epochs=11", "trainer.batch=11", "trainer.log_steps=22", "optim.lr=1e-9"]
+    train(mixture(*settings, tables=tables), tmp_path / "run", ONE, quiet=True)
+    line = losses_of(tmp_path / "run")[22]
+    rare, often = (line[f"loss/heatmap_{name}_per_sample"] for name in ("rare", "often"))
+    assert rare == pytest.approx(often, rel=1e-2)
+    shares = [line[f"loss/heatmap_{name}"] for name in ("rare", "often")]
+    assert shares == pytest.approx([rare * 6 / 22, often * 16 / 22])
+    minimised = [v for n, v in line.items() if n.startswith("loss/") and "per_sample" not in n and n != "loss/total"]
+    assert line["loss/total"] == pytest.approx(sum(minimised))
+
+
+def test_a_set_without_samples_since_the_last_line_has_no_loss_for_each_of_them(mixture, tmp_path, losses_of):
+    train(mixture("schedule.epochs=1", "trainer.batch=1", "start.heads=framework"), tmp_path / "run", ONE, quiet=True)
+    for line in losses_of(tmp_path / "run").values():
+        (shown,) = [name for name in line if name.endswith("_per_sample")]
+        assert line[shown] == line[shown.removesuffix("_per_sample")] > 0
+        assert sum(line[f"loss/heatmap_{name}"] > 0 for name, *_ in SETS) == 1
+
+
+def test_the_rate_that_is_logged_is_the_recipes_and_not_that_of_one_layer(mixture, tmp_path, losses_of):
+    recipe = mixture("schedule.epochs=0", "schedule.steps=4", "schedule.warmup_start=0", "optim.layer_decay=0.1")
+    train(recipe, tmp_path / "run", ONE, quiet=True)
+    assert [line["lr"] for line in losses_of(tmp_path / "run").values()] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
+
+
 # --- weights to start from
 
 

@@ -107,7 +107,7 @@ class RunCallback(Callback):
             return
         finished = step == schedule.steps
         if step % settings.log_steps == 0 or finished:
-            self._log(trainer, module)
+            self._log(module)
         if self._validators and (finished or schedule.ends_epoch(step, module.recipe.validation.every_epochs)):
             self._validate(trainer, module)
         if trainer.is_global_zero and (finished or self._clock.due(step, schedule.ends_epoch(step))):
@@ -126,9 +126,9 @@ class RunCallback(Callback):
             kept = (self._folder / LAST_CHECKPOINT).exists()
             self._display.say(f"stopped; go on with --resume {self._folder}" if kept else "stopped before a checkpoint")
 
-    def _log(self, trainer: Trainer, module: PoseTraining) -> None:
+    def _log(self, module: PoseTraining) -> None:
         losses = module.mean_losses()
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        rate = module.schedule.learning_rate(module.step - 1)
         epoch = module.schedule.epoch_of_step(module.step)
         values = {f"loss/{name}": value for name, value in losses.items()} | {"lr": rate, "epoch": epoch}
         self._metrics.write(module.step, values)

@@ -79,6 +79,11 @@ class MixedTask:
         zero = images.new_zeros(())
         return dict.fromkeys(self._names_of_later_losses(), zero) | found
 
+    def sample_counts(self, batch: MixedBatch) -> dict[str, int]:
+        """How many of the batch's people are of each set: its heatmaps' loss takes all others for faultless."""
+        names = [f"heatmap_{own.name}" for own in self._recipe.data.sets]
+        return {name: len(rows) for name, rows in zip(names, batch.rows, strict=True)}
+
     def _names_of_later_losses(self) -> Sequence[str]:
         assert isinstance(self.config.network, PoseBHSettings)
         if not self.config.network.embedding:

@@ -1,5 +1,6 @@
 """The Lightning module: network, losses, optimiser and learning rate of one run."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -43,6 +44,7 @@ class PoseTraining(LightningModule):
         self.loss_names: tuple[str, ...] = ()
         self.loss_sum: Tensor | None = None
         self.loss_count = 0
+        self.sample_counts: Counter[str] = Counter()
         self.guard = FiniteGuard()
         self._task = task
         self._checkpoint = checkpoint
@@ -96,6 +98,7 @@ class PoseTraining(LightningModule):
         self.loss_names = tuple(losses)
         self.loss_sum = values if self.loss_sum is None else self.loss_sum + values
         self.loss_count += 1
+        self.sample_counts.update(self._task.sample_counts(batch))
         self.guard.watch(values, self.loss_names, batch.keys, self.step + 1)
         return torch.stack(list(losses.values())).sum()
 
@@ -119,17 +122,24 @@ class PoseTraining(LightningModule):
     def mean_losses(self) -> dict[str, float]:
         """Each loss and their ``total``, averaged over the batches since the last call and over all processes.
 
-        Every process must call it at the same step.
+        A loss that looks at some of the samples only, such as that of one data set of a mixture, is there a second time
+        as ``NAME_per_sample``, the mean over these alone: it can be compared with that of a larger set. The total has
+        it once. Every process must call this at the same step.
         """
         if self.loss_sum is None:
             return {}
-        values = self.loss_sum / self.loss_count
+        seen = self.loss_count * self.recipe.trainer.batch
+        shares = self.loss_sum.new_tensor([self.sample_counts[name] / seen for name in self.loss_names])
+        values = torch.stack([self.loss_sum / self.loss_count, shares])
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(values)
             values = values / self.trainer.world_size
         self.loss_sum, self.loss_count = None, 0
-        losses = dict(zip(self.loss_names, values.tolist(), strict=True))
-        return losses | {"total": sum(losses.values())}
+        self.sample_counts.clear()
+        means = list(zip(self.loss_names, *values.tolist(), strict=True))
+        losses = {name: loss for name, loss, _ in means}
+        per_sample = {f"{name}_per_sample": loss / share for name, loss, share in means if share}
+        return losses | per_sample | {"total": sum(losses.values())}
 
     def checkpoint(self, best_ap: float | None) -> Checkpoint:
         """The state of the run after the present step."""

@@ -60,6 +60,10 @@ class SingleStageTask:
         images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
         return self._objective(network(images, targets.instance_image, targets.instance_yx), targets)
 
+    def sample_counts(self, _: Batch) -> dict[str, int]:
+        """Every loss is of all samples."""
+        return {}
+
 
 def objective_of(recipe: Recipe) -> Objective:
     """The training loss of the recipe's family, with the recipe's weights."""

@@ -69,3 +69,7 @@ class Task(Protocol):
     def losses(self, network: nn.Module, batch: Any) -> Mapping[str, Tensor]:
         """The weighted losses of a batch on the device; training minimises their sum."""
         ...
+
+    def sample_counts(self, batch: Any, /) -> Mapping[str, int]:
+        """For losses that look at some of the samples only but are means over all: how many those are, by name."""
+        ...

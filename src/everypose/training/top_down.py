@@ -80,6 +80,10 @@ class TopDownTask:
         )
         return self._objective(heatmaps, targets, weights)
 
+    def sample_counts(self, _: Batch) -> dict[str, int]:
+        """Every loss is of all samples."""
+        return {}
+
 
 def objective_of(settings: TopDownSettings) -> Objective:
     """The training loss of a family: the mean squared error, half of it but for ViTPose."""
