@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from everypose.errors import UsageError
 from everypose.mipnet.modulation import MIMB, select
 from everypose.released.names import Renaming
 from golden_vectors import load, relative_error
@@ -94,6 +95,15 @@ COUNTS = {32: 840, 48: 1_836, 64: 3_216, 96: 7_128, 128: 12_576, 192: 28_080, 25
 def test_parameter_counts(channels: int) -> None:
     with torch.device("meta"):
         assert sum(parameter.numel() for parameter in MIMB(channels).parameters()) == COUNTS[channels]
+
+
+def test_one_map_alone_has_nothing_to_be_normalised_by_in_training() -> None:
+    block, x, selector = MIMB(8, 1), torch.randn(1, 8, 4, 3), select(0, 1)[None]
+    assert block.eval()(x, selector).shape == x.shape
+    with pytest.raises(UsageError, match=r"trainer\.batch=2"):
+        block.train()(x, selector)
+    block.embed[1].eval()  # trainer.freeze_batchnorm
+    assert block(x, selector).isfinite().all()
 
 
 def test_selectors_are_numbered_as_in_the_paper() -> None:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from everypose.errors import UsageError
+
 REDUCTION = 4
 
 
@@ -56,6 +58,14 @@ class MIMB(nn.Module):
 
         Returns:
             (R, channels, h, w).
+
+        Raises:
+            UsageError: for a single map in training, whose selector batch normalisation cannot compare with others.
         """
+        if len(selectors) == 1 and self.embed[1].training:
+            raise UsageError(
+                "MIPNet cannot learn from one crop that asks for one person: give --set trainer.batch=2 or more, or "
+                "--set model.instances=2 or more"
+            )
         gate: Tensor = self.excite(x.mean((2, 3))) * self.embed(selectors)
         return x * gate[..., None, None]
