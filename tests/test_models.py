@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
+from everypose.model_names import MODELS
 from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config, resolve
 from everypose.networks import load_model, save_model
 from everypose.skeleton import Skeleton
+from everypose.training.recipe import load_recipe, recipe_names
 from golden_vectors import TINY_BOIR, tiny_boir
 
 
@@ -28,12 +30,22 @@ def test_a_saved_model_names_its_weights(folder: Path) -> None:
 @pytest.mark.parametrize(("source", "words"), [
     ("boir-w32-coc", "did you mean boir-w32-coco"),
     ("boir-w32-coco", "do not come with everypose"),
+    ("hrnet-w32-256-coco", "import the authors' checkpoint .* or train it .*, then give the folder"),
     ("./nowhere", "no model at ./nowhere"),
     ("gone.onnx", "no model at gone.onnx"),
 ])  # fmt: skip
 def test_names_and_paths_that_are_not_there(source: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         resolve(source)
+
+
+def test_every_name_is_a_recipe_and_recipes_start_from_names() -> None:
+    names = [known.name for known in MODELS]
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(recipe_names())
+    starts = {load_recipe(name).start.weights for name in recipe_names()} - {""}
+    assert starts
+    assert starts <= set(names)
 
 
 def test_a_folder_and_a_file_that_are_no_models(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a model is, and the one table of names: a model is a typed configuration with weights beside it.
+"""What a model is, and where it lies: a model is a typed configuration with weights beside it.
 
 On disk a model is a folder with ``config.json`` and ``model.safetensors``, or one ``.onnx`` file that carries the same
 configuration in its metadata under the key ``everypose``. Nothing here needs torch.
@@ -24,6 +24,7 @@ from pydantic import (
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.files import read_json
+from everypose.model_names import MODELS
 from everypose.skeleton import Skeleton
 
 CONFIG_FILE = "config.json"
@@ -271,26 +272,6 @@ class ModelConfig(_Settings):
         own = self.skeleton["name"]
         if skeleton not in (None, own):
             raise UsageError(f"{self.name} has one skeleton, {own}: it cannot give {skeleton!r}")
-
-
-@dataclass(frozen=True)
-class KnownModel:
-    """A name that everypose knows; ``file`` is set where the weights come with the package."""
-
-    name: str
-    description: str
-    file: str | None = None
-
-
-MODELS = (
-    KnownModel("boir-lite", "BoIR on a small trunk, COCO keypoints: the default", file="boir-lite.onnx"),
-    KnownModel("boir-w32-coco", "BoIR, HRNet-W32 at 512, COCO: published AP 70.6 on val2017"),
-    KnownModel("boir-w48-coco", "BoIR, HRNet-W48 at 640, COCO: published AP 72.5 on val2017"),
-    KnownModel("boir-w32-crowdpose", "BoIR, HRNet-W32 at 512, CrowdPose: published AP 75.8 fine-tuned from COCO"),
-    KnownModel("boir-w48-crowdpose", "BoIR, HRNet-W48 at 640, CrowdPose: published AP 77.2 fine-tuned from COCO"),
-    KnownModel("cid-w32-coco", "CID, HRNet-W32 at 512, COCO: published AP 69.8 on val2017"),
-    KnownModel("cid-w48-coco", "CID, HRNet-W48 at 640, COCO: published AP 70.7 on test-dev"),
-)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from everypose.inference.estimator import Estimator
-from everypose.models import MODELS
+from everypose.model_names import MODELS
 from image_files import CMYK_JPEG
 from inference import crop_stand_in
 from inference.crop_stand_in import paint

@@ -11,7 +11,7 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the 
 
     Example: everypose models
     """
-    from everypose.models import MODELS
+    from everypose.model_names import MODELS
 
     if as_json:
         rows = [
@@ -20,9 +20,9 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the 
         print(json.dumps(rows))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "weights", "description")
+    table = Table(Column("name", no_wrap=True), "weights", "description")
     for each in MODELS:
         table.add_row(each.name, "bundled" if each.file else "import or train", each.description)
     Console().print(table)
