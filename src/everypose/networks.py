@@ -165,8 +165,9 @@ def select_skeleton(
     Args:
         network: any; one with a single skeleton is returned as it is.
         config: its configuration.
-        name: a data set of a PoseBH, by default its first: that set's head, expert, crops and decoder. "all" finds the
-            keypoints of all sets in one pass, by prototypes, from crops like those of the first.
+        name: a data set of a PoseBH, by default its first: that set's head, expert, crops and decoder. Where its
+            sigmas are unknown, nothing is left out as found twice. "all" finds the keypoints of all sets in one pass,
+            by prototypes, from crops like those of the first.
 
     Raises:
         UsageError: there is no such data set, or, for "all", no prototypes.
@@ -188,7 +189,9 @@ def select_skeleton(
         backbone = settings.backbone.model_copy(update={"experts": 0, "expert_part": 0})
         plain = ViTPoseSettings(backbone=backbone, channels=settings.channels)
         update = {"network": plain, "skeleton": own.skeleton}
-    cut = {"convention": own.convention, "decoder": decoder_of(own.convention)}
+    cut: dict[str, Any] = {"convention": own.convention, "decoder": decoder_of(own.convention)}
+    if name != ALL_SKELETONS and not own.skeleton["sigmas"]:
+        cut["nms"] = None
     return selected, config.model_copy(update=update | {"inference": config.on_crops.model_copy(update=cut)})
 
 

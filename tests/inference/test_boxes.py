@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.geometry import box_iou, keypoint_boxes
-from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes, Photo, box_nms, person_boxes
+from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes, Photo, WholeImage, box_nms, person_boxes
 from everypose.people import People
 from inference.stand_in import OFFSETS, SKELETON
 
@@ -26,10 +26,10 @@ def lefts(file, path):
 
 @pytest.fixture
 def detections(tmp_path):
-    def write(rows, image_ids=None, threshold=0.0):
+    def write(rows, image_ids=None, threshold=0.0, **category):
         path = tmp_path / "detections.json"
         path.write_text(rows if isinstance(rows, str) else json.dumps(rows))
-        return DetectionsFile(path, image_ids, threshold)
+        return DetectionsFile(path, image_ids, threshold, **category)
 
     return write
 
@@ -84,6 +84,20 @@ def test_only_people_that_score_enough(detections):
     rows = [row(1, 1, 0.3), row(1, 2, 0.29), row(1, 3, 0.9, category_id=2), row(1, 4, 0.31)]
     assert lefts(detections(rows, threshold=0.3), "1.jpg") == [1, 4]
     assert lefts(detections(rows), "1.jpg") == [1, 2, 4]
+
+
+def test_boxes_of_another_category_or_of_all(detections):
+    rows = [row(1, 1), row(1, 2, category_id=26), row(1, 3, category_id=5), row(1, 4, 0.1, category_id=26)]
+    for category, expected, others in ((1, [1], 3), (26, [2], 2), (None, [1, 2, 3], 0)):
+        file = detections(rows, threshold=0.3, category=category)
+        assert lefts(file, "1.jpg") == expected
+        assert file.other_categories == others
+
+
+def test_a_whole_image_is_one_box():
+    boxes = WholeImage()(Photo(np.zeros((30, 20, 3), np.uint8)))
+    np.testing.assert_array_equal(boxes.boxes, [[0, 0, 19, 29]])
+    assert boxes.scores.tolist() == [1]
 
 
 def test_no_rows_are_nobody(detections):

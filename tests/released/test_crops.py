@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from everypose.inference.boxes import Boxes, Photo
+from everypose.inference.boxes import Boxes, Photo, WholeImage
 from everypose.inference.loading import load
 from everypose.models import (
     HRNetPoseSettings,
@@ -14,6 +14,8 @@ from everypose.models import (
     Network,
     ResNetSettings,
     SimpleBaselineSettings,
+    ViTPoseSettings,
+    ViTSettings,
 )
 from everypose.networks import build_network, save_model
 from everypose.released.checkpoints import import_checkpoint, write_released
@@ -49,3 +51,21 @@ def test_a_file_is_imported_and_run(
     people = load(tmp_path / "ours", detector=two_boxes, min_score=0)(image)
     assert people.skeleton == Skeleton.named("coco" if keypoints == 17 else "crowdpose")
     assert len(people) >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder", "padding", "nms"),
+    [("coco", "udp", 1.25, 0.9), ("ap10k", "quarter", 1.25, 0.9), ("interhand2d", "quarter", 1.5, None)],
+)
+def test_a_split_file_of_one_data_set_is_run_as_its_authors_do(
+    tmp_path: Path, name: str, decoder: str, padding: float, nms: float | None
+) -> None:
+    skeleton = Skeleton.named(name)
+    settings = ViTPoseSettings(backbone=ViTSettings(width=384, depth=1, heads=12, image_size=(48, 64)), channels=8)
+    write_released(build_network(settings, len(skeleton)), tmp_path / "theirs.pth")
+    network, config = import_checkpoint(tmp_path / "theirs.pth", skeleton)
+    cut = config.on_crops
+    assert (cut.crop_size, cut.decoder, cut.padding, cut.nms) == ((48, 64), decoder, padding, nms)
+    save_model(network, config, tmp_path / "ours")
+    found = load(tmp_path / "ours", detector=WholeImage(), min_score=0)(np.zeros((80, 60, 3), np.uint8))
+    assert found.keypoints.shape == (1, len(skeleton), 3)

@@ -10,12 +10,14 @@ import typer
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
-    from everypose.inference.boxes import DetectionsFile
+    from everypose.inference.boxes import DetectionsFile, WholeImage
     from everypose.inference.bulk import Summary
     from everypose.inference.estimator import Estimator
     from everypose.inference.outputs import Outputs
 
 SAVES = ("pictures", "json")
+WHOLE_IMAGE = "image"
+ANY_CATEGORY = "any"
 
 
 def predict(
@@ -40,10 +42,19 @@ def predict(
         ),
     ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(help="A COCO results list with the boxes (bbox, score), in place of a detector.")
+        str | None,
+        typer.Option(
+            metavar="image|FILE",
+            help="In place of a detector: image for a box around each whole image, or a COCO results list with boxes "
+            "(bbox, score).",
+        ),
     ] = None,
     box_threshold: Annotated[
         float | None, typer.Option(help="Leave out boxes that score less. [default: the detector's]", min=0, max=1)
+    ] = None,
+    box_category: Annotated[
+        str | None,
+        typer.Option(metavar="N|any", help="Whose boxes of a file count, such as a species'. [default: 1, people]"),
     ] = None,
     skeleton: Annotated[
         str | None,
@@ -67,7 +78,7 @@ def predict(
     the number at the end of the file name if every image has one and all differ, else 1, 2, 3 and so on.
 
     A top-down model looks at one box after the other. Boxes of a file belong to the image with their file_name, or,
-    without one, to that whose image_id, as above, is theirs.
+    without one, to that whose image_id, as above, is theirs. Detectors find people; for animals and hands, give boxes.
 
     An image that cannot be read is named and passed over; the exit code is then 1.
 
@@ -79,7 +90,6 @@ def predict(
             raise UsageError(f"--save {part} is unknown: choose from {', '.join(SAVES)}")
     if detector is not None and boxes is not None:
         raise UsageError("--detector and --boxes both say where the people are: give one of them")
-    from everypose.inference.boxes import DetectionsFile
     from everypose.inference.bulk import predict_all
     from everypose.inference.loading import load
     from everypose.inference.outputs import open_outputs
@@ -87,20 +97,20 @@ def predict(
 
     found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
     image_ids = {source.path: source.image_id for source in found}
-    from_file = None if boxes is None else DetectionsFile(boxes, image_ids, box_threshold or 0.0)
+    given = _given_boxes(boxes, image_ids, box_threshold, box_category)
     estimator = load(
         model,
         device=device,
         flip=flip,
         min_score=min_score,
         batch_size=batch,
-        detector=from_file or detector,
-        box_threshold=None if from_file else box_threshold,
+        detector=given or detector,
+        box_threshold=None if given else box_threshold,
         skeleton=skeleton,
     )
     with open_outputs(out, found, chosen) as outputs:
         summary = predict_all(estimator, found, outputs, quiet)
-    about_boxes = _about_boxes(estimator, detector, from_file, len(found))
+    about_boxes = _about_boxes(estimator, detector, given, len(found))
     if as_json:
         print(json.dumps(_as_dict(summary, outputs, about_boxes)))
     elif not quiet:
@@ -112,17 +122,43 @@ def predict(
         raise typer.Exit(1)
 
 
+def _given_boxes(
+    boxes: str | None, image_ids: dict[Path, int], threshold: float | None, category: str | None
+) -> "DetectionsFile | WholeImage | None":
+    """The boxes that ``--boxes`` says; None where a detector is to find them."""
+    from everypose.inference.boxes import PERSON_CATEGORY, DetectionsFile, WholeImage
+
+    is_file = boxes not in (None, WHOLE_IMAGE)
+    if category is not None and not is_file:
+        raise UsageError("--box-category chooses from the boxes of a file: give --boxes FILE")
+    if category not in (None, ANY_CATEGORY) and not category.isdecimal():
+        raise UsageError(f"--box-category {category}: give a category's number, or {ANY_CATEGORY}")
+    if boxes is None:
+        return None
+    if not is_file:
+        if threshold is not None:
+            raise UsageError("--boxes image gives one box for each image, which has no score to be compared")
+        return WholeImage()
+    counted = PERSON_CATEGORY if category is None else None if category == ANY_CATEGORY else int(category)
+    return DetectionsFile(Path(boxes), image_ids, threshold or 0.0, counted)
+
+
 def _about_boxes(
-    estimator: "Estimator", detector: str | None, file: "DetectionsFile | None", images: int
+    estimator: "Estimator", detector: str | None, given: "DetectionsFile | WholeImage | None", images: int
 ) -> str | None:
     """Where a top-down model had its boxes from; None for a model that needs none."""
+    from everypose.inference.boxes import DetectionsFile, WholeImage
     from everypose.inference.loading import DEFAULT_DETECTOR
     from everypose.inference.top_down import TopDownEstimator
 
     if not isinstance(estimator, TopDownEstimator):
         return None
-    if file is not None:
-        source = f"from {file.path}, for {file.count_images()} of {images} images"
+    if isinstance(given, WholeImage):
+        source = "one around each whole image"
+    elif isinstance(given, DetectionsFile):
+        source = f"from {given.path}, for {given.count_images()} of {images} images"
+        if given.other_categories:
+            source += f"; {given.other_categories} of other categories do not count (see --box-category)"
     else:
         source = f"by {detector}" if detector else f"by {DEFAULT_DETECTOR}, the default (see --detector and --boxes)"
     if not estimator.dropped:

@@ -87,23 +87,35 @@ class Detector(Protocol):
 class DetectionsFile:
     """The boxes of a COCO results list: rows of ``image_id``, ``category_id``, ``bbox`` (x y w h) and ``score``.
 
-    Only people (category 1) count. Rows with a ``file_name`` belong to the image of that name, others to the one whose
-    number is their ``image_id``. Boxes are taken as they are: not clipped to the image, no two of them merged. Boxes of
-    other images are not used, and an image without boxes has nobody.
+    Rows of one category count, by default people's. Rows with a ``file_name`` belong to the image of that name, others
+    to the one whose number is their ``image_id``. Boxes are taken as they are: not clipped to the image, no two of them
+    merged. Boxes of other images are not used, and an image without boxes has nobody.
+
+    Attributes:
+        path: the file.
+        other_categories: how many rows were left out because they are of another category.
     """
 
-    def __init__(self, path: Path, image_ids: Mapping[Path, int] | None = None, threshold: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        image_ids: Mapping[Path, int] | None = None,
+        threshold: float = 0.0,
+        category: int | None = PERSON_CATEGORY,
+    ) -> None:
         """Read the file.
 
         Args:
             path: the JSON file.
             image_ids: the number of each image that will be asked for; by default, that at the end of its file name.
             threshold: boxes that score less are left out.
+            category: whose boxes count; None for all, such as the species of animals.
 
         Raises:
             EveryposeError: when the file cannot be read, or a row lacks something or holds no finite numbers.
         """
         self.path = path
+        self.other_categories = 0
         self._image_ids = image_ids
         self._name_counts = Counter(image.name for image in image_ids or ())
         rows = read_json(path)
@@ -119,7 +131,9 @@ class DetectionsFile:
             except (KeyError, TypeError, ValueError) as error:
                 reason = f"it has no {error}" if isinstance(error, KeyError) else error
                 raise EveryposeError(f"{path}: entry {position} is not a detection: {reason}") from error
-            if row.category == PERSON_CATEGORY and row.score >= threshold:
+            if category not in (None, row.category):
+                self.other_categories += 1
+            elif row.score >= threshold:
                 if row.file_name is None:
                     self._of_id[row.image_id].append(row)
                 else:
@@ -147,6 +161,15 @@ class DetectionsFile:
         if self._name_counts[image.name] > 1:
             named = [row for row in named if row.image_id == image_id]
         return named + ([] if image_id is None else self._of_id.get(image_id, []))
+
+
+class WholeImage:
+    """One box for each image, all of it: for pictures that show one person, animal or hand and little else."""
+
+    def __call__(self, photo: Photo) -> Boxes:
+        """From the middle of the first pixel to that of the last one, with score 1."""
+        height, width = photo.image.shape[:2]
+        return Boxes(np.array([[0.0, 0.0, width - 1.0, height - 1.0]]), np.ones(1))
 
 
 class PeopleBoxes:

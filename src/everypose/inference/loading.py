@@ -20,6 +20,8 @@ from everypose.models import ModelConfig, ModelFile, resolve
 
 DEFAULT_DETECTOR = "boir-lite"
 """What gives top-down models their boxes when nothing else is named: it comes with the package."""
+NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands", "interhand3d": "hands"}
+"""Known skeletons of what the default detector does not find."""
 
 
 def load(
@@ -49,11 +51,17 @@ def load(
 
     Raises:
         EveryposeError: when the model is damaged or no model of everypose.
-        UsageError: when there is no such model, skeleton or device, a package that it needs is missing, or a detector
-            is given to a model that finds people by itself.
+        UsageError: when there is no such model, skeleton or device, a package that it needs is missing, a detector is
+            given to a model that finds people by itself, or none to one that finds animals or hands.
     """
     runtime, config = _open(resolve(model), model, threads, device, flip, skeleton)
     if config.is_top_down:
+        own = config.skeleton["name"]
+        if detector is None and own in NOT_OF_PEOPLE:
+            raise UsageError(
+                f"the keypoints of {own} are those of {NOT_OF_PEOPLE[own]}, and {DEFAULT_DETECTOR} finds people: say "
+                "where they are with --boxes"
+            )
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
         return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size)
     if detector is not None or box_threshold is not None:

@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import TypeAdapter
@@ -26,6 +26,7 @@ from everypose.models import (
     TopDownInference,
     TopDownSettings,
     ViTPoseSettings,
+    decoder_of,
 )
 from everypose.networks import PoseNetwork, build_network, load_strictly
 from everypose.posebh.network import PoseBH
@@ -39,6 +40,8 @@ SKELETON_OF_SIZE = {17: "coco", 14: "crowdpose"}
 CROP_SIZE = (192, 256)
 UDP = ("coco", "mpii")
 """The data sets whose crops ViTPose and PoseBH cut by the UDP convention; those of all others are classic."""
+PADDING = {"interhand2d": 1.5}
+"""What differs from 1.25: boxes of hands are those of the keypoints, around which more is to be seen."""
 _SETTINGS: TypeAdapter[Network] = TypeAdapter(Network)
 
 
@@ -154,9 +157,14 @@ def _inference(
 ) -> InferenceSettings | TopDownInference:
     """How the authors run such a network."""
     if isinstance(settings, ViTPoseSettings | PoseBHSettings):
-        convention: Any = "udp" if skeleton.name in UDP else "classic"
-        decoder: Any = "udp" if convention == "udp" else "quarter"
-        return TopDownInference(crop_size=settings.backbone.image_size, convention=convention, decoder=decoder)
+        convention: Literal["classic", "udp"] = "udp" if skeleton.name in UDP else "classic"
+        return TopDownInference(
+            crop_size=settings.backbone.image_size,
+            padding=PADDING.get(skeleton.name, 1.25),
+            convention=convention,
+            decoder=decoder_of(convention),
+            nms=None if skeleton.sigmas is None else 0.9,
+        )
     if isinstance(settings, TopDownSettings):
         # CrowdPose's people are too close for suppression; the ResNets were trained on BGR.
         nms = None if skeleton.name == "crowdpose" else 0.9
