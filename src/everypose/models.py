@@ -139,11 +139,12 @@ class ViTPoseSettings(_Settings):
 
 
 class DataSetSettings(_Settings):
-    """One data set of a PoseBH: its name, its skeleton and how its crops are cut."""
+    """One data set of a PoseBH: its name, its skeleton and how its crops are cut; see :class:`TopDownInference`."""
 
     name: str
     skeleton: dict[str, Any]
     convention: Literal["classic", "udp"] = "classic"
+    crop: Literal["box", "mpii"] = "box"
 
 
 def decoder_of(convention: Literal["classic", "udp"]) -> Literal["quarter", "udp"]:
@@ -190,8 +191,8 @@ class InferenceSettings(_Settings):
 class TopDownInference(_Settings):
     """How a top-down model's crops are cut, its heatmaps decoded and its people scored.
 
-    ``crop_size``: width, height of the network's input, in pixels; ``padding`` and ``convention``: see
-    :class:`everypose.topdown.crops.CropGeometry`; ``decoder``: see :func:`everypose.topdown.decoding.decode`;
+    ``crop_size``: width, height of the network's input, in pixels; ``padding``, ``convention`` and ``crop``, its rule:
+    see :class:`everypose.topdown.crops.CropGeometry`; ``decoder``: see :func:`everypose.topdown.decoding.decode`;
     ``bgr``: whether the network wants BGR; ``decay``: factor of the scores of people who are not the one whose box it
     is; ``nms``: poses more alike than this OKS are one person, None keeps all; ``min_score``: people below are not
     shown.
@@ -200,6 +201,7 @@ class TopDownInference(_Settings):
     crop_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
     padding: Annotated[float, Field(gt=0)] = 1.25
     convention: Literal["classic", "udp"] = "classic"
+    crop: Literal["box", "mpii"] = "box"
     decoder: Literal["quarter", "dark", "udp"] = "quarter"
     bgr: bool = False
     decay: Annotated[float, Field(ge=0, le=1)] = 0.5

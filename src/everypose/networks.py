@@ -189,7 +189,7 @@ def select_skeleton(
         backbone = settings.backbone.model_copy(update={"experts": 0, "expert_part": 0})
         plain = ViTPoseSettings(backbone=backbone, channels=settings.channels)
         update = {"network": plain, "skeleton": own.skeleton}
-    cut: dict[str, Any] = {"convention": own.convention, "decoder": decoder_of(own.convention)}
+    cut: dict[str, Any] = {"convention": own.convention, "decoder": decoder_of(own.convention), "crop": own.crop}
     if name != ALL_SKELETONS and not own.skeleton["sigmas"]:
         cut["nms"] = None
     return selected, config.model_copy(update=update | {"inference": config.on_crops.model_copy(update=cut)})

@@ -147,6 +147,13 @@ def test_mpiis_regions_are_squares_below_the_centre():
         np.testing.assert_allclose(sizes, [[200 * scale * 1.25] * 2])
 
 
+def test_boxes_that_others_draw_are_cut_as_mpiis_squares_of_their_longer_side():
+    tall, wide, square = [10, 20, 50, 220], [-60, 100, 140, 140], [-70, 20, 130, 220]
+    centers, sizes = mpii_regions([tall, wide, square])
+    np.testing.assert_allclose(centers, [(30, 135), (40, 135), (30, 135)])
+    np.testing.assert_allclose(sizes, 250)
+
+
 @pytest.mark.parametrize("size", [(0.0, 0.0), (-3.0, 4.0), (np.nan, 4.0), (np.inf, 4.0)])
 def test_a_region_without_extent_is_an_error(size):
     with pytest.raises(EveryposeError, match="cannot be cropped"):

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import everypose
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.boxes import Boxes
 from everypose.models import PoseBHSettings
 from everypose.networks import load_model, save_model, select_skeleton
 from everypose.posebh.losses import LossSettings
@@ -376,7 +378,7 @@ def mpii(tmp_path, folder, figures):
     )
 
 
-def test_mpii_is_read_as_it_is_published_and_measured_in_the_crops_that_it_learns(mixture, mpii):
+def test_mpii_is_read_as_published_and_found_in_the_crops_that_were_learned(mixture, mpii, tmp_path):
     task = make_task(mixture(tables=mpii))
     scene = task.sets[0].scenes[0]
     geometry = task.samples._sets[0].geometry
@@ -388,6 +390,10 @@ def test_mpii_is_read_as_it_is_published_and_measured_in_the_crops_that_it_learn
     np.testing.assert_allclose(cut.matrices[0], trained)
     np.testing.assert_array_equal(AnnotatedBoxes([scene], "mpii")(estimator.prepare(scene.path)).boxes, scene.boxes)
     assert task.validators[0].score(task.validators[0].predict(network, torch.device("cpu")).results).ap >= -1
+    save_model(network, task.config, tmp_path / "model")
+    square = Boxes(scene.boxes[:1], np.ones(1))
+    loaded = everypose.load(tmp_path / "model", detector=lambda _: square, skeleton="mpii")
+    np.testing.assert_allclose(loaded._cut(loaded.prepare(scene.path)).matrices[0], trained)
     wrong = mpii.replace('skeleton = "mpii"', 'skeleton = "coco"')
     with pytest.raises(EveryposeError, match=r"mpii\.json is a list in MPII's form, whose keypoints are not"):
         make_task(mixture(tables=wrong))
@@ -545,6 +551,9 @@ def test_a_mixture_that_cannot_be_used_is_one_line(mixture, folder, figures, tmp
         mixture("model.embedding=0")
     with pytest.raises(UsageError, match=r"prototypes is nothing that the family posebh reads"):
         mixture("model.embedding=0", "phases.heads_from=0", "prototypes.peak=0")
+    for recipe in ("posebh-small", "hrnet-pose-small"):
+        with pytest.raises(UsageError, match=r"inference\.crop is nothing that the family \w+ reads"):
+            load_recipe(recipe, ["inference.crop=mpii"])
     with pytest.raises(UsageError, match=r"data\.sets is nothing that the family boir reads"):
         load_recipe("boir-small", ['data.sets=[{name="a", train=[{annotations="a", images="b"}]}]'])
 

@@ -162,6 +162,7 @@ def _inference(
             crop_size=settings.backbone.image_size,
             padding=PADDING.get(skeleton.name, 1.25),
             convention=convention,
+            crop="mpii" if skeleton.name == "mpii" else "box",
             decoder=decoder_of(convention),
             nms=None if skeleton.sigmas is None else 0.9,
         )
@@ -190,6 +191,7 @@ def _vit_settings(layout: vitpose.Layout, path: Path) -> tuple[Network, int]:
             "name": name,
             "skeleton": Skeleton.named(name).to_dict(),
             "convention": "udp" if name in UDP else "classic",
+            "crop": "mpii" if name == "mpii" else "box",
         }
         for name in vitpose.DATASETS_OF_SIZES[layout.keypoints]
     ]

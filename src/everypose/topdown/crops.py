@@ -105,7 +105,8 @@ def crop_regions(boxes: npt.ArrayLike, aspect: float, padding: float = 1.25) -> 
 def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Floats, Floats]:
     """The square regions of MPII's people, whose boxes are squares of the person's height (:mod:`everypose.data.mpii`).
 
-    A square stays one although crops are 3:4, so UDP crops are squeezed.
+    A square stays one although crops are 3:4, so UDP crops are squeezed. Boxes that others draw around people are made
+    squares of their longer side first, so that a network sees people as it has learned them.
 
     Args:
         boxes: (N, 4) x1 y1 x2 y2, image pixels.
@@ -115,7 +116,7 @@ def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Floats, F
         centers (N, 2), sizes (N, 2).
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    sides = corners[:, 2:] - corners[:, :2]
+    sides = (corners[:, 2:] - corners[:, :2]).max(axis=1, keepdims=True).repeat(2, axis=1)
     centers = (corners[:, :2] + corners[:, 2:]) / 2 + sides * (0, _MPII_LOWER)
     return centers, padding * sides
 

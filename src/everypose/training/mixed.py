@@ -107,13 +107,19 @@ def with_sets(recipe: Recipe, people: Sequence[SetPeople]) -> Recipe:
     model = recipe.model
     assert isinstance(model, PoseBHSettings)
     datasets = tuple(
-        DataSetSettings(name=own.settings.name, skeleton=own.skeleton.to_dict(), convention=own.settings.convention)
+        DataSetSettings(
+            name=own.settings.name,
+            skeleton=own.skeleton.to_dict(),
+            convention=own.settings.convention,
+            crop=own.settings.crop,
+        )
         for own in people
     )
     experts = model.backbone.experts or (len(people) if model.backbone.expert_part else 0)
     backbone = model.backbone.model_copy(update={"experts": experts})
-    first = datasets[0].convention
-    inference = recipe.inference.model_copy(update={"convention": first, "decoder": decoder_of(first)})
+    first = datasets[0]
+    cut = {"convention": first.convention, "decoder": decoder_of(first.convention), "crop": first.crop}
+    inference = recipe.inference.model_copy(update=cut)
     model = model.model_copy(update={"datasets": datasets, "backbone": backbone})
     return recipe.model_copy(update={"model": model, "inference": inference})
 

@@ -55,6 +55,8 @@ FOR_MIXTURES = ("data.sets", "start.transfer_like", "phases")
 """What only PoseBH and ViTPose++ read."""
 FOR_PROTOTYPES = ("prototypes",)
 """What only PoseBH reads, and not ViTPose++."""
+FOR_NOBODY = ("inference.crop",)
+"""What a trained model says but no recipe gives: sets of a mixture have it, others are cut by their boxes."""
 CROP_STEP, PATCH = 32, 16
 """What the sides of crops are multiples of, for convolutional backbones and for a ViT."""
 
@@ -126,8 +128,9 @@ class Recipe(Section):
     def _unread(self) -> tuple[str, ...]:
         """Sections and fields that the family does not read."""
         if isinstance(self.model, PoseBHSettings):
-            return (*FOR_IMAGES, *FOR_CROPS, *FOR_ONE_SET, *(() if self.model.embedding else FOR_PROTOTYPES))
-        other = FOR_IMAGES if isinstance(self.model, TopDownSettings) else FOR_CROPS
+            prototypes = () if self.model.embedding else FOR_PROTOTYPES
+            return (*FOR_IMAGES, *FOR_CROPS, *FOR_ONE_SET, *FOR_NOBODY, *prototypes)
+        other = (*FOR_IMAGES, *FOR_NOBODY) if isinstance(self.model, TopDownSettings) else FOR_CROPS
         return (*other, *FOR_MIXTURES, *FOR_PROTOTYPES)
 
     def to_toml(self) -> str:
