@@ -8,9 +8,10 @@ the hips and shoulders; what COCO does not label stays unlabelled), and few phot
 
 Every way sees each person equally often: ``single`` are three networks, ``heads`` is ViTPose++, ``released`` PoseBH
 with the released weights of its losses, ``posebh`` with those of the recipe posebh-small. Measured are the losses of
-the last quarter (of a set in a mixture: times its share of the batch); the AP of each set; the AP of a set's head with
-the expert of another set, for the keypoints that this one never labels, and the same by prototypes; and the transfer.
-Results go to OUT/results.json, a table to the screen. What is trained already in OUT is not trained again.
+the last quarter (of a set in a mixture: as it is minimised, times its share of the batch, and per sample); the AP of
+each set; the AP of a set's head with the expert of another set, for the keypoints that this one never labels, and the
+same by prototypes; and the transfer. Results go to OUT/results.json, a table to the screen. What is trained already in
+OUT is not trained again.
 """
 
 import argparse

@@ -12,9 +12,12 @@ from everypose.backbones.resnet import ResNet
 from everypose.mipnet.network import PUBLISHED_SITES, MIPNet, Sites
 from everypose.models import HRNetSettings
 from everypose.released import mipnet
+from everypose.released.names import Renaming
 from everypose.topdown.network import Baseline, HRNetPose, SimpleBaseline
 from golden_vectors import load
 
+BLOCK_NAMES = Renaming((("fc.", "excite."), ("fc_lambda.", "embed.")))
+"""What the release calls the parts of a block alone, and what we do."""
 SELECTORS = {"lam0": (1.0, 0.0), "lam1": (0.0, 1.0), "soft": (0.3, 0.7)}
 
 

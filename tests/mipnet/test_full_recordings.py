@@ -17,8 +17,7 @@ from everypose.mipnet.network import MIPNet
 from everypose.skeleton import Skeleton
 from everypose.topdown.graph import TopDownGraph
 from golden_vectors import relative_error
-from mipnet.golden_networks import SELECTORS, loaded, recipe_state, tensors
-from mipnet.test_modulation import NAMES
+from mipnet.golden_networks import BLOCK_NAMES, SELECTORS, loaded, recipe_state, tensors
 
 FOLDER = Path(os.environ.get("EVERYPOSE_GOLDEN", "nowhere")) / "mipnet"
 WITH_WEIGHTS = ("b_hrnet_w8_lambda", "b2_hrnet_w8_lambda_all4", "c_resnet_bottleneck1111_lambda")
@@ -63,7 +62,7 @@ def test_heatmaps_equal_the_release(name: str) -> None:
 def test_the_block_equals_the_release_in_double_precision() -> None:
     vectors = read("a_mimb")
     block = MIMB(16)
-    block.load_state_dict(NAMES.to_ours(tensors(vectors, "sd/")))
+    block.load_state_dict(BLOCK_NAMES.to_ours(tensors(vectors, "sd/")))
     with torch.no_grad():
         out = block.double().eval()(*(torch.from_numpy(vectors[key]).double() for key in ("x", "lambda_vec")))
     assert relative_error(out, vectors["eval_out_f64"]) < 1e-9

@@ -16,7 +16,8 @@ class MIPNet(nn.Module):
     """A baseline with modulation blocks at some of four sites, one after each step of its backbone.
 
     In HRNet the sites are the inputs of stages 2, 3 and 4 (a block for each of their branches) and the output of
-    stage 4; in ResNet the inputs of layers 1 to 4.
+    stage 4; in ResNet the inputs of layers 1 to 4. The published networks have the last two, in the places of the
+    release; the paper speaks of the ends of HRNet's stages 3 and 4.
 
     What comes before the first block, the trunk, does not depend on the selector. It is computed once for all people of
     a crop, and the rest as one batch. Training shares the trunk, too, where the released code has each crop N times in

@@ -1,4 +1,8 @@
-"""Which prototype of its keypoint each pixel belongs to: an even share-out by Sinkhorn's iteration."""
+"""Which prototype of its keypoint each pixel belongs to: an even share-out by Sinkhorn's iteration.
+
+As in SwAV (Caron et al., NeurIPS 2020), and for prototypes of classes in "Rethinking Semantic Segmentation: A Prototype
+View" (Zhou et al., CVPR 2022), whose contrast and distance PoseBH's losses are, too.
+"""
 
 from typing import NamedTuple
 

@@ -85,7 +85,7 @@ def prototype_losses(
 
 
 def pixel_prototype_loss(similarity: Tensor, prototype: Tensor, kept: Tensor, settings: LossSettings) -> Tensor:
-    """Weighted sum of PPC and PPD, means over the kept pixels; 0 if there is none.
+    """Weighted sum of PPC and PPD (Zhou et al., CVPR 2022), means over the kept pixels; 0 if there is none.
 
     PPC is the cross entropy of choosing the assigned prototype among all, with the absolute cosines as logits and no
     temperature; PPD the squared distance (1 - cosine)^2 to it.

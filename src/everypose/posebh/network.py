@@ -1,6 +1,7 @@
 """PoseBH's network: one vision transformer for all data sets, a heatmap head for each, an embedding for every pixel.
 
-Without the embedding branch it is ViTPose++ (experts and heads), without experts as well the multi-task ViTPose.
+Without the embedding branch it is ViTPose++ (experts and heads; Xu et al., TPAMI 2023), without experts as well the
+multi-task ViTPose.
 """
 
 from collections.abc import Sequence

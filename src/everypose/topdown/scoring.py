@@ -91,7 +91,7 @@ def merge(keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbe
 
 
 def oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
-    """Greedy suppression of poses that are too similar to a better one.
+    """Greedy suppression of poses that are too similar to a better one (Papandreou et al., CVPR 2017).
 
     Args:
         keypoints: (P, K, 2 or more) x, y.
@@ -114,7 +114,7 @@ def oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers
 
 
 def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
-    """Soft suppression: each kept pose lowers the scores of the others by exp(-oks^2 / threshold).
+    """Soft suppression (Bodla et al., ICCV 2017): each kept pose lowers the others' scores by exp(-oks^2 / threshold).
 
     The lowered scores only choose the next pose; at most 20 are kept. Arguments and result as :func:`oks_nms`.
     """
