@@ -590,6 +590,46 @@ def test_sigmas_are_needed_for_validation_and_suppression_only(mixture, folder, 
     assert validated.endswith("or leave out its val")
 
 
+CHANGES = {
+    "one name for two sets": ('name = "mpii"', 'name = "coco"', 2, "two sets are named coco: give each its own name"),
+    "a set without keypoints": ('"mpii.json"', '"silent.json"', 1, "does not say what its keypoints are"),
+    "a skeleton without sigmas": ('"mpii.json"', '"fish.json"', 1, "needs the sigmas of its skeleton 'fish'"),
+    "an empty set": ('"mpii.json"', '"empty.json"', 1, "there is nothing to learn from, leave it out"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_command_says_in_one_line_what_is_wrong_with_a_mixture(everypose, folder, figures, tmp_path, change):
+    before, after, code, message = CHANGES[change]
+    content = json.loads((folder / "mpii.json").read_text())
+    fish = [{"id": 1, "name": "fish", "keypoints": ["head", "tail"], "skeleton": []}]
+    swimming = [entry | {"keypoints": entry["keypoints"][:6]} for entry in content["annotations"]]
+    (folder / "silent.json").write_text(json.dumps(content | {"categories": [{"id": 1, "name": "person"}]}))
+    (folder / "fish.json").write_text(json.dumps(content | {"categories": fish, "annotations": swimming}))
+    (folder / "empty.json").write_text(json.dumps(content | {"annotations": []}))
+    tables = set_tables(figures).replace('skeleton = "mpii"\n', "").replace(before, after)
+    (tmp_path / "mixture.toml").write_text(TINY + tables)
+    done = everypose("train", tmp_path / "mixture.toml", "--data", folder, "--out", tmp_path / "run", "--quiet")
+    assert done.code == code
+    assert message in done.err
+    assert done.err.startswith("everypose: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "run/recipe.toml").exists()
+
+
+def test_the_command_refuses_a_model_with_another_number_of_experts(everypose, mixture, folder, figures, tmp_path):
+    task = make_task(mixture())
+    save_model(task.make_network(), task.config, tmp_path / "three")
+    two = "".join("[[data.sets]]" + table for table in set_tables(figures).split("[[data.sets]]")[1:3])
+    (tmp_path / "two.toml").write_text(TINY + two)
+    start = f"start.weights={json.dumps(str(tmp_path / 'three'))}"
+    arguments = ["--data", folder, "--out", tmp_path / "run", "--quiet", "--set", start]
+    done = everypose("train", tmp_path / "two.toml", *arguments)
+    assert done.code == 2
+    assert "three has 3 data sets (coco, crowdpose, mpii), the recipe 2 (coco, crowdpose)" in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_a_data_set_without_keypoints_makes_no_network(mixture):
     task = make_task(mixture())
     first = task.config.network.datasets[0]
