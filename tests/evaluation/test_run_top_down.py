@@ -114,6 +114,17 @@ def test_a_person_whose_box_cannot_be_cropped_is_not_found_and_told(monkeypatch,
     assert any(note.startswith("1 boxes were left out") for note in record.notes)
 
 
+def test_boxes_of_other_categories_are_not_used_and_told(monkeypatch, tmp_path, truth):
+    model, _ = open_oracle(monkeypatch, tmp_path, truth)
+    rows = detections(truth, [1.0] * 6)
+    rows[1]["category_id"] = 26
+    (tmp_path / "det.json").write_text(json.dumps(rows))
+    source = BoxSource(str(tmp_path / "det.json"))
+    record = evaluate_model(str(model), write_set(tmp_path / "set", truth), {}, boxes=source, quiet=True).record
+    assert record.numbers[""]["AR"] == pytest.approx(5 / 6)
+    assert f"1 boxes of {tmp_path / 'det.json'} are of other categories than people's: not used" in record.notes
+
+
 def test_poses_kept_by_box_give_the_same_people(monkeypatch, tmp_path, truth):
     model, _ = open_oracle(monkeypatch, tmp_path, truth, instances=2)
     opened = open_model(str(model), write_set(tmp_path / "set", truth), boxes=TRUTH)

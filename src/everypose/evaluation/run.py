@@ -13,6 +13,7 @@ from everypose.evaluation.measure import Measured, choose_metric, measure
 from everypose.evaluation.predictions import predict_annotated, predict_images
 from everypose.evaluation.record import Metric, Protocol, Record
 from everypose.files import read_json, sha256
+from everypose.inference.boxes import DetectionsFile
 from everypose.inference.loading import DEFAULT_DETECTOR, load
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models import ModelConfig, resolve
@@ -116,10 +117,18 @@ class Opened:
 
     def notes(self) -> list[str]:
         """What a reader of the scores must know, once the model has run."""
-        notes = self.labelled.notes()
-        dropped = self.estimator.dropped if isinstance(self.estimator, TopDownEstimator) else 0
-        if dropped:
-            notes.append(f"{dropped} boxes were left out, which have no area, lie outside their image or are too small")
+        notes, estimator = self.labelled.notes(), self.estimator
+        if not isinstance(estimator, TopDownEstimator):
+            return notes
+        file = estimator.detector
+        if isinstance(file, DetectionsFile) and file.other_categories:
+            notes.append(
+                f"{file.other_categories} boxes of {file.path} are of other categories than people's: not used"
+            )
+        if estimator.dropped:
+            notes.append(
+                f"{estimator.dropped} boxes were left out, which have no area, lie outside their image or are too small"
+            )
         return notes
 
 
