@@ -309,7 +309,7 @@ def test_the_blocks_of_a_vit_may_learn_at_rates_of_their_own(crops):
     groups = task.parameter_groups(task.make_network())
     assert sorted({group["scale"] for group in groups}) == [0.125, 0.25, 0.5, 1.0]
     assert {group["weight_decay"] for group in groups} == {0.0, 0.1}
-    plain = make_task(crops("optim.backbone_scale=0.1"))
+    plain = make_task(crops('optim.scales={"backbone."=0.1}'))
     assert [group["scale"] for group in plain.parameter_groups(plain.make_network())] == [1.0, 0.1]
 
 
@@ -385,8 +385,8 @@ def test_a_recipe_says_what_does_not_fit_its_family(crops):
         crops("losses.bbox=3")
     with pytest.raises(UsageError, match=r"optim\.layer_decay is for a vit"):
         crops("optim.layer_decay=0.7")
-    with pytest.raises(UsageError, match=r"leave backbone_scale at 1"):
-        crops(*VIT, "optim.layer_decay=0.7", "optim.backbone_scale=0.1")
+    with pytest.raises(UsageError, match=r"leave scales out"):
+        crops(*VIT, "optim.layer_decay=0.7", 'optim.scales={"backbone."=0.1}')
     with pytest.raises(UsageError, match=r"rotatoin; did you mean crops\.augmentation\.rotation\?"):
         crops("crops.augmentation.rotatoin=3")
     with pytest.raises(UsageError, match=r"model\.instances: input should be greater than or equal to 1"):
