@@ -23,7 +23,7 @@ from everypose.training.module import PoseTraining
 from everypose.training.recipe import Recipe, load_recipe
 from everypose.training.run import Machines, make_task, train
 from everypose.training.start import make_network
-from everypose.training.validation import AnnotatedBoxes
+from everypose.training.validation import annotated_boxes
 from training.mixtures import SETS, TINY, set_tables, write_sets
 
 ONE = Machines(1)
@@ -386,7 +386,7 @@ def test_mpii_is_read_as_it_is_published_and_measured_in_the_crops_that_it_learn
     estimator = task.validators[0]._estimator(network, "cpu")
     cut = estimator._cut(estimator.prepare(scene.path))
     np.testing.assert_allclose(cut.matrices[0], trained)
-    np.testing.assert_array_equal(AnnotatedBoxes([scene], "mpii")(estimator.prepare(scene.path)).boxes, scene.boxes)
+    np.testing.assert_array_equal(annotated_boxes([scene], "mpii")(estimator.prepare(scene.path)).boxes, scene.boxes)
     assert task.validators[0].score(task.validators[0].predict(network, torch.device("cpu")).results).ap >= -1
     wrong = mpii.replace('skeleton = "mpii"', 'skeleton = "coco"')
     with pytest.raises(EveryposeError, match=r"mpii\.json is a list in MPII's form, whose keypoints are not"):

@@ -25,7 +25,7 @@ from everypose.training.recipe import Recipe, load_recipe
 from everypose.training.run import Machines, make_task, train
 from everypose.training.start import make_network
 from everypose.training.top_down import CropSamples, objective_of, people_of_crops
-from everypose.training.validation import AnnotatedBoxes
+from everypose.training.validation import annotated_boxes
 from painted_people import painted_scene
 
 ONE = Machines(1)
@@ -360,7 +360,7 @@ def test_annotated_boxes_are_those_of_the_people_who_count():
     _, scene = painted_scene(0, [(40, 20, 120), (90, 30, 150), (5, 30, 140)])
     scene.is_crowd[1] = True
     scene.boxes[2] -= 30
-    found = AnnotatedBoxes([scene])(Photo(np.zeros((240, 320, 3), np.uint8), scene.path))
+    found = annotated_boxes([scene])(Photo(np.zeros((240, 320, 3), np.uint8), scene.path))
     x1, y1, x2, y2 = scene.boxes[0]
     assert found.boxes[0].tolist() == [x1, y1, x2 - 1, y2 - 1]
     width, height = scene.boxes[2][2:] - scene.boxes[2][:2]
