@@ -28,7 +28,7 @@ SETTINGS = (
     "data.augmentation={scale=[1, 1], rotation=0, translation=40, flip=0}",
     "inference.size=256",
     "schedule.warmup_epochs=5",
-    "optim.backbone_scale=0.2",
+    'optim.scales={"backbone."=0.2}',
     "validation.every_epochs=100",
     "ema.decay=0.98",
     "validation.flip=false",

@@ -2,21 +2,75 @@
 
     python -m benchmarks.loader --annotations train.json --images images/ --size 512 --count 60
 
-Both read, warp and mask the same photos with the same draws, decoding of the file included. The literal form then
-draws each person's Gaussians by the paper's loop and holds K + 1 maps for the image and K for each instance.
+Both read, warp and mask the same photos with the same draws, decoding of the file included, and hand over whole
+batches in shared memory, as a loader's worker does. The literal form also normalises the image, and draws each
+person's Gaussians by the paper's loop into K + 1 maps for the image and K for each instance.
 """
 
 import argparse
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
+import torch
 
 from everypose.data.coco import read_coco
 from everypose.data.images import read_image
-from everypose.data.scenes import Scene
-from everypose.single_stage.samples import Augmentation, Sample, draw, make_sample, training_scenes
+from everypose.data.scenes import Scene, SceneSet
+from everypose.single_stage.samples import Augmentation, Sample, collate, draw, make_sample, training_scenes
 from everypose.skeleton import Skeleton
+
+BATCH = 6
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)[:, None, None]
+STD = np.array((0.229, 0.224, 0.225), np.float32)[:, None, None]
+
+Arrays = list[np.ndarray]
+
+
+class Cost(NamedTuple):
+    """Seconds and bytes of one sample, the mean of a batch.
+
+    Attributes:
+        ours: seconds from the file to the batch in shared memory.
+        reading: seconds of it to read and decode the file.
+        literal: seconds of the literal form.
+        our_bytes: handed over.
+        literal_bytes: handed over by the literal form.
+    """
+
+    ours: float
+    reading: float
+    literal: float
+    our_bytes: float
+    literal_bytes: float
+
+
+def costs(scenes: SceneSet, size: int, count: int) -> list[Cost]:
+    """What samples of the first ``count`` images cost in both forms, batch by batch in turns, on one core."""
+    cv2.setNumThreads(1)
+    chosen = training_scenes(scenes)[:count]
+    batches = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
+    return [cost(batch, scenes.skeleton, size) for batch in batches]
+
+
+def cost(scenes: Sequence[Scene], skeleton: Skeleton, size: int) -> Cost:
+    """Of one batch."""
+    start = time.perf_counter()
+    for scene in scenes:
+        read_image(scene.path)
+    read = time.perf_counter()
+    ours = our_batch([sample_of(scene, skeleton, size) for scene in scenes])
+    hand_over(ours)
+    middle = time.perf_counter()
+    literal = literal_batch([sample_of(scene, skeleton, size) for scene in scenes])
+    hand_over(literal)
+    end = time.perf_counter()
+    our_bytes, literal_bytes = (sum(array.nbytes for array in arrays) for arrays in (ours, literal))
+    total = (middle - read, read - start, end - middle, our_bytes, literal_bytes)
+    return Cost(*(value / len(scenes) for value in total))
 
 
 def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> Sample:
@@ -25,10 +79,32 @@ def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> Sample:
     return make_sample(scene, read_image(scene.path), skeleton, size, draw(rng, Augmentation(), scene))
 
 
+def our_batch(samples: Sequence[Sample]) -> Arrays:
+    """The arrays of a batch."""
+    batch = collate(samples, np.random.default_rng(0))
+    return [value for value in vars(batch).values() if isinstance(value, np.ndarray)]
+
+
+def literal_batch(samples: Sequence[Sample]) -> Arrays:
+    """Images, multi heatmaps and instance heatmaps of a batch, and the loss mask."""
+    images, multi, single = zip(*(literal_targets(sample) for sample in samples), strict=True)
+    masks = np.stack([sample.loss_mask for sample in samples])
+    return [np.stack(images), np.stack(multi), np.concatenate(single), masks]
+
+
+def hand_over(arrays: Iterable[np.ndarray]) -> None:
+    """Into shared memory, through which a worker passes a batch to the training process."""
+    for array in arrays:
+        torch.from_numpy(array).share_memory_()
+
+
 def literal_targets(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normalised float image, multi heatmap and instance heatmaps, as the released loader hands them on."""
     side, keypoints = sample.loss_mask.shape[0], sample.keypoints.shape[1]
-    image = ((sample.image / 255.0 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).transpose(2, 0, 1)
+    image = np.ascontiguousarray(sample.image.transpose(2, 0, 1)).astype(np.float32)
+    image /= 255
+    image -= MEAN
+    image /= STD
     multi = np.zeros((keypoints + 1, side, side), np.float32)
     single = np.zeros((len(sample.instance_person), keypoints, side, side), np.float32)
     for person, radius in enumerate(sample.radius):
@@ -41,7 +117,7 @@ def literal_targets(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         for k, (x, y, visible) in enumerate(sample.keypoints[person]):
             if visible > 0:
                 draw_gaussian(single[i, k], x, y, int(sample.radius[person]))
-    return image.astype(np.float32), multi, single
+    return image, multi, single
 
 
 def draw_gaussian(plane: np.ndarray, x: float, y: float, radius: int) -> None:
@@ -59,7 +135,7 @@ def draw_gaussian(plane: np.ndarray, x: float, y: float, radius: int) -> None:
 
 
 def main() -> None:
-    """Alternate both forms photo by photo, and print samples a second and their ratio."""
+    """Print samples a second of both forms, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
@@ -67,23 +143,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     arguments = parser.parse_args()
     scenes = read_coco(arguments.annotations, arguments.images)
-    chosen = training_scenes(scenes)[: arguments.count]
-    seconds = {"ours": 0.0, "literal": 0.0}
-    values = {"ours": 0, "literal": 0}
-    for scene in chosen:
-        start = time.perf_counter()
-        sample = sample_of(scene, scenes.skeleton, arguments.size)
-        middle = time.perf_counter()
-        arrays = literal_targets(sample_of(scene, scenes.skeleton, arguments.size))
-        seconds["literal"] += time.perf_counter() - middle
-        seconds["ours"] += middle - start
-        values["ours"] += sum(getattr(sample, name).nbytes for name in ("image", "loss_mask", "keypoints"))
-        values["literal"] += sum(array.nbytes for array in arrays)
-    for name in seconds:
-        print(
-            f"{name}: {len(chosen) / seconds[name]:.0f} samples/s, {values[name] / len(chosen) / 1e6:.1f} MB a sample"
-        )
-    print(f"ratio {seconds['literal'] / seconds['ours']:.1f}, size {arguments.size}, {len(chosen)} photos, one core")
+    ours, reading, literal, our_bytes, literal_bytes = np.median(costs(scenes, arguments.size, arguments.count), axis=0)
+    print(f"ours: {1 / ours:.0f} samples/s, {our_bytes / 1e6:.1f} MB a sample; reading is {reading / ours:.0%} of it")
+    print(f"literal: {1 / literal:.0f} samples/s, {literal_bytes / 1e6:.1f} MB a sample")
+    print(f"ratio {literal / ours:.1f}, input {arguments.size}, one core")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Effort, Spread
 from benchmarks.side_by_side import cascade, measured, single
 from everypose.data.images import read_image
-from everypose.inference.estimator import Estimator, Image, Prepared, resize
+from everypose.inference.estimator import Image, Resized, SingleStageEstimator, resize
 from everypose.inference.runtimes import OnnxRuntime, RawPoses
 from everypose.models import bundled
 
@@ -47,13 +47,13 @@ def measure(options: Options) -> Findings:
 def steps_of(threads: int) -> dict[str, Step]:
     """What happens to a photo; each step takes what the one before gave."""
     runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
-    estimator = Estimator(runtime, runtime.config)
+    estimator = SingleStageEstimator(runtime, runtime.config)
     size = runtime.config.on_images.size
 
-    def prepared(image: Image) -> Prepared:
-        return Prepared(image, *resize(image, size))
+    def prepared(image: Image) -> Resized:
+        return Resized(image, *resize(image, size))
 
-    def found(one: Prepared) -> tuple[Prepared, RawPoses]:
+    def found(one: Resized) -> tuple[Resized, RawPoses]:
         return one, runtime.run(one.canvas[None])
 
     return {

@@ -17,7 +17,7 @@ from benchmarks.performance.photos import MADE, photos_of
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Spread
 from everypose.inference.bulk import predict_all
-from everypose.inference.estimator import Estimator
+from everypose.inference.estimator import SingleStageEstimator
 from everypose.inference.outputs import open_outputs
 from everypose.inference.runtimes import OnnxRuntime, RawPoses
 from everypose.inference.sources import Source, find_images
@@ -74,7 +74,7 @@ def measure(options: Options) -> Findings:
 def throughput(threads: int, few: Sequence[Path], count: int, folder: Path) -> dict[str, npt.NDArray[np.float64]]:
     """Photos a second of each part of the folder (parts,), by form; the forms take turns on each part."""
     runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
-    estimator = Estimator(runtime, runtime.config)
+    estimator = SingleStageEstimator(runtime, runtime.config)
     many(few, folder / "photos", count)
     sources = find_images([str(folder / "photos")])
     rates: dict[str, list[float]] = {NETWORK: [], **{form: [] for form in SAVED}}
@@ -87,7 +87,7 @@ def throughput(threads: int, few: Sequence[Path], count: int, folder: Path) -> d
     return {form: np.array(each) for form, each in rates.items()}
 
 
-def network_alone(estimator: Estimator, sources: Sequence[Source]) -> float:
+def network_alone(estimator: SingleStageEstimator, sources: Sequence[Source]) -> float:
     """Images a second, from inputs in memory, batched as the pipeline does."""
     prepared = [estimator.prepare(source.path) for source in sources]
     estimator.predict(prepared[:1])
@@ -124,7 +124,7 @@ def memory_in_long_run(photo: Path, count: int, folder: Path) -> list[float]:
     many([folder / "small.jpg"], folder / "small", count)
     sources = find_images([str(folder / "small")])
     with open_outputs(folder / "long", sources) as outputs:
-        predict_all(Estimator(stand_in, small), sources, outputs, quiet=True)
+        predict_all(SingleStageEstimator(stand_in, small), sources, outputs, quiet=True)
     return stand_in.memory
 
 

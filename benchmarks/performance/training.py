@@ -1,17 +1,15 @@
 """6: samples of the loader, the losses and a training step, each against the literal form."""
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.loader import literal_targets, sample_of
+from benchmarks.loader import BATCH, Cost, costs, sample_of
 from benchmarks.performance.counting import saved_bytes
 from benchmarks.performance.literal import bbox_mask_loss
 from benchmarks.performance.made_batches import random_outputs
@@ -23,14 +21,12 @@ from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
 from everypose.boir.losses import LossSettings, bbox_loss, losses
 from everypose.boir.network import TrainingOutputs
-from everypose.data.images import read_image
-from everypose.data.scenes import Scene, SceneSet
+from everypose.data.scenes import SceneSet
 from everypose.models import BoIRSettings
 from everypose.networks import build_network
 from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
 from everypose.single_stage.losses import focal_loss
 from everypose.single_stage.samples import Sample, collate, training_scenes
-from everypose.skeleton import Skeleton
 from everypose.training.data import to_tensors
 
 PHOTOS = 60
@@ -60,11 +56,10 @@ def measure(options: Options) -> Findings:
 
 
 def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
-    """Samples on one core, photo by photo in turns; the literal form renders all heatmaps where samples are made."""
-    cv2.setNumThreads(1)
-    chosen = training_scenes(scenes)[: 4 if options.quick else PHOTOS]
-    measured = [photo_by_photo(scene, scenes.skeleton, size) for scene in chosen]
-    parts = {name: Spread.of([getattr(one, name) for one in measured]) for name in One._fields}
+    """Samples on one core, batch by batch in turns; the literal form renders all heatmaps where samples are made."""
+    count = BATCH if options.quick else PHOTOS
+    measured = costs(scenes, size, count)
+    parts = {name: Spread.of([getattr(one, name) for one in measured]) for name in Cost._fields}
     ratio = Spread.of([one.literal / one.ours for one in measured])
     rate = 1 / parts["ours"].median
     rows = [
@@ -74,7 +69,7 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
          f"{parts['literal_bytes'].scaled(1e-6):.1f}"),
     ]  # fmt: skip
     origin = "made-up photos" if options.train_annotations is None else f"photos of {options.train_annotations.name}"
-    caption = f"Loader, input {size}, one core, {len(chosen)} {origin}"
+    caption = f"Loader, input {size}, one core, {count} {origin}"
     return Findings(
         [
             Target("samples a second and core at least 4 x literal", f"{ratio:.2f}", ratio.median >= 4),
@@ -86,29 +81,6 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
         ],
         [Table(("form", "ms a sample", "samples a second", "MB to the training process"), rows, caption)],
     )
-
-
-class One(NamedTuple):
-    """Seconds and bytes of one photo's sample."""
-
-    ours: float
-    reading: float
-    literal: float
-    our_bytes: float
-    literal_bytes: float
-
-
-def photo_by_photo(scene: Scene, skeleton: Skeleton, size: int) -> One:
-    """A sample in both forms, the reading of the file included."""
-    start = time.perf_counter()
-    read_image(scene.path)
-    read = time.perf_counter()
-    sample = sample_of(scene, skeleton, size)
-    made = time.perf_counter()
-    arrays = literal_targets(sample_of(scene, skeleton, size))
-    end = time.perf_counter()
-    our_bytes = sum(value.nbytes for value in vars(sample).values() if isinstance(value, np.ndarray))
-    return One(made - read, read - start, end - made, our_bytes, sum(array.nbytes for array in arrays))
 
 
 def batch_of(samples: Sequence[Sample]) -> Batch:

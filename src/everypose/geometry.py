@@ -143,12 +143,30 @@ def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: flo
     Returns:
         (M,) indices of the kept poses, best first; of equal scores the earlier pose is better.
     """
-    points = np.asarray(keypoints, dtype=np.float64)
-    extents = _box_area(keypoint_boxes(points[..., :2]))
-    similar = oks(points, points, (extents[:, None] + extents[None, :]) / 2, sigmas) > threshold
-    alive = np.ones(len(points), dtype=bool)
+    extents = _box_area(keypoint_boxes(np.asarray(keypoints, dtype=np.float64)[..., :2]))
+    similar = pairwise_oks(keypoints, extents, sigmas) > threshold
+    return suppress(similar, np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable"))
+
+
+def pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Floats:
+    """The OKS (N, N) of poses (N, K, 2 or more) with one another; a pair's area is the mean of its ``areas`` (N,)."""
+    each = np.asarray(areas, dtype=np.float64)
+    return oks(keypoints, keypoints, (each[:, None] + each[None, :]) / 2, sigmas)
+
+
+def suppress(similar: npt.NDArray[np.bool_], order: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Greedy suppression: whoever is similar to a better one that is kept goes.
+
+    Args:
+        similar: (N, N)
+        order: (N,) indices, best first.
+
+    Returns:
+        (M,) indices of the kept ones, best first.
+    """
+    alive = np.ones(len(similar), dtype=bool)
     kept = []
-    for index in np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable"):
+    for index in order:
         if alive[index]:
             kept.append(index)
             alive &= ~similar[index]

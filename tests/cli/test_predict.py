@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.inference.estimator import Estimator
+from everypose.inference.estimator import SingleStageEstimator
 from everypose.model_names import MODELS
 from image_files import CMYK_JPEG
 from inference import crop_stand_in
@@ -115,8 +115,8 @@ def test_ctrl_c_leaves_whole_files_and_no_list(predict, photos, tmp_path, monkey
         predicted.append(1)
         return original(self, prepared)
 
-    original = Estimator.predict
-    monkeypatch.setattr(Estimator, "predict", interrupted)
+    original = SingleStageEstimator.predict
+    monkeypatch.setattr(SingleStageEstimator, "predict", interrupted)
     done = predict(photos, "--batch", "1")
     assert done.code == 130
     assert "Traceback" not in done.err

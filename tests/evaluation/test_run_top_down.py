@@ -8,11 +8,11 @@ import pytest
 from evaluation.made import pycocotools_numbers
 from evaluation.oracle import BOXES, COCO, content, detections, open_oracle, write_set
 from everypose.errors import EveryposeError, UsageError
-from everypose.evaluation.box_source import AnnotatedBoxes, BoxSource
+from everypose.evaluation.box_source import BoxSource
 from everypose.evaluation.labelled import LabelledSet
 from everypose.evaluation.predictions import predict_boxes, predict_images
 from everypose.evaluation.run import evaluate_model, open_model
-from everypose.inference.boxes import Photo
+from everypose.inference.boxes import AnnotatedBoxes, Photo
 from everypose.skeleton import Skeleton
 from inference import stand_in
 from inference.crop_stand_in import write_model

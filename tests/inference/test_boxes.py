@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.geometry import box_iou, keypoint_boxes
-from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes, Photo, WholeImage, box_nms, person_boxes
+from everypose.inference.boxes import (
+    AnnotatedBoxes,
+    Boxes,
+    DetectionsFile,
+    PeopleBoxes,
+    Photo,
+    WholeImage,
+    box_nms,
+    person_boxes,
+)
 from everypose.people import People
 from inference.stand_in import OFFSETS, SKELETON
 
@@ -215,3 +224,12 @@ def test_suppression_does_not_look_at_the_order():
     first, second = box_nms(boxes, 0.5), box_nms(boxes[order], 0.5)
     np.testing.assert_array_equal(first.boxes, second.boxes)
     assert 1 < len(first) < 30
+
+
+@pytest.mark.parametrize(("clipped", "expected"), [(True, [0, 3, 7, 7]), (False, [-5, 3, 40, 20])])
+def test_annotated_boxes_are_sure_and_clipped_but_for_squares(clipped, expected):
+    detector = AnnotatedBoxes({Path("a.jpg"): np.array([[-5.0, 3, 40, 20]]), Path("b.jpg"): np.zeros((0, 4))}, clipped)
+    found = detector(Photo(IMAGE, Path("a.jpg")))
+    assert found.boxes.tolist() == [expected]
+    assert found.scores.tolist() == [1]
+    assert len(detector(Photo(IMAGE, Path("b.jpg")))) == 0

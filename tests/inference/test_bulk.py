@@ -11,7 +11,7 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import MOST_PIXELS, in_order, predict_all
-from everypose.inference.estimator import Estimator
+from everypose.inference.estimator import SingleStageEstimator
 from everypose.inference.outputs import open_outputs
 from everypose.inference.sources import find_images
 from everypose.models import ModelConfig
@@ -31,7 +31,7 @@ def photos(tmp_path):
 
 
 def estimator(batch_size=2):
-    return Estimator(StandIn(), ModelConfig.model_validate(config()), batch_size=batch_size)
+    return SingleStageEstimator(StandIn(), ModelConfig.model_validate(config()), batch_size=batch_size)
 
 
 def run(photos, out, batch_size=2, **keywords):

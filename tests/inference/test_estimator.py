@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from everypose import geometry
 from everypose.errors import EveryposeError
-from everypose.inference.estimator import Estimator, fit, resize
+from everypose.inference.estimator import SingleStageEstimator, fit, resize
 from everypose.models import ModelConfig
 from everypose.people import People
 from inference.stand_in import OFFSETS, SKELETON, StandIn, config, crowd, people_of
 
 
 def estimator(batch_size=8, **settings):
-    return Estimator(StandIn(), ModelConfig.model_validate(config(**settings)), batch_size=batch_size)
+    return SingleStageEstimator(StandIn(), ModelConfig.model_validate(config(**settings)), batch_size=batch_size)
 
 
 def assert_same(first: People, second: People):
@@ -98,7 +98,10 @@ def test_paths_and_arrays_mix(tmp_path):
 def test_low_scores_are_left_out():
     image = crowd([(0, 0, 100), (1, 1, 200)])
     assert len(estimator(min_score=0.5)(image)) == 1
-    assert len(Estimator(StandIn(), ModelConfig.model_validate(config(min_score=0.5)), min_score=0.1)(image)) == 2
+    assert (
+        len(SingleStageEstimator(StandIn(), ModelConfig.model_validate(config(min_score=0.5)), min_score=0.1)(image))
+        == 2
+    )
 
 
 def fixed(keypoints, scores, index=None):
@@ -111,14 +114,14 @@ def test_one_person_found_twice_is_reported_once():
     pose = np.column_stack([OFFSETS * 2 + 32, np.ones(17)])
     right = np.array([1, 0, 0])
     runtime = fixed([pose, pose + 0.5 * right, pose + 40 * right], [0.5, 0.9, 0.4])
-    people = Estimator(runtime, ModelConfig.model_validate(config()))(crowd([]))
+    people = SingleStageEstimator(runtime, ModelConfig.model_validate(config()))(crowd([]))
     np.testing.assert_allclose(people.scores, [0.9, 0.4], rtol=1e-6)
 
 
 def test_people_of_different_images_do_not_suppress_one_another():
     pose = np.column_stack([OFFSETS + 32, np.ones(17)])
     runtime = fixed([pose, pose], [0.5, 0.9], np.array([0, 1]))
-    people = Estimator(runtime, ModelConfig.model_validate(config()))([crowd([]), crowd([])])
+    people = SingleStageEstimator(runtime, ModelConfig.model_validate(config()))([crowd([]), crowd([])])
     assert [len(each) for each in people] == [1, 1]
 
 
@@ -132,7 +135,7 @@ def test_people_of_different_images_do_not_suppress_one_another():
 )
 def test_output_of_a_wrong_or_damaged_model_is_refused(keypoints, scores, message):
     with pytest.raises(EveryposeError, match=message):
-        Estimator(fixed(keypoints, scores), ModelConfig.model_validate(config()))(crowd([]))
+        SingleStageEstimator(fixed(keypoints, scores), ModelConfig.model_validate(config()))(crowd([]))
 
 
 @pytest.mark.parametrize(

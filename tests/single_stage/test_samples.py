@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -235,6 +236,18 @@ def test_no_draws_are_the_plain_map() -> None:
     kept = scene.keypoints[scene.is_labelled_person]
     np.testing.assert_allclose(sample.keypoints[:, :, :2], kept[:, :, :2] / 4, atol=1e-5)
     np.testing.assert_array_equal(sample.keypoints[:, :, 2], kept[:, :, 2])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_image_is_the_plain_warp(flip: bool) -> None:
+    """By way of four channels, and yet to the bit what OpenCV makes of three."""
+    rng = np.random.default_rng(3)
+    scene = random_scene(rng, 3)
+    image = random_image(rng, scene)
+    draws = replace(draw(rng, Augmentation(), scene), flip=flip)
+    warped = cv2.warpAffine(image, region_matrix(scene.height, scene.width, 64, draws), (64, 64))
+    sample = make_sample(scene, image, COCO, 64, draws)
+    np.testing.assert_array_equal(sample.image, warped[:, ::-1] if flip else warped)
 
 
 def flipped(scene: Scene) -> Scene:

@@ -98,7 +98,7 @@ def test_every_published_experiment_in_every_number(name):
     assert (recipe.inference.pool, recipe.inference.nms) == ((11, 0.7) if ochuman else (3, 0.8))
 
     plan, optim = recipe.schedule, recipe.optim
-    assert (optim.lr, optim.backbone_scale) == (1e-3, 1)
+    assert (optim.lr, optim.scales) == (1e-3, {})
     if boir:
         assert (optim.name, optim.weight_decay, optim.clip) == ("adamw", 0.025, 10)
         assert plan.epochs == (100 if tuned else 310 if crowdpose else 140)

@@ -270,7 +270,7 @@ def test_what_needs_gpus_is_refused_without(tiny, tmp_path, monkeypatch):
 
 
 def test_frozen_parameters_stay_as_they_start(tiny, tmp_path):
-    train(tiny("schedule.steps=2", 'optim.frozen=["backbone.layer1."]'), tmp_path / "run", ONE, quiet=True)
+    train(tiny("schedule.steps=2", 'optim.scales={"backbone.layer1."=0}'), tmp_path / "run", ONE, quiet=True)
     start = make_network(tiny("schedule.steps=2"), 17).state_dict()
     end = load_file(tmp_path / "run/models/final/model.safetensors")
     moved = {name for name in start if start[name].is_floating_point() and not torch.equal(start[name], end[name])}
@@ -278,5 +278,5 @@ def test_frozen_parameters_stay_as_they_start(tiny, tmp_path):
         name for name in start if name.startswith("backbone.") and "running" not in name and start[name].ndim == 4
     }
     assert {name for name in weights if name not in moved} == {n for n in weights if n.startswith("backbone.layer1.")}
-    with pytest.raises(UsageError, match=r"optim\.frozen: the network has no parameter that begins with trunk"):
-        train(tiny('optim.frozen=["trunk"]'), tmp_path / "other", ONE, quiet=True)
+    with pytest.raises(UsageError, match=r"optim\.scales: the network has no parameter that begins with trunk"):
+        train(tiny("optim.scales={trunk=0}"), tmp_path / "other", ONE, quiet=True)

@@ -25,7 +25,7 @@ from everypose.training.recipe import Recipe, load_recipe
 from everypose.training.run import Machines, make_task, train
 from everypose.training.start import make_network
 from everypose.training.top_down import CropSamples, objective_of, people_of_crops
-from everypose.training.validation import AnnotatedBoxes
+from everypose.training.validation import annotated_boxes
 from painted_people import painted_scene
 
 ONE = Machines(1)
@@ -309,7 +309,7 @@ def test_the_blocks_of_a_vit_may_learn_at_rates_of_their_own(crops):
     groups = task.parameter_groups(task.make_network())
     assert sorted({group["scale"] for group in groups}) == [0.125, 0.25, 0.5, 1.0]
     assert {group["weight_decay"] for group in groups} == {0.0, 0.1}
-    plain = make_task(crops("optim.backbone_scale=0.1"))
+    plain = make_task(crops('optim.scales={"backbone."=0.1}'))
     assert [group["scale"] for group in plain.parameter_groups(plain.make_network())] == [1.0, 0.1]
 
 
@@ -360,7 +360,7 @@ def test_annotated_boxes_are_those_of_the_people_who_count():
     _, scene = painted_scene(0, [(40, 20, 120), (90, 30, 150), (5, 30, 140)])
     scene.is_crowd[1] = True
     scene.boxes[2] -= 30
-    found = AnnotatedBoxes([scene])(Photo(np.zeros((240, 320, 3), np.uint8), scene.path))
+    found = annotated_boxes([scene])(Photo(np.zeros((240, 320, 3), np.uint8), scene.path))
     x1, y1, x2, y2 = scene.boxes[0]
     assert found.boxes[0].tolist() == [x1, y1, x2 - 1, y2 - 1]
     width, height = scene.boxes[2][2:] - scene.boxes[2][:2]
@@ -385,8 +385,8 @@ def test_a_recipe_says_what_does_not_fit_its_family(crops):
         crops("losses.bbox=3")
     with pytest.raises(UsageError, match=r"optim\.layer_decay is for a vit"):
         crops("optim.layer_decay=0.7")
-    with pytest.raises(UsageError, match=r"leave backbone_scale at 1"):
-        crops(*VIT, "optim.layer_decay=0.7", "optim.backbone_scale=0.1")
+    with pytest.raises(UsageError, match=r"leave scales out"):
+        crops(*VIT, "optim.layer_decay=0.7", 'optim.scales={"backbone."=0.1}')
     with pytest.raises(UsageError, match=r"rotatoin; did you mean crops\.augmentation\.rotation\?"):
         crops("crops.augmentation.rotatoin=3")
     with pytest.raises(UsageError, match=r"model\.instances: input should be greater than or equal to 1"):

@@ -34,7 +34,7 @@ def test_every_published_experiment_in_every_number(family, trunk, size, data):
 
     plan, optim = recipe.schedule, recipe.optim
     assert (optim.name, optim.lr, optim.weight_decay, optim.clip) == ("adam", 1e-3, 0, 0)
-    assert (optim.backbone_scale, optim.layer_decay, optim.frozen) == (1, 0, ())
+    assert (optim.scales, optim.layer_decay) == ({}, 0)
     assert (plan.kind, plan.gamma, plan.warmup_epochs) == ("multistep", 0.1, 0)
     short, long, resnets = (110, (70, 100)), (210, (170, 200)), (140, (90, 120))
     published = (short if not crowd else long) if mipnet else (resnets if resnet else long)

@@ -1,38 +1,15 @@
 """Where a top-down model's boxes come from when it is measured, in a form that a record can name."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.evaluation.labelled import LabelledSet
 from everypose.files import sha256
-from everypose.geometry import Floats
-from everypose.inference.boxes import Boxes, DetectionsFile, Detector, Photo
+from everypose.inference.boxes import AnnotatedBoxes, DetectionsFile, Detector
 from everypose.models import WEIGHTS_FILE, resolve
-from everypose.topdown.crops import clean_boxes
 
 TRUTH = "truth"
-
-
-class AnnotatedBoxes:
-    """The boxes that images are annotated with, as a detector that is always right: their scores are 1.
-
-    They are clipped to the image, as all three methods do with the ground truth but not with detections.
-    """
-
-    def __init__(self, boxes: Mapping[Path, Floats]) -> None:
-        """Take the boxes (N, 4), x1 y1 x2 y2, of every image that will be asked for."""
-        self._boxes = boxes
-
-    def __call__(self, photo: Photo) -> Boxes:
-        """The boxes of one image's people."""
-        assert photo.path is not None
-        height, width = photo.image.shape[:2]
-        boxes, _ = clean_boxes(self._boxes[photo.path], (width, height))
-        return Boxes(boxes, np.ones(len(boxes)))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The estimator: an image in, its people out."""
 
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import Any, Protocol, TypeAlias, overload
 
 import cv2
 import numpy as np
@@ -28,46 +29,29 @@ LARGEST_SIDE = 32_704
 """OpenCV warps images whose sides are below 32,767; this is the last multiple of 64 there."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """An image and what the network sees of it."""
+class Prepared(Protocol):
+    """An image as an estimator wants it; what more there is to it differs."""
 
-    image: Image
-    """(H, W, 3) uint8 RGB."""
-    canvas: Image
-    """(H', W', 3) uint8 RGB, sides multiples of 64: the network's input."""
-    matrix: npt.NDArray[np.float64]
-    """(2, 3), image pixels to canvas pixels."""
+    @property
+    def image(self) -> Image:
+        """(H, W, 3) uint8 RGB."""
+        ...
 
 
-class Estimator:
-    """Finds the people in images.
+class Estimator(ABC):
+    """Finds the people in images; what there is for single-stage and for top-down models.
 
     Attributes:
         skeleton: the keypoints that it finds.
         config: the model's configuration.
         min_score: people with lower scores are left out.
-        batch_size: the most images that go through the network at once.
+        batch_size: the most images that are looked at together.
     """
 
-    def __init__(
-        self, runtime: Runtime, config: ModelConfig, min_score: float | None = None, batch_size: int = 4
-    ) -> None:
-        """Join a loaded model and its configuration.
-
-        Args:
-            runtime: the loaded model.
-            config: its configuration: skeleton, input size, thresholds.
-            min_score: lowest person score to report; the configuration's by default.
-            batch_size: the most images that go through the network at once.
-
-        Raises:
-            EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
-        """
-        self._runtime = runtime
+    def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int) -> None:
+        """Take the configuration, whose lowest person score counts where none is given."""
         self.config = config
         self.skeleton = config.read_skeleton()
-        self._sigmas = self.skeleton.require_sigmas()
         self.min_score = config.inference.min_score if min_score is None else min_score
         self.batch_size = batch_size
 
@@ -91,13 +75,55 @@ class Estimator:
             return self.predict([self.prepare(images)])[0]
         return self.predict([self.prepare(image) for image in images])
 
+    @abstractmethod
     def prepare(self, image: ImageLike) -> Prepared:
-        """Read an image if it is a path, and resize it for the network."""
-        pixels = _checked(image) if isinstance(image, np.ndarray) else read_image(Path(image))
-        canvas, matrix = resize(pixels, self.config.on_images.size)
-        return Prepared(pixels, canvas, matrix)
+        """Read an image if it is a path, and do what else needs no network: the part that threads can do ahead."""
 
-    def predict(self, prepared: Sequence[Prepared]) -> list[People]:
+    @abstractmethod
+    def predict(self, prepared: Sequence[Any]) -> list[People]:
+        """Find the people in images that this estimator has prepared."""
+
+
+@dataclass(frozen=True)
+class Resized:
+    """An image and what a single-stage network sees of it."""
+
+    image: Image
+    """(H, W, 3) uint8 RGB."""
+    canvas: Image
+    """(H', W', 3) uint8 RGB, sides multiples of 64: the network's input."""
+    matrix: npt.NDArray[np.float64]
+    """(2, 3), image pixels to canvas pixels."""
+
+
+class SingleStageEstimator(Estimator):
+    """Finds the people in images by one pass over the whole image."""
+
+    def __init__(
+        self, runtime: Runtime, config: ModelConfig, min_score: float | None = None, batch_size: int = 4
+    ) -> None:
+        """Join a loaded model and its configuration.
+
+        Args:
+            runtime: the loaded model.
+            config: its configuration: skeleton, input size, thresholds.
+            min_score: lowest person score to report; the configuration's by default.
+            batch_size: the most images that go through the network at once.
+
+        Raises:
+            EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
+        """
+        super().__init__(config, min_score, batch_size)
+        self._runtime = runtime
+        self._sigmas = self.skeleton.require_sigmas()
+
+    def prepare(self, image: ImageLike) -> Resized:
+        """Read an image if it is a path, and resize it for the network."""
+        pixels = pixels_of(image)
+        canvas, matrix = resize(pixels, self.config.on_images.size)
+        return Resized(pixels, canvas, matrix)
+
+    def predict(self, prepared: Sequence[Resized]) -> list[People]:
         """Find the people in prepared images; those with equal canvases go through the network together."""
         groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, one in enumerate(prepared):
@@ -129,7 +155,7 @@ class Estimator:
         if not (np.isfinite(keypoints).all() and np.isfinite(scores).all()):
             raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
 
-    def _people(self, raw: RawPoses, position: int, prepared: Prepared) -> People:
+    def _people(self, raw: RawPoses, position: int, prepared: Resized) -> People:
         """The people of one image of a batch: back in image pixels, each once, those that score enough."""
         mine = raw[2] == position
         keypoints = raw[0][mine].astype(np.float64)
@@ -197,8 +223,17 @@ def _compose(outer: npt.NDArray[np.float64], inner: npt.NDArray[np.float64]) -> 
     return composed
 
 
-def _checked(image: npt.NDArray[np.generic]) -> Image:
-    """Refuse an array that is not one RGB image."""
+def pixels_of(image: ImageLike) -> Image:
+    """Read an image if it is a path.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        EveryposeError: when it cannot be read, or an array is not one RGB image.
+    """
+    if not isinstance(image, np.ndarray):
+        return read_image(Path(image))
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise EveryposeError(
             f"an image array must be (height, width, 3) uint8 RGB, not {image.dtype} of shape {image.shape}"

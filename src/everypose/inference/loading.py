@@ -6,7 +6,7 @@ from typing import Any
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
 from everypose.inference.detectors import THRESHOLD, OnnxDetector
-from everypose.inference.estimator import Estimator
+from everypose.inference.estimator import Estimator, SingleStageEstimator
 from everypose.inference.runtimes import (
     OnnxCropRuntime,
     OnnxRuntime,
@@ -66,7 +66,7 @@ def load(
         return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size, rule=config.on_crops.crop)
     if detector is not None or box_threshold is not None:
         raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
-    return Estimator(runtime, config, min_score, batch_size)
+    return SingleStageEstimator(runtime, config, min_score, batch_size)
 
 
 def find_detector(
@@ -103,7 +103,7 @@ def find_detector(
     runtime, config = _open(file, source, threads, onnx_device if file.kind == "onnx" else device, flip=False)
     if config.is_top_down:
         raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
-    return PeopleBoxes(Estimator(runtime, config, threshold))
+    return PeopleBoxes(SingleStageEstimator(runtime, config, threshold))
 
 
 def _open(

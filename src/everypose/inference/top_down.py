@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose import geometry
-from everypose.data.images import read_image
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes, Detector, Image, Photo
-from everypose.inference.estimator import Estimator, ImageLike, _checked
+from everypose.inference.estimator import Estimator, ImageLike, pixels_of
 from everypose.inference.runtimes import CropRuntime
 from everypose.models import ModelConfig
 from everypose.people import People
@@ -81,26 +80,21 @@ class TopDownEstimator(Estimator):
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
         """
+        super().__init__(config, min_score, batch_size)
         settings = config.on_crops
         self._crop_runtime = runtime
         self.detector = detector
-        self.config = config
-        self.skeleton = config.read_skeleton()
-        self.min_score = settings.min_score if min_score is None else min_score
-        self.batch_size = batch_size
         self.crops_at_once = crops_at_once
         self.dropped = 0
         self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, rule)
         self._scoring = Scoring(decay=settings.decay, oks_threshold=settings.nms)
         self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
 
-    def prepare(self, image: ImageLike) -> Photo:  # type: ignore[override]  # each estimator takes what it prepared
+    def prepare(self, image: ImageLike) -> Photo:
         """Read an image if it is a path."""
-        if isinstance(image, np.ndarray):
-            return Photo(_checked(image))
-        return Photo(read_image(Path(image)), Path(image))
+        return Photo(pixels_of(image), None if isinstance(image, np.ndarray) else Path(image))
 
-    def predict(self, prepared: Sequence[Photo]) -> list[People]:  # type: ignore[override]
+    def predict(self, prepared: Sequence[Photo]) -> list[People]:
         """Find the people in prepared images; crops of several images go through the network together."""
         found = self.poses(prepared)
         return [self.people(poses, photo.image) for poses, photo in zip(found, prepared, strict=True)]

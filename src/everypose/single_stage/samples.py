@@ -272,10 +272,17 @@ def _single_precision(points: Floats) -> npt.NDArray[np.float32]:
 
 
 def _warped_image(image: npt.NDArray[np.uint8], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.uint8]:
-    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    return np.asarray(cv2.flip(warped, 1) if flip else warped, dtype=np.uint8)
+    """(H, W, 3) to (size, size, 3); by way of four channels, which OpenCV warps in about half the time of three."""
+    padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), dtype=np.uint8)
+    warped = cv2.cvtColor(_warped(padded, matrix, size, flip), cv2.COLOR_RGBA2RGB)
+    return np.asarray(warped, dtype=np.uint8)
 
 
 def _warped_mask(mask: npt.NDArray[np.bool_], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.bool_]:
     """Warped as bytes and cut at one half; what lies outside the image is not asked for."""
-    return _warped_image(mask.view(np.uint8) * 255, matrix, size, flip) > 127
+    return _warped(mask.view(np.uint8) * 255, matrix, size, flip) > 127
+
+
+def _warped(image: npt.NDArray[np.uint8], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.uint8]:
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.flip(warped, 1) if flip else warped, dtype=np.uint8)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from everypose.geometry import Floats, Numbers, oks
+from everypose.geometry import Floats, Numbers, pairwise_oks, suppress
 
 Integers = npt.NDArray[np.int64]
 
@@ -103,14 +103,8 @@ def oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers
     Returns:
         (M,) indices of the kept poses, best first.
     """
-    similar = _pairwise_oks(keypoints, areas, sigmas) > threshold
-    alive = np.ones(len(similar), dtype=np.bool_)
-    kept = []
-    for index in _best_first(np.asarray(scores, dtype=np.float64)):
-        if alive[index]:
-            kept.append(index)
-            alive &= ~similar[index]
-    return np.array(kept, dtype=np.int64)
+    similar = pairwise_oks(keypoints, areas, sigmas) > threshold
+    return suppress(similar, _best_first(np.asarray(scores, dtype=np.float64)))
 
 
 def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
@@ -118,7 +112,7 @@ def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Nu
 
     The lowered scores only choose the next pose; at most 20 are kept. Arguments and result as :func:`oks_nms`.
     """
-    damping = np.exp(-(_pairwise_oks(keypoints, areas, sigmas) ** 2) / threshold)
+    damping = np.exp(-(pairwise_oks(keypoints, areas, sigmas) ** 2) / threshold)
     left = _best_first(np.asarray(scores, dtype=np.float64))
     lowered = np.array(scores, dtype=np.float64)
     kept: list[int] = []
@@ -128,11 +122,6 @@ def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Nu
         lowered *= damping[best]
         left = left[_best_first(lowered[left])]
     return np.array(kept, dtype=np.int64)
-
-
-def _pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Floats:
-    extents = np.asarray(areas, dtype=np.float64)
-    return oks(keypoints, keypoints, (extents[:, None] + extents[None, :]) / 2, sigmas)
 
 
 def _best_first(scores: Floats) -> Integers:

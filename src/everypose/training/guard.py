@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from everypose.errors import EveryposeError
 
@@ -72,3 +72,13 @@ def _check(
 def finite_weights(parameters: Sequence[Tensor]) -> bool:
     """Whether every number of the parameters is finite; waits for the device."""
     return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
+
+
+def keep_finite(parameters: Sequence[nn.Parameter]) -> bool:
+    """Drop all gradients if one of them is not finite; whether they were kept. Waits for the device."""
+    gradients = [value.grad for value in parameters if value.grad is not None]
+    finite = not gradients or bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all())
+    if not finite:
+        for value in parameters:
+            value.grad = None
+    return finite

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.data import StepBatches, training_loader
 from everypose.training.ema import Ema
-from everypose.training.guard import FiniteGuard
+from everypose.training.guard import FiniteGuard, keep_finite
 from everypose.training.recipe import Recipe
 from everypose.training.schedule import Schedule
 from everypose.training.task import Task
@@ -46,6 +46,7 @@ class PoseTraining(LightningModule):
         self.loss_count = 0
         self.sample_counts: Counter[str] = Counter()
         self.guard = FiniteGuard()
+        self.steps_left_out = 0
         self._task = task
         self._checkpoint = checkpoint
         if checkpoint:
@@ -101,6 +102,16 @@ class PoseTraining(LightningModule):
         self.sample_counts.update(self._task.sample_counts(batch))
         self.guard.watch(values, self.loss_names, batch.keys, self.step + 1)
         return torch.stack(list(losses.values())).sum()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave out a step whose gradients oneDNN spoilt.
+
+        On CPUs, its bfloat16 gradients of dilated convolutions are now and then not finite where the losses are (seen
+        with torch 2.13). Other machines keep them, so that a run that diverges ends.
+        """
+        if self.device.type == "cpu" and str(self.trainer.precision).startswith("bf16"):
+            parameters = [value for group in optimizer.param_groups for value in group["params"]]
+            self.steps_left_out += not keep_finite(parameters)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None

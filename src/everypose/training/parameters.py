@@ -1,5 +1,7 @@
 """Which parameters learn, and how fast."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -9,29 +11,37 @@ from everypose.errors import UsageError
 from everypose.training.sections import OptimSection
 
 
-def freeze(network: nn.Module, beginnings: tuple[str, ...]) -> None:
-    """Make parameters whose names begin so stay as they are.
+def freeze(network: nn.Module, scales: Mapping[str, float]) -> None:
+    """Make the parameters whose learning rate is scaled by 0 stay as they are.
 
     Raises:
-        UsageError: a beginning that no parameter has.
+        UsageError: a beginning in ``scales`` that no parameter has.
     """
-    for beginning in beginnings:
-        chosen = [value for name, value in network.named_parameters() if name.startswith(beginning)]
-        if not chosen:
-            raise UsageError(f"optim.frozen: the network has no parameter that begins with {beginning}")
-        for value in chosen:
+    names = [name for name, _ in network.named_parameters()]
+    for beginning in scales:
+        if not any(name.startswith(beginning) for name in names):
+            raise UsageError(f"optim.scales: the network has no parameter that begins with {beginning}")
+    for name, value in network.named_parameters():
+        if _scale_of(name, scales) == 0:
             value.requires_grad_(False)
 
 
 def parameter_groups(network: nn.Module, optim: OptimSection) -> list[dict[str, Any]]:
-    """Groups for the optimiser, by depth in a ViT with layer decay, otherwise the heads and the backbone.
+    """Groups for the optimiser, by depth in a ViT with layer decay, otherwise by the recipe's scales.
 
     Returns:
-        Groups of ``params`` and ``scale``, the factor of the learning rate.
+        Groups of ``params`` and ``scale``, the factor of the learning rate; the largest first.
     """
     if optim.layer_decay:
         return layer_decay_groups(network, optim.layer_decay, optim.weight_decay)
-    learning = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
-    heads = [value for name, value in learning if not name.startswith("backbone.")]
-    backbone = [value for name, value in learning if name.startswith("backbone.")]
-    return [{"params": heads, "scale": 1.0}, {"params": backbone, "scale": optim.backbone_scale}]
+    groups: defaultdict[float, list[nn.Parameter]] = defaultdict(list)
+    for name, value in network.named_parameters():
+        if value.requires_grad:
+            groups[_scale_of(name, optim.scales)].append(value)
+    return [{"params": groups[scale], "scale": scale} for scale in sorted(groups, reverse=True)]
+
+
+def _scale_of(name: str, scales: Mapping[str, float]) -> float:
+    """The factor of the longest beginning that fits; 1 where none does."""
+    fitting = [beginning for beginning in scales if name.startswith(beginning)]
+    return scales[max(fitting, key=len)] if fitting else 1.0

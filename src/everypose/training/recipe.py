@@ -48,7 +48,7 @@ FOR_CROPS = ("crops",)
 """What only the families read that see crops of one data set."""
 FOR_ONE_SET = (
     *(f"data.{field}" for field in ("dataset", "train_split", "val_split", "val_dataset", "train", "val", "extra")),
-    *("data.skeleton", "inference.convention", "inference.decoder", "optim.frozen"),
+    *("data.skeleton", "inference.convention", "inference.decoder", "optim.scales"),
 )
 """What says how to read the one data set of the other families."""
 FOR_MIXTURES = ("data.sets", "start.transfer_like", "phases")
@@ -108,7 +108,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _layers_decay_in_a_vit(self) -> Self:
         if self.optim.layer_decay and self.model.backbone.kind != "vit":
-            raise ValueError(f"optim.layer_decay is for a vit: {self.model.backbone.kind} has optim.backbone_scale")
+            raise ValueError(f"optim.layer_decay is for a vit: {self.model.backbone.kind} has optim.scales")
         return self
 
     @model_validator(mode="after")

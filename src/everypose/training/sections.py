@@ -212,21 +212,21 @@ class PrototypesSection(Section):
 class OptimSection(Section):
     """The optimiser; ``clip`` is the largest norm of the gradient, 0 for no clipping.
 
-    A ViT may have ``layer_decay``: each of its blocks learns so many times as fast as the next one, 0 for all alike.
+    Of several beginnings in ``scales`` that fit a parameter, the longest counts. A ViT may have ``layer_decay``
+    instead: each of its blocks learns so many times as fast as the next one, 0 for all alike.
     """
 
     name: Literal["adamw", "adam"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    frozen: tuple[str, ...] = ()  # beginnings of the names of parameters that stay as they start
-    backbone_scale: NotNegative = 1.0  # times `lr` for the backbone: below 1 where it starts from good features
+    scales: dict[str, NotNegative] = {}  # times `lr`, for parameters whose names begin so; 0: they stay as they start
     layer_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     weight_decay: NotNegative = 0.025
     clip: NotNegative = 10.0
 
     @model_validator(mode="after")
-    def _one_rate_of_the_backbone(self) -> Self:
-        if self.layer_decay and self.backbone_scale != 1:
-            raise ValueError("layer_decay says how fast the backbone learns: leave backbone_scale at 1")
+    def _one_rate_of_each_parameter(self) -> Self:
+        if self.layer_decay and self.scales:
+            raise ValueError("layer_decay says how fast each part learns: leave scales out")
         return self
 
 

@@ -25,7 +25,7 @@ class SingleStageTask:
     """One pass over the image: the network is called as ``network(images, instance_image, instance_yx)``.
 
     Raises:
-        UsageError: ``optim.frozen`` names parameters that the network has not.
+        UsageError: ``optim.scales`` names parameters that the network has not.
         EveryposeError: data or the weights to start from cannot be used.
     """
 
@@ -44,7 +44,7 @@ class SingleStageTask:
     def make_network(self) -> nn.Module:
         """The recipe's network with its first weights, some of them frozen."""
         network = make_network(self._recipe, len(self.config.read_skeleton()))
-        freeze(network, self._recipe.optim.frozen)
+        freeze(network, self._recipe.optim.scales)
         return network
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ class TopDownTask:
     """One person's crop: the network is called as ``network.heatmaps(images)``.
 
     Raises:
-        UsageError: ``optim.frozen`` names parameters that the network has not, or the augmentation looks for half
+        UsageError: ``optim.scales`` names parameters that the network has not, or the augmentation looks for half
             bodies in a skeleton that does not know them.
         EveryposeError: data or the weights to start from cannot be used.
     """
@@ -60,7 +60,7 @@ class TopDownTask:
     def make_network(self) -> nn.Module:
         """The recipe's network with its first weights, some of them frozen."""
         network = make_network(self._recipe, len(self.config.read_skeleton()))
-        freeze(network, self._recipe.optim.frozen)
+        freeze(network, self._recipe.optim.scales)
         return network
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:

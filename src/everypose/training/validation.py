@@ -12,14 +12,13 @@ from everypose.data.coco import coco_content
 from everypose.data.scenes import Scene, SceneSet
 from everypose.drawing import draw_people
 from everypose.evaluation.oks import OksScores, evaluate_oks
-from everypose.inference.boxes import Boxes, Photo
-from everypose.inference.estimator import Estimator
+from everypose.inference.boxes import AnnotatedBoxes
+from everypose.inference.estimator import Estimator, SingleStageEstimator
 from everypose.inference.top_down import TopDownEstimator
 from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
 from everypose.models import ModelConfig
 from everypose.networks import PoseNetwork, select_skeleton
 from everypose.people import People
-from everypose.topdown.crops import clean_boxes
 from everypose.topdown.samples import trainable_people
 from everypose.training.data import read_validation_set, require_same_skeleton
 from everypose.training.recipe import Recipe
@@ -93,36 +92,19 @@ class Validator:
         """What finds the people; in their annotated boxes, where the network works on crops."""
         (network, config), flip = select_skeleton(network, self._config, self._part), self._settings.flip
         if config.is_top_down:
-            crops, boxes = TorchCropRuntime.of(network, config, device, flip), AnnotatedBoxes(self._scenes, self._crop)
+            crops, boxes = TorchCropRuntime.of(network, config, device, flip), annotated_boxes(self._scenes, self._crop)
             return TopDownEstimator(crops, config, boxes, min_score=0.0, rule=self._crop)
-        return Estimator(TorchRuntime.of(network, config, device, flip), config, min_score=0.0)
+        return SingleStageEstimator(TorchRuntime.of(network, config, device, flip), config, min_score=0.0)
 
     def score(self, results: list[dict[str, Any]]) -> OksScores:
         """AP of the results of all processes."""
         return evaluate_oks(self._truth, results, self._skeleton, self._settings.protocol)
 
 
-class AnnotatedBoxes:
-    """The boxes that scenes are annotated with, as a detector that is always right: its score is 1.
-
-    As the methods' authors do, boxes are clipped to the image (but not MPII's squares), and people without labelled
-    keypoints are left out.
-    """
-
-    def __init__(self, scenes: Sequence[Scene], crop: Literal["box", "mpii"] = "box") -> None:
-        """Take the scenes whose images will be asked for."""
-        self._clipped = crop == "box"
-        self._scenes = {scene.path: scene for scene in scenes}
-
-    def __call__(self, photo: Photo) -> Boxes:
-        """The boxes of one image, which is that of one of the scenes."""
-        assert photo.path is not None
-        scene = self._scenes[photo.path]
-        people = trainable_people(scene)
-        boxes = scene.boxes[people]
-        if self._clipped:
-            boxes, _ = clean_boxes(boxes, (scene.width, scene.height))
-        return Boxes(boxes, np.ones(len(people)))
+def annotated_boxes(scenes: Sequence[Scene], crop: Literal["box", "mpii"] = "box") -> AnnotatedBoxes:
+    """The boxes of the people in scenes who are trained on; as their authors do, clipped unless they are MPII's."""
+    boxes = {scene.path: scene.boxes[trainable_people(scene)] for scene in scenes}
+    return AnnotatedBoxes(boxes, clipped=crop == "box")
 
 
 def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> list[Validator]:
