@@ -6,6 +6,7 @@ A recipe is a bundled name (``boir-w32-coco``) or a path. It may build on one ot
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -55,8 +56,6 @@ FOR_MIXTURES = ("data.sets", "start.transfer_like", "phases")
 """What only PoseBH and ViTPose++ read."""
 FOR_PROTOTYPES = ("prototypes",)
 """What only PoseBH reads, and not ViTPose++."""
-FOR_NOBODY = ("inference.crop",)
-"""What a trained model says but no recipe gives: sets of a mixture have it, others are cut by their boxes."""
 CROP_STEP, PATCH = 32, 16
 """What the sides of crops are multiples of, for convolutional backbones and for a ViT."""
 
@@ -128,9 +127,8 @@ class Recipe(Section):
     def _unread(self) -> tuple[str, ...]:
         """Sections and fields that the family does not read."""
         if isinstance(self.model, PoseBHSettings):
-            prototypes = () if self.model.embedding else FOR_PROTOTYPES
-            return (*FOR_IMAGES, *FOR_CROPS, *FOR_ONE_SET, *FOR_NOBODY, *prototypes)
-        other = (*FOR_IMAGES, *FOR_NOBODY) if isinstance(self.model, TopDownSettings) else FOR_CROPS
+            return (*FOR_IMAGES, *FOR_CROPS, *FOR_ONE_SET, *(() if self.model.embedding else FOR_PROTOTYPES))
+        other = FOR_IMAGES if isinstance(self.model, TopDownSettings) else FOR_CROPS
         return (*other, *FOR_MIXTURES, *FOR_PROTOTYPES)
 
     def to_toml(self) -> str:
@@ -269,7 +267,7 @@ def _field_names(section: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
     """TOML of a table: its plain values first, then its tables."""
-    lines = [f"{key} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines = [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
     text = "\n".join(lines) + "\n"
     for key, value in table.items():
         if isinstance(value, dict):
@@ -277,9 +275,14 @@ def _to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
     return text
 
 
+def _toml_key(key: str) -> str:
+    """A key as it is, or in quotes, such as the beginning of a parameter's name, which holds a dot."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+
+
 def _toml_value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml_value(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(inner) for inner in value) + "]"
     return json.dumps(NONE if value is None else value)  # numbers, booleans and text are written alike in TOML and JSON
