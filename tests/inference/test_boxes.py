@@ -226,10 +226,9 @@ def test_suppression_does_not_look_at_the_order():
     assert 1 < len(first) < 30
 
 
-@pytest.mark.parametrize(("clipped", "expected"), [(True, [0, 3, 7, 7]), (False, [-5, 3, 40, 20])])
-def test_annotated_boxes_are_sure_and_clipped_but_for_squares(clipped, expected):
-    detector = AnnotatedBoxes({Path("a.jpg"): np.array([[-5.0, 3, 40, 20]]), Path("b.jpg"): np.zeros((0, 4))}, clipped)
+def test_annotated_boxes_are_sure():
+    detector = AnnotatedBoxes({Path("a.jpg"): np.array([[-5.0, 3, 40, 20]]), Path("b.jpg"): np.zeros((0, 4))})
     found = detector(Photo(IMAGE, Path("a.jpg")))
-    assert found.boxes.tolist() == [expected]
+    assert found.boxes.tolist() == [[-5, 3, 40, 20]]
     assert found.scores.tolist() == [1]
     assert len(detector(Photo(IMAGE, Path("b.jpg")))) == 0

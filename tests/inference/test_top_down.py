@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everypose.errors import EveryposeError
-from everypose.inference.boxes import Boxes, Photo
+from everypose.inference.boxes import AnnotatedBoxes, Boxes, Photo
 from everypose.inference.top_down import LARGEST_SIDE, TopDownEstimator, cut_crop
 from everypose.topdown.crops import crop_matrix, crop_regions, warp
 from inference.crop_stand_in import CROP, OFFSETS, SKELETON, CropStandIn, config, paint
@@ -129,6 +131,19 @@ def test_boxes_that_cannot_be_cropped_are_left_out_and_counted(box):
     only = estimator([box])
     assert len(only(paint([(60, 60, 9, RED)]))) == 0
     assert (only.dropped, only._crop_runtime.batches) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("crop", "expected"),
+    # By the authors' rule the last corner is at x + width - 1, and the corner at 0 first moves the box.
+    [("box", [[0, 30, 99, 109], [150, 40, 199, 99]]), ("mpii", [[-10, 30, 90, 110], [150, 40, 250, 100]])],
+)
+def test_annotated_boxes_are_clipped_but_for_mpiis_squares(crop, expected):
+    path = Path("a.png")
+    truth = AnnotatedBoxes({path: np.array([[-10.0, 30, 90, 110], [150, 40, 250, 100]])})
+    one = TopDownEstimator(CropStandIn(1), config(crop=crop, nms=None), truth, min_score=0)
+    (found,) = one.poses([Photo(paint([(60, 60, 9, RED)]), path)])
+    np.testing.assert_array_equal(found.boxes.boxes, expected)
 
 
 @pytest.mark.parametrize("middle", [(3, 60), (60, 2), (197, 60), (60, 148)], ids=str)

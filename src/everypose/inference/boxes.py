@@ -15,7 +15,6 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.files import read_json
 from everypose.geometry import Numbers, box_iou, keypoint_boxes, xywh_to_xyxy
 from everypose.people import People
-from everypose.topdown.crops import clean_boxes
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -174,26 +173,19 @@ class WholeImage:
 
 
 class AnnotatedBoxes:
-    """The boxes that images are annotated with, as a detector that is always right: their scores are 1."""
+    """The boxes that images are annotated with, as a detector that is always right: their scores are 1.
 
-    def __init__(self, boxes: Mapping[Path, Floats], clipped: bool = True) -> None:
-        """Take the boxes (N, 4), x1 y1 x2 y2, of every image that will be asked for.
+    A top-down model cleans them as its method does with the ground truth, and not with detections.
+    """
 
-        Args:
-            boxes: in image pixels.
-            clipped: whether they end at the image's border, as all methods have it with the ground truth but not with
-                detections; MPII's squares, which say a person's size, stay whole.
-        """
+    def __init__(self, boxes: Mapping[Path, Floats]) -> None:
+        """Take the boxes (N, 4), x1 y1 x2 y2 in image pixels, of every image that will be asked for."""
         self._boxes = boxes
-        self._clipped = clipped
 
     def __call__(self, photo: Photo) -> Boxes:
         """The boxes of one image's people."""
         assert photo.path is not None
         boxes = self._boxes[photo.path]
-        if self._clipped:
-            height, width = photo.image.shape[:2]
-            boxes, _ = clean_boxes(boxes, (width, height))
         return Boxes(boxes, np.ones(len(boxes)))
 
 

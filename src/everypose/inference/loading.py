@@ -63,7 +63,7 @@ def load(
                 "where they are with --boxes"
             )
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
-        return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size, rule=config.on_crops.crop)
+        return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size)
     if detector is not None or box_threshold is not None:
         raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
     return SingleStageEstimator(runtime, config, min_score, batch_size)

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from everypose import geometry
 from everypose.errors import EveryposeError
-from everypose.inference.boxes import Boxes, Detector, Image, Photo
+from everypose.inference.boxes import AnnotatedBoxes, Boxes, Detector, Image, Photo
 from everypose.inference.estimator import Estimator, ImageLike, pixels_of
 from everypose.inference.runtimes import CropRuntime
 from everypose.models import ModelConfig
@@ -64,7 +63,7 @@ class TopDownEstimator(Estimator):
 
     def __init__(
         self, runtime: CropRuntime, config: ModelConfig, detector: Detector, min_score: float | None = None,
-        batch_size: int = 4, crops_at_once: int = 16, rule: Literal["box", "mpii"] = "box",
+        batch_size: int = 4, crops_at_once: int = 16,
     ) -> None:  # fmt: skip
         """Join a loaded model, its configuration and a source of boxes.
 
@@ -75,7 +74,6 @@ class TopDownEstimator(Estimator):
             min_score: lowest person score to report; the configuration's by default.
             batch_size: the most images whose crops go through the network together.
             crops_at_once: the most crops that go through the network at once.
-            rule: how boxes become regions; see :class:`everypose.topdown.crops.CropGeometry`.
 
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
@@ -86,7 +84,7 @@ class TopDownEstimator(Estimator):
         self.detector = detector
         self.crops_at_once = crops_at_once
         self.dropped = 0
-        self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, rule)
+        self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, settings.crop)
         self._scoring = Scoring(decay=settings.decay, oks_threshold=settings.nms)
         self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
 
@@ -127,8 +125,10 @@ class TopDownEstimator(Estimator):
 
     def _cut(self, photo: Photo) -> "_Cuts":
         """Ask the detector; leave out boxes that cannot be cropped."""
-        found = self.detector(photo)
-        boxes = found[self._usable(found.boxes, photo.image.shape[1::-1])]
+        found, (height, width) = self.detector(photo), photo.image.shape[:2]
+        if isinstance(self.detector, AnnotatedBoxes):
+            found = Boxes(self._geometry.cleaned(found.boxes, (width, height)), found.scores)
+        boxes = found[self._usable(found.boxes, (width, height))]
         self.dropped += len(found) - len(boxes)
         centers, sizes = self._geometry.regions(boxes.boxes)
         matrices = [self._geometry.matrix(center, size) for center, size in zip(centers, sizes, strict=True)]

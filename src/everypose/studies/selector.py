@@ -146,7 +146,7 @@ def _crop_of(config: ModelConfig, box: Floats, factor: float = 1.0) -> tuple[Cro
     """How a box is cut, into so many times the pixels of the model's crops, and the matrix from the image to there."""
     settings = config.on_crops
     width, height = (round(factor * side) for side in settings.crop_size)
-    geometry = CropGeometry((width, height), settings.convention, settings.padding)
+    geometry = CropGeometry((width, height), settings.convention, settings.padding, settings.crop)
     centers, sizes = geometry.regions(box)
     return geometry, geometry.matrix(centers[0], sizes[0])
 

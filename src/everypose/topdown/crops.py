@@ -56,9 +56,11 @@ class CropGeometry:
             return mpii_regions(boxes, self.padding)
         return crop_regions(boxes, self.aspect, self.padding)
 
-    def annotated_regions(self, boxes: npt.ArrayLike, image_size: Size) -> tuple[Floats, Floats]:
-        """The regions of annotated boxes, cleaned first (not MPII's, which reach beyond the image on purpose)."""
-        return self.regions(boxes if self.rule == "mpii" else clean_boxes(boxes, image_size)[0])
+    def cleaned(self, boxes: npt.ArrayLike, image_size: Size) -> Floats:
+        """Annotated boxes (N, 4), clipped to the image unless they are MPII's, which say a person's size."""
+        if self.rule == "mpii":
+            return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        return clean_boxes(boxes, image_size)[0]
 
     def matrix(self, center: npt.ArrayLike, size: npt.ArrayLike, rotation: float = 0.0) -> Floats:
         """The (2, 3) matrix from the image to a region's crop."""

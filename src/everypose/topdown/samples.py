@@ -119,7 +119,7 @@ def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropG
     """
     image_size = (scene.width, scene.height)
     box = scene.boxes[[person]]
-    centers, sizes = geometry.annotated_regions(box, image_size)
+    centers, sizes = geometry.regions(geometry.cleaned(box, image_size))
     cleaned, _ = clean_boxes(box, image_size)
     center, size = augmented_region(
         centers[0], sizes[0], cleaned[0], scene.keypoints[person], skeleton, geometry.aspect, draws

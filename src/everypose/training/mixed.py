@@ -98,7 +98,7 @@ class MixedTask:
             _require_sigmas(own, "to be validated by AP", "leave out its val")
             scenes = read_source(source, root, own.skeleton)
             require_same_skeleton(own.training[0], scenes)
-            found.append(Validator(scenes, self.config, self._recipe.validation, own.settings.name, own.settings.crop))
+            found.append(Validator(scenes, self.config, self._recipe.validation, own.settings.name))
         return found
 
 

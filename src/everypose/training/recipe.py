@@ -49,7 +49,7 @@ FOR_CROPS = ("crops",)
 """What only the families read that see crops of one data set."""
 FOR_ONE_SET = (
     *(f"data.{field}" for field in ("dataset", "train_split", "val_split", "val_dataset", "train", "val", "extra")),
-    *("data.skeleton", "inference.convention", "inference.decoder", "optim.scales"),
+    *("data.skeleton", "inference.convention", "inference.decoder", "inference.crop", "optim.scales"),
 )
 """What says how to read the one data set of the other families."""
 FOR_MIXTURES = ("data.sets", "start.transfer_like", "phases")

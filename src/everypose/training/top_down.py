@@ -52,7 +52,7 @@ class TopDownTask:
         skeleton.require_sigmas()
         self.config = model_config(recipe, skeleton)
         cut = self.config.on_crops
-        geometry = CropGeometry(cut.crop_size, cut.convention, cut.padding)
+        geometry = CropGeometry(cut.crop_size, cut.convention, cut.padding, cut.crop)
         self.samples = CropSamples(training, recipe.model, geometry, recipe.crops, recipe.trainer.seed)
         self.validators = make_validators(recipe, training[0], self.config)
         self.sets = [*training, *(validator.scene_set for validator in self.validators)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,6 @@ class Validator:
         config: the model's configuration.
         settings: how many images, which protocol, how many pictures.
         name: what to call the set in the log, where there are several; a PoseBH is measured by its part for it.
-        crop: how the annotated boxes become crops; see :class:`everypose.topdown.crops.CropGeometry`.
 
     Attributes:
         scene_set: the validation set, whole.
@@ -51,12 +50,10 @@ class Validator:
     """
 
     def __init__(
-        self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection, name: str = "",
-        crop: Literal["box", "mpii"] = "box",
+        self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection, name: str = ""
     ) -> None:  # fmt: skip
         self.scene_set = scenes
         self._part = name or None
-        self._crop = crop
         self.suffix = f"-{name}" if name else ""
         self._scenes = scenes.scenes[: settings.images or None]
         self._skeleton = scenes.skeleton
@@ -92,8 +89,8 @@ class Validator:
         """What finds the people; in their annotated boxes, where the network works on crops."""
         (network, config), flip = select_skeleton(network, self._config, self._part), self._settings.flip
         if config.is_top_down:
-            crops, boxes = TorchCropRuntime.of(network, config, device, flip), annotated_boxes(self._scenes, self._crop)
-            return TopDownEstimator(crops, config, boxes, min_score=0.0, rule=self._crop)
+            crops, boxes = TorchCropRuntime.of(network, config, device, flip), annotated_boxes(self._scenes)
+            return TopDownEstimator(crops, config, boxes, min_score=0.0)
         return SingleStageEstimator(TorchRuntime.of(network, config, device, flip), config, min_score=0.0)
 
     def score(self, results: list[dict[str, Any]]) -> OksScores:
@@ -101,10 +98,9 @@ class Validator:
         return evaluate_oks(self._truth, results, self._skeleton, self._settings.protocol)
 
 
-def annotated_boxes(scenes: Sequence[Scene], crop: Literal["box", "mpii"] = "box") -> AnnotatedBoxes:
-    """The boxes of the people in scenes who are trained on; as their authors do, clipped unless they are MPII's."""
-    boxes = {scene.path: scene.boxes[trainable_people(scene)] for scene in scenes}
-    return AnnotatedBoxes(boxes, clipped=crop == "box")
+def annotated_boxes(scenes: Sequence[Scene]) -> AnnotatedBoxes:
+    """The boxes of the people in scenes who are trained on."""
+    return AnnotatedBoxes({scene.path: scene.boxes[trainable_people(scene)] for scene in scenes})
 
 
 def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> list[Validator]:
