@@ -163,8 +163,9 @@ class OpenPoseLight(nn.Module):
         stride4, stride8 = self.trunk(images)
         joined = F.relu(_up(self.coarse(self.wide(stride8))) + self.lateral(stride4))
         detail = self.smooth(joined)
-        pixels = _pixels(detail)
-        centers = pixels + OFFSET_UNIT * self.offset(detail)
+        # In float32 also where convolutions run in bfloat16, whose eight bits are too coarse for places.
+        pixels = _pixels(detail.float())
+        centers = pixels + OFFSET_UNIT * self.offset(detail).float()
         return torch.cat([detail, _up(stride8[:, CHANNELS:]), _waves(pixels), _waves(centers)], dim=1)
 
 
