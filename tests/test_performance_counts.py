@@ -170,9 +170,9 @@ def test_operators_of_inference(people: int, images: int) -> None:
     out of the centres, and where the three outputs leave out the one that stands for nobody."""
     graph = build_graph(random_network(TINY, people), TINY)
     with Operators() as seen, torch.no_grad():
-        keypoints, _, _ = graph(torch.from_numpy(noise(TINY, images)), torch.zeros(0))
+        keypoints, _, _ = graph(torch.from_numpy(noise(TINY, images)), torch.zeros(0), torch.tensor(0.0))
     assert len(keypoints) == people * images
-    assert (seen.waits, seen.launched) == (4, 547)
+    assert (seen.waits, seen.launched) == (4, 549)
 
 
 def test_nodes_of_an_exported_graph(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_nodes_of_an_exported_graph(tmp_path: Path) -> None:
     assert nodes["Conv"] == 62 + 6 + 4 + 4
     assert nodes["NonZero"] == 4
     assert not nodes.keys() & {"BatchNormalization", "Loop", "If", "Scan", "Dropout"}
-    assert nodes.total() - nodes["Constant"] - nodes["Identity"] == 539
+    assert nodes.total() - nodes["Constant"] - nodes["Identity"] == 545
 
 
 def test_memory_of_the_losses() -> None:

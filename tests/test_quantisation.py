@@ -14,7 +14,7 @@ from everypose.inference.loading import load
 from everypose.inference.runtimes import OnnxRuntime
 from everypose.models import HRNetPoseSettings, InferenceSettings, ModelConfig, TopDownInference
 from everypose.networks import build_network
-from everypose.quantisation import PART, quantise
+from everypose.quantisation import KEPT, PARTS, quantise
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 
@@ -39,13 +39,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_backbone_alone_becomes_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
+def test_what_looks_at_whole_images_becomes_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
     assert quantise(exported, [str(photos)], tmp_path / "int8.onnx", most=3) == 3
     graph = onnx.load(tmp_path / "int8.onnx").graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    assert {made_by.get(node.input[0]) == "DequantizeLinear" for node in convolutions if PART in node.name} == {True}
-    others = [node for node in convolutions if PART not in node.name]
+    in_8_bits = [node for node in convolutions if node.name.startswith(PARTS) and not node.name.startswith(KEPT)]
+    assert {made_by.get(node.input[0]) for node in in_8_bits} == {"DequantizeLinear"}
+    others = [node for node in convolutions if node not in in_8_bits]
     assert others
     assert "DequantizeLinear" not in {made_by.get(name) for node in others for name in node.input[1:]}
     assert OnnxRuntime(tmp_path / "int8.onnx").config == OnnxRuntime(exported).config

@@ -118,7 +118,7 @@ def in_session(path: Path, images: npt.NDArray[np.uint8], threads: int) -> Form:
     """A run in ONNX Runtime, as a function of the number of people; as the package's runtime does it."""
     open_heights(path)
     session = open_session(path, threads)
-    feed: Arrays = {"images": images, "mirrored": np.zeros(0, np.float32)}
+    feed: Arrays = {"images": images, "mirrored": np.zeros(0, np.float32), "min_score": np.zeros((), np.float32)}
     return lambda people: run_session(session, path, {**feed, HEIGHTS: peak_heights(people).numpy()}, OUTPUTS)
 
 

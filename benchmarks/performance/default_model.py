@@ -54,7 +54,7 @@ def steps_of(threads: int) -> dict[str, Step]:
         return Resized(image, *resize(image, size))
 
     def found(one: Resized) -> tuple[Resized, RawPoses]:
-        return one, runtime.run(one.canvas[None])
+        return one, runtime.run(one.canvas[None], estimator.min_score)
 
     return {
         "read and decode the file": read_image,

@@ -166,11 +166,11 @@ def one_case(network: BoIR, case: Case, size: int, product: int, device: Device,
 def whole_graph(network: Any, images: Tensor, device: Device) -> Run:
     """The method from uint8 images to keypoints, some times in a row."""
     graph = PoseGraph(network, FLIP).eval().to(device.name)
-    no_flip = torch.zeros(0, device=device.name)
+    no_flip, everybody = torch.zeros(0, device=device.name), torch.tensor(0.0, device=device.name)
 
     def run() -> None:
         for _ in range(CALLS):
-            graph(images, no_flip)
+            graph(images, no_flip, everybody)
         device.wait()
 
     return run

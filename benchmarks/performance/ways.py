@@ -52,11 +52,11 @@ def noise(config: ModelConfig, count: int = 1) -> npt.NDArray[np.uint8]:
 def eager(network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
     """The graph of a network in eager torch."""
     graph = build_graph(network, config)
-    pixels, no_flip = torch.from_numpy(images), torch.zeros(0)
+    inputs = [torch.from_numpy(images), torch.zeros(0)] + [torch.tensor(0.0)] * (not config.is_top_down)
 
     def run() -> object:
         with torch.no_grad():
-            return graph(pixels, no_flip)
+            return graph(*inputs)
 
     return run
 

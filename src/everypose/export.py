@@ -21,6 +21,8 @@ OF_IMAGES = {
     "image_index": {0: "people"},
 }
 OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
+SCALAR = "min_score"
+"""The third input of a single-stage model, which has no dynamic axis."""
 
 
 SMALLEST_HALVED = 1024
@@ -31,9 +33,10 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: boo
     """Write the model's graph for ONNX Runtime.
 
     Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of 64 for a single-stage model, those of its
-    crops for a top-down one; ``mirrored`` float32 of length 1 for the flip test, 0 without. Outputs of a single-stage
-    model: ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
-    (B, N, K, 3), all N people of each crop. Heads that only training needs are left out.
+    crops for a top-down one; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
+    ``min_score`` float32 of shape (), below which nobody is looked for. Its outputs: ``keypoints`` (P, K, 3),
+    ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints`` (B, N, K, 3), all N people of each
+    crop. Heads that only training needs are left out.
 
     Args:
         network: what to export.
@@ -46,15 +49,18 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: boo
     width, height = config.on_crops.crop_size if config.is_top_down else (192, 128)
     example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     example[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
+    inputs = {"images": example, "mirrored": torch.zeros(1)}
+    if not config.is_top_down:
+        inputs[SCALAR] = torch.tensor(0.0)
     with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.
         torch.onnx.export(
             graph,
-            (example, torch.zeros(1)),
+            tuple(inputs.values()),
             str(part),
-            input_names=["images", "mirrored"],
-            output_names=[name for name in dynamic if name not in ("images", "mirrored")],
+            input_names=list(inputs),
+            output_names=[name for name in dynamic if name not in inputs],
             dynamic_axes=dynamic,
             opset_version=OPSET,
             dynamo=False,

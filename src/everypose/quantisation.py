@@ -1,7 +1,7 @@
-"""From an exported model to its int8 form: the backbone's convolutions in 8 bits, everything else as it was.
+"""From an exported model to its int8 form: the convolutions that look at whole images in 8 bits, the rest as it was.
 
-Nearly all of the work is in the backbone. Heads and decoding stay in float32: positions and small probabilities do not
-survive 256 levels, and they cost little.
+Nearly all of the work is there. A person's own maps and the decoding stay in float32, as do the layers that put out
+positions and logits: they do not survive 256 levels, and they cost little.
 """
 
 import os
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from everypose.data.images import read_image
+from everypose.equalisation import Feed, equalise
 from everypose.errors import UsageError
 from everypose.files import written_whole
 from everypose.inference.estimator import resize
@@ -23,8 +23,12 @@ from everypose.inference.runtimes import open_session, read_metadata
 from everypose.inference.sources import find_images
 from everypose.progress import track
 
-PART = "/backbone/"
+PARTS = ("/backbone/", "/neck/", "/center/")
 """How the names of the nodes begin that become int8."""
+KEPT = ("/backbone/offset/", "/center/output/")
+"""How those of them begin that do not: positions, and the logits of centres."""
+OPERATIONS = ("Conv", "Relu", "Add")
+"""What becomes int8; a join of unlike tensors has no scale that suits both."""
 
 
 def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
@@ -48,49 +52,64 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     config = read_metadata(open_session(source, 1, "cpu"), source)
     if config.is_top_down:
         raise UsageError(f"{config.name} is a top-down model: int8 is made of single-stage models only")
-    graph = onnx.load(source).graph
-    nodes = [node for node in graph.node if node.op_type == "Conv" and node.name.startswith(PART)]
-    if any(node.op_type == "DequantizeLinear" for node in graph.node) or not nodes:
-        raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
     size = config.on_images.size
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)
-    chosen = files[::step][:most]
+    feeds = _Photos(files[::step][:most], size)
     with tempfile.TemporaryDirectory() as folder, written_whole(out) as part:
-        quantised = Path(folder, "int8.onnx")
+        folded, quantised = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
+        # Constants are folded, so that every bias is one, as the quantiser wants it.
+        quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
+        model = onnx.load(folded)
+        nodes = [node.name for node in model.graph.node if _becomes_int8(node)]
+        if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
+            raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
+        equalise(model, feeds)
+        onnx.save(model, folded)
+        feeds.rewind()
         quantize_static(
-            os.fspath(_folded(source, Path(folder, "folded.onnx"))),
+            os.fspath(folded),
             os.fspath(quantised),
-            _Photos(chosen, size),
+            feeds,
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv"],
-            nodes_to_quantize=[node.name for node in nodes],
+            op_types_to_quantize=list(OPERATIONS),
+            nodes_to_quantize=nodes,
         )
         part.write_bytes(quantised.read_bytes())
-    return len(chosen)
+    return len(feeds)
 
 
-def _folded(source: Path, path: Path) -> Path:
-    """The graph with its constants folded, so that every bias is one, as the quantiser wants it."""
-    quant_pre_process(os.fspath(source), os.fspath(path), skip_symbolic_shape=True)
-    return path
+def _becomes_int8(node: onnx.NodeProto) -> bool:
+    return node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
-    """Photos one by one, as the model's graph takes them."""
+    """Photos one by one, as the model's graph takes them; to be gone through more than once."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
-        self._feeds = self._read(files, size)
+        self._files = files
+        self._size = size
+        self.rewind()
 
-    def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Feed]:
+        for file in track(self._files, "looking at photos"):
+            canvas, _ = resize(read_image(file), self._size)
+            yield {
+                "images": canvas[None],
+                "mirrored": np.zeros(0, np.float32),
+                "min_score": np.zeros((), np.float32),
+            }
+
+    def rewind(self) -> None:
+        """Begin anew."""
+        self._feeds = iter(self)
+
+    def get_next(self) -> Feed | None:
         """The inputs of one run, or None after the last."""
         return next(self._feeds, None)
-
-    @staticmethod
-    def _read(files: Sequence[Path], size: int) -> Iterator[dict[str, npt.NDArray[np.generic]]]:
-        for file in track(files, "looking at photos"):
-            canvas, _ = resize(read_image(file), size)
-            yield {"images": canvas[None], "mirrored": np.zeros(0, np.float32)}

@@ -44,7 +44,7 @@ class StandIn:
     def __init__(self):
         self.batches = []
 
-    def run(self, images):
+    def run(self, images, min_score=0.0):  # noqa: ARG002  # nobody has to be left out
         self.batches.append(images.shape)
         found = [people_of(image) for image in images]
         index = np.repeat(np.arange(len(images)), [len(scores) for _, scores in found])
@@ -98,7 +98,11 @@ def write_model(path: Path, metadata=None) -> Path:
     graph = helper.make_graph(
         nodes,
         "stand_in",
-        [value("images", TensorProto.UINT8, ["B", "H", "W", 3]), value("mirrored", TensorProto.FLOAT, ["F"])],
+        [
+            value("images", TensorProto.UINT8, ["B", "H", "W", 3]),
+            value("mirrored", TensorProto.FLOAT, ["F"]),
+            value("min_score", TensorProto.FLOAT, []),
+        ],
         [
             value("keypoints", TensorProto.FLOAT, ["P", 17, 3]),
             value("scores", TensorProto.FLOAT, ["P"]),

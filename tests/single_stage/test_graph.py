@@ -19,9 +19,10 @@ def _normalised_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "normalise", lambda images: images.permute(0, 3, 1, 2))
 
 
-def run(network: torch.nn.Module, images: Tensor, flip: int) -> tuple[Tensor, Tensor, Tensor]:
+def run(network: torch.nn.Module, images: Tensor, flip: int, min_score: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
-        found: tuple[Tensor, Tensor, Tensor] = PoseGraph(network.eval(), FLIP)(images, torch.zeros(flip))
+        graph = PoseGraph(network.eval(), FLIP)
+        found: tuple[Tensor, Tensor, Tensor] = graph(images, torch.zeros(flip), torch.tensor(min_score))
     return found
 
 
@@ -60,6 +61,20 @@ def test_a_batch_equals_its_images_one_by_one(network: object, flip: int) -> Non
         mine = together[2] == i
         assert torch.allclose(together[0][mine], alone[0], atol=1e-4)
         assert torch.allclose(together[1][mine], alone[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("flip", [0, 1])
+def test_people_from_a_score_on_are_those_of_all_that_have_it(flip: int) -> None:
+    coarse = 255 * torch.rand(2, 3, 8, 16, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(coarse, size=(64, 128), mode="bilinear").permute(0, 2, 3, 1).byte()
+    network = tiny_boir()
+    torch.nn.init.constant_(network.instance_head.heatmap.bias, 20)  # so that people score almost what centres do
+    everybody = run(network, images, flip)
+    least = float(everybody[1].median())
+    some = run(network, images, flip, least)
+    assert 0 < (some[1] >= least).sum() <= len(some[1]) < len(everybody[1])
+    for value, all_values in zip(some, everybody, strict=True):
+        torch.testing.assert_close(value[some[1] >= least], all_values[everybody[1] >= least])
 
 
 def test_nobody() -> None:

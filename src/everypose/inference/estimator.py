@@ -133,7 +133,7 @@ class SingleStageEstimator(Estimator):
             together = self._how_many(shape)
             for start in range(0, len(group), together):
                 members = group[start : start + together]
-                raw = self._runtime.run(np.stack([prepared[index].canvas for index in members]))
+                raw = self._runtime.run(np.stack([prepared[index].canvas for index in members]), self.min_score)
                 self._check(raw)
                 for position, index in enumerate(members):
                     found[index] = self._people(raw, position, prepared[index])

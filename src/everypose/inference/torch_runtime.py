@@ -74,11 +74,11 @@ class TorchModel:
             reason = str(error).splitlines()[0]
             raise UsageError(f"torch cannot use the device {device!r} here: {reason}") from error
 
-    def _run(self, images: npt.NDArray[np.uint8]) -> Any:
-        """What the graph gives, on the CPU: a tensor, or several."""
+    def _run(self, images: npt.NDArray[np.uint8], *more: torch.Tensor) -> Any:
+        """What the graph gives: a tensor, or several."""
         try:
             with torch.inference_mode():
-                found = self._graph(torch.from_numpy(images).to(self._device), self._mirrored)
+                found = self._graph(torch.from_numpy(images).to(self._device), self._mirrored, *more)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise EveryposeError(f"{self.config.name} failed on images of shape {images.shape}: {reason}") from error
@@ -88,10 +88,11 @@ class TorchModel:
 class TorchRuntime(TorchModel):
     """A single-stage model in torch."""
 
-    def run(self, images: npt.NDArray[np.uint8]) -> RawPoses:
+    def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
         """Find the people in a batch; see :class:`everypose.inference.runtimes.Runtime`."""
         check_batch(images)
-        keypoints, scores, image_index = (value.cpu().numpy() for value in self._run(images))
+        found = self._run(images, torch.tensor(min_score, dtype=torch.float32, device=self._device))
+        keypoints, scores, image_index = (value.cpu().numpy() for value in found)
         return keypoints, scores, image_index
 
 

@@ -41,12 +41,14 @@ class PoseGraph(nn.Module):
         self.pool = pool
         self.register_buffer("flip_index", flip_index, persistent=False)
 
-    def forward(self, images: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, mirrored: Tensor, min_score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find every person.
 
         Args:
             images: (B, H, W, 3) uint8 RGB, H and W multiples of 64.
             mirrored: (F,) of any type; F = 0 looks at the images only, F = 1 at their mirror images too (flip test).
+            min_score: scalar; a person whose centre scores no more is not decoded: nobody scores more than their
+                centre, so that whoever asks for people from a score on gets them all, sooner.
 
         Returns:
             keypoints (P, K, 3): x, y in pixels of ``images``, score; scores (P,); image_index (P,), ascending.
@@ -58,7 +60,8 @@ class PoseGraph(nn.Module):
         centers = _mean_of_views(self.network.center_map(feature), count, flips)
         side = torch.scalar_tensor(centers.shape[-2] + centers.shape[-1]) / 2
         scores, yx = find_peaks(smooth(centers, self.pool), side)
-        image_index, rank = _at_least_one(scores > SMALLEST_CENTER_SCORE).nonzero().unbind(1)
+        least = min_score.clamp(min=SMALLEST_CENTER_SCORE)
+        image_index, rank = _at_least_one(scores > least).nonzero().unbind(1)
         center_scores, yx = scores[image_index, rank], yx[image_index, rank]
         people = image_index.shape[0]
         view = torch.cat([image_index, (image_index + count)[: people * flips]])
@@ -66,7 +69,7 @@ class PoseGraph(nn.Module):
         heatmaps = torch.cat([heatmaps[:people], heatmaps[people:][:, self.flip_index]])
         keypoints = decode(smooth(_mean_of_views(heatmaps, people, flips), self.pool))
         keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * center_scores[:, None, None]], dim=-1)
-        real = center_scores > SMALLEST_CENTER_SCORE
+        real = center_scores > least
         return keypoints[real], keypoints[..., 2].mean(1)[real], image_index[real]
 
 
