@@ -6,7 +6,7 @@ positions and logits: they do not survive 256 levels, and they cost little.
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,8 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         # Constants are folded, so that every bias is one, as the quantiser wants it.
         quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
-        nodes = [node.name for node in model.graph.node if _becomes_int8(node)]
+        constants = {one.name for one in model.graph.initializer}
+        nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants)]
         if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
             raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
         equalise(model, feeds)
@@ -82,8 +83,10 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     return len(feeds)
 
 
-def _becomes_int8(node: onnx.NodeProto) -> bool:
-    return node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
+def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:
+    """Whether a node is one of a part that becomes int8; not sums with a constant, which are slow there."""
+    chosen = node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
+    return chosen and not (node.op_type == "Add" and constants.intersection(node.input))
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
