@@ -86,7 +86,7 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
 def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:
     """Whether a node is one of a part that becomes int8; not sums with a constant, which are slow there."""
     chosen = node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
-    return chosen and not (node.op_type == "Add" and constants.intersection(node.input))
+    return chosen and not (node.op_type == "Add" and constants & set(node.input))
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
