@@ -219,9 +219,9 @@ def test_a_batch_of_large_images_is_cut_short(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("everypose.inference.bulk.MOST_PIXELS", 64 * 64)
     runs = []
 
-    def counted(self, images):
+    def counted(self, images, min_score):
         runs.append(len(images))
-        return original(self, images)
+        return original(self, images, min_score)
 
     original = StandIn.run
     monkeypatch.setattr(StandIn, "run", counted)

@@ -107,7 +107,7 @@ def test_low_scores_are_left_out():
 def fixed(keypoints, scores, index=None):
     """A runtime that gives these people."""
     index = np.zeros(len(scores), np.int64) if index is None else index
-    return SimpleNamespace(run=lambda _: (np.asarray(keypoints, np.float32), np.asarray(scores, np.float32), index))
+    return SimpleNamespace(run=lambda *_: (np.asarray(keypoints, np.float32), np.asarray(scores, np.float32), index))
 
 
 def test_one_person_found_twice_is_reported_once():
