@@ -45,7 +45,7 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
     elif decoder == "dark":
         moves = dark(heatmaps, x, y)
     else:
-        moves = within_reach(*dark_udp(heatmaps, x, y))
+        moves = dark_udp(heatmaps, x, y)
     end = 1 if decoder == "udp" else 0
     stride_x, stride_y = (image_size[0] - end) / (width - end), (image_size[1] - end) / (height - end)
     found = confidence > 0
@@ -104,16 +104,6 @@ def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     yy = below - 2 * here + above + _UDP_EPSILON
     xy = (at(1, 1) - right - below + 2 * here - left - above + at(-1, -1)) / 2
     return _newton((right - left) / 2, (below - above) / 2, xx, xy, yy)
-
-
-def within_reach(dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-    """Moves in cells, those farther than the smoothing looks made 0: ours, no part of the published form.
-
-    Peaks move by two cells or so. On a flat or noisy map the Hessian is nearly singular, and the parabola's extremum
-    may lie a thousand cells away.
-    """
-    near = (dx.abs() <= _BLUR_RADIUS) & (dy.abs() <= _BLUR_RADIUS)
-    return torch.where(near, dx, 0.0), torch.where(near, dy, 0.0)
 
 
 class _Around:
