@@ -110,6 +110,13 @@ def test_which_tensors_can_be_evened_out(second_reader: str, tensors: list[str])
     assert [link.tensor for link in find_links(chain(second_reader).graph)] == tensors
 
 
+def test_constants_that_others_share_are_left_alone() -> None:
+    model = chain()
+    depthwise = next(node for node in model.graph.node if node.name == "depthwise")
+    depthwise.input[2] = "first.b"
+    assert find_links(model.graph) == []
+
+
 def test_a_dead_channel_stays_finite() -> None:
     model = chain()
     for constant in model.graph.initializer:

@@ -57,7 +57,8 @@ def find_links(graph: onnx.GraphProto) -> list[Link]:
         for name in node.input:
             readers[name].append(node)
     ends = {one.name for one in graph.output}
-    weights = {one.name: one for one in graph.initializer}
+    # A constant that several nodes share, such as a bias of zeros, is scaled for none of them.
+    weights = {one.name: one for one in graph.initializer if len(readers[one.name]) == 1}
     links = []
     for node in graph.node:
         if node.op_type != "Conv" or not weights.keys() >= set(node.input[1:]):

@@ -21,8 +21,6 @@ OF_IMAGES = {
     "image_index": {0: "people"},
 }
 OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
-SCALAR = "min_score"
-"""The third input of a single-stage model, which has no dynamic axis."""
 
 
 SMALLEST_HALVED = 1024
@@ -51,7 +49,7 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: boo
     example[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
     inputs = {"images": example, "mirrored": torch.zeros(1)}
     if not config.is_top_down:
-        inputs[SCALAR] = torch.tensor(0.0)
+        inputs["min_score"] = torch.tensor(0.0)
     with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.

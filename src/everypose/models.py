@@ -194,7 +194,8 @@ class TopDownInference(_Settings):
     ``crop_size``: width, height of the network's input, in pixels; ``padding``, ``convention`` and ``crop``, its rule:
     see :class:`everypose.topdown.crops.CropGeometry`; ``decoder``: see :func:`everypose.topdown.decoding.decode`;
     ``bgr``: whether the network wants BGR; ``decay``: factor of the scores of people who are not the one whose box it
-    is; ``nms``: poses more alike than this OKS are one person, None keeps all; ``min_score``: people below are not
+    is; ``nms``: poses more alike than this OKS are one person, None keeps all; ``soft_nms``: whether such poses only
+    lose their turn (:func:`everypose.topdown.scoring.soft_oks_nms`); ``min_score``: people below are not
     shown.
     """
 
@@ -206,6 +207,7 @@ class TopDownInference(_Settings):
     bgr: bool = False
     decay: Annotated[float, Field(ge=0, le=1)] = 0.5
     nms: Annotated[float, Field(gt=0, le=1)] | None = 0.9
+    soft_nms: bool = False
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from everypose.backbones.hrnet import HRNet
-from everypose.boir.network import BoIR
+from everypose.boir.network import ASPP, BoIR
 from everypose.models import BoIRSettings, HRNetSettings
 from everypose.networks import build_network
 from golden_vectors import TINY_BOIR, tiny_boir
@@ -64,6 +64,18 @@ def test_a_width_of_48_builds_from_settings() -> None:
     with torch.device("meta"):
         network = build_network(BoIRSettings(backbone=HRNetSettings(width=48), instance=96), 14)
     assert network.instance_head.heatmap.out_channels == 14
+
+
+def test_the_aspp_is_exact_under_bfloat16_and_takes_other_precisions() -> None:
+    torch.manual_seed(0)
+    aspp = ASPP(6, 4, 5).eval()
+    x = torch.randn(2, 6, 9, 7)
+    expected = aspp(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(aspp(x), expected)
+        assert aspp(x.bfloat16()).dtype == torch.float32
+    torch.testing.assert_close(aspp.double()(x.double()).float(), expected)
+    assert aspp.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
 
 def test_the_box_head_can_learn() -> None:

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference import runtimes
 from everypose.inference.estimator import Estimator
 from everypose.inference.loading import load
 from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
@@ -105,6 +106,35 @@ def test_somebody_elses_onnx_file_is_refused(tmp_path):
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(EveryposeError, match="not a model of everypose"):
         OnnxRuntime(tmp_path / "other.onnx")
+
+
+def test_a_file_of_an_older_version_says_what_to_do(model, tmp_path):
+    older = onnx.load(model)
+    del older.graph.input[2]
+    onnx.save(older, tmp_path / "older.onnx")
+    with pytest.raises(EveryposeError, match=r"older\.onnx was exported by another version .* export the model again"):
+        load(tmp_path / "older.onnx")
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exact"),
+    [
+        ("x86_64", "flags : avx2 avx512_vnni", True),
+        ("x86_64", "flags : sse4_2 avx2", False),  # sums of 8-bit products saturate
+        ("aarch64", "Features : asimd", True),
+        ("x86_64", None, True),  # no Linux: it cannot be told
+    ],
+)
+def test_which_cpus_need_the_exact_kernels(model, tmp_path, monkeypatch, machine, flags, exact):
+    listing = tmp_path / "cpuinfo"
+    if flags is not None:
+        listing.write_text(flags)
+    monkeypatch.setattr(runtimes, "CPU_FLAGS", listing)
+    monkeypatch.setattr(runtimes.platform, "machine", lambda: machine)
+    assert runtimes._adds_8_bits_exactly() == exact
+    options = runtimes.open_session(model, 1).get_session_options()
+    if not exact:
+        assert options.get_session_config_entry(runtimes.EXACT_8_BITS) == "1"
 
 
 @pytest.mark.parametrize(

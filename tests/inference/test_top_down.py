@@ -80,6 +80,14 @@ def test_a_second_person_who_repeats_the_first_goes():
     assert len(estimator([around(60, 60)], nms=None)(image)) == 2
 
 
+def test_by_the_soft_rule_the_repeated_person_stays_behind_the_others():
+    both = (240, 0, 240)
+    image = paint([(30, 60, 9, both), (90, 60, 9, RED)])
+    people = estimator([around(30, 60), around(90, 60)], instances=2, decay=1.0, soft_nms=True)(image)
+    hard = estimator([around(30, 60), around(90, 60)], instances=2, decay=1.0)(image)
+    assert len(hard) < len(people) <= 4
+
+
 def test_one_person_in_two_boxes_is_one_and_the_better_box_counts():
     people = estimator([around(60, 60), around(61, 60)], [0.6, 0.9], instances=1)(paint([(60, 60, 9, RED)]))
     np.testing.assert_allclose(people.scores, [0.9 * 240 / 255], rtol=1e-6)

@@ -11,7 +11,7 @@ from everypose.training import checkpoints
 from everypose.training.callbacks import _keep_lines
 from everypose.training.checkpoints import Checkpoint, CheckpointClock
 from everypose.training.ema import Ema
-from everypose.training.guard import FiniteGuard, finite_weights
+from everypose.training.guard import FiniteGuard, GradientGuard, finite_weights
 
 
 def network():
@@ -145,6 +145,28 @@ def test_the_guard_names_what_is_broken_one_batch_later():
     guard.watch(torch.tensor([torch.inf]), ("bbox",), ("e.jpg",), 4)
     with pytest.raises(EveryposeError, match="bbox is inf"):
         guard.finish()
+
+
+def test_a_step_with_a_broken_gradient_is_left_out_and_many_in_a_row_end_the_run():
+    net, guard = network(), GradientGuard()
+    parameters = list(net.parameters())
+
+    def check(value, step):
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        parameters[0].grad[0] = value
+        guard.check(parameters, step)
+        return [parameter.grad is not None for parameter in parameters]
+
+    assert all(check(1.0, 1))
+    for step in range(2, 2 + GradientGuard.MOST_IN_A_ROW - 1):
+        assert not any(check(torch.nan, step))
+    assert all(check(1.0, 12))
+    assert guard.left_out == GradientGuard.MOST_IN_A_ROW - 1
+    for step in range(13, 22):
+        check(torch.inf, step)
+    with pytest.raises(EveryposeError, match=r"at step 22: the gradients of the last 10 steps .*=32-true"):
+        check(torch.inf, 22)
 
 
 def test_finite_weights():

@@ -15,6 +15,7 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton import Skeleton
 from everypose.training.callbacks import MetricsLog
 from everypose.training.checkpoints import Checkpoint
+from everypose.training.guard import GradientGuard
 from everypose.training.module import PoseTraining
 from everypose.training.run import Machines, precision_of, train
 from everypose.training.start import make_network
@@ -205,6 +206,22 @@ def test_validation_needs_the_skeleton_of_the_training_set(tiny, tmp_path, figur
     recipe = tiny(f'data.val=[{{annotations={path}, images="images"}}]')
     with pytest.raises(EveryposeError, match=r"crowd\.json has the keypoints of .* share one skeleton"):
         train(recipe, tmp_path / "run", ONE, quiet=True)
+
+
+def test_a_step_that_bfloat16_spoils_is_left_out_and_counted(tiny, tmp_path, losses_of, monkeypatch):
+    check = GradientGuard.check
+
+    def spoil_the_second(guard, parameters, step):
+        if step == 2:
+            parameters[0].grad.fill_(torch.nan)
+        check(guard, parameters, step)
+
+    monkeypatch.setattr(GradientGuard, "check", spoil_the_second)
+    recipe = tiny("schedule.steps=3", "trainer.log_steps=1", "trainer.precision=bf16-mixed")
+    train(recipe, tmp_path / "run", ONE, quiet=True)
+    assert [losses.get("steps_left_out", 0) for losses in losses_of(tmp_path / "run").values()] == [0, 1, 1]
+    end = load_file(tmp_path / "run/models/final/model.safetensors")
+    assert all(value.isfinite().all() for value in end.values())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_samples_and_loss(tiny, tmp_path):

@@ -1,6 +1,5 @@
 """The BoIR network (section 3): a backbone, the neck with its heads, and the instance keypoint head."""
 
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -34,9 +33,11 @@ class ASPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) to (B, outputs, h, w)."""
-        # On CPUs, oneDNN's bfloat16 gradient of the widely dilated weights is not finite (torch 2.13).
-        with torch.autocast("cpu", enabled=False) if x.is_cpu else nullcontext():
-            *local, pooled = (conv(x.float() if x.is_cpu else x) for conv in self.convs)
+        if x.is_cpu and torch.is_autocast_enabled("cpu"):
+            # oneDNN's bfloat16 gradient of the widely dilated weights is not finite (torch 2.13).
+            with torch.autocast("cpu", enabled=False):
+                return self.forward(x.float())
+        *local, pooled = (conv(x) for conv in self.convs)
         # Resizing one pixel is a copy of it.
         joined: Tensor = self.project(torch.cat([*local, pooled.expand_as(local[0])], dim=1))
         return joined

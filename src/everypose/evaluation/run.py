@@ -112,7 +112,8 @@ class Opened:
             crops = self.config.on_crops
             width, height = crops.crop_size
             size, boxes = f"{width} x {height}", self.boxes.describe(DEFAULT_DETECTOR)
-            nms = "none" if crops.nms is None or self.labelled.one_for_each else f"OKS {crops.nms:g}"
+            rule = "soft OKS" if crops.soft_nms else "OKS"
+            nms = "none" if crops.nms is None or self.labelled.one_for_each else f"{rule} {crops.nms:g}"
         return {"boxes": boxes, "flip": self.flip, "input_size": size, "nms": nms}
 
     def notes(self) -> list[str]:

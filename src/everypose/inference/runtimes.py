@@ -18,6 +18,8 @@ CROP_INPUTS = {"images", "mirrored"}
 OUTPUTS = ["keypoints", "scores", "image_index"]
 CROP_OUTPUTS = ["keypoints"]
 CUDA = "CUDAExecutionProvider"
+EXACT_8_BITS = "session.x64quantprecision"
+CPU_FLAGS = Path("/proc/cpuinfo")
 
 Arrays = dict[str, npt.NDArray[Any]]
 RawPoses = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
@@ -95,8 +97,13 @@ class OnnxModel:
         self._session = session
         inputs = {node.name for node in session.get_inputs()}
         outputs = {node.name for node in session.get_outputs()}
-        if inputs != self.inputs or not outputs.issuperset(self.outputs):
+        if not outputs.issuperset(self.outputs):
             raise _no_model_of_ours(path)
+        if inputs != self.inputs:
+            raise EveryposeError(
+                f"{path} was exported by another version of everypose (its inputs are {', '.join(sorted(inputs))}): "
+                "export the model again with 'everypose export'"
+            )
         # The graph mirrors as many times as this is long.
         self._mirrored = np.zeros(int(flip), np.float32)
 
@@ -150,7 +157,7 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its own messages on standard error would double ours
     if not _adds_8_bits_exactly():
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.add_session_config_entry(EXACT_8_BITS, "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     providers = _providers(device, onnxruntime.get_available_providers())
@@ -169,8 +176,7 @@ def _adds_8_bits_exactly() -> bool:
 
     The exact kernels, which ONNX Runtime has for such CPUs, would be slower on the others.
     """
-    flags = Path("/proc/cpuinfo")
-    return platform.machine() != "x86_64" or not flags.exists() or "vnni" in flags.read_text()
+    return platform.machine() != "x86_64" or not CPU_FLAGS.exists() or "vnni" in CPU_FLAGS.read_text()
 
 
 def run_session(session: Any, path: str | Path, feed: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:

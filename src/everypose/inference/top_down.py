@@ -85,7 +85,7 @@ class TopDownEstimator(Estimator):
         self.crops_at_once = crops_at_once
         self.dropped = 0
         self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, settings.crop)
-        self._scoring = Scoring(decay=settings.decay, oks_threshold=settings.nms)
+        self._scoring = Scoring(settings.decay, oks_threshold=settings.nms, soft=settings.soft_nms)
         self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
 
     def prepare(self, image: ImageLike) -> Photo:

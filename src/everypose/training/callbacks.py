@@ -131,8 +131,8 @@ class RunCallback(Callback):
         rate = module.schedule.learning_rate(module.step - 1)
         epoch = module.schedule.epoch_of_step(module.step)
         values = {f"loss/{name}": value for name, value in losses.items()} | {"lr": rate, "epoch": epoch}
-        if module.steps_left_out:
-            values["steps_left_out"] = module.steps_left_out
+        if module.gradient_guard.left_out:
+            values["steps_left_out"] = module.gradient_guard.left_out
         self._metrics.write(module.step, values)
         note = f"epoch {epoch:.1f}, loss {losses['total']:.4g}"
         if self.last_ap is not None:

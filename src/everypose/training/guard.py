@@ -1,4 +1,4 @@
-"""A clear stop at a loss that is not finite."""
+"""A clear stop at a loss, or at gradients, that are not finite."""
 
 import math
 from collections.abc import Sequence
@@ -74,11 +74,35 @@ def finite_weights(parameters: Sequence[Tensor]) -> bool:
     return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
 
 
-def keep_finite(parameters: Sequence[nn.Parameter]) -> bool:
-    """Drop all gradients if one of them is not finite; whether they were kept. Waits for the device."""
-    gradients = [value.grad for value in parameters if value.grad is not None]
-    finite = not gradients or bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all())
-    if not finite:
+class GradientGuard:
+    """Leaves out single steps whose gradients are not finite, and ends a run in which that does not pass.
+
+    Attributes:
+        left_out: how many steps, since the start or the last resumption.
+    """
+
+    MOST_IN_A_ROW = 10
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self._in_a_row = 0
+
+    def check(self, parameters: Sequence[nn.Parameter], step: int) -> None:
+        """Drop all gradients if one of them is not finite; waits for the device.
+
+        Raises:
+            EveryposeError: so it has been for many steps in a row.
+        """
+        gradients = [value.grad for value in parameters if value.grad is not None]
+        if not gradients or torch.stack([gradient.isfinite().all() for gradient in gradients]).all():
+            self._in_a_row = 0
+            return
+        self.left_out += 1
+        self._in_a_row += 1
+        if self._in_a_row == self.MOST_IN_A_ROW:
+            raise EveryposeError(
+                f"training stopped at step {step}: the gradients of the last {self._in_a_row} steps were not finite; "
+                "lower optim.lr, or train with --set trainer.precision=32-true"
+            )
         for value in parameters:
             value.grad = None
-    return finite

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.data import StepBatches, training_loader
 from everypose.training.ema import Ema
-from everypose.training.guard import FiniteGuard, keep_finite
+from everypose.training.guard import FiniteGuard, GradientGuard
 from everypose.training.recipe import Recipe
 from everypose.training.schedule import Schedule
 from everypose.training.task import Task
@@ -46,7 +46,7 @@ class PoseTraining(LightningModule):
         self.loss_count = 0
         self.sample_counts: Counter[str] = Counter()
         self.guard = FiniteGuard()
-        self.steps_left_out = 0
+        self.gradient_guard = GradientGuard()
         self._task = task
         self._checkpoint = checkpoint
         if checkpoint:
@@ -111,7 +111,7 @@ class PoseTraining(LightningModule):
         """
         if self.device.type == "cpu" and str(self.trainer.precision).startswith("bf16"):
             parameters = [value for group in optimizer.param_groups for value in group["params"]]
-            self.steps_left_out += not keep_finite(parameters)
+            self.gradient_guard.check(parameters, self.step + 1)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
