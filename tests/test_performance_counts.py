@@ -185,7 +185,7 @@ def test_nodes_of_an_exported_graph(tmp_path: Path) -> None:
     assert nodes["Conv"] == 62 + 6 + 4 + 4
     assert nodes["NonZero"] == 4
     assert not nodes.keys() & {"BatchNormalization", "Loop", "If", "Scan", "Dropout"}
-    assert nodes.total() - nodes["Constant"] - nodes["Identity"] == 545
+    assert nodes.total() - nodes["Constant"] - nodes["Identity"] == 540
 
 
 def test_memory_of_the_losses() -> None:
