@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,86 +9,20 @@ from hypothesis import strategies as st
 
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
-from everypose.geometry import transform
-from everypose.single_stage.augmentation import recolour, region_matrix
+from everypose.single_stage.augmentation import region_matrix
 from everypose.single_stage.samples import (
     Augmentation,
     Draws,
-    Sample,
     collate,
     draw,
     gaussian_radius,
     make_sample,
     training_scenes,
 )
-from everypose.skeleton import Skeleton
+from single_stage.literal_samples import literal_heatmaps, literal_people, literal_radius
+from single_stage.made import COCO, make_scene, random_image, random_scene
 
-COCO = Skeleton.named("coco")
 GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "samples.npz")
-
-
-def make_scene(keypoints, boxes, width, height, is_crowd=None, segmentations=None) -> Scene:
-    count = len(boxes)
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    return Scene(
-        image_id=1,
-        path=Path("photo.jpg"),
-        file_name="photo.jpg",
-        width=width,
-        height=height,
-        annotation_ids=np.arange(count),
-        keypoints=np.asarray(keypoints, dtype=np.float64).reshape(-1, len(COCO), 3),
-        boxes=boxes,
-        areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
-        is_crowd=np.zeros(count, dtype=bool) if is_crowd is None else np.asarray(is_crowd),
-        segmentations=[None] * count if segmentations is None else segmentations,
-    )
-
-
-def random_scene(rng: np.random.Generator, people: int, width: int = 160, height: int = 120) -> Scene:
-    """People of every size, some past the border, some without keypoints, some crowd regions."""
-    corners = rng.uniform(-20, [width, height], (people, 2))
-    boxes = np.concatenate([corners, corners + rng.uniform(2, 110, (people, 2))], axis=1)
-    points = corners[:, None] + rng.random((people, 17, 2)) * (boxes[:, 2:] - corners)[:, None]
-    visibility = rng.integers(0, 3, (people, 17, 1)) * (rng.random((people, 1, 1)) < 0.8)
-    keypoints = np.concatenate([points, visibility], axis=2)
-    return make_scene(keypoints, boxes, width, height, is_crowd=rng.random(people) < 0.1)
-
-
-def random_image(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    return rng.integers(0, 256, (scene.height, scene.width, 3), dtype=np.uint8)
-
-
-def literal_gaussian(heatmap: np.ndarray, x: float, y: float, radius: int) -> None:
-    """Pixel by pixel, as the specification says it."""
-    x, y = int(x), int(y)
-    size = len(heatmap)
-    if not (0 <= x < size and 0 <= y < size):
-        return
-    sigma = (2 * radius + 1) / 6
-    for row in range(max(0, y - radius), min(size, y + radius + 1)):
-        for column in range(max(0, x - radius), min(size, x + radius + 1)):
-            value = math.exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * sigma**2))
-            heatmap[row, column] = max(heatmap[row, column], value)
-
-
-def literal_heatmaps(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Multi heatmap (K + 1, h, w) and instance heatmaps (I, K, h, w)."""
-    size, count = len(sample.loss_mask), sample.keypoints.shape[1]
-    multi = np.zeros((count + 1, size, size))
-    single = np.zeros((len(sample.instance_person), count, size, size))
-    for person, keypoints in enumerate(sample.keypoints):
-        radius = int(sample.radius[person])
-        for index, (x, y, visibility) in enumerate(keypoints):
-            if visibility > 0:
-                literal_gaussian(multi[index], x, y, radius)
-        if sample.center_drawn[person]:
-            literal_gaussian(multi[count], *sample.center[person], radius)
-    for instance, person in enumerate(sample.instance_person):
-        for index, (x, y, visibility) in enumerate(sample.keypoints[person]):
-            if visibility > 0:
-                literal_gaussian(single[instance, index], x, y, int(sample.radius[person]))
-    return multi, single
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -122,78 +55,6 @@ def test_golden_samples(number: int) -> None:
     multi, single = literal_heatmaps(sample)
     np.testing.assert_allclose(multi, golden["multi_heatmap"], rtol=0, atol=1e-6)
     np.testing.assert_allclose(single, golden["instance_heatmap"], rtol=0, atol=1e-6)
-
-
-def literal_people(scene: Scene, size: int, draws: Draws, minimum_area: float) -> dict[str, list]:
-    """The targets of a sample, one person and one keypoint at a time."""
-    output = size // 4
-    matrix = region_matrix(scene.height, scene.width, output, draws)
-    factor = (size / (draws.scale * min(scene.height, scene.width))) ** 2
-
-    def moved(x: float, y: float) -> tuple[float, float]:
-        x, y = transform([x, y], matrix)
-        return (output - 1 - x if draws.flip else x), y
-
-    people = []
-    for index in range(len(scene)):
-        if scene.is_crowd[index] or not (scene.keypoints[index, :, 2] > 0).any():
-            continue
-        keypoints = np.array([[*moved(x, y), v] for x, y, v in scene.keypoints[index]])
-        if draws.flip:
-            for left, right in COCO.flip_pairs:
-                keypoints[[left, right]] = keypoints[[right, left]]
-        labelled = [(x, y) for x, y, v in keypoints if v > 0]
-        x1, y1, x2, y2 = scene.boxes[index]
-        corners = [moved(x, y) for x, y in ((x1, y1), (x2, y1), (x1, y2), (x2, y2))]
-        if draws.flip:
-            corners = [corners[1], corners[0], corners[3], corners[2]]
-        people.append(
-            {
-                "keypoints": keypoints,
-                "center": tuple(sum(axis) / len(labelled) for axis in zip(*labelled, strict=True)),
-                "area": (x2 - x1) * (y2 - y1) * factor,
-                "corners": corners,
-                "radius": literal_radius(corners, output),
-            }
-        )
-    moves = iter(draws.jitter.tolist())
-    instances, taken = [], set()
-    for number in sorted(range(len(people)), key=lambda number: people[number]["area"]):
-        person = people[number]
-        x, y = (int(value) for value in person["center"])
-        if person["area"] < minimum_area or not (0 <= x < output and 0 <= y < output):
-            continue
-        dx, dy = next(moves)
-        if 0 <= x + dx < output and 0 <= y + dy < output:
-            x, y = x + dx, y + dy
-        if (x, y) in taken:
-            continue
-        taken.add((x, y))
-        xs, ys = zip(*person["corners"], strict=True)
-        box = (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
-        instances.append((number, (y, x), [min(max(value, 0), output - 1) for value in box]))
-    return {"people": people, "instances": instances}
-
-
-def literal_radius(corners: list[tuple[float, float]], output: int) -> int:
-    clipped = [[min(max(value, 0), output - 1) for value in corner] for corner in corners]
-    height = math.ceil(math.dist(clipped[0], clipped[2]))
-    width = math.ceil(math.dist(clipped[0], clipped[1]))
-    overlap = 0.7
-
-    def root(a: float, b: float, c: float) -> float:
-        return (b + math.sqrt(b * b - 4 * a * c)) / 2
-
-    return max(
-        0,
-        int(
-            min(
-                root(1, height + width, width * height * (1 - overlap) / (1 + overlap)),
-                root(4, 2 * (height + width), (1 - overlap) * width * height),
-                root(4 * overlap, -2 * overlap * (height + width), (overlap - 1) * width * height),
-            )
-        ),
-    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -327,76 +188,6 @@ def test_wrong_size_is_an_error() -> None:
     scene = make_scene(np.zeros((0, 17, 3)), np.zeros((0, 4)), 50, 40)
     with pytest.raises(EveryposeError, match=r"photo\.jpg is 40 x 50 pixels, but its annotations are for 50 x 40"):
         make_sample(scene, np.zeros((50, 40, 3), np.uint8), COCO, 64, Draws())
-
-
-def test_draws_stay_in_range_and_repeat() -> None:
-    scene = make_scene(np.zeros((3, 17, 3)), np.zeros((3, 4)), 300, 200)
-    rng = np.random.default_rng(0)
-    many = [draw(rng, Augmentation(), scene) for _ in range(2000)]
-    scales = np.array([each.scale for each in many])
-    assert 0.75 <= scales.min() < 0.76
-    assert 1.49 < scales.max() <= 1.5
-    assert max(abs(each.rotation) for each in many) <= 30
-    reach = np.array([max(abs(each.dx), abs(each.dy)) for each in many])
-    assert (reach <= 40 * scales).all()
-    assert (reach >= 40 * scales - 2).any()
-    assert 0.45 < np.mean([each.flip for each in many]) < 0.55
-    assert set(np.unique([each.jitter for each in many])) == {-1, 0, 1}
-    assert all((each.brightness, each.contrast, each.saturation) == (0, 1, 1) for each in many)
-    again = draw(np.random.default_rng(0), Augmentation(), scene)
-    assert (again.scale, again.dx) == (many[0].scale, many[0].dx)
-    colours = draw(np.random.default_rng(0), Augmentation(brightness=0.2, contrast=0.3, saturation=0.4), scene)
-    assert (colours.scale, colours.dx) == (many[0].scale, many[0].dx)
-    assert abs(colours.brightness) <= 0.2
-    assert abs(colours.contrast - 1) <= 0.3
-    assert abs(colours.saturation - 1) <= 0.4
-
-
-def test_recolour() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(recolour(image, Draws()), image)
-    brighter = recolour(image, Draws(brightness=0.2)).astype(int)
-    np.testing.assert_array_equal(brighter, np.minimum(255, image.astype(int) + 51))
-    flat = recolour(image, Draws(contrast=0.0))
-    assert np.ptp(flat) == 0
-    grey = recolour(image, Draws(saturation=0.0)).astype(int)
-    assert np.ptp(grey, axis=2).max() <= 1
-
-
-def test_collate_flattens_in_order() -> None:
-    rng = np.random.default_rng(3)
-    samples = []
-    for people in (4, 0, 6):
-        scene = random_scene(rng, people)
-        samples.append(make_sample(scene, random_image(rng, scene), COCO, 64, draw(rng, Augmentation(), scene), 0.0))
-    batch = collate(samples, rng)
-    assert batch.images.shape == (3, 64, 64, 3)
-    assert batch.loss_mask.shape == (3, 1, 16, 16)
-    assert batch.keys == ("photo.jpg",) * 3
-    for number, sample in enumerate(samples):
-        people = batch.person_image == number
-        instances = batch.instance_image == number
-        np.testing.assert_array_equal(batch.keypoints[people], sample.keypoints)
-        np.testing.assert_array_equal(batch.center[people], sample.center)
-        np.testing.assert_array_equal(batch.instance_yx[instances], sample.instance_yx)
-        np.testing.assert_array_equal(
-            batch.keypoints[batch.instance_person[instances]], sample.keypoints[sample.instance_person]
-        )
-    assert batch.most_instances == max(len(sample.instance_person) for sample in samples)
-
-
-def test_collate_limits_instances() -> None:
-    rng = np.random.default_rng(4)
-    scene = random_scene(rng, 12, width=64, height=64)
-    samples = [make_sample(scene, random_image(rng, scene), COCO, 64, Draws(), 0.0)] * 5
-    everyone = collate(samples, rng)
-    batch = collate(samples, rng, most_instances=7)
-    assert len(batch.instance_yx) == 7
-    assert len(batch.radius) == len(everyone.radius)  # all people stay in the multi heatmap
-    rows = list(zip(everyone.instance_image, everyone.instance_person, strict=True))
-    places = [rows.index(row) for row in zip(batch.instance_image, batch.instance_person, strict=True)]
-    assert places == sorted(places)
-    np.testing.assert_array_equal(batch.instance_boxes, everyone.instance_boxes[places])
 
 
 def test_training_scenes() -> None:

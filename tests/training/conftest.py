@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from everypose.skeleton import Skeleton
-from everypose.training.recipe import Recipe
+from everypose.training.recipe import Recipe, load_recipe
+from training import crop_recipes, mixtures
 
 IMAGE_SIZE = 128
 # x, y in units of the figure's height, in the order of COCO's keypoints.
@@ -93,12 +94,56 @@ def figures(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny(tmp_path, figures):
     """Makes the tiny recipe on the stick figures, with overrides."""
-    from everypose.training.recipe import load_recipe
 
     def make(*overrides: str) -> Recipe:
         path = tmp_path / "tiny.toml"
         path.write_text(TINY)
         return load_recipe(path, [f"data.root={json.dumps(str(figures))}", *overrides])
+
+    return make
+
+
+@pytest.fixture
+def crops(tmp_path, figures):
+    """Makes the tiny recipe on the stick figures, with overrides."""
+
+    def make(*overrides: str) -> Recipe:
+        path = tmp_path / "crops.toml"
+        path.write_text(crop_recipes.TINY)
+        return load_recipe(path, [f"data.root={json.dumps(str(figures))}", *overrides])
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, figures):
+    folder = tmp_path_factory.mktemp("mixture")
+    mixtures.write_sets(figures, folder)
+    return folder
+
+
+@pytest.fixture
+def mixture(tmp_path, folder, figures):
+    """Makes the tiny recipe on three sets of the stick figures, with overrides."""
+
+    def make(*overrides: str, tables: str | None = None, validated: bool = False) -> Recipe:
+        path = tmp_path / "mixture.toml"
+        path.write_text(mixtures.TINY + (mixtures.set_tables(figures, validated) if tables is None else tables))
+        return load_recipe(path, [f"data.root={json.dumps(str(folder))}", *overrides])
+
+    return make
+
+
+@pytest.fixture
+def plus_plus(mixture):
+    """The same for ViTPose++: no embeddings, and everything learns all the time."""
+
+    def make(*overrides: str, **kinds) -> Recipe:
+        recipe = mixture(*overrides, **kinds)
+        table = recipe.model_dump(mode="json", exclude_unset=True)
+        table["phases"] = {"heads_from": 0, "backbone_from": 0}
+        table["model"]["embedding"] = 0
+        return Recipe.model_validate(table)
 
     return make
 

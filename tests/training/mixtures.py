@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from everypose.skeleton import Skeleton, conversion
+from everypose.training.run import Machines
 
+ONE = Machines(1)
+STILL = "{scale = 0, rotation = 0, flip = 0, half_body = 0, shift = 0}"
 TINY = """
 name = "tiny"
 [model]
@@ -76,3 +79,8 @@ def set_tables(figures: Path, validated: bool = False) -> str:
         lines += [f'skeleton = "{skeleton}"', f'convention = "{convention}"']
         lines += [f"val = {source}"] if validated else []
     return "\n".join(lines) + "\n"
+
+
+def sources(file, figures):
+    """A list of one source, as TOML."""
+    return f"[{{annotations = {json.dumps(str(file))}, images = {json.dumps(str(figures / 'images'))}}}]"
