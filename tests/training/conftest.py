@@ -105,7 +105,7 @@ def tiny(tmp_path, figures):
 
 @pytest.fixture
 def crops(tmp_path, figures):
-    """Makes the tiny recipe on the stick figures, with overrides."""
+    """Makes the tiny recipe of a network on crops of the stick figures, with overrides."""
 
     def make(*overrides: str) -> Recipe:
         path = tmp_path / "crops.toml"
