@@ -49,8 +49,8 @@ def flops_on_images(network: nn.Module, height: int, width: int) -> ImageFlops:
         feature = torch.zeros(1, shapes.backbone.channels, height // 4, width // 4)
 
         def people(count: int) -> int:
-            index, yx = torch.zeros(count, dtype=torch.long), torch.zeros(count, 2, dtype=torch.long)
-            return flops(lambda: shapes.instance_heatmaps(feature, index, yx))
+            yx, order = torch.zeros(1, count, 2, dtype=torch.long), torch.zeros(1, 17, dtype=torch.long)
+            return flops(lambda: shapes.instance_heatmaps(feature, yx, order))
 
         person = people(2) - people(1)
         return ImageFlops(

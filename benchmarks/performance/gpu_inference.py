@@ -54,9 +54,9 @@ class InPrecision(nn.Module):
         """As BoIR's."""
         return self._center_map(feature)
 
-    def instance_heatmaps(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
+    def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
         """As BoIR's."""
-        return self.network.instance_heatmaps(feature, image_index, yx)
+        return self.network.instance_heatmaps(feature, yx, order)
 
     def _laid_out(self, images: Tensor) -> Tensor:
         return images.to(dtype=self.dtype, memory_format=torch.channels_last)

@@ -11,9 +11,10 @@ from benchmarks.performance.made_batches import PEOPLE, made_batch, random_outpu
 from benchmarks.performance.random_networks import settle, single_stage_forward
 from benchmarks.performance.record import Findings, Table
 from benchmarks.performance.timing import Effort, Run, in_turns
+from everypose.backbones.colours import normalise
 from everypose.boir.losses import LossSettings, losses
 from everypose.boir.network import BoIR
-from everypose.single_stage.heatmaps import Batch, normalise, render_targets
+from everypose.single_stage.heatmaps import Batch, render_targets
 
 EPOCH = 64_115
 """Photos of COCO's train2017 that show people."""
@@ -62,7 +63,7 @@ def one_step(network: BoIR, batch: Batch, precision: Precision, device: Device) 
     def run() -> None:
         with tf32(precision.tf32):
             targets = render_targets(batch)
-            images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+            images = normalise(batch.images, network.colours).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.name, torch.bfloat16, enabled=mixed):
                 outputs = network(images, targets.instance_image, targets.instance_yx)
                 total = torch.stack(list(losses(outputs, targets, LossSettings()).values())).sum()

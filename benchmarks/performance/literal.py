@@ -31,6 +31,14 @@ class LiteralHead(InstanceHead):
         logits: Tensor = self.heatmap(F.relu(F.instance_norm(fused)))
         return logits
 
+    def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """(B, D, h, w), (B, N, 2), (B, K) to (B, N, K, h, w)."""
+        images, people = yx.shape[:2]
+        image_index = torch.arange(images, device=yx.device).repeat_interleave(people)
+        logits = self(feature, image_index, yx.flatten(0, 1))
+        ordered = logits[torch.arange(len(logits), device=yx.device)[:, None], order[image_index]]
+        return ordered.unflatten(0, (images, people))
+
 
 class LiteralMIPNet(MIPNet):
     """MIPNet with a whole pass for each person of a crop, as its evaluation does."""

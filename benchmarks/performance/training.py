@@ -19,12 +19,13 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Run, Spread, in_turns
 from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
+from everypose.backbones.colours import normalise
 from everypose.boir.losses import LossSettings, bbox_loss, losses
 from everypose.boir.network import TrainingOutputs
 from everypose.data.scenes import SceneSet
 from everypose.models import BoIRSettings
 from everypose.networks import build_network
-from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
+from everypose.single_stage.heatmaps import Batch, Targets, render_targets
 from everypose.single_stage.losses import focal_loss
 from everypose.single_stage.samples import Sample, collate, training_scenes
 from everypose.training.data import to_tensors
@@ -169,7 +170,7 @@ def step(network: Any, batch: Batch, memory_format: torch.memory_format) -> Run:
     def run() -> None:
         network.to(memory_format=memory_format)
         targets = render_targets(batch)
-        images = normalise(batch.images).contiguous(memory_format=memory_format)
+        images = normalise(batch.images, network.colours).contiguous(memory_format=memory_format)
         outputs = network(images, targets.instance_image, targets.instance_yx)
         total_of(losses(outputs, targets, LossSettings())).backward()  # type: ignore[no-untyped-call]
         network.zero_grad(set_to_none=True)

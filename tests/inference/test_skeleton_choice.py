@@ -9,13 +9,14 @@ import torch
 from typer.testing import CliRunner
 
 import everypose
+from everypose.backbones.colours import normalise
 from everypose.cli.main import app
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Boxes
 from everypose.networks import build_network, save_model, select_skeleton
 from everypose.posebh.skeletons import every_skeleton
 from everypose.skeleton import Skeleton
-from everypose.topdown.graph import TopDownGraph, normalise
+from everypose.topdown.graph import TopDownGraph
 from inference.tiny_posebh import SETS, tiny
 
 

@@ -50,3 +50,19 @@ def test_permuting_people_permutes_their_heatmaps(network: Callable[[], nn.Modul
     index, yx = torch.zeros(3, dtype=torch.long), torch.tensor([[1, 2], [3, 4], [5, 6]])
     order = torch.tensor([2, 0, 1])
     assert torch.allclose(head(feature, index, yx)[order], head(feature, index, yx[order]), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
+def test_all_people_of_images_equal_each_alone(network: Callable[[], nn.Module]) -> None:
+    """In an order of keypoints of each image's own."""
+    head = network().instance_head.double()
+    generator = torch.Generator().manual_seed(0)
+    feature = torch.randn(2, 60, 9, 7, generator=generator, dtype=torch.float64)
+    yx = torch.tensor([[[0, 0], [8, 6], [4, 2]], [[1, 5], [4, 2], [7, 0]]])
+    order = torch.stack([torch.arange(17), torch.randperm(17, generator=generator)])
+    together = head.of_all(feature, yx, order)
+    assert together.shape == (2, 3, 17, 9, 7)
+    for image in range(2):
+        for person in range(3):
+            alone = head(feature, torch.tensor([image]), yx[image, person][None])[0]
+            torch.testing.assert_close(together[image, person], alone[order[image]])

@@ -16,7 +16,7 @@ FLIP = torch.from_numpy(Skeleton.named("coco").flip_index)
 @pytest.fixture
 def _normalised_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recorded images are normalised already; the graph then only moves the channels."""
-    monkeypatch.setattr(graph, "normalise", lambda images: images.permute(0, 3, 1, 2))
+    monkeypatch.setattr(graph, "normalise", lambda images, _: images.permute(0, 3, 1, 2))
 
 
 def run(network: torch.nn.Module, images: Tensor, flip: int, min_score: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from everypose.single_stage.heatmaps import MEAN, STD, Batch, gaussians, normalise, render_targets
+from everypose.single_stage.heatmaps import Batch, gaussians, render_targets
 from everypose.single_stage.losses import focal_loss, instance_slots, probabilities
 from golden_vectors import load
 
@@ -86,12 +86,6 @@ def test_gaussians_at_borders_and_outside() -> None:
     assert maps[0, 0, 3] == 0
     hidden = gaussians(points, torch.zeros(1, 5, dtype=torch.bool), torch.tensor([2]), 8, 10)
     assert (hidden == 0).all()
-
-
-def test_normalise_is_imagenets() -> None:
-    image = torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)
-    expected = [(v / 255 - m) / s for v, m, s in zip((0, 128, 255), MEAN, STD, strict=True)]
-    assert normalise(image).flatten().tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_focal_loss_equals_its_formula() -> None:

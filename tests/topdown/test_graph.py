@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.colours import IMAGENET
 from everypose.skeleton import Skeleton
 from everypose.topdown.decoding import decode
-from everypose.topdown.graph import MEAN, STD, TopDownGraph
+from everypose.topdown.graph import TopDownGraph
 from golden_vectors import load
 
 FLIP = torch.from_numpy(Skeleton.named("coco").flip_index)
@@ -64,7 +65,7 @@ def test_the_flip_test_equals_the_release():
 @pytest.mark.parametrize("flip", [0, 1])
 def test_the_graph_equals_its_steps_one_by_one(flip, decoder):
     network, crops = Tiny(), smooth_crops(2)
-    mean, std = (torch.tensor(values)[None, :, None, None] for values in (MEAN, STD))
+    mean, std = (torch.tensor(values)[None, :, None, None] for values in IMAGENET)
 
     def maps(images):
         with torch.no_grad():

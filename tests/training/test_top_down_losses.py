@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from everypose.backbones.colours import IMAGENET
 from everypose.models import HRNetPoseSettings, MIPNetSettings, ViTPoseSettings
-from everypose.topdown.graph import MEAN, STD
 from everypose.topdown.targets import gaussian_targets
 from everypose.training.run import make_task
 from everypose.training.top_down import objective_of
@@ -64,8 +64,8 @@ def test_a_batch_is_normalised_as_in_the_graph_and_compared_with_its_targets(cro
     network = Recorder(targets.clone())
     assert task.losses(network, batch)["heatmap"].item() == 0
     pixels = batch.images.numpy() / 255
-    expected = (pixels[..., ::-1] if bgr else pixels) - np.array(MEAN)
-    np.testing.assert_allclose(network.seen.permute(0, 2, 3, 1), expected / np.array(STD), atol=1e-5)
+    expected = (pixels[..., ::-1] if bgr else pixels) - np.array(IMAGENET.mean)
+    np.testing.assert_allclose(network.seen.permute(0, 2, 3, 1), expected / np.array(IMAGENET.std), atol=1e-5)
     network.answer = torch.zeros_like(targets)
     literal = half_squared_error(network.answer.numpy(), targets.numpy(), weights.numpy())
     assert task.losses(network, batch)["heatmap"].item() == pytest.approx(literal, rel=1e-5)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everypose.backbones.backbone import Backbone
+
 Step = Callable[[list[Tensor]], list[Tensor]]
 """A part of a backbone: maps (B, C, H, W) of several branches in, maps out."""
 
@@ -100,7 +102,7 @@ def _fusion(widths: list[int], source: int, target: int) -> nn.Module:
     return nn.Sequential(*keep, conv_bn(widths[source], widths[target], 3, stride=2, relu=False))
 
 
-class HRNet(nn.Module):
+class HRNet(Backbone):
     """The four-stage pose HRNet; ``width`` is the number of channels at stride 4 (32 for W32, 48 for W48).
 
     Args:

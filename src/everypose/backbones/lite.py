@@ -1,15 +1,15 @@
 """The small trunk of the default model: MobileNetV2, a feature pyramid to stride 4 and heads, as in MoveNet Lightning.
 
 MobileNetV2: Sandler et al., CVPR 2018. There is no batch normalisation: it is folded into the convolutions of the
-weights that training starts from, so small batches do no harm. Inputs are normalised as everywhere else and brought to
-the range that the trunk knows inside.
+weights that training starts from, so small batches do no harm.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.single_stage.heatmaps import MEAN, STD
+from everypose.backbones.backbone import Backbone
+from everypose.backbones.colours import Colours
 
 # Expansion, output channels, blocks, first stride (MobileNetV2, table 2).
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -76,7 +76,7 @@ class Evidence(nn.Module):
         return y
 
 
-class Lite(nn.Module):
+class Lite(Backbone):
     """MobileNetV2 with a pyramid; all its levels, brought to stride 4, are the feature, and so are three heads.
 
     The heads tell of people before anyone is decoded: how likely a pixel is each keypoint, how likely a centre, and
@@ -84,6 +84,7 @@ class Lite(nn.Module):
     """
 
     channels = 24 + 24 + 32 + 64 + 17 + 1 + 34
+    colours = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,10 +109,7 @@ class Lite(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W), H and W multiples of 32, to (B, 196, H/4, W/4)."""
-        mean = torch.tensor(MEAN, device=images.device)[:, None, None]
-        std = torch.tensor(STD, device=images.device)[:, None, None]
-        # Zero padding is grey for the trunk, so that the range -1 to 1 must come before the first convolution.
-        x = F.relu6(_strided((images * std + mean) * 2 - 1, self.conv1))
+        x = F.relu6(_strided(images, self.conv1))
         taps = []
         for i, block in enumerate(self.blocks):
             x = block(x)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.single_stage.heatmaps import MEAN, STD
+from everypose.backbones.backbone import Backbone
+from everypose.backbones.colours import Colours
 
 # MobileNet v1's separable convolutions: name, inputs, outputs, stride, dilation.
 SEPARABLE = (
@@ -124,7 +125,7 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (B, 3, H, W) to (B, 128, H/4, W/4) and (B, 185, H/8, W/8): feature, fields, heatmaps."""
-        x = F.relu(self.conv1(_as_trained(images)))
+        x = F.relu(self.conv1(images))
         stride4 = x
         for name, block in self.mobilenet.items():
             x = block(x)
@@ -137,7 +138,7 @@ class Trunk(nn.Module):
         return stride4, torch.cat([y, self.fields(y), self.heatmaps(y)], dim=1)
 
 
-class OpenPoseLight(nn.Module):
+class OpenPoseLight(Backbone):
     """The trunk and, trained with the heads, a join of both its strides and where things are.
 
     The feature holds 64 channels of detail, the trunk's heatmaps and fields, and places: that of the pixel, and the
@@ -148,6 +149,7 @@ class OpenPoseLight(nn.Module):
     """
 
     channels = DETAIL + FIELDS + HEATMAPS + 2 * 4 * len(WAVELENGTHS)
+    colours = Colours((0.502, 0.502, 0.502), (1.0, 1.0, 1.0))
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,13 +169,6 @@ class OpenPoseLight(nn.Module):
         pixels = _pixels(detail.float())
         centers = pixels + OFFSET_UNIT * self.offset(detail).float()
         return torch.cat([detail, _up(stride8[:, CHANNELS:]), _waves(pixels), _waves(centers)], dim=1)
-
-
-def _as_trained(images: Tensor) -> Tensor:
-    """Normalised RGB to the BGR values in -0.5 to 0.5 that the trunk knows; zero padding is grey for it."""
-    mean = torch.tensor(MEAN, device=images.device)[:, None, None]
-    std = torch.tensor(STD, device=images.device)[:, None, None]
-    return (images * std + mean).flip(1) - 0.502
 
 
 def _up(x: Tensor) -> Tensor:

@@ -3,7 +3,14 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.single_stage.attention import fuse_attention, instance_parameters, spatial_response
+from everypose.single_stage.attention import (
+    fuse_attention,
+    instance_parameters,
+    keypoint_logits,
+    parameters_of_all,
+    spatial_response,
+    split_fusion,
+)
 
 
 class InstanceHead(nn.Module):
@@ -34,9 +41,36 @@ class InstanceHead(nn.Module):
         """
         shared = self.down(feature)
         parameters = instance_parameters(feature, image_index, yx)
-        response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, image_index, yx)
-        fused = fuse_attention(
-            shared, self.channel_attention(parameters), F.instance_norm(response), self.fuse, image_index
-        )
-        logits: Tensor = self.heatmap(F.relu(F.instance_norm(fused), inplace=True))
+        weight, masking = split_fusion(self.fuse)
+        masked = F.conv2d(shared, masking[:, :, None, None])
+        fused = self._fused(shared[image_index], masked[image_index], parameters[:, None], yx[:, None], weight)
+        assert self.fuse.bias is not None
+        fused = F.instance_norm(fused + self.fuse.bias[:, None, None])
+        logits: Tensor = self.heatmap(F.relu(fused, inplace=True))
         return logits
+
+    def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """The same for N people in each of B images: less memory to go through, for inference.
+
+        Args:
+            feature: (B, D, h, w), the backbone's.
+            yx: (B, N, 2), centres in output pixels.
+            order: (B, K), which keypoint each map of an image's people shows.
+
+        Returns:
+            (B, N, K, h, w).
+        """
+        shared = self.down(feature)
+        weight, masking = split_fusion(self.fuse)
+        masked = F.conv2d(shared, masking[:, :, None, None])
+        # The instance normalisation takes the bias of the fusion away again.
+        fused = F.instance_norm(self._fused(shared, masked, parameters_of_all(feature, yx), yx, weight))
+        logits = keypoint_logits(F.relu(fused, inplace=True), self.heatmap, order)
+        height, width = feature.shape[-2:]
+        return logits.reshape(*yx.shape[:2], order.shape[1], height, width)
+
+    def _fused(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor, weight: Tensor) -> Tensor:
+        """Of people (B, N) with parameters (B, N, D): the fusion (B N, C, h, w) before its normalisation."""
+        response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx)
+        mask = F.instance_norm(response)
+        return fuse_attention(shared, masked, self.channel_attention(parameters), mask, weight)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everypose.backbones.backbone import Backbone
 from everypose.backbones.hrnet import conv_bn
 from everypose.boir.instance_head import InstanceHead
 from everypose.single_stage.initialisation import scatter_weights, start_at_prior
@@ -90,7 +91,7 @@ class BoIR(nn.Module):
     """Box-supervised instance representation.
 
     Args:
-        backbone: (B, 3, H, W) to (B, backbone.channels, H/4, W/4).
+        backbone: makes the feature of D channels at stride 4.
         keypoints: number of keypoints of the skeleton.
         instance: channels of the instance keypoint head (64 for W32, 96 for W48).
         neck_branch: channels of each ASPP branch.
@@ -102,7 +103,7 @@ class BoIR(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         keypoints: int,
         instance: int = 64,
         neck_branch: int = 128,
@@ -112,9 +113,9 @@ class BoIR(nn.Module):
         auxiliary: bool = True,
     ) -> None:
         super().__init__()
-        channels = backbone.channels
-        assert isinstance(channels, int)
         self.backbone = backbone
+        self.colours = backbone.colours
+        channels = backbone.channels
         self.neck = ASPP(channels, neck_branch, neck)
         self.center = Head(neck, head, 1)
         self.auxiliary = AuxiliaryHeads(neck, head, keypoints, embedding) if auxiliary else None
@@ -129,9 +130,12 @@ class BoIR(nn.Module):
         """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
         return probabilities(self.center(self.neck(feature)))
 
-    def instance_heatmaps(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
-        """Keypoint probabilities (P, K, h, w) of the people centred at ``yx`` (P, 2) in images ``image_index`` (P,)."""
-        return probabilities(self.instance_head(feature, image_index, yx))
+    def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """Keypoint probabilities (B, N, K, h, w) of the people centred at ``yx`` (B, N, 2).
+
+        ``order`` (B, K) says which keypoint each map of an image's people shows.
+        """
+        return probabilities(self.instance_head.of_all(feature, yx, order))
 
     def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
         """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
@@ -143,7 +147,7 @@ class BoIR(nn.Module):
             multi_heatmap=probabilities(multi),
             embedding=self.auxiliary.emb(neck),
             box_distances=self.auxiliary.bbox(neck),
-            instance_heatmaps=self.instance_heatmaps(feature, image_index, yx),
+            instance_heatmaps=probabilities(self.instance_head(feature, image_index, yx)),
         )
 
 

@@ -3,9 +3,18 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.single_stage.attention import fuse_attention, instance_parameters, spatial_response
+from everypose.backbones.backbone import Backbone
+from everypose.single_stage.attention import (
+    fuse_attention,
+    instance_parameters,
+    keypoint_logits,
+    parameters_of_all,
+    spatial_response,
+    split_fusion,
+)
 from everypose.single_stage.initialisation import scatter_weights, start_at_prior
 from everypose.single_stage.losses import probabilities
 
@@ -26,10 +35,37 @@ class GFD(nn.Module):
         """Keypoint logits (P, K, h, w) of the people centred at ``yx`` (P, 2) in images ``image_index`` (P,)."""
         shared = self.down(feature)
         parameters = instance_parameters(feature, image_index, yx)
-        response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, image_index, yx)
-        fused = fuse_attention(shared, self.channel_attention(parameters), response.sigmoid(), self.fuse, image_index)
+        weight, masking = split_fusion(self.fuse)
+        masked = F.conv2d(shared, masking[:, :, None, None])
+        fused = self._fused(shared[image_index], masked[image_index], parameters[:, None], yx[:, None], weight)
         logits: Tensor = self.heatmap(torch.relu(fused))
         return logits
+
+    def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """The same for N people in each of B images: less memory to go through, for inference.
+
+        Args:
+            feature: (B, D, h, w), the backbone's.
+            yx: (B, N, 2), centres in output pixels.
+            order: (B, K), which keypoint each map of an image's people shows.
+
+        Returns:
+            (B, N, K, h, w).
+        """
+        shared = self.down(feature)
+        weight, masking = split_fusion(self.fuse)
+        masked = F.conv2d(shared, masking[:, :, None, None])
+        fused = self._fused(shared, masked, parameters_of_all(feature, yx), yx, weight)
+        logits = keypoint_logits(torch.relu(fused), self.heatmap, order)
+        height, width = feature.shape[-2:]
+        return logits.reshape(*yx.shape[:2], order.shape[1], height, width)
+
+    def _fused(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor, weight: Tensor) -> Tensor:
+        """Of people (B, N) with parameters (B, N, D): the fusion (B N, C, h, w)."""
+        mask = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx).sigmoid()
+        assert self.fuse.bias is not None
+        fused = fuse_attention(shared, masked, self.channel_attention(parameters), mask, weight)
+        return fused + self.fuse.bias[:, None, None]
 
 
 class TrainingOutputs(NamedTuple):
@@ -48,16 +84,16 @@ class CID(nn.Module):
     """Contextual instance decoupling.
 
     Args:
-        backbone: (B, 3, H, W) to (B, backbone.channels, H/4, W/4).
+        backbone: makes the feature of D channels at stride 4.
         keypoints: number of keypoints of the skeleton.
         instance: channels of the decoupling head (32 for W32, 48 for W48).
     """
 
-    def __init__(self, backbone: nn.Module, keypoints: int, instance: int = 32) -> None:
+    def __init__(self, backbone: Backbone, keypoints: int, instance: int = 32) -> None:
         super().__init__()
-        channels = backbone.channels
-        assert isinstance(channels, int)
         self.backbone = backbone
+        self.colours = backbone.colours
+        channels = backbone.channels
         self.keypoints_and_center = nn.Conv2d(channels, keypoints + 1, 1)
         self.instance_head = GFD(channels, instance, keypoints)
 
@@ -70,9 +106,12 @@ class CID(nn.Module):
         """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
         return probabilities(self.keypoints_and_center(feature)[:, -1:])
 
-    def instance_heatmaps(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
-        """Keypoint probabilities (P, K, h, w) of the people centred at ``yx`` (P, 2) in images ``image_index`` (P,)."""
-        return probabilities(self.instance_head(feature, image_index, yx))
+    def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """Keypoint probabilities (B, N, K, h, w) of the people centred at ``yx`` (B, N, 2).
+
+        ``order`` (B, K) says which keypoint each map of an image's people shows.
+        """
+        return probabilities(self.instance_head.of_all(feature, yx, order))
 
     def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
         """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
@@ -80,7 +119,7 @@ class CID(nn.Module):
         return TrainingOutputs(
             multi_heatmap=probabilities(self.keypoints_and_center(feature)),
             parameters=instance_parameters(feature, image_index, yx),
-            instance_heatmaps=self.instance_heatmaps(feature, image_index, yx),
+            instance_heatmaps=probabilities(self.instance_head(feature, image_index, yx)),
         )
 
 

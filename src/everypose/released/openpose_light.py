@@ -8,6 +8,9 @@ from torch import Tensor
 MARK = "conv4_3_CPM.al.weight"
 """A tensor that a file of this network holds and others do not."""
 
+BGR = "conv1.weight"
+"""The tensor whose inputs are blue, green and red."""
+
 # Theirs, as patterns, to ours; the first that matches a whole name is taken.
 NAMES = (
     (r"conv1\.", "conv1."),
@@ -39,12 +42,14 @@ NAMES = (
 
 
 def to_ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under our names (:mod:`everypose.backbones.openpose_light`); unknown ones stay out."""
+    """The tensors under our names (:mod:`everypose.backbones.openpose_light`), for RGB; unknown ones stay out."""
     ours = {}
     for name, value in theirs.items():
         for pattern, replacement in NAMES:
             if re.match(pattern, name):
-                ours["trunk." + _counted_from_zero(re.sub(pattern, replacement, name))] = value
+                ours["trunk." + _counted_from_zero(re.sub(pattern, replacement, name))] = (
+                    value.flip(1) if name == BGR else value
+                )
                 break
     return ours
 

@@ -4,10 +4,11 @@ CID and BoIR modulate the shared maps F (C channels) by a person's parameter vec
 1x1 convolution [U V]:  U (a * F) + V (m * F) + b,  with one weight a_c a channel and one mask m(x, y) a person.
 The channel weights fold into the convolution, U (a * F) = (U diag(a)) F, and the mask commutes with it,
 V (m * F) = m * (V F), so that V F is computed once an image. The result is the same; the work is less than half.
+
+Images have N people each: one copy of F serves them all.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 COORDINATE_SCALE = 32.0
@@ -18,45 +19,72 @@ def instance_parameters(feature: Tensor, image_index: Tensor, yx: Tensor) -> Ten
     return feature[image_index, :, yx[:, 0], yx[:, 1]]
 
 
-def spatial_response(shared: Tensor, weights: Tensor, conv: nn.Conv2d, image_index: Tensor, yx: Tensor) -> Tensor:
+def parameters_of_all(feature: Tensor, yx: Tensor) -> Tensor:
+    """The same for N people in each image: (B, D, h, w), (B, N, 2) to (B, N, D)."""
+    position = yx[..., 0] * feature.shape[-1] + yx[..., 1]
+    return feature.flatten(2).gather(2, position[:, None].expand(-1, feature.shape[1], -1)).transpose(1, 2)
+
+
+def spatial_response(shared: Tensor, weights: Tensor, conv: nn.Conv2d, yx: Tensor) -> Tensor:
     """Where a person may be: the weighted sum of the shared maps and the distance to the centre, through ``conv``.
 
     Args:
         shared: (B, C, h, w).
-        weights: (P, C), one weight a channel and person.
+        weights: (B, N, C), one weight a channel and person.
         conv: 3 channels (sum, x, y) to 1.
-        image_index: (P,), each person's image.
-        yx: (P, 2), each person's centre in output pixels.
+        yx: (B, N, 2), each person's centre in output pixels.
 
     Returns:
-        (P, 1, h, w), before normalisation.
+        (B N, 1, h, w), before normalisation.
     """
     height, width = shared.shape[-2:]
-    total = torch.unflatten(weights[:, None] @ shared.flatten(2)[image_index], 2, (height, width))
+    total = torch.unflatten(weights @ shared.flatten(2), 2, (height, width))
     rows = torch.arange(height, device=shared.device)
     columns = torch.arange(width, device=shared.device)
-    y = ((yx[:, 0, None] - rows) / COORDINATE_SCALE).to(total)[:, None, :, None].expand(-1, -1, -1, width)
-    x = ((yx[:, 1, None] - columns) / COORDINATE_SCALE).to(total)[:, None, None, :].expand(-1, -1, height, -1)
-    response: Tensor = conv(torch.cat([total, x, y], dim=1))
+    y = ((yx[..., 0, None] - rows) / COORDINATE_SCALE).to(total)[..., None].expand(-1, -1, -1, width)
+    x = ((yx[..., 1, None] - columns) / COORDINATE_SCALE).to(total)[..., None, :].expand(-1, -1, height, -1)
+    response: Tensor = conv(torch.stack([total, x, y], dim=2).flatten(0, 1))
     return response
 
 
-def fuse_attention(shared: Tensor, channel: Tensor, mask: Tensor, conv: nn.Conv2d, image_index: Tensor) -> Tensor:
-    """Fuse the channel path and the spatial path of every person by the 1x1 convolution ``conv`` (2C to C).
+def split_fusion(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """The two (C, C) halves of the fusion (2C to C): of the channel path and of the spatial path."""
+    channel, spatial = conv.weight.flatten(1).chunk(2, dim=1)
+    return channel, spatial
+
+
+def fuse_attention(shared: Tensor, masked: Tensor, channel: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Fuse the channel path and the spatial path of every person, but for the bias.
 
     Args:
         shared: (B, C, h, w).
-        channel: (P, C), channel attention.
-        mask: (P, 1, h, w), spatial attention.
-        conv: its first C input channels belong to the channel path, the rest to the spatial path.
-        image_index: (P,), each person's image.
+        masked: (B, C, h, w), what the mask lets through: the shared maps by the spatial half of the fusion.
+        channel: (B, N, C), channel attention.
+        mask: (B N, 1, h, w), spatial attention.
+        weight: (C, C), the channel half of the fusion.
 
     Returns:
-        (P, C, h, w).
+        (B N, C, h, w).
     """
-    channel_weight, spatial_weight = conv.weight.flatten(1).chunk(2, dim=1)
-    once = F.conv2d(shared, spatial_weight[:, :, None, None])
-    folded = channel_weight * channel[:, None]
-    path: Tensor = folded @ shared.flatten(2)[image_index]
+    people, (height, width) = channel.shape[1], shared.shape[-2:]
+    folded = (weight * channel[:, :, None]).flatten(1, 2)
+    path = torch.unflatten(folded @ shared.flatten(2), 1, (people, -1))
+    through = torch.unflatten(mask.flatten(1), 0, (-1, people))[:, :, None] * masked.flatten(2)[:, None]
+    return torch.unflatten((path + through).flatten(0, 1), 2, (height, width))
+
+
+def keypoint_logits(maps: Tensor, conv: nn.Conv2d, order: Tensor) -> Tensor:
+    """The last 1x1 convolution, its outputs in an order of each image's own.
+
+    Args:
+        maps: (B N, C, h, w).
+        conv: C channels to K.
+        order: (B, K), which keypoint each of an image's maps shows.
+
+    Returns:
+        (B, N, K, h w).
+    """
     assert conv.bias is not None
-    return torch.unflatten(path, 2, shared.shape[-2:]) + mask * once[image_index] + conv.bias[:, None, None]
+    weight = conv.weight.flatten(1)[order]
+    people = torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1))
+    return weight[:, None] @ people + conv.bias[order][:, None, :, None]

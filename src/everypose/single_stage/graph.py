@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from everypose.single_stage.heatmaps import normalise
+from everypose.backbones.colours import IMAGENET, Colours, normalise
 from everypose.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
 
 STRIDE = 4
@@ -21,7 +21,7 @@ class SingleStageNetwork(Protocol):
 
     def center_map(self, feature: Tensor) -> Tensor: ...  # noqa: D102
 
-    def instance_heatmaps(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor: ...  # noqa: D102
+    def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor: ...  # noqa: D102
 
 
 class PoseGraph(nn.Module):
@@ -31,14 +31,18 @@ class PoseGraph(nn.Module):
         network: BoIR or CID.
         flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
         pool: the window of the maps' smoothing, 3 (11 in the OCHuman experiments).
+        colours: those that the network's backbone was trained on.
     """
 
     flip_index: Tensor
 
-    def __init__(self, network: SingleStageNetwork, flip_index: Tensor, pool: int = 3) -> None:
+    def __init__(
+        self, network: SingleStageNetwork, flip_index: Tensor, pool: int = 3, colours: Colours = IMAGENET
+    ) -> None:
         super().__init__()
         self.network = network
         self.pool = pool
+        self.colours = colours
         self.register_buffer("flip_index", flip_index, persistent=False)
 
     def forward(self, images: Tensor, mirrored: Tensor, min_score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,36 +58,35 @@ class PoseGraph(nn.Module):
             keypoints (P, K, 3): x, y in pixels of ``images``, score; scores (P,); image_index (P,), ascending.
         """
         flips, count = mirrored.shape[0], images.shape[0]
-        seen = torch.cat([images, images.flip(2)[: count * flips]])
-        feature = self.network.features(normalise(seen))
+        seen = torch.cat([images, images[: count * flips].flip(2)])
+        feature = self.network.features(normalise(seen, self.colours))
         feature = torch.cat([feature[:count], feature[count:].flip(3)])
-        centers = _mean_of_views(self.network.center_map(feature), count, flips)
+        centers = _mean_of_views(self.network.center_map(feature), count)
         side = torch.scalar_tensor(centers.shape[-2] + centers.shape[-1]) / 2
         scores, yx = find_peaks(smooth(centers, self.pool), side)
         least = min_score.clamp(min=SMALLEST_CENTER_SCORE)
-        image_index, rank = _at_least_one(scores > least).nonzero().unbind(1)
-        center_scores, yx = scores[image_index, rank], yx[image_index, rank]
-        people = image_index.shape[0]
-        view = torch.cat([image_index, (image_index + count)[: people * flips]])
-        heatmaps = self.network.instance_heatmaps(feature, view, torch.cat([yx, yx[: people * flips]]))
-        heatmaps = torch.cat([heatmaps[:people], heatmaps[people:][:, self.flip_index]])
-        keypoints = decode(smooth(_mean_of_views(heatmaps, people, flips), self.pool))
-        keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * center_scores[:, None, None]], dim=-1)
-        real = center_scores > least
-        return keypoints[real], keypoints[..., 2].mean(1)[real], image_index[real]
+        # Falling scores: where any image has an n-th person, the others have room for one.
+        rank = _at_least_one((scores > least).any(0)).nonzero()[:, 0]
+        scores, yx = scores[:, rank], yx[:, rank]
+        mirrored_order = self.flip_index.expand(count, -1)[: count * flips]
+        order = torch.cat([torch.arange(len(self.flip_index), device=yx.device).expand(count, -1), mirrored_order])
+        heatmaps = self.network.instance_heatmaps(feature, torch.cat([yx, yx[: count * flips]]), order)
+        keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool))
+        keypoints = torch.unflatten(keypoints, 1, (-1, len(self.flip_index)))
+        keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
+        real = scores > least
+        return keypoints[real], keypoints[..., 2].mean(2)[real], real.nonzero()[:, 0]
 
 
 def _at_least_one(found: Tensor) -> Tensor:
-    """(B, N) bool with the very first always True: runtimes cannot decode nobody; the score gives it away later."""
-    first = (
-        torch.arange(found.shape[1], device=found.device) + torch.arange(found.shape[0], device=found.device)[:, None]
-    )
-    return found | (first == 0)
+    """(N,) bool with the first always True: runtimes cannot decode nobody; the score gives it away later."""
+    return found | (torch.arange(found.shape[0], device=found.device) == 0)
 
 
-def _mean_of_views(maps: Tensor, count: int, flips: int) -> Tensor:
-    """The mean of the first ``count`` maps and the last, which are the same ones without a flip test."""
-    return (maps[:count] + maps[count * flips : count * flips + count]) / 2
+def _mean_of_views(maps: Tensor, count: int) -> Tensor:
+    """(V B, ...), all views of B images one after the other, to (B, ...)."""
+    channels, height, width = maps.shape[1:]
+    return maps.reshape(-1, count, channels, height, width).mean(0)
 
 
 def decode(heatmaps: Tensor) -> Tensor:
@@ -97,7 +100,8 @@ def decode(heatmaps: Tensor) -> Tensor:
     """
     height, width = heatmaps.shape[-2:]
     flat = heatmaps.flatten(2)
-    score, position = flat.max(dim=-1)
+    position = flat.argmax(dim=-1)
+    score = flat.gather(2, position[..., None])[..., 0]
     x, y = position % width, position // width
     last = height * width - 1
 

@@ -6,9 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -68,13 +65,6 @@ class Targets:
     instance_yx: Tensor
     instance_boxes: Tensor
     most_instances: int
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 RGB (B, H, W, 3) to (B, 3, H, W) float32 with ImageNet's mean and standard deviation."""
-    mean = torch.tensor(MEAN, device=images.device) * 255
-    scale = 1 / (torch.tensor(STD, device=images.device) * 255)
-    return ((images.float() - mean) * scale).permute(0, 3, 1, 2)
 
 
 def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width: int) -> Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from everypose.backbones.colours import normalise
 from everypose.drawing import contact_sheet, draw_people, encode
 from everypose.errors import EveryposeError, UsageError
 from everypose.geometry import Floats, inverse, transform
@@ -15,7 +16,6 @@ from everypose.people import People
 from everypose.studies.report import Study
 from everypose.topdown.crops import CropGeometry
 from everypose.topdown.decoding import decode
-from everypose.topdown.graph import normalise
 from everypose.topdown.scoring import person_scores
 
 PANEL_HEIGHT = 384
@@ -47,7 +47,7 @@ def poses_between(network: MIPNet, config: ModelConfig, image: Image, box: Float
     geometry, matrix = _crop_of(config, box)
     crop = torch.from_numpy(cut_crop(image, matrix, geometry.size)[None])
     with torch.inference_mode():
-        heatmaps = network.heatmaps_for(normalise(crop, settings.bgr), selectors)[0]
+        heatmaps = network.heatmaps_for(normalise(crop, bgr=settings.bgr), selectors)[0]
         poses: Floats = decode(heatmaps.float(), settings.decoder, settings.crop_size).numpy().astype(np.float64)
     poses[..., :2] = transform(poses[..., :2], inverse(matrix))
     return poses

@@ -8,10 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.colours import normalise
 from everypose.topdown.decoding import Decoder, decode
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 class HeatmapNetwork(Protocol):
@@ -20,17 +18,6 @@ class HeatmapNetwork(Protocol):
     def heatmaps(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> heatmaps (B, N, K, h, w) of N instances."""
         ...
-
-
-def normalise(images: Tensor, bgr: bool = False) -> Tensor:
-    """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32 in the network's channel order, as it is trained and run.
-
-    A network for BGR gets the mean and standard deviation of RGB nevertheless, as released.
-    """
-    mean = torch.tensor(MEAN, device=images.device) * 255
-    scale = 1 / (torch.tensor(STD, device=images.device) * 255)
-    channels = images.flip(-1) if bgr else images
-    return ((channels.float() - mean) * scale).permute(0, 3, 1, 2)
 
 
 class TopDownGraph(nn.Module):
@@ -65,8 +52,8 @@ class TopDownGraph(nn.Module):
             (B, N, K, 3): x, y in crop pixels and confidence.
         """
         flips, count = mirrored.shape[0], images.shape[0]
-        seen = torch.cat([images, images.flip(2)[: count * flips]])
-        maps = self.network.heatmaps(normalise(seen, self.bgr))
+        seen = torch.cat([images, images[: count * flips].flip(2)])
+        maps = self.network.heatmaps(normalise(seen, bgr=self.bgr))
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2

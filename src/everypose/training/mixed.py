@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.colours import normalise
 from everypose.errors import EveryposeError
 from everypose.models import DataSetSettings, PoseBHSettings, TopDownInference, decoder_of
 from everypose.posebh.clusters import Clusters, cluster_prototypes
@@ -14,7 +15,6 @@ from everypose.posebh.network import PoseBH
 from everypose.posebh.objective import losses
 from everypose.posebh.schedule import freeze
 from everypose.posebh.targets import render_targets
-from everypose.topdown.graph import normalise
 from everypose.training.data import require_same_skeleton
 from everypose.training.mixed_samples import MixedBatch, MixedSamples, SetPeople, read_source
 from everypose.training.parameters import parameter_groups
@@ -73,7 +73,9 @@ class MixedTask:
         """The method's losses; targets are rendered here, on the device. Those of later phases are 0 until then."""
         assert isinstance(network, PoseBH)
         targets = render_targets(batch.crops, batch.rows, network.datasets)
-        images = normalise(batch.crops.images, self.config.on_crops.bgr).contiguous(memory_format=torch.channels_last)
+        images = normalise(batch.crops.images, bgr=self.config.on_crops.bgr).contiguous(
+            memory_format=torch.channels_last
+        )
         outputs = network(images, batch.crops.dataset)
         found = losses(network, outputs, targets, self._phase, self._settings, self._clusters)
         zero = images.new_zeros(())

@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.colours import normalise
 from everypose.boir.losses import LossSettings as BoIRLossSettings
 from everypose.boir.losses import losses as boir_losses
 from everypose.cid.losses import LossSettings as CIDLossSettings
 from everypose.cid.losses import losses as cid_losses
-from everypose.single_stage.heatmaps import Batch, Targets, normalise, render_targets
+from everypose.networks import SingleStageNetwork
+from everypose.single_stage.heatmaps import Batch, Targets, render_targets
 from everypose.training.data import TrainingSamples, read_training_set, trainable
 from everypose.training.parameters import freeze, parameter_groups
 from everypose.training.recipe import Recipe
@@ -56,8 +58,9 @@ class SingleStageTask:
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The family's losses; targets are rendered here, on the device."""
+        assert isinstance(network, SingleStageNetwork)
         targets = render_targets(batch)
-        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        images = normalise(batch.images, network.colours).contiguous(memory_format=torch.channels_last)
         return self._objective(network(images, targets.instance_image, targets.instance_yx), targets)
 
     def sample_counts(self, _: Batch) -> dict[str, int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from everypose.backbones.colours import normalise
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
@@ -18,7 +19,6 @@ from everypose.mipnet.losses import losses as mipnet_losses
 from everypose.models import MIPNetSettings, TopDownSettings, ViTPoseSettings
 from everypose.topdown.augmentation import draw
 from everypose.topdown.crops import CropGeometry, clean_boxes
-from everypose.topdown.graph import normalise
 from everypose.topdown.losses import joints_mse
 from everypose.topdown.samples import Sample, collate, make_sample, trainable_people
 from everypose.topdown.targets import Batch, gaussian_targets
@@ -72,7 +72,7 @@ class TopDownTask:
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The family's losses; targets are rendered here, on the device."""
-        images = normalise(batch.images, self.config.on_crops.bgr).contiguous(memory_format=torch.channels_last)
+        images = normalise(batch.images, bgr=self.config.on_crops.bgr).contiguous(memory_format=torch.channels_last)
         heatmaps: Tensor = network.heatmaps(images)  # type: ignore[operator]  # as every top-down network has it
         height, width = heatmaps.shape[-2:]
         targets, weights = gaussian_targets(
