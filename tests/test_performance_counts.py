@@ -166,8 +166,11 @@ def test_waiting_is_seen() -> None:
 
 @pytest.mark.parametrize(("people", "images", "operators"), [(1, 1, 571), (30, 1, 573), (30, 3, 576)])
 def test_operators_of_inference(people: int, images: int, operators: int) -> None:
-    """Counted: 30 people in three images need five more than one, copies of small weights. The device is waited for where people are picked
-    out of the centres, and where the three outputs leave out the one that stands for nobody."""
+    """Counted: 30 people in three images need five more than one, copies of small weights.
+
+    The device is waited for where people are picked out of the centres, and where the three outputs leave out the one
+    that stands for nobody.
+    """
     graph = build_graph(random_network(TINY, people), TINY)
     with Operators() as seen, torch.no_grad():
         keypoints, _, _ = graph(torch.from_numpy(noise(TINY, images)), torch.zeros(0), torch.tensor(0.0))
