@@ -151,7 +151,8 @@ def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph | TopDow
     """The network with preparation and decoding around it, ready to run."""
     flip_index = torch.from_numpy(config.read_skeleton().flip_index)
     if isinstance(network, SingleStageNetwork):
-        return PoseGraph(network, flip_index, config.on_images.pool, network.colours).eval()
+        inference = config.on_images
+        return PoseGraph(network, flip_index, inference.pool, network.colours, inference.decoder).eval()
     if isinstance(network, PoseBH):
         raise EveryposeError(f"{config.name} has several skeletons: choose one")
     return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -27,6 +28,8 @@ PARTS = ("/backbone/", "/neck/", "/center/")
 """How the names of the nodes begin that become int8."""
 KEPT = ("/backbone/offset/", "/center/output/")
 """How those of them begin that do not: positions, and the logits of centres."""
+NORMALISATION = ("Cast", "Sub", "Mul", "Transpose")
+"""How pixels become the network's numbers, node by node."""
 OPERATIONS = ("Conv", "Relu", "Add")
 """What becomes int8; a join of unlike tensors has no scale that suits both."""
 
@@ -79,8 +82,63 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
             op_types_to_quantize=list(OPERATIONS),
             nodes_to_quantize=nodes,
         )
-        part.write_bytes(quantised.read_bytes())
+        model = onnx.load(quantised)
+        take_pixels(model.graph)
+        onnx.save(model, part)
     return len(feeds)
+
+
+def take_pixels(graph: onnx.GraphProto) -> None:
+    """Leave the normalisation out where its result in 8 bits is the uint8 pixels themselves.
+
+    So it is with colours whose spread is the pixels' own, such as Lightweight OpenPose's: turning pixels into float32
+    and back is a good part of a small model's time.
+    """
+    for quantiser in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        chain = _normalisation_before(quantiser, graph)
+        if chain is None or not _gives_pixels_back(chain, quantiser, graph):
+            continue
+        cast, *_, transpose = chain
+        transpose.input[0] = cast.input[0]
+        for node in graph.node:
+            for position, name in enumerate(node.input):
+                if name == quantiser.output[0]:
+                    node.input[position] = transpose.output[0]
+        for node in (*chain[:-1], quantiser):
+            graph.node.remove(node)
+        _remove_unused(graph, transpose.output[0])
+
+
+def _remove_unused(graph: onnx.GraphProto, retyped: str) -> None:
+    """Forget constants that no node reads, and the type that a tensor had."""
+    used = {name for node in graph.node for name in node.input}
+    for constant in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(constant)
+    for value in [one for one in graph.value_info if one.name == retyped]:
+        graph.value_info.remove(value)
+
+
+def _normalisation_before(quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
+    """The four nodes of `everypose.backbones.colours.normalise` whose result is quantised, if they are."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    chain: list[onnx.NodeProto] = []
+    name = quantiser.input[0]
+    for operation in reversed(NORMALISATION):
+        if name not in made_by or made_by[name].op_type != operation:
+            return None
+        chain.insert(0, made_by[name])
+        name = chain[0].input[0]
+    return chain
+
+
+def _gives_pixels_back(chain: Sequence[onnx.NodeProto], quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    """Whether each of the 256 values of each colour is quantised to itself."""
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    _, subtract, multiply, _ = chain
+    pixels = np.arange(256, dtype=np.float32)[:, None]
+    values = (pixels - constants[subtract.input[1]]) * constants[multiply.input[1]]
+    scale, zero = (constants[name].astype(np.float32) for name in quantiser.input[1:])
+    return bool((np.rint(values / scale) + zero == pixels).all())
 
 
 def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from everypose.single_stage import graph
-from everypose.single_stage.graph import PoseGraph, decode
+from everypose.single_stage.decoding import Decoder, decode
+from everypose.single_stage.graph import PoseGraph
 from everypose.skeleton import Skeleton
 from golden_vectors import load, tiny_boir, tiny_cid
 
@@ -86,16 +87,39 @@ def test_nobody() -> None:
     assert len(scores) == len(index) == 0
 
 
-def literal_decode(heatmap: np.ndarray) -> tuple[float, float, float]:
+def quarter(three: np.ndarray) -> float:
+    return float(np.sign(three[2] - three[0]) / 4)
+
+
+def vertex(three: np.ndarray) -> float:
+    """Of the parabola through three values at -1, 0 and 1."""
+    a, b, _ = np.polyfit([-1, 0, 1], three, 2)
+    return float(-b / (2 * a))
+
+
+MOVES = {"quarter": quarter, "parabola": vertex}
+
+
+def literal_decode(heatmap: np.ndarray, decoder: Decoder) -> tuple[float, float, float]:
     height, width = heatmap.shape
     y, x = divmod(int(heatmap.argmax()), width)
-    dx = np.sign(heatmap[y, x + 1] - heatmap[y, x - 1]) / 4 if 0 < x < width - 1 else 0.0
-    dy = np.sign(heatmap[y + 1, x] - heatmap[y - 1, x]) / 4 if 0 < y < height - 1 else 0.0
+    dx = MOVES[decoder](heatmap[y, x - 1 : x + 2]) if 0 < x < width - 1 else 0.0
+    dy = MOVES[decoder](heatmap[y - 1 : y + 2, x]) if 0 < y < height - 1 else 0.0
     return 4 * (x + dx) + 2, 4 * (y + dy) + 2, heatmap[y, x]
 
 
-def test_decoding_equals_its_literal_twin() -> None:
+@pytest.mark.parametrize("decoder", MOVES)
+def test_decoding_equals_its_literal_twin(decoder: Decoder) -> None:
     heatmaps = torch.rand(4, 5, 9, 13, generator=torch.Generator().manual_seed(2))
     heatmaps[0, 0, 0, 0] = heatmaps[0, 1, 8, 12] = heatmaps[0, 2, 0, 6] = heatmaps[0, 3, 4, 12] = 2
-    twin = [[literal_decode(heatmap) for heatmap in person] for person in heatmaps.numpy()]
-    assert np.allclose(decode(heatmaps).numpy(), np.array(twin), atol=1e-6)
+    twin = [[literal_decode(heatmap, decoder) for heatmap in person] for person in heatmaps.numpy()]
+    assert np.allclose(decode(heatmaps, decoder).numpy(), np.array(twin), atol=1e-4)
+
+
+def test_the_peak_of_a_flat_map_is_not_moved() -> None:
+    found = decode(torch.full((1, 1, 5, 5), 0.3), "parabola")
+    assert found[0, 0].tolist() == pytest.approx([2, 2, 0.3])
+    ridge = torch.zeros(1, 1, 5, 5)
+    ridge[0, 0, :, 2] = 1  # along it, the bend is none
+    ridge[0, 0, 2, 2] += 1e-7
+    assert decode(ridge, "parabola")[0, 0, :2].tolist() == pytest.approx([10, 10], abs=2.01)

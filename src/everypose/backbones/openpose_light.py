@@ -149,7 +149,8 @@ class OpenPoseLight(Backbone):
     """
 
     channels = DETAIL + FIELDS + HEATMAPS + 2 * 4 * len(WAVELENGTHS)
-    colours = Colours((0.502, 0.502, 0.502), (1.0, 1.0, 1.0))
+    # Each pixel's value less 128, so that a grey image is 0.
+    colours = Colours((128 / 255,) * 3, (1.0,) * 3)
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.colours import IMAGENET, Colours, normalise
+from everypose.single_stage.decoding import Decoder, decode
 from everypose.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
-
-STRIDE = 4
 
 
 class SingleStageNetwork(Protocol):
@@ -32,17 +31,24 @@ class PoseGraph(nn.Module):
         flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
         pool: the window of the maps' smoothing, 3 (11 in the OCHuman experiments).
         colours: those that the network's backbone was trained on.
+        decoder: how heatmaps become keypoints.
     """
 
     flip_index: Tensor
 
     def __init__(
-        self, network: SingleStageNetwork, flip_index: Tensor, pool: int = 3, colours: Colours = IMAGENET
+        self,
+        network: SingleStageNetwork,
+        flip_index: Tensor,
+        pool: int = 3,
+        colours: Colours = IMAGENET,
+        decoder: Decoder = "quarter",
     ) -> None:
         super().__init__()
         self.network = network
         self.pool = pool
         self.colours = colours
+        self.decoder = decoder
         self.register_buffer("flip_index", flip_index, persistent=False)
 
     def forward(self, images: Tensor, mirrored: Tensor, min_score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,7 +77,7 @@ class PoseGraph(nn.Module):
         mirrored_order = self.flip_index.expand(count, -1)[: count * flips]
         order = torch.cat([torch.arange(len(self.flip_index), device=yx.device).expand(count, -1), mirrored_order])
         heatmaps = self.network.instance_heatmaps(feature, torch.cat([yx, yx[: count * flips]]), order)
-        keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool))
+        keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool), self.decoder)
         keypoints = torch.unflatten(keypoints, 1, (-1, len(self.flip_index)))
         keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
         real = scores > least
@@ -87,29 +93,3 @@ def _mean_of_views(maps: Tensor, count: int) -> Tensor:
     """(V B, ...), all views of B images one after the other, to (B, ...)."""
     channels, height, width = maps.shape[1:]
     return maps.reshape(-1, count, channels, height, width).mean(0)
-
-
-def decode(heatmaps: Tensor) -> Tensor:
-    """The highest pixel, moved a quarter of a pixel towards its larger neighbour on each axis.
-
-    Args:
-        heatmaps: (P, K, h, w), smoothed.
-
-    Returns:
-        (P, K, 3): x, y in input pixels (4 times the output pixels, plus 2), the map's value at the peak.
-    """
-    height, width = heatmaps.shape[-2:]
-    flat = heatmaps.flatten(2)
-    position = flat.argmax(dim=-1)
-    score = flat.gather(2, position[..., None])[..., 0]
-    x, y = position % width, position // width
-    last = height * width - 1
-
-    def towards_larger(step: int) -> Tensor:
-        after = flat.gather(2, (position + step).clamp(max=last)[..., None])
-        before = flat.gather(2, (position - step).clamp(min=0)[..., None])
-        return (after - before)[..., 0].sign() / 4
-
-    dx = torch.where((x > 0) & (x < width - 1), towards_larger(1), 0.0)
-    dy = torch.where((y > 0) & (y < height - 1), towards_larger(width), 0.0)
-    return torch.stack([STRIDE * (x + dx) + STRIDE / 2, STRIDE * (y + dy) + STRIDE / 2, score], dim=-1)

@@ -1,0 +1,43 @@
+"""From a person's heatmaps to keypoints: the highest pixel, and where between the pixels the peak lies."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Decoder = Literal["quarter", "parabola"]
+STRIDE = 4
+FLAT = 1e-12
+"""A bend of three values that is no more than rounding: their middle is the peak."""
+
+
+def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
+    """The highest pixel, moved on each axis, but for those at the border.
+
+    ``quarter`` moves it a quarter of a pixel towards its larger neighbour, as BoIR and CID do; ``parabola`` to the
+    vertex of the parabola through it and both neighbours, half a pixel at most.
+
+    Args:
+        heatmaps: (P, K, h, w), smoothed.
+        decoder: see above.
+
+    Returns:
+        (P, K, 3): x, y in input pixels (4 times the output pixels, plus 2), the map's value at the peak.
+    """
+    height, width = heatmaps.shape[-2:]
+    flat = heatmaps.flatten(2)
+    position = flat.argmax(dim=-1)
+    score = flat.gather(2, position[..., None])[..., 0]
+    x, y = position % width, position // width
+    last = height * width - 1
+
+    def move(step: int) -> Tensor:
+        after = flat.gather(2, (position + step).clamp(max=last)[..., None])[..., 0]
+        before = flat.gather(2, (position - step).clamp(min=0)[..., None])[..., 0]
+        if decoder == "quarter":
+            return (after - before).sign() / 4
+        return (after - before) / (2 * (2 * score - after - before).clamp(min=FLAT))
+
+    dx = torch.where((x > 0) & (x < width - 1), move(1), 0.0)
+    dy = torch.where((y > 0) & (y < height - 1), move(width), 0.0)
+    return torch.stack([STRIDE * (x + dx) + STRIDE / 2, STRIDE * (y + dy) + STRIDE / 2, score], dim=-1)
