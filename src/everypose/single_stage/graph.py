@@ -90,6 +90,11 @@ def _at_least_one(found: Tensor) -> Tensor:
 
 
 def _mean_of_views(maps: Tensor, count: int) -> Tensor:
-    """(V B, ...), all views of B images one after the other, to (B, ...)."""
+    """(V B, C, h, w), all views of B images one after the other, to (B, C, h, w).
+
+    As a matrix product, which ONNX Runtime has done in half the time of the mean along a leading axis, or less.
+    """
     channels, height, width = maps.shape[1:]
-    return maps.reshape(-1, count, channels, height, width).mean(0)
+    views = maps.shape[0] // count
+    share = torch.ones(1, views, device=maps.device) / views
+    return (share @ maps.reshape(views, -1)).reshape(count, channels, height, width)
