@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everypose.cli.data_options import DEVICE_HELP
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def predict(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Images that go through the network at once.", min=1)] = 4,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
         "pictures,json"
     ),
