@@ -20,6 +20,7 @@ import torch
 from everypose.data.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
+from everypose.single_stage.augmentation import possible_reduction
 from everypose.single_stage.samples import Augmentation, Sample, collate, draw, make_sample, training_scenes
 from everypose.skeleton import Skeleton
 
@@ -75,8 +76,9 @@ def cost(scenes: Sequence[Scene], skeleton: Skeleton, size: int) -> Cost:
 
 def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> Sample:
     """One training sample, drawn from the photo's own seed."""
-    rng = np.random.default_rng(scene.image_id)
-    return make_sample(scene, read_image(scene.path), skeleton, size, draw(rng, Augmentation(), scene))
+    draws = draw(np.random.default_rng(scene.image_id), Augmentation(), scene)
+    reduction = possible_reduction(scene.height, scene.width, size, draws)
+    return make_sample(scene, read_image(scene.path, reduction), skeleton, size, draws, reduction=reduction)
 
 
 def our_batch(samples: Sequence[Sample]) -> Arrays:

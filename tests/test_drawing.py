@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from everypose import drawing
 from everypose.drawing import Drawing, contact_sheet, draw_people
 from everypose.errors import EveryposeError, UsageError
 from everypose.people import People
@@ -117,6 +118,15 @@ def test_other_skeletons_and_unknown_sigmas():
         assert changed(photo(), draw_people(photo(), people)).any()
 
 
+@pytest.mark.parametrize("shape", [(240, 320), (700, 900), (1500, 2500)])
+@pytest.mark.parametrize("places", [[(160, 20, 200)], [(40, 60, 90), (300, 10, 180)], [(-5, 190, 120), (310, 3, 6)]])
+def test_only_the_part_that_people_cover_is_drawn_on_and_no_pixel_tells(shape, places, monkeypatch):
+    image, people = photo(*shape), standing(*places)
+    drawn = draw_people(image, people)
+    monkeypatch.setattr(drawing, "_region", lambda *_: (slice(0, shape[0]), slice(0, shape[1])))
+    np.testing.assert_array_equal(drawn, draw_people(image, people))
+
+
 @pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3))])
 def test_what_cannot_be_drawn_on(image):
     with pytest.raises(UsageError, match="uint8"):
@@ -125,11 +135,11 @@ def test_what_cannot_be_drawn_on(image):
 
 def test_saving_and_reading_back(tmp_path):
     people = standing((160, 20, 200))
-    drawing = people.draw(photo())
-    drawing.save(tmp_path / "new" / "out.png")
+    drawn = people.draw(photo())
+    drawn.save(tmp_path / "new" / "out.png")
     back = cv2.cvtColor(cv2.imread(str(tmp_path / "new" / "out.png")), cv2.COLOR_BGR2RGB)
-    np.testing.assert_array_equal(back, drawing.image)
-    drawing.save(str(tmp_path / "out.JPG"))
+    np.testing.assert_array_equal(back, drawn.image)
+    drawn.save(str(tmp_path / "out.JPG"))
     assert cv2.imread(str(tmp_path / "out.JPG")).shape == (240, 320, 3)
     assert {file.name for file in tmp_path.iterdir()} == {"new", "out.JPG"}
 

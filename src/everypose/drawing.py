@@ -99,17 +99,24 @@ def draw_people(image: Image, people: People, weakest: float = 0.3) -> Image:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UsageError(f"an image to draw on is (height, width, 3) uint8, not {image.shape} {image.dtype}")
-    finer = min(4, max(1, FINE_SIDE // max(1, *image.shape[:2])))
+    picture, drawn = max(image.shape[:2]), image.copy()
+    finer = min(4, max(1, FINE_SIDE // max(1, picture)))
+    visible = [_visible(person, weakest) for person in people]
+    sizes = [finer * _size(person, shown) for person, shown in zip(people, visible, strict=True)]
+    widths = [_width(size, finer * picture) for size in sizes]
+    rows, columns = _region(people, visible, max(widths, default=0.0) / finer, image.shape)
+    part = image[rows, columns]
+    if part.size == 0:
+        return drawn
     # Whole pixels are repeated, so that averaging them back leaves the photo as it was.
-    layer = image.repeat(finer, axis=0).repeat(finer, axis=1)
-    sizes = [finer * _visible_size(person, weakest) for person in people]
+    layer = np.asarray(cv2.resize(part, None, fx=finer, fy=finer, interpolation=cv2.INTER_NEAREST), np.uint8)
     for index in np.argsort(-np.array(sizes), kind="stable").tolist():
-        person = people[index]
-        points = (person.keypoints[:, :2].astype(np.float64) + 0.5) * finer - 0.5
-        width = _width(sizes[index], layer.shape)
-        _draw_person(layer, points, _visible(person, weakest), people.skeleton, width, _hue(index))
-    drawn = cv2.resize(layer, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA) if finer > 1 else layer
-    return np.asarray(cv2.addWeighted(drawn, OPACITY, image, 1 - OPACITY, 0), dtype=np.uint8)
+        from_corner = people.keypoints[index, :, :2].astype(np.float64) - (columns.start, rows.start)
+        points = (from_corner + 0.5) * finer - 0.5
+        _draw_person(layer, points, visible[index], people.skeleton, widths[index], _hue(index))
+    smooth = cv2.resize(layer, part.shape[1::-1], interpolation=cv2.INTER_AREA)
+    drawn[rows, columns] = cv2.addWeighted(smooth, OPACITY, part, 1 - OPACITY, 0)
+    return drawn
 
 
 def contact_sheet(
@@ -153,10 +160,25 @@ def _visible(person: Person, weakest: float) -> npt.NDArray[np.bool_]:
     return np.asarray(scores > weakest * max(float(scores.max(initial=0)), 0.0))
 
 
-def _visible_size(person: Person, weakest: float) -> float:
+def _size(person: Person, visible: npt.NDArray[np.bool_]) -> float:
     """The longer side of the box around the visible keypoints."""
-    points = person.keypoints[_visible(person, weakest), :2]
+    points = person.keypoints[visible, :2]
     return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+
+
+def _region(
+    people: People, visible: Sequence[npt.NDArray[np.bool_]], width: float, shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Rows and columns of the picture that hold everybody, drawn with limbs of at most this width; or none of them."""
+    points = people.keypoints[np.array(visible, dtype=np.bool_).reshape(people.keypoints.shape[:2]), :2]
+    if not len(points):
+        return slice(0, 0), slice(0, 0)
+    # A keypoint's disc with its rim reaches as far as the limb is wide; what is smoothed reaches a little further.
+    reach = 2 * width + 2
+    size = shape[1::-1]
+    left, top = np.floor(points.min(axis=0) - reach).clip(0, size).astype(int).tolist()
+    right, bottom = np.ceil(points.max(axis=0) + reach + 1).clip(0, size).astype(int).tolist()
+    return slice(top, bottom), slice(left, right)
 
 
 def _draw_person(
@@ -174,6 +196,7 @@ def _draw_person(
     outline = max(1, round(0.3 * width))
     sides = skeleton.sides
     shades = {side: _shade(hue, side) for side in ("", "left", "right")}
+    tints = {side: _tint(shade) for side, shade in shades.items()}
 
     limbs = [(start, end) for start, end in skeleton.links if visible[start] and visible[end]]
     thickness = [max(1, round((widths[start] + widths[end]) / 2)) for start, end in limbs]
@@ -186,12 +209,11 @@ def _draw_person(
         radius = round(max(1.0, 0.8 * widths[index]) * 2**FRACTION_BITS)
         rim = radius + outline * 2**FRACTION_BITS * 3 // 4
         cv2.circle(layer, places[index], rim, OUTLINE, -1, cv2.LINE_AA, FRACTION_BITS)
-        cv2.circle(layer, places[index], radius, _tint(shades[sides[index]]), -1, cv2.LINE_AA, FRACTION_BITS)
+        cv2.circle(layer, places[index], radius, tints[sides[index]], -1, cv2.LINE_AA, FRACTION_BITS)
 
 
-def _width(size: float, shape: tuple[int, ...]) -> float:
-    """A limb's width in pixels: a share of the person's size, within what looks right for the picture."""
-    picture = max(shape[:2])
+def _width(size: float, picture: float) -> float:
+    """A limb's width in pixels: a share of the person's size, within what looks right for the picture's longer side."""
     return float(np.clip(size * 0.026, picture * 0.003, picture * 0.01))
 
 

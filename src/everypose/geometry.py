@@ -40,6 +40,13 @@ def inverse(matrix: Floats) -> Floats:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
+def of_reduced(matrix: Floats, reduction: int) -> Floats:
+    """The (2, 3) matrix of an image, for the same image with squares of ``reduction`` pixels a side made one pixel."""
+    linear, offset = matrix[:, :2], matrix[:, 2]
+    # Pixel centres are integers: that of the first square lies at (reduction - 1) / 2.
+    return np.column_stack([linear * reduction, offset + linear.sum(axis=1) * (reduction - 1) / 2])
+
+
 def fit_short_side(height: int, width: int, size: int) -> tuple[tuple[int, int], Floats]:
     """How an image enters a single-stage network: short side to ``size``, both sides multiples of 64.
 

@@ -172,8 +172,8 @@ class InferenceSettings(_Settings):
     """How an image is prepared for a single-stage model and what is kept.
 
     ``size``: the short side of the network's input, in pixels; ``pool``: the window that smooths the maps;
-    ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown; ``decoder``: see
-    :func:`everypose.single_stage.decoding.decode`.
+    ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown; ``decoder`` and
+    ``scoring``: see :mod:`everypose.single_stage.decoding`.
     """
 
     size: Annotated[int, Field(gt=0, multiple_of=64)] = 512
@@ -181,6 +181,7 @@ class InferenceSettings(_Settings):
     nms: Annotated[float, Field(gt=0, le=1)] = 0.8
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
     decoder: Literal["quarter", "parabola"] = "quarter"
+    scoring: Literal["all", "confident"] = "all"
 
     @field_validator("pool")
     @classmethod

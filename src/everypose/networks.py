@@ -152,7 +152,9 @@ def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph | TopDow
     flip_index = torch.from_numpy(config.read_skeleton().flip_index)
     if isinstance(network, SingleStageNetwork):
         inference = config.on_images
-        return PoseGraph(network, flip_index, inference.pool, network.colours, inference.decoder).eval()
+        return PoseGraph(
+            network, flip_index, inference.pool, network.colours, inference.decoder, inference.scoring
+        ).eval()
     if isinstance(network, PoseBH):
         raise EveryposeError(f"{config.name} has several skeletons: choose one")
     return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()

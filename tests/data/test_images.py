@@ -96,6 +96,19 @@ def test_exif_orientation_is_applied(orientation: int, upright) -> None:
     np.testing.assert_array_equal(decode_image(with_exif(content, orientation), "x"), expected)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("reduction", [1, 2, 4])
+def test_a_reduced_image_is_the_mean_of_squares(reduction: int, orientation: int) -> None:
+    jpeg = with_exif(encoded(BGR, ".jpg", cv2.IMWRITE_JPEG_QUALITY, 98), orientation)
+    for content in (jpeg, encoded(BGR, ".png")):
+        whole = decode_image(content, "x")
+        height, width = (side // reduction for side in whole.shape[:2])
+        expected = whole.reshape(height, reduction, width, reduction, 3).mean(axis=(1, 3))
+        reduced = decode_image(content, "x", reduction)
+        assert reduced.dtype == np.uint8
+        assert np.abs(reduced - expected).max() <= 6
+
+
 def test_very_large_image() -> None:
     y_stripes = np.zeros((9000, 12000), np.uint8)
     y_stripes[4500:] = 200

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from everypose.data.layouts import Layout
+from everypose.inference.estimator import TOGETHER
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
 from everypose.inference.top_down import TopDownEstimator
 from everypose.skeleton import Skeleton
@@ -112,7 +113,7 @@ def open_oracle(monkeypatch, folder: Path, truth, instances=1, skeleton=COCO, **
 
     def load(_, min_score, batch_size, detector=None, box_threshold=None, **__):
         boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold)
-        return TopDownEstimator(runtime, known, boxes, min_score, batch_size)
+        return TopDownEstimator(runtime, known, boxes, min_score, batch_size or TOGETHER)
 
     monkeypatch.setattr("everypose.evaluation.run.load", load)
     return write_model(folder / "model.onnx"), runtime

@@ -12,7 +12,7 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import MOST_PIXELS, in_order, predict_all
 from everypose.inference.estimator import SingleStageEstimator
-from everypose.inference.outputs import open_outputs
+from everypose.inference.outputs import Outputs, open_outputs
 from everypose.inference.sources import find_images
 from everypose.models import ModelConfig
 from everypose.people import People
@@ -227,6 +227,27 @@ def test_a_batch_of_large_images_is_cut_short(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(StandIn, "run", counted)
     assert run(photos, tmp_path / "out", batch_size=8).images == 5
     assert runs == [2, 2, 1]
+
+
+def test_the_next_batch_does_not_wait_until_the_last_one_is_saved(photos, tmp_path, monkeypatch):
+    begun, second, waited = [], threading.Event(), []
+    run_network, save = StandIn.run, Outputs.save
+
+    def counted(self, images, min_score):
+        begun.append(len(images))
+        if len(begun) == 2:
+            second.set()
+        return run_network(self, images, min_score)
+
+    def slow(self, source, people):
+        waited.append(second.wait(5))
+        return save(self, source, people)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(StandIn, "run", counted)
+    monkeypatch.setattr(Outputs, "save", slow)
+    assert run(photos, tmp_path / "out", batch_size=2).images == 5
+    assert all(waited)
 
 
 def test_in_order_cancels_what_waits_after_an_error():

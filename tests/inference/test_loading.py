@@ -12,6 +12,7 @@ from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.export import export_onnx
 from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes
 from everypose.inference.detectors import OnnxDetector
+from everypose.inference.estimator import images_at_once
 from everypose.inference.loading import find_detector, load
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, resolve
@@ -45,6 +46,11 @@ def test_options_reach_the_estimator(model):
     assert len(load(model, min_score=0.5)(crowd([(0, 0, 100), (1, 1, 200)]))) == 1
     assert load(model, batch_size=7).batch_size == 7
     assert load(model, flip=True)(crowd([(0, 0, 100)])).scores[0] == pytest.approx(50 / 255)  # the stand-in halves it
+
+
+def test_by_default_a_cpu_looks_at_one_image_at_a_time_unless_people_are_cut_out(model, crops):
+    assert load(model).batch_size == images_at_once("cpu") == images_at_once("openvino") == 1
+    assert load(crops, detector=model).batch_size == images_at_once("cuda:1") == 4
 
 
 def test_a_folder_of_ours_runs_in_torch(folder):

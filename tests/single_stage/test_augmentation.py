@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from everypose.single_stage.augmentation import recolour
+from everypose.single_stage.augmentation import possible_reduction, recolour
 from everypose.single_stage.samples import Augmentation, Draws, draw
 from single_stage.made import make_scene
 
@@ -26,6 +27,23 @@ def test_draws_stay_in_range_and_repeat() -> None:
     assert abs(colours.brightness) <= 0.2
     assert abs(colours.contrast - 1) <= 0.3
     assert abs(colours.saturation - 1) <= 0.4
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "scale", "expected"),
+    [
+        (480, 640, 1.5, 1),
+        (960, 1280, 1.06, 1),
+        (960, 1280, 1.07, 2),
+        (1080, 1920, 1.5, 2),
+        (3000, 4000, 0.75, 4),
+        (3000, 4002, 0.75, 2),
+        (2999, 4000, 0.75, 1),
+        (40, 40, 1.0, 1),
+    ],
+)
+def test_images_are_reduced_no_further_than_samples_and_where_it_divides(height, width, scale, expected) -> None:
+    assert possible_reduction(height, width, 512, Draws(scale=scale)) == expected
 
 
 def test_recolour() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from everypose.single_stage import graph
-from everypose.single_stage.decoding import Decoder, decode
+from everypose.single_stage.decoding import Decoder, decode, mean_confidence
 from everypose.single_stage.graph import PoseGraph
 from everypose.skeleton import Skeleton
 from golden_vectors import load, tiny_boir, tiny_cid
@@ -114,6 +114,12 @@ def test_decoding_equals_its_literal_twin(decoder: Decoder) -> None:
     heatmaps[0, 0, 0, 0] = heatmaps[0, 1, 8, 12] = heatmaps[0, 2, 0, 6] = heatmaps[0, 3, 4, 12] = 2
     twin = [[literal_decode(heatmap, decoder) for heatmap in person] for person in heatmaps.numpy()]
     assert np.allclose(decode(heatmaps, decoder).numpy(), np.array(twin), atol=1e-4)
+
+
+def test_which_keypoints_a_score_is_the_mean_of() -> None:
+    confidence = torch.tensor([[0.9, 0.1, 0.5, 0.2], [0.1, 0.0, 0.2, 0.15]])
+    assert mean_confidence(confidence).tolist() == pytest.approx([0.425, 0.1125])
+    assert mean_confidence(confidence, "confident").tolist() == pytest.approx([0.7, 0])
 
 
 def test_the_peak_of_a_flat_map_is_not_moved() -> None:

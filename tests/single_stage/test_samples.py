@@ -111,6 +111,29 @@ def test_image_is_the_plain_warp(flip: bool) -> None:
     np.testing.assert_array_equal(sample.image, warped[:, ::-1] if flip else warped)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 4]))
+def test_a_reduced_image_lies_where_the_whole_one_does(seed: int, reduction: int) -> None:
+    """A picture without detail: of that, both show the same."""
+    rng, size = np.random.default_rng(seed), 64 // reduction
+    scene = random_scene(rng, 3)
+    y, x = np.mgrid[: scene.height, : scene.width]
+    whole = np.dstack([1.5 * x, 2 * y, 255 - x - y / 2])
+    squares = whole.reshape(scene.height // reduction, reduction, scene.width // reduction, reduction, 3)
+    image, reduced = (pixels.round().astype(np.uint8) for pixels in (whole, squares.mean(axis=(1, 3))))
+    draws = draw(rng, Augmentation(), scene)
+    expected = make_sample(scene, image, COCO, size, draws)
+    sample = make_sample(scene, reduced, COCO, size, draws, reduction=reduction)
+    # At the border, one pixel of either image is blended with the black outside.
+    matrix = region_matrix(scene.height, scene.width, size, draws)
+    inside = cv2.warpAffine(np.ones((scene.height, scene.width), np.uint8), matrix, (size, size))
+    inside = cv2.erode(inside[:, ::-1] if draws.flip else inside, np.ones((5, 5), np.uint8), borderValue=0) > 0
+    assert inside.any()
+    assert np.abs(sample.image[inside].astype(int) - expected.image[inside]).max() <= 3
+    for name in ("loss_mask", "keypoints", "radius", "center", "instance_person", "instance_yx", "instance_boxes"):
+        np.testing.assert_array_equal(getattr(sample, name), getattr(expected, name))
+
+
 def flipped(scene: Scene) -> Scene:
     """The scene of a mirrored image whose flip gives the first's targets back: x -> W - 4 - x (3/4 output pixel)."""
     keypoints = scene.keypoints[:, COCO.flip_index].copy()
@@ -188,6 +211,8 @@ def test_wrong_size_is_an_error() -> None:
     scene = make_scene(np.zeros((0, 17, 3)), np.zeros((0, 4)), 50, 40)
     with pytest.raises(EveryposeError, match=r"photo\.jpg is 40 x 50 pixels, but its annotations are for 50 x 40"):
         make_sample(scene, np.zeros((50, 40, 3), np.uint8), COCO, 64, Draws())
+    with pytest.raises(EveryposeError, match=r"is 100 x 80 pixels, but its annotations are for 50 x 40"):
+        make_sample(scene, np.zeros((40, 50, 3), np.uint8), COCO, 64, Draws(), reduction=2)
 
 
 def test_training_scenes() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from everypose.data.images import read_image
 from everypose.errors import EveryposeError
 from everypose.training.data import (
     StepBatches,
@@ -45,6 +46,18 @@ def test_a_position_gives_the_same_sample_whenever_it_is_asked_for(samples):
     # The same image in another epoch is augmented anew.
     other = next(p for p in range(15, 20) if samples.index(p) == samples.index(12))
     assert not np.array_equal(samples[other][1].image, first.image)
+
+
+def test_photos_of_which_samples_show_less_are_read_reduced(samples, monkeypatch):
+    read = []
+
+    def noted(path, reduction):
+        read.append(reduction)
+        return read_image(path, reduction)
+
+    monkeypatch.setattr("everypose.training.data.read_image", noted)
+    assert all(samples[position][1].image.shape == (64, 64, 3) for position in range(40))
+    assert set(read) == {1, 2}
 
 
 def test_the_number_of_workers_changes_nothing(samples):

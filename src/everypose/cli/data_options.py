@@ -50,7 +50,10 @@ SigmasOption = Annotated[
 ]
 FlipOption = Annotated[bool, typer.Option("--flip/--no-flip", help="Average in the mirrored image.")]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
-BatchOption = Annotated[int, typer.Option("--batch", help="Images that go through at once.", min=1)]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", help="Images that go through at once. [default: what is fastest, 1 or 4]", min=1),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")]
 
 

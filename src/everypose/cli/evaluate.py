@@ -64,7 +64,7 @@ def evaluate(
     ] = None,
     flip: FlipOption = False,
     device: DeviceOption = "cpu",
-    batch: BatchOption = 4,
+    batch: BatchOption = None,
     report: Annotated[Path | None, typer.Option(help="Write a report page (HTML).")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record (JSON), for 'compare'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,

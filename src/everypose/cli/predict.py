@@ -64,7 +64,13 @@ def predict(
             help="Of a model of several data sets: the one whose keypoints are wanted, or all. [default: its first]",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images that go through the network at once.", min=1)] = 4,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Images that go through the network at once. [default: what is fastest, 1 or 4]",
+            min=1,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
         "pictures,json"

@@ -58,7 +58,7 @@ def boxes(
     sigmas: SigmasOption = None,
     flip: FlipOption = False,
     device: DeviceOption = "cpu",
-    batch: BatchOption = 4,
+    batch: BatchOption = None,
     out: OutOption = OUT,
     quiet: QuietOption = False,
 ) -> None:
@@ -97,7 +97,7 @@ def occlusion(
     sigmas: SigmasOption = None,
     flip: FlipOption = False,
     device: DeviceOption = "cpu",
-    batch: BatchOption = 4,
+    batch: BatchOption = None,
     out: OutOption = OUT,
     quiet: QuietOption = False,
 ) -> None:
@@ -141,7 +141,7 @@ def dark(
     sigmas: SigmasOption = None,
     flip: FlipOption = False,
     device: DeviceOption = "cpu",
-    batch: BatchOption = 4,
+    batch: BatchOption = None,
     out: OutOption = OUT,
     quiet: QuietOption = False,
 ) -> None:

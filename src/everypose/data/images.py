@@ -15,15 +15,20 @@ from everypose.errors import EveryposeError
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _END_OF_IMAGE = 0xD9
 _MARKERS_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_READ_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 
 
-def read_image(path: Path | str) -> npt.NDArray[np.uint8]:
+def read_image(path: Path | str, reduction: int = 1) -> npt.NDArray[np.uint8]:
     """Read an image file as it should be seen.
 
     EXIF orientation is applied; grey, palette and CMYK become RGB; 16 bits become 8; alpha is dropped.
 
+    Args:
+        path: the file.
+        reduction: 1, 2 or 4; squares of so many pixels a side become one. A JPEG is decoded so in half the time.
+
     Returns:
-        (H, W, 3) uint8, RGB.
+        (H, W, 3) uint8, RGB; (H / reduction, W / reduction, 3) where that divides both.
 
     Raises:
         EveryposeError: one line that names the file: missing, unreadable, empty, truncated, not an image, too large.
@@ -35,10 +40,10 @@ def read_image(path: Path | str) -> npt.NDArray[np.uint8]:
         raise EveryposeError(f"cannot read the image {path}: {error.strerror or error}") from error
     except MemoryError as error:
         raise EveryposeError(f"cannot read the image {path}: not enough memory") from error
-    return decode_image(content, str(path))
+    return decode_image(content, str(path), reduction)
 
 
-def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
+def decode_image(content: bytes, name: str, reduction: int = 1) -> npt.NDArray[np.uint8]:
     """Decode an image file's bytes; ``name`` is what errors call it. Otherwise as :func:`read_image`."""
     if not content:
         raise EveryposeError(f"the image {name} is empty (0 bytes)")
@@ -47,7 +52,7 @@ def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
         raise EveryposeError(f"the image {name} is truncated: its end is missing; copy or download it again")
     try:
         with _quiet_opencv():
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), _READ_REDUCED[reduction])
     except (cv2.error, MemoryError) as error:
         raise EveryposeError(f"cannot decode the image {name}: it is damaged, or too large for memory") from error
     if image is None:

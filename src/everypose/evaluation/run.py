@@ -140,7 +140,7 @@ def open_model(
     sigmas: tuple[float, ...] | None = None,
     flip: bool = False,
     device: str = "cpu",
-    batch_size: int = 4,
+    batch_size: int | None = None,
     boxes: BoxSource | None = None,
     skeleton: str | None = None,
 ) -> Opened:
@@ -187,7 +187,7 @@ def evaluate_model(
     sigmas: tuple[float, ...] | None = None,
     flip: bool = False,
     device: str = "cpu",
-    batch_size: int = 4,
+    batch_size: int | None = None,
     boxes: BoxSource | None = None,
     skeleton: str | None = None,
     quiet: bool = False,
@@ -203,7 +203,7 @@ def evaluate_model(
         sigmas: instead of the data's, which are the model's where the data have none.
         flip: average in the mirrored image.
         device: where the model runs.
-        batch_size: images that go through at once.
+        batch_size: images that go through at once; by default what is fastest.
         boxes: where a top-down model has its boxes from; a single-stage model is given none.
         skeleton: of a model of several data sets, the one whose keypoints it shall find; default: its first.
         quiet: no progress.

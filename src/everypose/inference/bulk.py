@@ -47,8 +47,8 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     """Find and save the people of every source, in order.
 
     Threads read and resize the next images and draw and write the last ones while the network works on the present
-    ones. At most about three batches of images are held at a time, and of large ones fewer (`MOST_PIXELS`). An image
-    that cannot be read is noted and passed over; an output that cannot be written ends the run.
+    ones. At most three batches of images and two a thread are held at a time, of large ones fewer (`MOST_PIXELS`). An
+    image that cannot be read is noted and passed over; an output that cannot be written ends the run.
 
     Raises:
         EveryposeError: when an output cannot be written or the model fails.
@@ -56,6 +56,7 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     begin = time.monotonic()
     summary = Summary()
     workers = min(4, os.cpu_count() or 1)
+    # As many results come at once as a batch has images: were fewer let to wait, the next batch would wait for them.
     window = estimator.batch_size + workers
 
     def read(source: Source) -> tuple[Source, Prepared | EveryposeError]:
@@ -66,7 +67,7 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
 
     with ThreadPoolExecutor(workers) as pool:
         found = _through_network(estimator, in_order(pool, read, sources, window, _pixels_of_file), summary)
-        saved = in_order(pool, lambda pair: outputs.save(*pair), found, workers, lambda pair: _pixels(pair[1].image))
+        saved = in_order(pool, lambda pair: outputs.save(*pair), found, window, lambda pair: _pixels(pair[1].image))
         for one in track(saved, "finding people", total=len(sources), quiet=quiet):
             outputs.add(one)
             summary.images += 1

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from everypose import geometry
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
-from everypose.inference.runtimes import RawPoses, Runtime
+from everypose.inference.runtimes import OPENVINO, RawPoses, Runtime
 from everypose.models import ModelConfig
 from everypose.people import People
 
@@ -27,6 +27,8 @@ LONGEST_RATIO = 8
 """Images up to this many times as long as wide get the model's full size; longer ones are shrunk (`fit`)."""
 LARGEST_SIDE = 32_704
 """OpenCV warps images whose sides are below 32,767; this is the last multiple of 64 there."""
+TOGETHER = 4
+"""Images that are looked at together where that is faster."""
 
 
 class Prepared(Protocol):
@@ -100,7 +102,7 @@ class SingleStageEstimator(Estimator):
     """Finds the people in images by one pass over the whole image."""
 
     def __init__(
-        self, runtime: Runtime, config: ModelConfig, min_score: float | None = None, batch_size: int = 4
+        self, runtime: Runtime, config: ModelConfig, min_score: float | None = None, batch_size: int = 1
     ) -> None:
         """Join a loaded model and its configuration.
 
@@ -108,7 +110,7 @@ class SingleStageEstimator(Estimator):
             runtime: the loaded model.
             config: its configuration: skeleton, input size, thresholds.
             min_score: lowest person score to report; the configuration's by default.
-            batch_size: the most images that go through the network at once.
+            batch_size: the most images that go through the network at once (`images_at_once`).
 
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
@@ -166,6 +168,11 @@ class SingleStageEstimator(Estimator):
         return People(
             keypoints[kept].astype(np.float32), scores[kept].astype(np.float32), self.skeleton, image=prepared.image
         )
+
+
+def images_at_once(device: str) -> int:
+    """How many images best go through a single-stage network together: on a CPU, several take no less time each."""
+    return 1 if device == "cpu" or device in OPENVINO else TOGETHER
 
 
 def resize(image: Image, size: int) -> tuple[Image, npt.NDArray[np.float64]]:

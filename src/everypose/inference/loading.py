@@ -6,7 +6,7 @@ from typing import Any
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
 from everypose.inference.detectors import THRESHOLD, OnnxDetector
-from everypose.inference.estimator import Estimator, SingleStageEstimator
+from everypose.inference.estimator import TOGETHER, Estimator, SingleStageEstimator, images_at_once
 from everypose.inference.runtimes import (
     OPENVINO,
     OnnxCropRuntime,
@@ -30,7 +30,7 @@ def load(
     device: str = "cpu",
     flip: bool = False,
     min_score: float | None = None,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     threads: int | None = None,
     detector: str | Path | Detector | None = None,
     box_threshold: float | None = None,
@@ -44,7 +44,8 @@ def load(
             or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
         flip: whether to look at the mirrored image, too (the flip test): better keypoints at twice the time.
         min_score: lowest person score to report; the model's own by default.
-        batch_size: the most images that go through the network at once.
+        batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
+            single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
         detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default boir-lite.
         box_threshold: lowest score of a box; by default the detector's own.
@@ -65,10 +66,10 @@ def load(
                 "where they are with --boxes"
             )
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
-        return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size)
+        return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size or TOGETHER)
     if detector is not None or box_threshold is not None:
         raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
-    return SingleStageEstimator(runtime, config, min_score, batch_size)
+    return SingleStageEstimator(runtime, config, min_score, batch_size or images_at_once(device))
 
 
 def find_detector(

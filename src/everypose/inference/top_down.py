@@ -12,7 +12,7 @@ import numpy.typing as npt
 from everypose import geometry
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import AnnotatedBoxes, Boxes, Detector, Image, Photo
-from everypose.inference.estimator import Estimator, ImageLike, pixels_of
+from everypose.inference.estimator import TOGETHER, Estimator, ImageLike, pixels_of
 from everypose.inference.runtimes import CropRuntime
 from everypose.models import ModelConfig
 from everypose.people import People
@@ -63,7 +63,7 @@ class TopDownEstimator(Estimator):
 
     def __init__(
         self, runtime: CropRuntime, config: ModelConfig, detector: Detector, min_score: float | None = None,
-        batch_size: int = 4, crops_at_once: int = 16,
+        batch_size: int = TOGETHER, crops_at_once: int = 16,
     ) -> None:  # fmt: skip
         """Join a loaded model, its configuration and a source of boxes.
 

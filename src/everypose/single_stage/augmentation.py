@@ -86,6 +86,16 @@ def region_matrix(height: int, width: int, size: int, draws: Draws) -> npt.NDArr
     return similarity(center, size / side, draws.rotation, (size / 2, size / 2))
 
 
+def possible_reduction(height: int, width: int, size: int, draws: Draws) -> int:
+    """By how much an image may be reduced when it is read, because its sample shrinks it at least so much: 1, 2 or 4.
+
+    Large photos are then read in about half the time, and look better: of a region that is warped to less than half
+    its size, most pixels would be passed over.
+    """
+    shrinks = draws.scale * min(height, width) / size
+    return max(each for each in (1, 2, 4) if each <= max(1, shrinks) and height % each == width % each == 0)
+
+
 def recolour(image: npt.NDArray[np.uint8], draws: Draws) -> npt.NDArray[np.uint8]:
     """Change contrast and brightness (about the mid-grey), then saturation, of an (H, W, 3) uint8 RGB image."""
     if draws.brightness or draws.contrast != 1:

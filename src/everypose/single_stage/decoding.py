@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 Decoder = Literal["quarter", "parabola"]
+Scoring = Literal["all", "confident"]
 STRIDE = 4
+CONFIDENT = 0.2
+"""The value of a map from which on a keypoint counts as found: that of COCO's top-down evaluations."""
 FLAT = 1e-12
 """A bend of three values that is no more than rounding: their middle is the peak."""
 
@@ -41,3 +44,15 @@ def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
     dx = torch.where((x > 0) & (x < width - 1), move(1), 0.0)
     dy = torch.where((y > 0) & (y < height - 1), move(width), 0.0)
     return torch.stack([STRIDE * (x + dx) + STRIDE / 2, STRIDE * (y + dy) + STRIDE / 2, score], dim=-1)
+
+
+def mean_confidence(confidence: Tensor, scoring: Scoring = "all") -> Tensor:
+    """The mean of each person's keypoints, (..., K) to (...).
+
+    ``all`` takes every keypoint, as BoIR and CID do; ``confident`` those above `CONFIDENT`, so that a keypoint that is
+    hidden or outside the image does not count against a person; without any, it is 0.
+    """
+    if scoring == "all":
+        return confidence.mean(-1)
+    counted = (confidence > CONFIDENT).to(confidence)
+    return (confidence * counted).sum(-1) / counted.sum(-1).clamp(min=1)

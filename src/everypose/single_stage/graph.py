@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.colours import IMAGENET, Colours, normalise
-from everypose.single_stage.decoding import Decoder, decode
+from everypose.single_stage.decoding import Decoder, Scoring, decode, mean_confidence
 from everypose.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
 
 
@@ -32,6 +32,7 @@ class PoseGraph(nn.Module):
         pool: the window of the maps' smoothing, 3 (11 in the OCHuman experiments).
         colours: those that the network's backbone was trained on.
         decoder: how heatmaps become keypoints.
+        scoring: which keypoints a person's score is the mean of.
     """
 
     flip_index: Tensor
@@ -43,12 +44,14 @@ class PoseGraph(nn.Module):
         pool: int = 3,
         colours: Colours = IMAGENET,
         decoder: Decoder = "quarter",
+        scoring: Scoring = "all",
     ) -> None:
         super().__init__()
         self.network = network
         self.pool = pool
         self.colours = colours
         self.decoder = decoder
+        self.scoring = scoring
         self.register_buffer("flip_index", flip_index, persistent=False)
 
     def forward(self, images: Tensor, mirrored: Tensor, min_score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,9 +82,10 @@ class PoseGraph(nn.Module):
         heatmaps = self.network.instance_heatmaps(feature, torch.cat([yx, yx[: count * flips]]), order)
         keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool), self.decoder)
         keypoints = torch.unflatten(keypoints, 1, (-1, len(self.flip_index)))
+        people = scores * mean_confidence(keypoints[..., 2], self.scoring)
         keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
         real = scores > least
-        return keypoints[real], keypoints[..., 2].mean(2)[real], real.nonzero()[:, 0]
+        return keypoints[real], people[real], real.nonzero()[:, 0]
 
 
 def _at_least_one(found: Tensor) -> Tensor:

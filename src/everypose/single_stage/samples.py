@@ -14,7 +14,7 @@ import numpy.typing as npt
 from everypose.data.masks import loss_mask
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
-from everypose.geometry import transform
+from everypose.geometry import of_reduced, transform
 from everypose.single_stage.augmentation import Augmentation, Draws, draw, recolour, region_matrix
 from everypose.skeleton import Skeleton
 
@@ -107,24 +107,27 @@ def make_sample(
     draws: Draws,
     minimum_area: float = MINIMUM_AREA,
     mask_unlabelled: bool = True,
+    reduction: int = 1,
 ) -> Sample:
     """Make the training sample of an image for given random draws.
 
     Args:
         scene: the image's annotations.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, or so many times smaller as ``reduction`` says.
         skeleton: whose left and right keypoints swap in a flipped sample.
         size: S, of the input; a multiple of 4.
         draws: from :func:`everypose.single_stage.augmentation.draw`.
         minimum_area: people with a smaller box, in input pixels, are no instances; 0 on CrowdPose.
         mask_unlabelled: whether people without keypoints are masked (COCO's rule) or background.
+        reduction: by which the image was read, a divisor of H and W; annotations stay those of the whole image.
 
     Raises:
         EveryposeError: when the image has another size than its annotations say, or a segmentation is malformed.
     """
-    if image.shape[:2] != (scene.height, scene.width):
+    height, width = (reduction * side for side in image.shape[:2])
+    if (height, width) != (scene.height, scene.width):
         raise EveryposeError(
-            f"{scene.path} is {image.shape[1]} x {image.shape[0]} pixels, but its annotations are for "
+            f"{scene.path} is {width} x {height} pixels, but its annotations are for "
             f"{scene.width} x {scene.height}; 'everypose data doctor' finds and repairs this"
         )
     to_input = region_matrix(scene.height, scene.width, size, draws)
@@ -145,7 +148,7 @@ def make_sample(
         [_single_precision(keypoints[:, :, :2]), keypoints[:, :, 2:].astype(np.float32)], axis=2
     )
     return Sample(
-        image=recolour(_warped_image(image, to_input, size, draws.flip), draws),
+        image=recolour(_warped_image(image, of_reduced(to_input, reduction), size, draws.flip), draws),
         loss_mask=_warped_mask(loss_mask(scene, mask_unlabelled), to_output, output_size, draws.flip),
         keypoints=keypoints_and_visibility,
         radius=gaussian_radius(corners, output_size),

@@ -13,6 +13,7 @@ from everypose.evaluation.labelled import LabelledSet
 from everypose.evaluation.predictions import predict_boxes
 from everypose.evaluation.run import Opened, fitting
 from everypose.evaluation.tables import percent
+from everypose.inference.estimator import TOGETHER
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
 from everypose.inference.runtimes import CropRuntime
 from everypose.inference.top_down import TopDownEstimator
@@ -47,7 +48,7 @@ def open_decoders(
     sigmas: tuple[float, ...] | None = None,
     flip: bool = False,
     device: str = "cpu",
-    batch_size: int = 4,
+    batch_size: int | None = None,
     boxes: BoxSource | None = None,
 ) -> Opened:
     """As `everypose.evaluation.run.open_model`, with the instances of `DECODERS` side by side.
@@ -63,7 +64,7 @@ def open_decoders(
     labelled, boxes = LabelledSet.read(layout), boxes or BoxSource()
     detector = find_detector(boxes.open(labelled) or DEFAULT_DETECTOR, boxes.detector_threshold, device)
     runtimes = [TorchCropRuntime.of(network, with_decoder(config, each), device, flip) for each in DECODERS]
-    estimator = TopDownEstimator(SideBySide(runtimes), config, detector, 0.0, batch_size)
+    estimator = TopDownEstimator(SideBySide(runtimes), config, detector, 0.0, batch_size or TOGETHER)
     labelled = fitting(labelled, model, estimator.skeleton, sigmas)
     return Opened(estimator, labelled, boxes, model_sha256(file.path), flip)
 

@@ -23,7 +23,7 @@ from everypose.data.images import read_image
 from everypose.data.layouts import find_data
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
-from everypose.single_stage.augmentation import draw
+from everypose.single_stage.augmentation import draw, possible_reduction
 from everypose.single_stage.heatmaps import Batch
 from everypose.single_stage.samples import Sample, SampleBatch, collate, make_sample, training_scenes
 from everypose.skeleton import Skeleton
@@ -123,9 +123,11 @@ class TrainingSamples(Dataset[tuple[int, Sample]]):
     def __getitem__(self, position: int) -> tuple[int, Sample]:
         scene, data = self._scenes[self.index(position)], self._data
         draws = draw(generator_at(position, self._seed), self._augmentation, scene)
-        image = read_image(scene.path)
-        sample = make_sample(scene, image, self._skeleton, data.size, draws, data.minimum_area, data.mask_unlabelled)
-        return position, sample
+        reduction = possible_reduction(scene.height, scene.width, data.size, draws)
+        image = read_image(scene.path, reduction)
+        return position, make_sample(
+            scene, image, self._skeleton, data.size, draws, data.minimum_area, data.mask_unlabelled, reduction
+        )
 
     def collate(self, samples: Sequence[tuple[int, Sample]]) -> Batch:
         """Samples to one batch of tensors."""

@@ -13,7 +13,7 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.drawing import draw_people
 from everypose.evaluation.oks import OksScores, evaluate_oks
 from everypose.inference.boxes import AnnotatedBoxes
-from everypose.inference.estimator import Estimator, SingleStageEstimator
+from everypose.inference.estimator import Estimator, SingleStageEstimator, images_at_once
 from everypose.inference.top_down import TopDownEstimator
 from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
 from everypose.models import ModelConfig
@@ -91,7 +91,8 @@ class Validator:
         if config.is_top_down:
             crops, boxes = TorchCropRuntime.of(network, config, device, flip), annotated_boxes(self._scenes)
             return TopDownEstimator(crops, config, boxes, min_score=0.0)
-        return SingleStageEstimator(TorchRuntime.of(network, config, device, flip), config, min_score=0.0)
+        runtime = TorchRuntime.of(network, config, device, flip)
+        return SingleStageEstimator(runtime, config, min_score=0.0, batch_size=images_at_once(device))
 
     def score(self, results: list[dict[str, Any]]) -> OksScores:
         """AP of the results of all processes."""
