@@ -34,12 +34,15 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return path, network
 
 
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 64, 128), (2, 192, 64)])
-def test_the_graph_equals_torch(exported: tuple[Path, BoIR | CID], shape: tuple[int, int, int], flip: bool) -> None:
+def test_the_graph_equals_torch(
+    exported: tuple[Path, BoIR | CID], shape: tuple[int, int, int], flip: bool, device: str
+) -> None:
     path, network = exported
     images = smooth_images(*shape)
-    ours = OnnxRuntime(path, threads=1, flip=flip).run(images)
+    ours = OnnxRuntime(path, 1, device, flip).run(images)
     twin = TorchRuntime.of(network, config(network), flip=flip).run(images)
     assert len(ours[0]) == len(twin[0]) > 0
     assert np.abs(ours[0][..., 2] - twin[0][..., 2]).max() < 1e-4
@@ -84,8 +87,9 @@ def test_a_released_file_exported_gives_the_networks_numbers(tmp_path: Path) -> 
     assert np.abs(direct.keypoints[..., :2] - through_onnx.keypoints[..., :2]).max() < 0.05
 
 
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
 @pytest.mark.parametrize("flip", [False, True])
-def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool) -> None:
+def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool, device: str) -> None:
     settings = MIPNetSettings(backbone=HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), instances=3)
     inference = TopDownInference(crop_size=(64, 96))
     config = ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
@@ -93,7 +97,7 @@ def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool) -> N
     network = build_network(settings, 17, hidden=None).eval()
     export_onnx(network, config, tmp_path / "tiny.onnx")
     crops = smooth_images(5, 96, 64)
-    ours = OnnxCropRuntime(tmp_path / "tiny.onnx", threads=1, flip=flip).run(crops)
+    ours = OnnxCropRuntime(tmp_path / "tiny.onnx", 1, device, flip).run(crops)
     twin = TorchCropRuntime.of(network, config, flip=flip).run(crops)
     assert ours.shape == twin.shape == (5, 3, 17, 3)
     assert np.abs(ours[..., 2] - twin[..., 2]).max() < 1e-4

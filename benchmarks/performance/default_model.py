@@ -4,6 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from benchmarks.performance.photos import MADE, photos_of
 from benchmarks.performance.record import Findings, Options, Table, Target
-from benchmarks.performance.timing import Effort, Spread
+from benchmarks.performance.timing import Effort, Spread, in_turns
+from benchmarks.performance.ways import NO_OPENVINO, ONNX, OPENVINO, runtimes
 from benchmarks.side_by_side import cascade, measured, single
 from everypose.data.images import read_image
 from everypose.inference.estimator import Image, Resized, SingleStageEstimator, resize
@@ -31,17 +33,18 @@ Step = Callable[[Any], Any]
 
 
 def measure(options: Options) -> Findings:
-    """The steps of one photo, then the cascade, if there is one."""
+    """The steps of one photo, its network in each runtime, then the cascade, if there is one."""
     cv2.setNumThreads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         photos = photos_of(options, Path(folder), 2 if options.quick else PHOTOS)
         steps = steps_of(options.threads)
         seconds = step_by_step(steps, photos, options.effort(0.3 * SECONDS))
+        network = in_runtimes(options, photos)
         beside = against_cascade(options, photos)
     origin = MADE if options.photos is None else "from the given folder"
     note = f"{len(photos)} photos of 640 x 480, {origin}; ms and % are the median and quartiles over photos and rounds."
-    return Findings(beside.targets, [table_of(list(steps), seconds, options.threads), *beside.tables],
-                    [note, *beside.notes])  # fmt: skip
+    tables = [table_of(list(steps), seconds, options.threads), *network.tables, *beside.tables]
+    return Findings(beside.targets, tables, [note, *network.notes, *beside.notes])
 
 
 def steps_of(threads: int) -> dict[str, Step]:
@@ -97,6 +100,29 @@ def table_of(names: Sequence[str], seconds: npt.NDArray[np.float64], threads: in
         for name, each in columns
     ]
     return Table(("step", "ms a photo", "% of all"), rows, f"{MODEL}, one photo after the other, {threads} threads")
+
+
+def in_runtimes(options: Options, photos: Sequence[Path]) -> Findings:
+    """The network and its decoding alone, all photos in every round."""
+    devices = runtimes()
+    loaded = {name: OnnxRuntime(bundled(f"{MODEL}.onnx"), options.threads, device) for name, device in devices.items()}
+    config = loaded[ONNX].config.on_images
+    canvases = [resize(read_image(photo), config.size)[0][None] for photo in photos]
+
+    def run_all(runtime: OnnxRuntime) -> None:
+        for canvas in canvases:
+            runtime.run(canvas, config.min_score)
+
+    timings = in_turns(
+        {name: partial(run_all, runtime) for name, runtime in loaded.items()}, options.effort(0.2 * SECONDS)
+    )
+    rows = [
+        (name, f"{timings.of(name).scaled(1000 / len(photos)):.1f}", f"{timings.ratio(name, ONNX):.2f}")
+        for name in devices
+    ]
+    header = ("runtime", "ms a photo", f"it / {ONNX}")
+    caption = f"The network and its decoding in each runtime, {timings.rounds} rounds"
+    return Findings(tables=[Table(header, rows, caption)], notes=[] if OPENVINO in devices else [NO_OPENVINO])
 
 
 def against_cascade(options: Options, photos: Sequence[Path]) -> Findings:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("everypose", "torch", "onnxruntime", "numpy", "opencv-python-headless")
+PACKAGES = ("everypose", "torch", "onnxruntime", "openvino", "numpy", "opencv-python-headless")
 
 
 def describe() -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ from everypose.skeleton import Skeleton
 
 EAGER, TORCH, ONNX = WAYS = "eager", "torch, channels last", "ONNX Runtime"
 HEIGHTS = "network.heights"
+OPENVINO, BF16 = "OpenVINO", "OpenVINO in bf16"
+NO_OPENVINO = "OpenVINO was not measured: it is not installed."
 
 
 def config_of(settings: Network, size: int = 512, crop_size: tuple[int, int] = (192, 256)) -> ModelConfig:
@@ -75,6 +78,16 @@ def in_onnx(path: Path, config: ModelConfig, images: npt.NDArray[np.uint8], thre
     return lambda: runtime.run(images)
 
 
+def runtimes() -> dict[str, str]:
+    """What runs an exported file on this CPU, each with its name as a device."""
+    found = {ONNX: "cpu"}
+    if find_spec("openvino"):
+        from everypose.inference.openvino_runtime import computes_in
+
+        found |= {OPENVINO: "openvino"} | ({BF16: "openvino:bf16"} if computes_in("bf16") else {})
+    return found
+
+
 def all_ways(
     network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int, folder: Path
 ) -> dict[str, Run]:
@@ -109,6 +122,9 @@ def set_numpy_threads(threads: int) -> None:
 def open_heights(path: Path) -> None:
     """Let the number of people of an exported `PlacedBoIR` be given at each run, as the input `HEIGHTS`."""
     model = onnx.load(path)
+    given = [one for one in model.graph.initializer if one.name != HEIGHTS]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(given)
     model.graph.input.append(onnx.helper.make_tensor_value_info(HEIGHTS, onnx.TensorProto.FLOAT, (30, 1, 1)))
     onnx.save(model, path)
 

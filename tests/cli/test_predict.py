@@ -115,6 +115,8 @@ def test_options_reach_the_model(predict, photos, tmp_path):
     assert [round(row["score"] * 255) for row in results(tmp_path)] == [100, 200]
     assert predict(photos, "--flip", "--batch", "1").code == 0  # the flip test halves the stand-in's scores
     assert [round(row["score"] * 510) for row in results(tmp_path)] == [100, 200, 50]
+    assert predict(photos, "--device", "openvino", "--flip").code == 0
+    assert [round(row["score"] * 510) for row in results(tmp_path)] == [100, 200, 50]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(everypose, model, photos, tmp_path):

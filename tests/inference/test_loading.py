@@ -49,7 +49,7 @@ def test_options_reach_the_estimator(model):
 
 
 def test_by_default_a_cpu_looks_at_one_image_at_a_time_unless_people_are_cut_out(model, crops):
-    assert load(model).batch_size == images_at_once("cpu") == 1
+    assert load(model).batch_size == images_at_once("cpu") == images_at_once("openvino") == 1
     assert load(crops, detector=model).batch_size == images_at_once("cuda:1") == 4
 
 

@@ -21,26 +21,32 @@ def model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "stand_in.onnx")
 
 
-def test_it_gives_what_the_literal_model_gives(model):
+@pytest.fixture(params=["cpu", "openvino"])
+def device(request):
+    return request.param
+
+
+def test_it_gives_what_the_literal_model_gives(model, device):
     images = np.stack([crowd([(0, 0, 200), (1, 1, 100)]), crowd([]), crowd([(1, 0, 255)])])
-    for ours, expected in zip(OnnxRuntime(model, threads=1).run(images), StandIn().run(images), strict=True):
+    for ours, expected in zip(OnnxRuntime(model, 1, device).run(images), StandIn().run(images), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-6)
         assert ours.dtype == expected.dtype
 
 
-def test_nobody_in_the_batch(model):
-    keypoints, scores, image_index = OnnxRuntime(model).run(np.zeros((2, 64, 128, 3), np.uint8))
+def test_nobody_in_the_batch(model, device):
+    keypoints, scores, image_index = OnnxRuntime(model, device=device).run(np.zeros((2, 64, 128, 3), np.uint8))
     assert (keypoints.shape, scores.shape, image_index.shape) == ((0, 17, 3), (0,), (0,))
 
 
-def test_the_flip_test_reaches_the_graph(model):
+def test_the_flip_test_reaches_the_graph(model, device):
     images = crowd([(0, 0, 200)])[None]
-    np.testing.assert_allclose(OnnxRuntime(model, flip=True).run(images)[1], OnnxRuntime(model).run(images)[1] / 2)
+    once, twice = (OnnxRuntime(model, device=device, flip=flip).run(images)[1] for flip in (False, True))
+    np.testing.assert_allclose(twice, once / 2)
 
 
-def test_the_configuration_comes_from_the_file(model):
-    assert OnnxRuntime(model).config.name == "stand-in"
-    estimator = load(model, min_score=0.5, batch_size=3)
+def test_the_configuration_comes_from_the_file(model, device):
+    assert OnnxRuntime(model, device=device).config.name == "stand-in"
+    estimator = load(model, device, min_score=0.5, batch_size=3)
     assert isinstance(estimator, Estimator)
     assert (estimator.skeleton.name, estimator.min_score, estimator.batch_size) == ("coco", 0.5, 3)
 
@@ -72,13 +78,13 @@ def test_a_failure_inside_the_graph_is_one_line(model, monkeypatch):
         runtime.run(np.zeros((1, 64, 64, 3), np.uint8))
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path, device):
     with pytest.raises(EveryposeError, match=r"cannot read model .*no\.onnx: no such file"):
-        OnnxRuntime(tmp_path / "no.onnx")
+        OnnxRuntime(tmp_path / "no.onnx", device=device)
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "noise"])
-def test_a_damaged_file_is_named_in_one_line(model, tmp_path, damage):
+def test_a_damaged_file_is_named_in_one_line(model, tmp_path, capfd, device, damage):
     content = model.read_bytes()
     path = tmp_path / "broken.onnx"
     path.write_bytes(
@@ -90,11 +96,12 @@ def test_a_damaged_file_is_named_in_one_line(model, tmp_path, damage):
         }[damage]
     )
     with pytest.raises(EveryposeError, match=r"broken\.onnx") as caught:
-        OnnxRuntime(path)
+        OnnxRuntime(path, device=device)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
-def test_somebody_elses_onnx_file_is_refused(tmp_path):
+def test_somebody_elses_onnx_file_is_refused(tmp_path, device):
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["y"])],
@@ -105,15 +112,15 @@ def test_somebody_elses_onnx_file_is_refused(tmp_path):
     other = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(EveryposeError, match="not a model of everypose"):
-        OnnxRuntime(tmp_path / "other.onnx")
+        OnnxRuntime(tmp_path / "other.onnx", device=device)
 
 
-def test_a_file_of_an_older_version_says_what_to_do(model, tmp_path):
+def test_a_file_of_an_older_version_says_what_to_do(model, tmp_path, device):
     older = onnx.load(model)
     del older.graph.input[2]
     onnx.save(older, tmp_path / "older.onnx")
     with pytest.raises(EveryposeError, match=r"older\.onnx was exported by another version .* export the model again"):
-        load(tmp_path / "older.onnx")
+        load(tmp_path / "older.onnx", device)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +154,10 @@ def test_which_cpus_need_the_exact_kernels(model, tmp_path, monkeypatch, machine
         ({"everypose": json.dumps(config() | {"skeleton": {"name": "x"}})}, "skeleton"),
     ],
 )
-def test_wrong_metadata_is_refused(tmp_path, metadata, message):
+def test_wrong_metadata_is_refused(tmp_path, device, metadata, message):
     path = write_model(tmp_path / "model.onnx", metadata)
     with pytest.raises(EveryposeError, match=message):
-        load(path)
+        load(path, device)
 
 
 def test_a_skeleton_without_sigmas_is_refused(tmp_path):
@@ -160,7 +167,7 @@ def test_a_skeleton_without_sigmas_is_refused(tmp_path):
         load(path)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1", ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1", "openvino:f16", ""])
 def test_an_unknown_device_is_a_usage_error(model, device):
     with pytest.raises(UsageError, match="unknown device"):
         OnnxRuntime(model, device=device)
@@ -182,14 +189,14 @@ def write_crop_model(tmp_path):
 
 @pytest.mark.parametrize("instances", [1, 2])
 @pytest.mark.parametrize("crops", [1, 3])
-def test_a_top_down_file_gives_what_the_literal_model_gives(write_crop_model, instances, crops):
+def test_a_top_down_file_gives_what_the_literal_model_gives(write_crop_model, device, instances, crops):
     width, height = crop_stand_in.CROP
     images = np.stack([paint([(9 + 5 * i, 30, 7, (200, 0, 90 + i))], width, height) for i in range(crops)])
     path = write_crop_model(instances)
-    ours, expected = OnnxCropRuntime(path, threads=1).run(images), CropStandIn(instances).run(images)
+    ours, expected = OnnxCropRuntime(path, 1, device).run(images), CropStandIn(instances).run(images)
     assert (ours.shape, ours.dtype) == ((crops, instances, 17, 3), np.float32)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
-    flipped = OnnxCropRuntime(path, flip=True).run(images)
+    flipped = OnnxCropRuntime(path, device=device, flip=True).run(images)
     np.testing.assert_allclose(flipped[..., 2], expected[..., 2] / 2, rtol=1e-5)
 
 
@@ -209,11 +216,15 @@ def test_what_are_no_crops_is_refused(write_crop_model, crops):
         runtime.run(crops)
 
 
-def test_a_failure_on_crops_is_one_line(write_crop_model):
-    runtime = OnnxCropRuntime(write_crop_model())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_on_crops_is_one_line_and_passes(write_crop_model, device, threads):
+    runtime = OnnxCropRuntime(write_crop_model(), threads, device)
+    right = np.full((1, *crop_stand_in.CROP[::-1], 3), 200, np.uint8)
+    before = runtime.run(right)
     with pytest.raises(EveryposeError, match=r"crops.onnx failed on images of shape \(1, 32, 32, 3\): ") as caught:
         runtime.run(np.zeros((1, 32, 32, 3), np.uint8))  # the stand-in knows its crops' size
     assert "\n" not in str(caught.value)
+    np.testing.assert_array_equal(runtime.run(right), before)
 
 
 def test_a_top_down_file_is_no_single_stage_model(write_crop_model):

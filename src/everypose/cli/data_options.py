@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from everypose.data.layouts import Layout
     from everypose.evaluation.box_source import BoxSource
 
+DEVICE_HELP = "cpu, cuda or cuda:N; for an .onnx file also openvino or openvino:bf16."
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="The data set's folder, to find the labelled images in.")
 ]
@@ -48,7 +49,7 @@ SigmasOption = Annotated[
     str | None, typer.Option("--sigmas", help="OKS sigmas: 0.026,0.025,... or a JSON file with a list of them.")
 ]
 FlipOption = Annotated[bool, typer.Option("--flip/--no-flip", help="Average in the mirrored image.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
+DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
 BatchOption = Annotated[
     int | None,
     typer.Option("--batch", help="Images that go through at once. [default: what is fastest, 1 or 4]", min=1),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everypose.cli.data_options import DEVICE_HELP
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def predict(
             min=1,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
         "pictures,json"
     ),

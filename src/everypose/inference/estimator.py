@@ -16,7 +16,7 @@ import numpy.typing as npt
 from everypose import geometry
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
-from everypose.inference.runtimes import RawPoses, Runtime
+from everypose.inference.runtimes import OPENVINO, RawPoses, Runtime
 from everypose.models import ModelConfig
 from everypose.people import People
 
@@ -172,7 +172,7 @@ class SingleStageEstimator(Estimator):
 
 def images_at_once(device: str) -> int:
     """How many images best go through a single-stage network together: on a CPU, several take no less time each."""
-    return 1 if device == "cpu" else TOGETHER
+    return 1 if device == "cpu" or device in OPENVINO else TOGETHER
 
 
 def resize(image: Image, size: int) -> tuple[Image, npt.NDArray[np.float64]]:

@@ -8,6 +8,7 @@ from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
 from everypose.inference.detectors import THRESHOLD, OnnxDetector
 from everypose.inference.estimator import TOGETHER, Estimator, SingleStageEstimator, images_at_once
 from everypose.inference.runtimes import (
+    OPENVINO,
     OnnxCropRuntime,
     OnnxRuntime,
     is_ours,
@@ -39,7 +40,8 @@ def load(
 
     Args:
         model: a name of ``everypose models``, a folder, a file (.onnx, or a released checkpoint) or a hub id.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N"; for an ``.onnx`` file also "openvino", which runs it by OpenVINO on the CPU,
+            or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
         flip: whether to look at the mirrored image, too (the flip test): better keypoints at twice the time.
         min_score: lowest person score to report; the model's own by default.
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
@@ -80,8 +82,8 @@ def find_detector(
             of detections (:class:`everypose.inference.boxes.DetectionsFile`); or a detector, returned as it is.
         threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for YOLOX
             and RT-DETR, and 0 for a file.
-        device: "cpu", "cuda" or "cuda:N". ONNX files run on the CPU where ONNX Runtime cannot use the device, which
-            torch may be able to use.
+        device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
+            torch can use, or OpenVINO.
         threads: CPU threads; by default the runtime chooses.
 
     Raises:
@@ -117,6 +119,8 @@ def _open(
         onnx = OnnxCropRuntime.of(session, file.path, flip) if crops else OnnxRuntime.of(session, file.path, flip)
         onnx.config.require_only(skeleton)
         return onnx, onnx.config
+    if device in OPENVINO:
+        raise UsageError(f"OpenVINO runs ONNX files, not {name}: export it first, with 'everypose export'")
     try:
         from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime, read_network
     except ImportError as error:

@@ -2,14 +2,14 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.geometry import SIZE_STEP
 from everypose.models import METADATA_KEY, ModelConfig, parse_config
 
@@ -18,6 +18,8 @@ CROP_INPUTS = {"images", "mirrored"}
 OUTPUTS = ["keypoints", "scores", "image_index"]
 CROP_OUTPUTS = ["keypoints"]
 CUDA = "CUDAExecutionProvider"
+OPENVINO = {"openvino": "f32", "openvino:bf16": "bf16"}
+"""The devices that are OpenVINO on the CPU, and the precision of what is not in 8 bits."""
 EXACT_8_BITS = "session.x64quantprecision"
 CPU_FLAGS = Path("/proc/cpuinfo")
 
@@ -59,7 +61,7 @@ class CropRuntime(Protocol):
 
 
 class OnnxModel:
-    """A model in one ``.onnx`` file, run by ONNX Runtime: what both kinds of model share.
+    """A model in one ``.onnx`` file, run by ONNX Runtime or OpenVINO: what both kinds of model share.
 
     Attributes:
         path: the file.
@@ -74,13 +76,13 @@ class OnnxModel:
 
         Args:
             path: the ``.onnx`` file, as ``everypose export`` writes it.
-            threads: CPU threads for one image; by default ONNX Runtime chooses.
-            device: "cpu", "cuda" or "cuda:N".
+            threads: CPU threads for one image; by default the runtime chooses.
+            device: as in `open_session`.
             flip: whether to look at the mirrored image, too: better keypoints at twice the time.
 
         Raises:
             EveryposeError: when the file is missing, damaged, or not a model of everypose.
-            UsageError: when ONNX Runtime here cannot use the device.
+            UsageError: when the device cannot be used here.
         """
         self._prepare(open_session(path, threads, device), path, flip)
 
@@ -148,10 +150,29 @@ class OnnxCropRuntime(OnnxModel):
 def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Any:
     """Open any ``.onnx`` file.
 
+    Args:
+        path: the file.
+        threads: CPU threads; by default the runtime chooses.
+        device: of ONNX Runtime "cpu", "cuda" or "cuda:N"; "openvino" for OpenVINO on the CPU, which runs models of
+            everypose, or "openvino:bf16" to let it compute in bfloat16 what is not in 8 bits.
+
     Raises:
         EveryposeError: when the file is missing or damaged.
-        UsageError: when ONNX Runtime here cannot use the device.
+        UsageError: when the device cannot be used here.
     """
+    open_file = _openvino(threads, device) if device in OPENVINO else _onnxruntime(threads, device)
+    if not Path(path).is_file():
+        raise EveryposeError(f"cannot read model {path}: no such file")
+    try:
+        return open_file(path)
+    except Exception as error:  # ONNX Runtime's errors share no base class of their own
+        raise EveryposeError(
+            f"{path} is not an ONNX file that can be run ({_first_line(error)}): is it complete?"
+        ) from error
+
+
+def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Any]:
+    """What opens a file in ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -161,14 +182,18 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
     if threads is not None:
         options.intra_op_num_threads = threads
     providers = _providers(device, onnxruntime.get_available_providers())
-    if not Path(path).is_file():
-        raise EveryposeError(f"cannot read model {path}: no such file")
+    return lambda path: onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Any]:
+    """What opens a file in OpenVINO."""
     try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's errors share no base class of their own
-        raise EveryposeError(
-            f"{path} is not an ONNX file that can be run ({_first_line(error)}): is it complete?"
-        ) from error
+        from everypose.inference.openvino_runtime import OpenVinoSession, computes_in
+    except ImportError as error:
+        raise MissingDependencyError(f"the device {device}", "openvino") from error
+    if not computes_in(OPENVINO[device]):
+        raise UsageError(f"this CPU does not compute in bfloat16, as {device} wants: use openvino")
+    return lambda path: OpenVinoSession(path, threads, OPENVINO[device])
 
 
 def _adds_8_bits_exactly() -> bool:
@@ -197,7 +222,7 @@ def onnx_can_use(device: str) -> bool:
     """Whether ONNX Runtime here can use a device, "cpu", "cuda" or "cuda:N"."""
     import onnxruntime
 
-    return device == "cpu" or CUDA in onnxruntime.get_available_providers()
+    return device == "cpu" or (device.startswith("cuda") and CUDA in onnxruntime.get_available_providers())
 
 
 def is_ours(session: Any) -> bool:
@@ -246,7 +271,7 @@ def _providers(device: str, available: list[str]) -> list[Any]:
     """ONNX Runtime's execution providers for a device name."""
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdecimal())):
-        raise UsageError(f"unknown device {device!r}: use cpu, cuda or cuda:N")
+        raise UsageError(f"unknown device {device!r}: use cpu, cuda, cuda:N, openvino or openvino:bf16")
     if kind == "cpu":
         return ["CPUExecutionProvider"]
     if CUDA not in available:

@@ -1,0 +1,125 @@
+"""ONNX files run by OpenVINO on CPUs, by sessions that are used as those of ONNX Runtime are."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from openvino import Core
+from openvino.frontend import FrontEndManager
+
+
+@dataclass(frozen=True)
+class Node:
+    """An input or output."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ModelMeta:
+    """What a file carries beside its graph."""
+
+    custom_metadata_map: dict[str, str]
+
+
+class OpenVinoSession:
+    """An open file, with those methods of ``onnxruntime.InferenceSession`` that the models of everypose need."""
+
+    def __init__(self, path: str | Path, threads: int | None = None, precision: str = "f32") -> None:
+        """Read and compile the file, for images and crops of any size.
+
+        Args:
+            path: the ``.onnx`` file.
+            threads: CPU threads; by default OpenVINO chooses.
+            precision: "f32" or "bf16", of what is not in 8 bits.
+
+        Raises:
+            RuntimeError: one line, when the file cannot be read or compiled.
+        """
+        self._path = path
+        self._properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Left alone, OpenVINO computes in bf16 wherever the CPU can.
+            "INFERENCE_PRECISION_HINT": precision,
+            # Pinned threads of two processes would share one core, and leave another idle.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads is not None:
+            self._properties["INFERENCE_NUM_THREADS"] = threads
+        with _in_one_line():
+            model = _read(path)
+            self._meta = _metadata_of(model)
+            self._inputs, self._outputs = _nodes(model.inputs), _nodes(model.outputs)
+            self._request = _compile(model, self._properties)
+        self._alone = threading.Lock()
+
+    def get_modelmeta(self) -> ModelMeta:
+        """The file's metadata."""
+        return self._meta
+
+    def get_inputs(self) -> list[Node]:
+        """The inputs' names."""
+        return self._inputs
+
+    def get_outputs(self) -> list[Node]:
+        """The outputs' names."""
+        return self._outputs
+
+    def run(self, outputs: Sequence[str], feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The outputs of one run; threads take turns.
+
+        Raises:
+            RuntimeError: one line, when the model fails (out of memory).
+        """
+        with self._alone, _in_one_line():
+            request = self._request or _compile(_read(self._path), self._properties)
+            # A model that has failed keeps shapes of that run, so the next run is given a new one.
+            self._request = None
+            # Not infer(): on one thread it passes over failures in silence and leaves the results of the run before.
+            request.start_async(feed)
+            request.wait()
+            found = [np.array(request.get_tensor(name).data) for name in outputs]
+            self._request = request
+            return found
+
+
+def computes_in(precision: str) -> bool:
+    """Whether this CPU computes in "f32" or "bf16" itself."""
+    return precision == "f32" or precision.upper() in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _read(path: str | Path) -> Any:
+    """The model in a file; `Core.read_model` would offer a damaged one to all front ends, which write to stderr."""
+    reader = FrontEndManager().load_by_framework("onnx")
+    return reader.convert(reader.load(str(path)))
+
+
+def _compile(model: Any, properties: dict[str, Any]) -> Any:
+    """What runs a model on the CPU, one image or batch at a time."""
+    return Core().compile_model(model, "CPU", properties).create_infer_request()
+
+
+def _metadata_of(model: Any) -> ModelMeta:
+    """What the file carried, which OpenVINO keeps under the name of the framework."""
+    about = model.get_rt_info()
+    carried = about["framework"] if "framework" in about else {}  # noqa: SIM401  # it has no get
+    return ModelMeta({key: str(text.value) for key, text in carried.items()})
+
+
+def _nodes(ports: Sequence[Any]) -> list[Node]:
+    return [Node(port.get_any_name()) for port in ports]
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Keep of an error of OpenVINO its last line: those before it say in which source files it was passed on."""
+    try:
+        yield
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RuntimeError(lines[-1].strip()) from error
