@@ -223,6 +223,17 @@ def test_a_threshold_for_a_detector_that_is_given_is_refused(crops):
         load(crops, detector=lambda _: None, box_threshold=0.5)
 
 
+def test_a_size_other_than_the_models_own(model):
+    assert load(model, size=128).config.on_images.size == 128
+    with pytest.raises(UsageError, match="a size of 100 pixels cannot be: give a multiple of 64"):
+        load(model, size=100)
+
+
+def test_a_model_of_crops_takes_no_size(crops):
+    with pytest.raises(UsageError, match="sees crops of one size"):
+        load(crops, size=128)
+
+
 @pytest.mark.parametrize("options", [{"detector": "boir-lite"}, {"box_threshold": 0.5}], ids=str)
 def test_a_model_that_finds_people_by_itself_takes_no_detector(model, options):
     with pytest.raises(UsageError, match="stand-in finds people by itself: it takes no detector"):

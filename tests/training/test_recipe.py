@@ -34,7 +34,8 @@ def test_every_bundled_recipe_is_valid_and_knows_its_name(name):
     assert recipe.name == name
     assert recipe.description
     if isinstance(recipe.inference, InferenceSettings):
-        assert recipe.inference.size >= recipe.data.size
+        # boir-lite learns at 448 pixels and was measured to be better at 384 than there.
+        assert recipe.inference.size >= (384 if name == "boir-lite" else recipe.data.size)
 
 
 def test_published_experiments_are_there_with_the_papers_numbers():

@@ -50,6 +50,15 @@ SigmasOption = Annotated[
 ]
 FlipOption = Annotated[bool, typer.Option("--flip/--no-flip", help="Average in the mirrored image.")]
 DeviceOption = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="PIXELS",
+        help="Short side at which a single-stage model sees an image, a multiple of 64: the larger, the smaller the "
+        "people it finds. [default: the model's]",
+    ),
+]
 BatchOption = Annotated[
     int | None,
     typer.Option("--batch", help="Images that go through at once. [default: what is fastest, 1 or 4]", min=1),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everypose.cli.data_options import DEVICE_HELP
+from everypose.cli.data_options import DEVICE_HELP, SizeOption
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def predict(
             help="Of a model of several data sets: the one whose keypoints are wanted, or all. [default: its first]",
         ),
     ] = None,
+    size: SizeOption = None,
     batch: Annotated[
         int | None,
         typer.Option(
@@ -110,6 +111,7 @@ def predict(
         device=device,
         flip=flip,
         min_score=min_score,
+        size=size,
         batch_size=batch,
         detector=given or detector,
         box_threshold=None if given else box_threshold,

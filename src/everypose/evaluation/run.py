@@ -140,6 +140,7 @@ def open_model(
     sigmas: tuple[float, ...] | None = None,
     flip: bool = False,
     device: str = "cpu",
+    size: int | None = None,
     batch_size: int | None = None,
     boxes: BoxSource | None = None,
     skeleton: str | None = None,
@@ -151,6 +152,7 @@ def open_model(
         device=device,
         flip=flip,
         min_score=0.0,
+        size=size,
         batch_size=batch_size,
         detector=boxes.open(labelled),
         box_threshold=boxes.detector_threshold,
@@ -187,6 +189,7 @@ def evaluate_model(
     sigmas: tuple[float, ...] | None = None,
     flip: bool = False,
     device: str = "cpu",
+    size: int | None = None,
     batch_size: int | None = None,
     boxes: BoxSource | None = None,
     skeleton: str | None = None,
@@ -203,6 +206,7 @@ def evaluate_model(
         sigmas: instead of the data's, which are the model's where the data have none.
         flip: average in the mirrored image.
         device: where the model runs.
+        size: the short side at which a single-stage model sees an image, in pixels; default: its own.
         batch_size: images that go through at once; by default what is fastest.
         boxes: where a top-down model has its boxes from; a single-stage model is given none.
         skeleton: of a model of several data sets, the one whose keypoints it shall find; default: its first.
@@ -211,7 +215,7 @@ def evaluate_model(
     Raises:
         EveryposeError: when data or model cannot be used, or their keypoints differ.
     """
-    opened = open_model(model, layout, metric, sigmas, flip, device, batch_size, boxes, skeleton)
+    opened = open_model(model, layout, metric, sigmas, flip, device, size, batch_size, boxes, skeleton)
     estimator, labelled = opened.estimator, opened.labelled
     if labelled.one_for_each:
         if not (isinstance(estimator, TopDownEstimator) and opened.boxes.is_truth):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from everypose.errors import MissingDependencyError, UsageError
+from everypose.geometry import SIZE_STEP
 from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
 from everypose.inference.detectors import THRESHOLD, OnnxDetector
 from everypose.inference.estimator import TOGETHER, Estimator, SingleStageEstimator, images_at_once
@@ -30,6 +31,7 @@ def load(
     device: str = "cpu",
     flip: bool = False,
     min_score: float | None = None,
+    size: int | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
     detector: str | Path | Detector | None = None,
@@ -44,6 +46,8 @@ def load(
             or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
         flip: whether to look at the mirrored image, too (the flip test): better keypoints at twice the time.
         min_score: lowest person score to report; the model's own by default.
+        size: the short side in pixels at which a single-stage model sees an image, a multiple of 64; the model's own
+            by default. A larger one finds smaller people, in more time.
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
@@ -59,6 +63,8 @@ def load(
     """
     runtime, config = _open(resolve(model), model, threads, device, flip, skeleton)
     if config.is_top_down:
+        if size is not None:
+            raise UsageError(f"{config.name} sees crops of one size: a size is for models that see whole images")
         own = config.skeleton["name"]
         if detector is None and own in NOT_OF_PEOPLE:
             raise UsageError(
@@ -69,7 +75,16 @@ def load(
         return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size or TOGETHER)
     if detector is not None or box_threshold is not None:
         raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
+    if size is not None:
+        config = _at_size(config, size)
     return SingleStageEstimator(runtime, config, min_score, batch_size or images_at_once(device))
+
+
+def _at_size(config: ModelConfig, size: int) -> ModelConfig:
+    """The configuration of a single-stage model with another input size."""
+    if size < SIZE_STEP or size % SIZE_STEP:
+        raise UsageError(f"a size of {size} pixels cannot be: give a multiple of {SIZE_STEP}")
+    return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
 
 
 def find_detector(

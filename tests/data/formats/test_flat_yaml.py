@@ -33,6 +33,11 @@ def test_yaml_round_trip(values: dict) -> None:
     assert flat_yaml.parse(text, "test") == values
 
 
+@pytest.mark.parametrize("word", [".0", "nan", "Infinity", "1e5", "Yes", "~", "plain.word/x"])
+def test_words_that_would_be_numbers_are_quoted(word: str) -> None:
+    assert flat_yaml.parse(flat_yaml.dump({"key": word}), "test") == {"key": word}
+
+
 def test_yaml_forms() -> None:
     text = """
 # a comment

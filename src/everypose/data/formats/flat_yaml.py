@@ -50,7 +50,7 @@ def _flow(value: Any) -> str:
     """JSON's scalars and lists are YAML's; plain words need no quotes."""
     if isinstance(value, list):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and value.lower() not in _WORDS:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and _scalar(value) == value:
         return value
     return json.dumps(value)
 
