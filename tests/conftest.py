@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -35,3 +37,15 @@ def everypose(monkeypatch, capsys):
         return Finished(code, out, err)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _child_signals() -> Iterator[None]:
+    """Put back what happens when a child process ends.
+
+    torch's loader of several workers leaves a handler on the alternate signal stack, which other libraries exchange
+    and free: the next child process would then end the tests by a segmentation fault.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
