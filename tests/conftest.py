@@ -4,8 +4,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -39,13 +39,14 @@ def everypose(monkeypatch, capsys):
     return run
 
 
-@pytest.fixture(autouse=True)
-def _child_signals() -> Iterator[None]:
-    """Put back what happens when a child process ends.
+def _without_child_handler(number: int, handler: Any) -> Any:
+    """`signal.signal` but for SIGCHLD, which stays as it is.
 
-    torch's loader of several workers leaves a handler on the alternate signal stack, which other libraries exchange
-    and free: the next child process would then end the tests by a segmentation fault.
+    The handler of torch's loader would run on the alternate signal stack, which other libraries exchange and free: the
+    end of a child process would then end the tests by a segmentation fault.
     """
-    before = signal.getsignal(signal.SIGCHLD)
-    yield
-    signal.signal(signal.SIGCHLD, before)
+    return signal.getsignal(number) if number == signal.SIGCHLD else _set_handler(number, handler)
+
+
+_set_handler = signal.signal
+signal.signal = _without_child_handler  # type: ignore[assignment]
