@@ -153,7 +153,12 @@ def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph | TopDow
     if isinstance(network, SingleStageNetwork):
         inference = config.on_images
         return PoseGraph(
-            network, flip_index, inference.pool, network.colours, inference.decoder, inference.scoring
+            network,
+            flip_index,
+            pool=inference.pool,
+            colours=network.colours,
+            decoder=inference.decoder,
+            scoring=inference.scoring,
         ).eval()
     if isinstance(network, PoseBH):
         raise EveryposeError(f"{config.name} has several skeletons: choose one")

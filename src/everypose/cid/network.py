@@ -3,69 +3,30 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
-from everypose.single_stage.attention import (
-    fuse_attention,
-    instance_parameters,
-    keypoint_logits,
-    parameters_of_all,
-    spatial_response,
-    split_fusion,
-)
+from everypose.single_stage.attention import instance_parameters
+from everypose.single_stage.attention_head import AttentionHead
 from everypose.single_stage.initialisation import scatter_weights, start_at_prior
 from everypose.single_stage.losses import probabilities
 
 
-class GFD(nn.Module):
+class GFD(AttentionHead):
     """Global feature decoupling (section 3.3): a person's heatmaps by spatial and channel attention."""
 
-    def __init__(self, inputs: int, channels: int, keypoints: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(inputs, channels, 1)
-        self.channel_attention = nn.Linear(inputs, channels)
-        self.spatial_attention = nn.Linear(inputs, channels)
-        self.spatial_conv = nn.Conv2d(3, 1, 5, padding=2)
-        self.fuse = nn.Conv2d(2 * channels, channels, 1)
-        self.heatmap = nn.Conv2d(channels, keypoints, 1)
+    def attention(self, inputs: int, channels: int) -> nn.Module:
+        """(..., D) to (..., C)."""
+        return nn.Linear(inputs, channels)
 
-    def forward(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
-        """Keypoint logits (P, K, h, w) of the people centred at ``yx`` (P, 2) in images ``image_index`` (P,)."""
-        shared = self.down(feature)
-        parameters = instance_parameters(feature, image_index, yx)
-        weight, masking = split_fusion(self.fuse)
-        masked = F.conv2d(shared, masking[:, :, None, None])
-        fused = self._fused(shared[image_index], masked[image_index], parameters[:, None], yx[:, None], weight)
-        logits: Tensor = self.heatmap(torch.relu(fused))
-        return logits
+    def mask(self, response: Tensor) -> Tensor:
+        """(P, 1, h, w) to the same."""
+        return response.sigmoid()
 
-    def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
-        """The same for N people in each of B images: less memory to go through, for inference.
-
-        Args:
-            feature: (B, D, h, w), the backbone's.
-            yx: (B, N, 2), centres in output pixels.
-            order: (B, K), which keypoint each map of an image's people shows.
-
-        Returns:
-            (B, N, K, h, w).
-        """
-        shared = self.down(feature)
-        weight, masking = split_fusion(self.fuse)
-        masked = F.conv2d(shared, masking[:, :, None, None])
-        fused = self._fused(shared, masked, parameters_of_all(feature, yx), yx, weight)
-        logits = keypoint_logits(torch.relu(fused), self.heatmap, order)
-        height, width = feature.shape[-2:]
-        return logits.reshape(*yx.shape[:2], order.shape[1], height, width)
-
-    def _fused(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor, weight: Tensor) -> Tensor:
-        """Of people (B, N) with parameters (B, N, D): the fusion (B N, C, h, w)."""
-        mask = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx).sigmoid()
+    def activate(self, fused: Tensor) -> Tensor:
+        """(P, C, h, w) to the same."""
         assert self.fuse.bias is not None
-        fused = fuse_attention(shared, masked, self.channel_attention(parameters), mask, weight)
-        return fused + self.fuse.bias[:, None, None]
+        return torch.relu(fused + self.fuse.bias[:, None, None])
 
 
 class TrainingOutputs(NamedTuple):
