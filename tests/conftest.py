@@ -2,10 +2,8 @@
 
 import io
 import os
-import signal
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -37,16 +35,3 @@ def everypose(monkeypatch, capsys):
         return Finished(code, out, err)
 
     return run
-
-
-def _without_child_handler(number: int, handler: Any) -> Any:
-    """`signal.signal` but for SIGCHLD, which stays as it is.
-
-    The handler of torch's loader would run on the alternate signal stack, which other libraries exchange and free: the
-    end of a child process would then end the tests by a segmentation fault.
-    """
-    return signal.getsignal(number) if number == signal.SIGCHLD else _set_handler(number, handler)
-
-
-_set_handler = signal.signal
-signal.signal = _without_child_handler  # type: ignore[assignment]

@@ -1,5 +1,6 @@
 """What is OpenVINO's own; that it gives what the literal models give is tested beside ONNX Runtime."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -106,6 +107,21 @@ def test_threads_of_a_program_take_turns(stand_in):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda green: runtime.run(crowd([(0, 0, green)])[None])[1], greens))
     np.testing.assert_allclose(np.concatenate(found), np.array(greens) / 255, rtol=1e-6)
+
+
+def test_a_signal_after_models_were_closed_does_no_harm(stand_in):
+    code = f"""
+import signal, subprocess, sys
+from everypose.inference.runtimes import open_session
+first = open_session({str(stand_in)!r}, 1, "openvino")
+second = open_session({str(stand_in)!r}, 1, "openvino")
+del first
+del second
+signal.signal(signal.SIGCHLD, lambda *_: print("a child has ended"))
+subprocess.run([sys.executable, "-c", ""])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "a child has ended\n")
 
 
 def test_memory_that_is_not_there_is_one_line(stand_in, monkeypatch):

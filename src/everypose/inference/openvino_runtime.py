@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,18 @@ class OpenVinoSession:
 
 def computes_in(precision: str) -> bool:
     """Whether this CPU computes in "f32" or "bf16" itself."""
-    return precision == "f32" or precision.upper() in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return precision == "f32" or precision.upper() in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def _core() -> Core:
+    """OpenVINO itself, once for as long as the program runs.
+
+    Each one exchanges the alternate signal stack when it first uses the CPU, and puts back the stack before it when it
+    is freed. Of two, freed in the order in which they were made, that leaves a stack that is gone, and the next signal
+    with a handler, such as that of torch's loader for the end of a child process, is a segmentation fault.
+    """
+    return Core()
 
 
 def _read(path: str | Path) -> Any:
@@ -101,7 +113,7 @@ def _read(path: str | Path) -> Any:
 
 def _compile(model: Any, properties: dict[str, Any]) -> Any:
     """What runs a model on the CPU, one image or batch at a time."""
-    return Core().compile_model(model, "CPU", properties).create_infer_request()
+    return _core().compile_model(model, "CPU", properties).create_infer_request()
 
 
 def _metadata_of(model: Any) -> ModelMeta:
