@@ -247,6 +247,8 @@ def test_predictions_take_no_boxes(everypose, tmp_path, coloured):
     given = ("--predictions", tmp_path / "results.json", *coloured[1][:2])
     done = everypose("evaluate", *given, "--boxes", "truth")
     assert (done.code, "--state boxes=" in done.err) == (2, True)
+    done = everypose("evaluate", *given, "--size", "320")
+    assert (done.code, "--state input_size=" in done.err) == (2, True)
 
 
 def test_a_model_of_one_skeleton_has_no_other(everypose, coloured):

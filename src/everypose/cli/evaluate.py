@@ -106,6 +106,8 @@ def evaluate(
             raise UsageError(
                 "--boxes, --detector and --box-threshold go with MODEL; say --state boxes=... of predictions"
             )
+        if size is not None:
+            raise UsageError("--size goes with MODEL; say --state input_size=... of predictions")
         evaluation = _of_predictions(predictions, annotations, images, metric, skeleton, sigmas, state)
     if out is not None:
         evaluation.record.write(out)

@@ -27,6 +27,8 @@ LONGEST_RATIO = 8
 """Images up to this many times as long as wide get the model's full size; longer ones are shrunk (`fit`)."""
 LARGEST_SIDE = 32_704
 """OpenCV warps images whose sides are below 32,767; this is the last multiple of 64 there."""
+LARGEST_SIZE = LARGEST_SIDE // LONGEST_RATIO // geometry.SIZE_STEP * geometry.SIZE_STEP
+"""The largest short side that a model may be given: the longest image's long side still can be warped."""
 TOGETHER = 4
 """Images that are looked at together where that is faster."""
 

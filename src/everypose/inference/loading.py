@@ -7,7 +7,7 @@ from everypose.errors import MissingDependencyError, UsageError
 from everypose.geometry import SIZE_STEP
 from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
 from everypose.inference.detectors import THRESHOLD, OnnxDetector
-from everypose.inference.estimator import TOGETHER, Estimator, SingleStageEstimator, images_at_once
+from everypose.inference.estimator import LARGEST_SIZE, TOGETHER, Estimator, SingleStageEstimator, images_at_once
 from everypose.inference.runtimes import (
     OPENVINO,
     OnnxCropRuntime,
@@ -82,8 +82,8 @@ def load(
 
 def _at_size(config: ModelConfig, size: int) -> ModelConfig:
     """The configuration of a single-stage model with another input size."""
-    if size < SIZE_STEP or size % SIZE_STEP:
-        raise UsageError(f"a size of {size} pixels cannot be: give a multiple of {SIZE_STEP}")
+    if not SIZE_STEP <= size <= LARGEST_SIZE or size % SIZE_STEP:
+        raise UsageError(f"a size of {size} pixels cannot be: give a multiple of {SIZE_STEP}, up to {LARGEST_SIZE}")
     return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
 
 
