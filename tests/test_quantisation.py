@@ -5,16 +5,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
+from everypose.backbones.colours import IMAGENET, Colours
+from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.errors import UsageError
 from everypose.export import export_onnx
 from everypose.inference.loading import load
 from everypose.inference.runtimes import OnnxRuntime
 from everypose.models import HRNetPoseSettings, InferenceSettings, ModelConfig, TopDownInference
 from everypose.networks import build_network
-from everypose.quantisation import KEPT, PARTS, quantise
+from everypose.quantisation import KEPT, PARTS, quantise, take_pixels
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 
@@ -77,3 +80,51 @@ def test_what_cannot_become_int8(exported: Path, photos: Path, tmp_path: Path) -
     export_onnx(build_network(settings, 17).eval(), config, tmp_path / "crops.onnx")
     with pytest.raises(UsageError, match="top-down"):
         quantise(tmp_path / "crops.onnx", [str(photos)], tmp_path / "none.onnx")
+
+
+def normalised_in_8_bits(colours: Colours, scale: float, zero: int) -> onnx.ModelProto:
+    """uint8 pixels (B, H, W, 3), normalised, to 8 bits and back: (B, 3, H, W)."""
+    mean, factor = (np.array(values, np.float32) for values in (colours.mean, colours.std))
+    constants = {"mean": mean * 255, "factor": 1 / (factor * 255), "scale": np.float32(scale), "zero": np.uint8(zero)}
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("Cast", ["images"], ["real"], to=onnx.TensorProto.FLOAT),
+        node("Sub", ["real", "mean"], ["shifted"]),
+        node("Mul", ["shifted", "factor"], ["scaled"]),
+        node("Transpose", ["scaled"], ["moved"], perm=[0, 3, 1, 2]),
+        node("QuantizeLinear", ["moved", "scale", "zero"], ["bits"]),
+        node("DequantizeLinear", ["bits", "scale", "zero"], ["seen"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "normalised",
+        [value("images", onnx.TensorProto.UINT8, ["b", "h", "w", 3])],
+        [value("seen", onnx.TensorProto.FLOAT, ["b", 3, "h", "w"])],
+        [onnx.numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+
+
+GREY = OpenPoseLight.colours
+
+
+@pytest.mark.parametrize(
+    ("colours", "scale", "zero", "left"),
+    [
+        (GREY, 1 / 255, 128, ["Transpose", "DequantizeLinear"]),
+        (GREY, 1 / 250, 128, None),
+        (GREY, 1 / 255, 127, None),
+        (IMAGENET, 1 / 58, 124, None),
+    ],
+)
+def test_pixels_are_taken_as_they_are_where_8_bits_say_the_same(
+    colours: Colours, scale: float, zero: int, left: list[str] | None
+) -> None:
+    model = normalised_in_8_bits(colours, scale, zero)
+    pixels = np.arange(256 * 3, dtype=np.uint8).reshape(1, 16, 16, 3)
+    before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"images": pixels})[0]
+    whole = [node.op_type for node in model.graph.node]
+    take_pixels(model.graph)
+    assert [node.op_type for node in model.graph.node] == (left or whole)
+    after = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"images": pixels})[0]
+    np.testing.assert_array_equal(before, after)
