@@ -1,5 +1,6 @@
 """A whole training run: from a recipe to a folder with logs, checkpoints and models."""
 
+import atexit
 import logging
 import os
 import platform
@@ -137,6 +138,7 @@ def make_task(recipe: Recipe) -> Task:
 
 def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
     """Train; what a user can mend is one line, also where a loader worker met it."""
+    atexit.register(_leave_processes)
     try:
         trainer.fit(module)
         module.guard.finish()
@@ -166,6 +168,17 @@ def _end_other_processes(trainer: Trainer) -> None:
     launcher = trainer.strategy.launcher
     if launcher is not None:
         launcher.kill(signal.SIGKILL)
+
+
+def _leave_processes() -> None:
+    """Leave the group of processes at exit, while the interpreter is whole: this waits for the group's threads.
+
+    Gloo's threads let go of a collective's tensors some time after it is done, and need the interpreter for that. Where
+    it is ending already, the process dies of SIGABRT. The group is left no earlier, because the next training in this
+    process goes on with it: a second group now and then fails to connect (seen with torch 2.13).
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _rank() -> int:
