@@ -27,8 +27,12 @@ LONGEST_RATIO = 8
 """Images up to this many times as long as wide get the model's full size; longer ones are shrunk (`fit`)."""
 LARGEST_SIDE = 32_704
 """OpenCV warps images whose sides are below 32,767; this is the last multiple of 64 there."""
-LARGEST_SIZE = LARGEST_SIDE // LONGEST_RATIO // geometry.SIZE_STEP * geometry.SIZE_STEP
-"""The largest short side that a model may be given: the longest image's long side still can be warped."""
+LARGEST_SIZE = 1280
+"""The largest short side that may be asked for: a machine with 8 GB still has room.
+
+A photo of a crowd, 16:9, takes boir-lite 5.5 GB at 1280, and one of 3:2 6.4 GB at 1536 and 11.4 GB at 2048. What is
+too much ends the process without a word.
+"""
 TOGETHER = 4
 """Images that are looked at together where that is faster."""
 

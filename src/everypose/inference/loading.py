@@ -46,8 +46,8 @@ def load(
             or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
         flip: whether to look at the mirrored image, too (the flip test): better keypoints at twice the time.
         min_score: lowest person score to report; the model's own by default.
-        size: the short side in pixels at which a single-stage model sees an image, a multiple of 64; the model's own
-            by default. A larger one finds smaller people, in more time.
+        size: the short side in pixels at which a single-stage model sees an image, a multiple of 64, up to 1280; the
+            model's own by default. A larger one finds smaller people, in more time and memory.
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
