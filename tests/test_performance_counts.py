@@ -188,7 +188,7 @@ def test_nodes_of_an_exported_graph(tmp_path: Path) -> None:
     assert nodes["Conv"] == 62 + 6 + 4 + 3
     assert nodes["NonZero"] == 4
     assert not nodes.keys() & {"BatchNormalization", "Loop", "If", "Scan", "Dropout"}
-    assert nodes.total() - nodes["Constant"] - nodes["Identity"] == 669
+    assert nodes.total() - nodes["Constant"] - nodes["Identity"] == 671
 
 
 def test_memory_of_the_losses() -> None:

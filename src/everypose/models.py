@@ -90,6 +90,7 @@ class BoIRSettings(_Settings):
     family: Literal["boir"] = "boir"
     backbone: Backbone = HRNetSettings()
     instance: int = 64
+    neck_squeeze: int = 0
     neck_branch: int = 128
     neck: int = 256
     head: int = 128
@@ -172,8 +173,8 @@ class InferenceSettings(_Settings):
     """How an image is prepared for a single-stage model and what is kept.
 
     ``size``: the short side of the network's input, in pixels; ``pool``: the window that smooths the maps;
-    ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown; ``decoder`` and
-    ``scoring``: see :mod:`everypose.single_stage.decoding`.
+    ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown; ``decoder``,
+    ``scoring`` and ``search``: see :mod:`everypose.single_stage.decoding`.
     """
 
     size: Annotated[int, Field(gt=0, multiple_of=64)] = 512
@@ -182,6 +183,7 @@ class InferenceSettings(_Settings):
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
     decoder: Literal["quarter", "parabola"] = "quarter"
     scoring: Literal["all", "confident"] = "all"
+    search: Literal["full", "coarse"] = "full"
 
     @field_validator("pool")
     @classmethod
@@ -189,6 +191,12 @@ class InferenceSettings(_Settings):
         if pool % 2 == 0:
             raise ValueError(f"pool must be odd, so that a window has a middle, not {pool}")
         return pool
+
+    @model_validator(mode="after")
+    def _a_tile_is_wide_enough(self) -> Self:
+        if self.search == "coarse" and self.pool > 3:
+            raise ValueError(f"a coarse search smooths by 3 pixels at most, not {self.pool}: give search=full")
+        return self
 
 
 class TopDownInference(_Settings):

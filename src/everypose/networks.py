@@ -159,6 +159,7 @@ def build_graph(network: PoseNetwork, config: ModelConfig) -> PoseGraph | TopDow
             colours=network.colours,
             decoder=inference.decoder,
             scoring=inference.scoring,
+            search=inference.search,
         ).eval()
     if isinstance(network, PoseBH):
         raise EveryposeError(f"{config.name} has several skeletons: choose one")

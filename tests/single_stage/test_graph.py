@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from everypose.single_stage import graph
-from everypose.single_stage.decoding import Decoder, decode, mean_confidence
+from everypose.single_stage.decoding import Decoder, Search, decode, mean_confidence
 from everypose.single_stage.graph import PoseGraph
+from everypose.single_stage.losses import probabilities
 from everypose.skeleton import Skeleton
 from golden_vectors import load, tiny_boir, tiny_cid
 
@@ -20,9 +21,11 @@ def _normalised_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "normalise", lambda images, _: images.permute(0, 3, 1, 2))
 
 
-def run(network: torch.nn.Module, images: Tensor, flip: int, min_score: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+def run(
+    network: torch.nn.Module, images: Tensor, flip: int, min_score: float = 0.0, search: Search = "full"
+) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
-        graph = PoseGraph(network.eval(), FLIP)
+        graph = PoseGraph(network.eval(), FLIP, search=search)
         found: tuple[Tensor, Tensor, Tensor] = graph(images, torch.zeros(flip), torch.tensor(min_score))
     return found
 
@@ -51,17 +54,72 @@ def test_cid_inference_equals_the_release(flip: int) -> None:
     assert np.abs(scores.numpy() - vectors[f"infer_flip{flip}/scores"]).max() < 1e-5
 
 
+@pytest.mark.parametrize("search", ["full", "coarse"])
 @pytest.mark.parametrize("flip", [0, 1])
 @pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
-def test_a_batch_equals_its_images_one_by_one(network: object, flip: int) -> None:
+def test_a_batch_equals_its_images_one_by_one(network: object, flip: int, search: Search) -> None:
     coarse = 255 * torch.rand(3, 3, 8, 16, generator=torch.Generator().manual_seed(0))
     images = torch.nn.functional.interpolate(coarse, size=(64, 128), mode="bilinear").permute(0, 2, 3, 1).byte()
-    together = run(network(), images, flip)
+    together = run(network(), images, flip, search=search)
     for i, image in enumerate(images):
-        alone = run(network(), image[None], flip)
+        alone = run(network(), image[None], flip, search=search)
         mine = together[2] == i
         assert torch.allclose(together[0][mine], alone[0], atol=1e-4)
         assert torch.allclose(together[1][mine], alone[1], atol=1e-6)
+
+
+class TwoPeople:
+    """A network, and its instance head, that sees the same two people in every image.
+
+    In mirrored images it takes left for right, and sees everything a little lower and less surely.
+    """
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        y, x = (side * torch.rand(2, 17, 1, 1, generator=generator) for side in (15, 31))
+        self.instance_head = self
+        self._views = []
+        for lower, sure in ((0.0, 5.0), (0.7, 4.0)):
+            distance = (torch.arange(16)[:, None] - y - lower) ** 2 + (torch.arange(32) - x) ** 2
+            self._views.append(sure - distance / 4)
+
+    def features(self, images: Tensor) -> Tensor:
+        return torch.zeros(len(images), 1, 16, 32)
+
+    def center_map(self, feature: Tensor) -> Tensor:
+        centers = torch.zeros_like(feature)
+        centers[:, :, 4, 5], centers[:, :, 10, 25] = 0.9, 0.8
+        return centers
+
+    def logits(self, order: Tensor) -> Tensor:
+        images = len(order) // 2 if (order[0] != order[-1]).any() else len(order)
+        mirrored = self._views[1][:, FLIP]
+        return torch.stack([(self._views[0] if i < images else mirrored)[:, one] for i, one in enumerate(order)])
+
+    def instance_heatmaps(self, _: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        assert yx[0].tolist() == [[4, 5], [10, 25]]
+        return probabilities(self.logits(order))
+
+    def attend(self, feature: Tensor, yx: Tensor) -> None: ...
+
+    def at_every_second(self, _: None, order: Tensor) -> tuple[Tensor, None]:
+        return self.logits(order)[..., ::2, ::2], None
+
+    def at(self, _: None, __: None, order: Tensor, pixels: Tensor) -> Tensor:
+        return self.logits(order).flatten(3).gather(3, pixels)
+
+
+@pytest.mark.parametrize("decoder", ["quarter", "parabola"])
+@pytest.mark.parametrize("flip", [0, 1])
+def test_looking_twice_finds_what_looking_everywhere_does(flip: int, decoder: Decoder) -> None:
+    images = torch.zeros(3, 64, 128, 3, dtype=torch.uint8)
+    everywhere, twice = (
+        PoseGraph(TwoPeople(), FLIP, decoder=decoder, search=search)(images, torch.zeros(flip), torch.tensor(0.1))
+        for search in ("full", "coarse")
+    )
+    assert len(everywhere[0]) == 6
+    for one, other in zip(everywhere, twice, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("flip", [0, 1])

@@ -3,7 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.single_stage.attention_head import AttentionHead
+from everypose.single_stage.attention_head import AttentionHead, Norm
+
+EPSILON = 1e-5
+"""What instance normalisation adds to a variance, torch's default."""
 
 
 class InstanceHead(AttentionHead):
@@ -24,3 +27,9 @@ class InstanceHead(AttentionHead):
             assert self.fuse.bias is not None
             fused = fused + self.fuse.bias[:, None, None]
         return F.relu(F.instance_norm(fused), inplace=True)
+
+    def norm(self, fused: Tensor) -> Norm:
+        """Less the mean of (B, N, C, h w) over the pixels, over their spread."""
+        mean = fused.mean(-1)
+        variance = (fused - mean[..., None]).square().mean(-1)
+        return Norm(mean, (variance + EPSILON).rsqrt())

@@ -16,10 +16,16 @@ ASPP_DILATIONS = (12, 24, 36)
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: five views of the feature with growing context, joined by a 1x1 convolution."""
+    """Atrous spatial pyramid pooling: five views of the feature with growing context, joined by a 1x1 convolution.
 
-    def __init__(self, inputs: int, branch: int, outputs: int) -> None:
+    With ``squeeze``, the views are of so many mixtures of the feature's channels: a dilated convolution with few
+    outputs takes a CPU as long as its inputs are many.
+    """
+
+    def __init__(self, inputs: int, branch: int, outputs: int, squeeze: int = 0) -> None:
         super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1, bias=False) if squeeze else nn.Identity()
+        inputs = squeeze or inputs
         dilated = (
             nn.Sequential(
                 nn.Conv2d(inputs, branch, 3, padding=dilation, dilation=dilation, bias=False),
@@ -38,7 +44,8 @@ class ASPP(nn.Module):
             # oneDNN's bfloat16 gradient of the widely dilated weights is not finite (torch 2.13).
             with torch.autocast("cpu", enabled=False):
                 return self.forward(x.float())
-        *local, pooled = (conv(x) for conv in self.convs)
+        squeezed = self.squeeze(x)
+        *local, pooled = (conv(squeezed) for conv in self.convs)
         # Resizing one pixel is a copy of it.
         joined: Tensor = self.project(torch.cat([*local, pooled.expand_as(local[0])], dim=1))
         return joined
@@ -94,6 +101,7 @@ class BoIR(nn.Module):
         backbone: makes the feature of D channels at stride 4.
         keypoints: number of keypoints of the skeleton.
         instance: channels of the instance keypoint head (64 for W32, 96 for W48).
+        neck_squeeze: channels that the ASPP looks at, mixtures of the feature's; 0, as published, for the feature.
         neck_branch: channels of each ASPP branch.
         neck: channels of the neck.
         head: inner channels of the heads on the neck.
@@ -106,6 +114,7 @@ class BoIR(nn.Module):
         backbone: Backbone,
         keypoints: int,
         instance: int = 64,
+        neck_squeeze: int = 0,
         neck_branch: int = 128,
         neck: int = 256,
         head: int = 128,
@@ -116,7 +125,7 @@ class BoIR(nn.Module):
         self.backbone = backbone
         self.colours = backbone.colours
         channels = backbone.channels
-        self.neck = ASPP(channels, neck_branch, neck)
+        self.neck = ASPP(channels, neck_branch, neck, neck_squeeze)
         self.center = Head(neck, head, 1)
         self.auxiliary = AuxiliaryHeads(neck, head, keypoints, embedding) if auxiliary else None
         self.instance_head = InstanceHead(channels, instance, keypoints)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
 from everypose.single_stage.attention import instance_parameters
-from everypose.single_stage.attention_head import AttentionHead
+from everypose.single_stage.attention_head import AttentionHead, Norm
 from everypose.single_stage.initialisation import scatter_weights, start_at_prior
 from everypose.single_stage.losses import probabilities
 
@@ -27,6 +27,12 @@ class GFD(AttentionHead):
         """(P, C, h, w) to the same."""
         assert self.fuse.bias is not None
         return torch.relu(fused + self.fuse.bias[:, None, None])
+
+    def norm(self, fused: Tensor) -> Norm:
+        """The bias alone, whatever the values."""
+        assert self.fuse.bias is not None
+        shift = -self.fuse.bias.expand(fused.shape[:3])
+        return Norm(shift, torch.ones_like(shift))
 
 
 class TrainingOutputs(NamedTuple):

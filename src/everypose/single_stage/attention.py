@@ -53,22 +53,25 @@ def split_fusion(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
     return channel, spatial
 
 
-def fuse_attention(shared: Tensor, masked: Tensor, channel: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+def fold(weight: Tensor, channel: Tensor) -> Tensor:
+    """U diag(a) of every person: (C, C), the channel half of the fusion, and (B, N, C) to (B, N, C, C)."""
+    return weight * channel[:, :, None]
+
+
+def fuse_attention(shared: Tensor, masked: Tensor, folded: Tensor, mask: Tensor) -> Tensor:
     """Fuse the channel path and the spatial path of every person, but for the bias.
 
     Args:
         shared: (B, C, h, w).
         masked: (B, C, h, w), what the mask lets through: the shared maps by the spatial half of the fusion.
-        channel: (B, N, C), channel attention.
+        folded: (B, N, C, C), the channel half of the fusion with the channel attention in it.
         mask: (B N, 1, h, w), spatial attention.
-        weight: (C, C), the channel half of the fusion.
 
     Returns:
         (B N, C, h, w).
     """
-    people, (height, width) = channel.shape[1], shared.shape[-2:]
-    folded = (weight * channel[:, :, None]).flatten(1, 2)
-    path = torch.unflatten(folded @ shared.flatten(2), 1, (people, -1))
+    people, (height, width) = folded.shape[1], shared.shape[-2:]
+    path = torch.unflatten(folded.flatten(1, 2) @ shared.flatten(2), 1, (people, -1))
     through = torch.unflatten(mask.flatten(1), 0, (-1, people))[:, :, None] * masked.flatten(2)[:, None]
     return torch.unflatten((path + through).flatten(0, 1), 2, (height, width))
 

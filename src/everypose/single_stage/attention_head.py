@@ -1,11 +1,14 @@
 """The head that CID and BoIR decouple people by, but for the norms in which the two differ."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.single_stage.attention import (
+    fold,
     fuse_attention,
     instance_parameters,
     keypoint_logits,
@@ -13,6 +16,25 @@ from everypose.single_stage.attention import (
     spatial_response,
     split_fusion,
 )
+
+
+class People(NamedTuple):
+    """What is known of N people in each of B images before their own maps are made; see :func:`fuse_attention`.
+
+    ``shared`` and ``masked`` (B, C, h, w), ``folded`` (B, N, C, C), ``mask`` (B N, 1, h, w).
+    """
+
+    shared: Tensor
+    masked: Tensor
+    folded: Tensor
+    mask: Tensor
+
+
+class Norm(NamedTuple):
+    """A person's activation is ``relu((fused - shift) * factor)``; both (B, N, C), ``factor`` above 0."""
+
+    shift: Tensor
+    factor: Tensor
 
 
 class AttentionHead(nn.Module, ABC):
@@ -45,6 +67,10 @@ class AttentionHead(nn.Module, ABC):
     def activate(self, fused: Tensor) -> Tensor:
         """(P, C, h, w), both paths' sum without the fusion's bias, as what the heatmaps are read off."""
 
+    @abstractmethod
+    def norm(self, fused: Tensor) -> Norm:
+        """How `activate` would change (B, N, C, h w), for whoever looks at other pixels of the same people."""
+
     def forward(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
         """Keypoint logits of P people, spread over the images as they come: for training.
 
@@ -58,9 +84,8 @@ class AttentionHead(nn.Module, ABC):
         """
         shared, masked = self._shared(feature)
         parameters = instance_parameters(feature, image_index, yx)
-        logits: Tensor = self.heatmap(
-            self._maps(shared[image_index], masked[image_index], parameters[:, None], yx[:, None])
-        )
+        people = self._attend(shared[image_index], masked[image_index], parameters[:, None], yx[:, None])
+        logits: Tensor = self.heatmap(self.activate(fuse_attention(*people)))
         return logits
 
     def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
@@ -74,19 +99,64 @@ class AttentionHead(nn.Module, ABC):
         Returns:
             (B, N, K, h, w).
         """
-        height, width = feature.shape[-2:]
-        maps = self._maps(*self._shared(feature), parameters_of_all(feature, yx), yx)
+        maps = self.activate(fuse_attention(*self.attend(feature, yx)))
         logits = keypoint_logits(maps, self.heatmap, order)
-        return logits.reshape(*yx.shape[:2], order.shape[1], height, width)
+        return logits.reshape(*yx.shape[:2], order.shape[1], *feature.shape[-2:])
+
+    def attend(self, feature: Tensor, yx: Tensor) -> People:
+        """The same people, for whoever chooses the pixels: `at_every_second` and `at`."""
+        return self._attend(*self._shared(feature), parameters_of_all(feature, yx), yx)
+
+    def at_every_second(self, people: People, order: Tensor) -> tuple[Tensor, Norm]:
+        """Logits (B, N, K, h / 2, w / 2) at every second pixel of every second row, and the norm that they had.
+
+        As `of_all` gives there, but for the norm, whose mean and spread are those of the pixels looked at.
+        """
+        shared, masked, mask = (maps[..., ::2, ::2] for maps in (people.shared, people.masked, people.mask))
+        fused = fuse_attention(shared, masked, people.folded, mask)
+        images, count = people.folded.shape[:2]
+        fused = torch.unflatten(fused.flatten(2), 0, (images, count))
+        norm = self.norm(fused)
+        weight, bias = self._keypoint(order, norm)
+        logits = weight @ (fused - norm.shift[..., None]).relu() + bias[:, None, :, None]
+        return logits.reshape(images, count, order.shape[1], *shared.shape[-2:]), norm
+
+    def at(self, people: People, norm: Norm, order: Tensor, pixels: Tensor) -> Tensor:
+        """Logits (B, N, K, T) of each keypoint of each person at T pixels of its own.
+
+        Args:
+            people: of :meth:`attend`.
+            norm: theirs, of :meth:`at_every_second`.
+            order: (B, K), which keypoint is the k-th of an image's people.
+            pixels: (B, N, K, T), numbers of output pixels, row by row.
+        """
+        images, count, keypoints, tile = pixels.shape
+        height, width = people.shared.shape[-2:]
+        first = torch.arange(images, device=pixels.device) * (height * width)
+        rows = (pixels + first[:, None, None, None]).flatten()
+        shared, masked = (
+            torch.unflatten(maps.permute(0, 2, 3, 1).flatten(0, 2)[rows], 0, (images * count, -1))
+            for maps in (people.shared, people.masked)
+        )
+        mask = people.mask.flatten(1).gather(1, pixels.flatten(0, 1).flatten(1))
+        fused = shared @ people.folded.flatten(0, 1).transpose(1, 2) + masked * mask[..., None]
+        maps = torch.unflatten((fused - norm.shift.flatten(0, 1)[:, None]).relu(), 1, (keypoints, tile))
+        weight, bias = self._keypoint(order, norm)
+        logits = (maps @ weight.flatten(0, 1)[..., None]).reshape(images, count, keypoints, tile)
+        return logits + bias[:, None, :, None]
+
+    def _keypoint(self, order: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+        """The last layer's weights (B, N, K, C) with the norm's factor in them, and its bias (B, K)."""
+        assert self.heatmap.bias is not None
+        return self.heatmap.weight.flatten(1)[order][:, None] * norm.factor[:, :, None], self.heatmap.bias[order]
 
     def _shared(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """What people of an image share, each (B, C, h, w): the maps, and what a mask lets through of them."""
         shared = self.down(feature)
         return shared, F.conv2d(shared, split_fusion(self.fuse)[1][:, :, None, None])
 
-    def _maps(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor) -> Tensor:
-        """(B N, C, h, w) of people with parameters (B, N, D) and centres (B, N, 2)."""
+    def _attend(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor) -> People:
+        """People with parameters (B, N, D) and centres (B, N, 2)."""
         response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx)
-        weight, _ = split_fusion(self.fuse)
-        attended = self.channel_attention(parameters)
-        return self.activate(fuse_attention(shared, masked, attended, self.mask(response), weight))
+        folded = fold(split_fusion(self.fuse)[0], self.channel_attention(parameters))
+        return People(shared, masked, folded, self.mask(response))

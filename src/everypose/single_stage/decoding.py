@@ -7,6 +7,8 @@ from torch import Tensor
 
 Decoder = Literal["quarter", "parabola"]
 Scoring = Literal["all", "confident"]
+Search = Literal["full", "coarse"]
+"""Where a person's keypoints are looked for: on the whole map; or at every second pixel, then around what was found."""
 STRIDE = 4
 CONFIDENT = 0.2
 """The value of a map from which on a keypoint counts as found: that of COCO's top-down evaluations."""

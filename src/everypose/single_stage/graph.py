@@ -9,12 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.colours import IMAGENET, Colours, normalise
-from everypose.single_stage.decoding import Decoder, Scoring, decode, mean_confidence
+from everypose.single_stage.attention_head import AttentionHead
+from everypose.single_stage.decoding import Decoder, Scoring, Search, decode, mean_confidence
+from everypose.single_stage.losses import probabilities
 from everypose.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
+from everypose.single_stage.tiles import TILE, decode_tiles, tiles_around
 
 
 class SingleStageNetwork(Protocol):
     """What BoIR and CID offer to the graph; shapes as in their networks."""
+
+    @property
+    def instance_head(self) -> AttentionHead: ...  # noqa: D102
 
     def features(self, images: Tensor) -> Tensor: ...  # noqa: D102
 
@@ -33,6 +39,7 @@ class PoseGraph(nn.Module):
         colours: those that the network's backbone was trained on.
         decoder: how heatmaps become keypoints.
         scoring: which keypoints a person's score is the mean of.
+        search: where keypoints are looked for.
     """
 
     flip_index: Tensor
@@ -45,6 +52,7 @@ class PoseGraph(nn.Module):
         colours: Colours = IMAGENET,
         decoder: Decoder = "quarter",
         scoring: Scoring = "all",
+        search: Search = "full",
     ) -> None:
         super().__init__()
         self.network = network
@@ -52,6 +60,7 @@ class PoseGraph(nn.Module):
         self.colours = colours
         self.decoder = decoder
         self.scoring = scoring
+        self.search = search
         self.register_buffer("flip_index", flip_index, persistent=False)
 
     def forward(self, images: Tensor, mirrored: Tensor, min_score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,13 +88,31 @@ class PoseGraph(nn.Module):
         scores, yx = scores[:, rank], yx[:, rank]
         mirrored_order = self.flip_index.expand(count, -1)[: count * flips]
         order = torch.cat([torch.arange(len(self.flip_index), device=yx.device).expand(count, -1), mirrored_order])
-        heatmaps = self.network.instance_heatmaps(feature, torch.cat([yx, yx[: count * flips]]), order)
-        keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool), self.decoder)
-        keypoints = torch.unflatten(keypoints, 1, (-1, len(self.flip_index)))
+        find = self._look_everywhere if self.search == "full" else self._look_twice
+        keypoints = find(feature, torch.cat([yx, yx[: count * flips]]), order, count)
         people = scores * mean_confidence(keypoints[..., 2], self.scoring)
         keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
         real = scores > least
         return keypoints[real], people[real], real.nonzero()[:, 0]
+
+    def _look_everywhere(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
+        """Keypoints (B, N, K, 3) of N people in each of B = ``count`` images, from all their views."""
+        heatmaps = self.network.instance_heatmaps(feature, yx, order)
+        keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool), self.decoder)
+        return torch.unflatten(keypoints, 1, (-1, order.shape[1]))
+
+    def _look_twice(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
+        """The same, by a coarse look and one around each peak of it."""
+        head, keypoints = self.network.instance_head, order.shape[1]
+        people = head.attend(feature, yx)
+        coarse, norm = head.at_every_second(people, order)
+        coarse = _mean_of_views(probabilities(coarse).flatten(1, 2), count)
+        height, width = feature.shape[-2:]
+        pixels, corners = tiles_around(coarse, (height, width))
+        views = torch.cat([pixels, pixels[: yx.shape[0] - count]])
+        tiles = probabilities(head.at(people, norm, order, views.reshape(yx.shape[0], -1, keypoints, TILE * TILE)))
+        tiles = _mean_of_views(tiles.reshape(yx.shape[0], -1, TILE, TILE), count)
+        return torch.unflatten(decode_tiles(smooth(tiles, self.pool), corners, self.decoder), 1, (-1, keypoints))
 
 
 def _at_least_one(found: Tensor) -> Tensor:
