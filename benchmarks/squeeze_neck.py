@@ -69,10 +69,10 @@ def squeeze(
     for name, value in own.items():
         if name == "neck.squeeze.weight":
             own[name] = (mixtures * scale[:, None]).float()[..., None, None]
-        elif state[name].shape == value.shape:
-            own[name] = state[name]
-        else:
+        elif name.startswith("neck.convs.") and value.ndim == 4:
             own[name] = torch.einsum("odhw,dc->ochw", state[name].double(), back).float()
+        else:
+            own[name] = state[name]
     squeezed.load_state_dict(own)
     return squeezed, settings, float((strength[:channels] ** 2).sum() / (strength**2).sum())
 

@@ -20,7 +20,7 @@ CONFIG = ModelConfig(
 
 def features_of_few_directions(directions: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    mixing = torch.randn(60, directions, generator=generator)
+    mixing = torch.linalg.qr(torch.randn(60, directions, generator=generator)).Q
     return (mixing @ torch.randn(directions, 16 * 16, generator=generator)).reshape(1, 60, 16, 16)
 
 
