@@ -20,13 +20,16 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+")
     arguments = parser.parse_args()
     networks, configs = zip(*(load_model(path) for path in arguments.models), strict=True)
-    states = [network.float().state_dict() for network in networks]
+    if any(config.network != configs[0].network for config in configs):
+        parser.error("the models have networks of different kinds")
+    states = [network.state_dict() for network in networks]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
         for name, value in states[0].items()
     }
     networks[0].load_state_dict(mean)
-    save_model(networks[0].half(), configs[0], arguments.out)
+    provenance = {"mean_of": [config.provenance for config in configs]}
+    save_model(networks[0].half(), configs[0].model_copy(update={"provenance": provenance}), arguments.out)
 
 
 if __name__ == "__main__":

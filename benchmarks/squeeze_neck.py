@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=32)
     arguments = parser.parse_args()
     network, config = load_model(arguments.model)
-    assert isinstance(network, BoIR)
-    network = network.float()
+    if not isinstance(network, BoIR) or network.neck.squeeze.state_dict():
+        parser.error(f"{arguments.model} is no BoIR whose neck looks at all channels")
     covariance = covariance_of(network, arguments.photos, config.on_images.size)
     squeezed, settings, kept = squeeze(network, config, covariance, arguments.channels)
     save_model(squeezed.half(), settings, arguments.out)
@@ -61,14 +61,13 @@ def squeeze(
     rows = torch.cat([_scaled(branch).permute(0, 2, 3, 1).flatten(0, 2) for branch in network.neck.convs]).double()
     _, strength, directions = torch.linalg.svd(rows @ root, full_matrices=False)
     mixtures = directions[:channels] @ torch.linalg.inv(root)
-    scale = (mixtures @ covariance @ mixtures.T).diagonal().rsqrt()
-    back = root @ directions[:channels].T / scale
+    back = root @ directions[:channels].T
     settings = config.model_copy(update={"network": config.network.model_copy(update={"neck_squeeze": channels})})
     squeezed = build_network(settings.network, len(config.read_skeleton()))
     state, own = network.state_dict(), squeezed.state_dict()
     for name, value in own.items():
         if name == "neck.squeeze.weight":
-            own[name] = (mixtures * scale[:, None]).float()[..., None, None]
+            own[name] = mixtures.float()[..., None, None]
         elif name.startswith("neck.convs.") and value.ndim == 4:
             own[name] = torch.einsum("odhw,dc->ochw", state[name].double(), back).float()
         else:

@@ -35,7 +35,9 @@ def smooth_images(batch: int, height: int, width: int) -> np.ndarray:
     return images.permute(0, 2, 3, 1).byte().numpy()
 
 
-@pytest.fixture(scope="module", params=[(tiny_boir, "full"), (tiny_cid, "full"), (tiny_boir, "coarse")])
+@pytest.fixture(
+    scope="module", params=[(make, search) for make in (tiny_boir, tiny_cid) for search in ("full", "coarse")]
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BoIR | CID]:
     make, search = request.param
     network = make().eval()

@@ -47,6 +47,7 @@ ON_GPU = Plan(
     device=GPU,
     make=boir_w32,
     size=512,
+    # The target's precision first: a GPU may be at hand for minutes only.
     cases=(
         *(Case(precision, batch, "eager") for precision in (BF16, TF32, FLOAT32) for batch in BATCHES),
         *(Case(precision, batch, "CUDA graph") for precision in (BF16, TF32) for batch in BATCHES),

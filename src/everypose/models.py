@@ -90,7 +90,7 @@ class BoIRSettings(_Settings):
     family: Literal["boir"] = "boir"
     backbone: Backbone = HRNetSettings()
     instance: int = 64
-    neck_squeeze: int = 0
+    neck_squeeze: Annotated[int, Field(ge=0)] = 0
     neck_branch: int = 128
     neck: int = 256
     head: int = 128
@@ -195,7 +195,9 @@ class InferenceSettings(_Settings):
     @model_validator(mode="after")
     def _a_tile_is_wide_enough(self) -> Self:
         if self.search == "coarse" and self.pool > 3:
-            raise ValueError(f"a coarse search smooths by 3 pixels at most, not {self.pool}: give search=full")
+            raise ValueError(
+                f"a coarse search smooths by 3 pixels at most, not {self.pool}: give inference.search=full"
+            )
         return self
 
 

@@ -49,6 +49,14 @@ def test_the_first_probabilities_are_one_in_a_hundred() -> None:
     assert torch.allclose(outputs.box_distances, torch.ones(()))
 
 
+def test_a_squeezed_neck_starts_alive() -> None:
+    """Though its convolutions are as small as the paper's, its norms see values that they can tell apart."""
+    torch.manual_seed(0)
+    network = build_network(TINY_BOIR.model_copy(update={"neck_squeeze": 12}), 17).train()
+    seen = network.neck.convs[1](network.neck.squeeze(torch.randn(2, network.backbone.channels, 16, 16)))
+    assert 0.3 < seen.std() < 0.8
+
+
 def test_training_heads_cost_nothing_at_inference() -> None:
     full = tiny_boir().eval()
     bare = build_network(BoIRSettings(**{**TINY_BOIR.model_dump(), "auxiliary": False}), 17).eval()

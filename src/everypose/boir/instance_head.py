@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from everypose.single_stage.attention_head import AttentionHead, Norm
 
 EPSILON = 1e-5
-"""What instance normalisation adds to a variance, torch's default."""
+"""What `F.instance_norm` adds to a variance: `norm` is to equal it."""
 
 
 class InstanceHead(AttentionHead):

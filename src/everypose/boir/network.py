@@ -18,8 +18,8 @@ ASPP_DILATIONS = (12, 24, 36)
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: five views of the feature with growing context, joined by a 1x1 convolution.
 
-    With ``squeeze``, the views are of so many mixtures of the feature's channels: a dilated convolution with few
-    outputs takes a CPU as long as its inputs are many.
+    With ``squeeze``, the views are of so many mixtures of the feature's channels: on a CPU, the time of a dilated
+    convolution with few outputs grows with its inputs.
     """
 
     def __init__(self, inputs: int, branch: int, outputs: int, squeeze: int = 0) -> None:
@@ -179,6 +179,9 @@ def initialise(network: BoIR, hidden: float | None = 0.001) -> None:
     if hidden is not None:
         for part in parts:
             scatter_weights(part, hidden)
+        if isinstance(network.neck.squeeze, nn.Conv2d):
+            # Two such layers, one after the other, would be too small for the norm that follows.
+            network.neck.squeeze.reset_parameters()
     for output in outputs:
         start_at_prior(output)
     if network.auxiliary is not None:

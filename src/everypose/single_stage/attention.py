@@ -76,18 +76,6 @@ def fuse_attention(shared: Tensor, masked: Tensor, folded: Tensor, mask: Tensor)
     return torch.unflatten((path + through).flatten(0, 1), 2, (height, width))
 
 
-def keypoint_logits(maps: Tensor, conv: nn.Conv2d, order: Tensor) -> Tensor:
-    """The last 1x1 convolution, its outputs in an order of each image's own.
-
-    Args:
-        maps: (B N, C, h, w).
-        conv: C channels to K.
-        order: (B, K), which keypoint each of an image's maps shows.
-
-    Returns:
-        (B, N, K, h w).
-    """
-    assert conv.bias is not None
-    weight = conv.weight.flatten(1)[order]
-    people = torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1))
-    return weight[:, None] @ people + conv.bias[order][:, None, :, None]
+def keypoint_logits(maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The last 1x1 convolution: maps (B, N, C, h w), weights (B, N or 1, K, C), bias (B, K) to (B, N, K, h w)."""
+    return weight @ maps + bias[:, None, :, None]

@@ -18,7 +18,7 @@ from everypose.single_stage.attention import (
 )
 
 
-class People(NamedTuple):
+class Attended(NamedTuple):
     """What is known of N people in each of B images before their own maps are made; see :func:`fuse_attention`.
 
     ``shared`` and ``masked`` (B, C, h, w), ``folded`` (B, N, C, C), ``mask`` (B N, 1, h, w).
@@ -69,7 +69,10 @@ class AttentionHead(nn.Module, ABC):
 
     @abstractmethod
     def norm(self, fused: Tensor) -> Norm:
-        """How `activate` would change (B, N, C, h w), for whoever looks at other pixels of the same people."""
+        """The shift and factor that `activate` applies to (B, N, C, h w), for other pixels of the same people.
+
+        Apart from `activate`, because a norm that is one step is faster, but does not tell what it did.
+        """
 
     def forward(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
         """Keypoint logits of P people, spread over the images as they come: for training.
@@ -100,28 +103,28 @@ class AttentionHead(nn.Module, ABC):
             (B, N, K, h, w).
         """
         maps = self.activate(fuse_attention(*self.attend(feature, yx)))
-        logits = keypoint_logits(maps, self.heatmap, order)
+        logits = keypoint_logits(torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1)), *self._keypoints(order))
         return logits.reshape(*yx.shape[:2], order.shape[1], *feature.shape[-2:])
 
-    def attend(self, feature: Tensor, yx: Tensor) -> People:
+    def attend(self, feature: Tensor, yx: Tensor) -> Attended:
         """The same people, for whoever chooses the pixels: `at_every_second` and `at`."""
         return self._attend(*self._shared(feature), parameters_of_all(feature, yx), yx)
 
-    def at_every_second(self, people: People, order: Tensor) -> tuple[Tensor, Norm]:
-        """Logits (B, N, K, h / 2, w / 2) at every second pixel of every second row, and the norm that they had.
+    def at_every_second(self, people: Attended, order: Tensor) -> tuple[Tensor, Norm]:
+        """Logits (B, N, K, (h + 1) / 2, (w + 1) / 2) at every second pixel of every second row, and their norm.
 
         As `of_all` gives there, but for the norm, whose mean and spread are those of the pixels looked at.
         """
         shared, masked, mask = (maps[..., ::2, ::2] for maps in (people.shared, people.masked, people.mask))
         fused = fuse_attention(shared, masked, people.folded, mask)
         images, count = people.folded.shape[:2]
-        fused = torch.unflatten(fused.flatten(2), 0, (images, count))
+        fused = fused.reshape(images, count, fused.shape[1], -1)
         norm = self.norm(fused)
-        weight, bias = self._keypoint(order, norm)
-        logits = weight @ (fused - norm.shift[..., None]).relu() + bias[:, None, :, None]
+        weight, bias = self._keypoints(order, norm)
+        logits = keypoint_logits((fused - norm.shift[..., None]).relu(), weight, bias)
         return logits.reshape(images, count, order.shape[1], *shared.shape[-2:]), norm
 
-    def at(self, people: People, norm: Norm, order: Tensor, pixels: Tensor) -> Tensor:
+    def at(self, people: Attended, norm: Norm, order: Tensor, pixels: Tensor) -> Tensor:
         """Logits (B, N, K, T) of each keypoint of each person at T pixels of its own.
 
         Args:
@@ -141,22 +144,23 @@ class AttentionHead(nn.Module, ABC):
         mask = people.mask.flatten(1).gather(1, pixels.flatten(0, 1).flatten(1))
         fused = shared @ people.folded.flatten(0, 1).transpose(1, 2) + masked * mask[..., None]
         maps = torch.unflatten((fused - norm.shift.flatten(0, 1)[:, None]).relu(), 1, (keypoints, tile))
-        weight, bias = self._keypoint(order, norm)
+        weight, bias = self._keypoints(order, norm)
         logits = (maps @ weight.flatten(0, 1)[..., None]).reshape(images, count, keypoints, tile)
         return logits + bias[:, None, :, None]
 
-    def _keypoint(self, order: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
-        """The last layer's weights (B, N, K, C) with the norm's factor in them, and its bias (B, K)."""
+    def _keypoints(self, order: Tensor, norm: Norm | None = None) -> tuple[Tensor, Tensor]:
+        """The last layer's weights (B, N or 1, K, C), with the norm's factor in them, and its bias (B, K)."""
         assert self.heatmap.bias is not None
-        return self.heatmap.weight.flatten(1)[order][:, None] * norm.factor[:, :, None], self.heatmap.bias[order]
+        weight = self.heatmap.weight.flatten(1)[order][:, None]
+        return weight if norm is None else weight * norm.factor[:, :, None], self.heatmap.bias[order]
 
     def _shared(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """What people of an image share, each (B, C, h, w): the maps, and what a mask lets through of them."""
         shared = self.down(feature)
         return shared, F.conv2d(shared, split_fusion(self.fuse)[1][:, :, None, None])
 
-    def _attend(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor) -> People:
+    def _attend(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor) -> Attended:
         """People with parameters (B, N, D) and centres (B, N, 2)."""
         response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx)
         folded = fold(split_fusion(self.fuse)[0], self.channel_attention(parameters))
-        return People(shared, masked, folded, self.mask(response))
+        return Attended(shared, masked, folded, self.mask(response))

@@ -8,7 +8,11 @@ from torch import Tensor
 Decoder = Literal["quarter", "parabola"]
 Scoring = Literal["all", "confident"]
 Search = Literal["full", "coarse"]
-"""Where a person's keypoints are looked for: on the whole map; or at every second pixel, then around what was found."""
+"""Where a person's keypoints are looked for: on the whole map; or at every second pixel, then around what was found.
+
+The second is not always the same: where a map has two peaks as high, a quarter of the pixels may prefer the other, and
+BoIR's norm takes its mean and spread from these pixels. It is the less the same the smaller the image.
+"""
 STRIDE = 4
 CONFIDENT = 0.2
 """The value of a map from which on a keypoint counts as found: that of COCO's top-down evaluations."""

@@ -102,17 +102,17 @@ class PoseGraph(nn.Module):
         return torch.unflatten(keypoints, 1, (-1, order.shape[1]))
 
     def _look_twice(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
-        """The same, by a coarse look and one around each peak of it."""
-        head, keypoints = self.network.instance_head, order.shape[1]
+        """Nearly the same, by a coarse look and one around each peak of it."""
+        head, number = self.network.instance_head, order.shape[1]
         people = head.attend(feature, yx)
         coarse, norm = head.at_every_second(people, order)
         coarse = _mean_of_views(probabilities(coarse).flatten(1, 2), count)
         height, width = feature.shape[-2:]
         pixels, corners = tiles_around(coarse, (height, width))
-        views = torch.cat([pixels, pixels[: yx.shape[0] - count]])
-        tiles = probabilities(head.at(people, norm, order, views.reshape(yx.shape[0], -1, keypoints, TILE * TILE)))
+        of_views = torch.cat([pixels, pixels[: yx.shape[0] - count]])
+        tiles = probabilities(head.at(people, norm, order, of_views.reshape(yx.shape[0], -1, number, TILE * TILE)))
         tiles = _mean_of_views(tiles.reshape(yx.shape[0], -1, TILE, TILE), count)
-        return torch.unflatten(decode_tiles(smooth(tiles, self.pool), corners, self.decoder), 1, (-1, keypoints))
+        return torch.unflatten(decode_tiles(smooth(tiles, self.pool), corners, self.decoder), 1, (-1, number))
 
 
 def _at_least_one(found: Tensor) -> Tensor:

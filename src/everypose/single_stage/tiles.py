@@ -19,7 +19,7 @@ def tiles_around(coarse: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]
 
     Args:
         coarse: (B, P, (h + 1) / 2, (w + 1) / 2), P maps in each of B images.
-        size: h, w, each `TILE` at least.
+        size: h, w, each `TILE` at least (images are 64 pixels or more, their maps 16).
 
     Returns:
         pixels (B, P, TILE x TILE), numbers of output pixels, row by row; corners (B, P, 2), x and y of the first.

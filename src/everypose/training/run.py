@@ -138,7 +138,6 @@ def make_task(recipe: Recipe) -> Task:
 
 def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
     """Train; what a user can mend is one line, also where a loader worker met it."""
-    atexit.register(_leave_processes)
     try:
         trainer.fit(module)
         module.guard.finish()
@@ -170,15 +169,17 @@ def _end_other_processes(trainer: Trainer) -> None:
         launcher.kill(signal.SIGKILL)
 
 
+@atexit.register
 def _leave_processes() -> None:
-    """Leave the group of processes at exit, while the interpreter is whole: this waits for the group's threads.
+    """Leave gloo's group of processes at exit, while the interpreter is whole: leaving waits for the group's threads.
 
     Gloo's threads let go of a collective's tensors some time after it is done, and need the interpreter for that. Where
     it is ending already, the process dies of SIGABRT. The group is left no earlier, because the next training in this
     process goes on with it: a second group now and then fails to connect (seen with torch 2.13).
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
+        distributed.destroy_process_group()
 
 
 def _rank() -> int:
