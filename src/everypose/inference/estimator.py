@@ -28,10 +28,10 @@ LONGEST_RATIO = 8
 LARGEST_SIDE = 32_704
 """OpenCV warps images whose sides are below 32,767; this is the last multiple of 64 there."""
 LARGEST_SIZE = 1280
-"""The largest short side that may be asked for: a machine with 8 GB still has room.
+"""The largest short side that may be asked for.
 
-A photo of a crowd, 16:9, takes boir-lite 5.5 GB at 1280, and one of 3:2 6.4 GB at 1536 and 11.4 GB at 2048. What is
-too much ends the process without a word.
+At 1280 a photo of a crowd, 16:9, takes boir-lite 1.7 GB, and one of `LONGEST_RATIO` 7.5 GB; larger networks take more.
+What is too much ends the process without a word.
 """
 TOGETHER = 4
 """Images that are looked at together where that is faster."""
