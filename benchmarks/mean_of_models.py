@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+")
     arguments = parser.parse_args()
     networks, configs = zip(*(load_model(path) for path in arguments.models), strict=True)
+    if len(networks) < 2:
+        parser.error("a mean is of two models or more")
     if any(config.network != configs[0].network for config in configs):
         parser.error("the models have networks of different kinds")
     states = [network.state_dict() for network in networks]

@@ -33,6 +33,8 @@ def main() -> None:
     network, config = load_model(arguments.model)
     if not isinstance(network, BoIR) or network.neck.squeeze.state_dict():
         parser.error(f"{arguments.model} is no BoIR whose neck looks at all channels")
+    if not 0 < arguments.channels <= network.backbone.channels:
+        parser.error(f"--channels {arguments.channels}: the feature has {network.backbone.channels}")
     covariance = covariance_of(network, arguments.photos, config.on_images.size)
     squeezed, settings, kept = squeeze(network, config, covariance, arguments.channels)
     save_model(squeezed.half(), settings, arguments.out)

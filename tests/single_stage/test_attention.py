@@ -75,7 +75,7 @@ def test_all_people_of_images_equal_each_alone(network: Callable[[], nn.Module])
 
 
 @pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
-def test_a_norm_changes_what_the_activation_does(network: Callable[[], nn.Module]) -> None:
+def test_the_norm_is_what_the_activation_applies(network: Callable[[], nn.Module]) -> None:
     head = network().instance_head
     fused = 3 * torch.randn(2, 3, 8, 5, 7, generator=torch.Generator().manual_seed(0)) + 1
     norm = head.norm(fused.flatten(3))

@@ -103,7 +103,7 @@ class AttentionHead(nn.Module, ABC):
             (B, N, K, h, w).
         """
         maps = self.activate(fuse_attention(*self.attend(feature, yx)))
-        logits = keypoint_logits(torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1)), *self._keypoints(order))
+        logits = keypoint_logits(torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1)), *self._last_layer(order))
         return logits.reshape(*yx.shape[:2], order.shape[1], *feature.shape[-2:])
 
     def attend(self, feature: Tensor, yx: Tensor) -> Attended:
@@ -120,7 +120,7 @@ class AttentionHead(nn.Module, ABC):
         images, count = people.folded.shape[:2]
         fused = fused.reshape(images, count, fused.shape[1], -1)
         norm = self.norm(fused)
-        weight, bias = self._keypoints(order, norm)
+        weight, bias = self._last_layer(order, norm)
         logits = keypoint_logits((fused - norm.shift[..., None]).relu(), weight, bias)
         return logits.reshape(images, count, order.shape[1], *shared.shape[-2:]), norm
 
@@ -144,12 +144,12 @@ class AttentionHead(nn.Module, ABC):
         mask = people.mask.flatten(1).gather(1, pixels.flatten(0, 1).flatten(1))
         fused = shared @ people.folded.flatten(0, 1).transpose(1, 2) + masked * mask[..., None]
         maps = torch.unflatten((fused - norm.shift.flatten(0, 1)[:, None]).relu(), 1, (keypoints, tile))
-        weight, bias = self._keypoints(order, norm)
+        weight, bias = self._last_layer(order, norm)
         logits = (maps @ weight.flatten(0, 1)[..., None]).reshape(images, count, keypoints, tile)
         return logits + bias[:, None, :, None]
 
-    def _keypoints(self, order: Tensor, norm: Norm | None = None) -> tuple[Tensor, Tensor]:
-        """The last layer's weights (B, N or 1, K, C), with the norm's factor in them, and its bias (B, K)."""
+    def _last_layer(self, order: Tensor, norm: Norm | None = None) -> tuple[Tensor, Tensor]:
+        """Weights (B, N or 1, K, C), with the norm's factor in them, and bias (B, K)."""
         assert self.heatmap.bias is not None
         weight = self.heatmap.weight.flatten(1)[order][:, None]
         return weight if norm is None else weight * norm.factor[:, :, None], self.heatmap.bias[order]
