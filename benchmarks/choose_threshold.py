@@ -31,7 +31,7 @@ def main() -> None:
     truth = read_truth(content, len(estimator.skeleton))
     sigmas = estimator.skeleton.require_sigmas()
     best = (0.0, 0.0)
-    for threshold in np.arange(0.02, 0.4, 0.01):
+    for threshold in np.arange(0.02, 0.4, 0.005):
         kept = [result for result in results if result["score"] >= threshold]
         comparison = compare(truth, read_results(kept, truth, len(estimator.skeleton)), sigmas)
         hits = len(match(comparison, 0.5).people)
@@ -40,8 +40,8 @@ def main() -> None:
         recall = hits / max(int(truth.counted.sum()), 1)
         f1 = 2 * precision * recall / max(precision + recall, 1e-9)
         best = max(best, (f1, float(threshold)))
-        print(f"{threshold:.2f}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
-    print(f"best: {best[1]:.2f} with F1 {best[0]:.3f}")
+        print(f"{threshold:.3f}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
+    print(f"best: {best[1]:.3f} with F1 {best[0]:.3f}")
 
 
 def wrong(comparison: Any) -> int:

@@ -18,7 +18,7 @@ from everypose.backbones.colours import normalise
 from everypose.boir.network import BoIR
 from everypose.data.images import read_image
 from everypose.inference.estimator import resize
-from everypose.models import ModelConfig
+from everypose.models import InferenceSettings, ModelConfig
 from everypose.networks import build_network, load_model, save_model
 
 
@@ -35,18 +35,18 @@ def main() -> None:
         parser.error(f"{arguments.model} is no BoIR whose neck looks at all channels")
     if not 0 < arguments.channels <= network.backbone.channels:
         parser.error(f"--channels {arguments.channels}: the feature has {network.backbone.channels}")
-    covariance = covariance_of(network, arguments.photos, config.on_images.size)
+    covariance = covariance_of(network, arguments.photos, config.on_images)
     squeezed, settings, kept = squeeze(network, config, covariance, arguments.channels)
     save_model(squeezed.half(), settings, arguments.out)
     print(f"{arguments.channels} of {len(covariance)} channels keep {100 * kept:.2f} %")
 
 
 @torch.inference_mode()
-def covariance_of(network: BoIR, photos: Sequence[Path], size: int) -> Tensor:
+def covariance_of(network: BoIR, photos: Sequence[Path], settings: InferenceSettings) -> Tensor:
     """(D, D) of the feature's channels, about 0, over all pixels of some photos."""
     total, pixels = torch.zeros(1, dtype=torch.float64), 0
     for photo in photos:
-        canvas, _ = resize(read_image(photo), size)
+        canvas, _ = resize(read_image(photo), settings.size, settings.step)
         values = network.features(normalise(torch.from_numpy(canvas)[None], network.colours))[0].flatten(1).double()
         total = total + values @ values.T
         pixels += values.shape[1]

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from everypose.data.images import read_image
 from everypose.export import export_onnx
 from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
@@ -18,9 +20,13 @@ from everypose.models import (
     ModelConfig,
     TopDownInference,
 )
-from everypose.networks import CID, BoIR, build_network, save_model
+from everypose.networks import CID, BoIR, build_network, load_model, save_model
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, TINY_CID, tiny_boir, tiny_cid
+
+ROOT = Path(__file__).parents[1]
+BOIR_LITE = ROOT / "weights" / "boir-lite"
+PEDESTRIANS = ROOT / "src" / "everypose" / "examples" / "pedestrians.jpg"
 
 
 def config(network: BoIR | CID, search: Literal["full", "coarse"] = "full") -> ModelConfig:
@@ -65,6 +71,21 @@ def test_the_graph_equals_torch(
     assert np.abs(ours[1] - twin[1]).max() < (1e-4 if everywhere else 1e-3)
     agree = np.abs(ours[0][..., :2] - twin[0][..., :2]).max(axis=-1) < 0.05
     assert agree.mean() > 0.98
+    assert (ours[2] == twin[2]).all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_boir_lite_serves_sizes_in_steps_of_16(tmp_path: Path, flip: bool, device: str) -> None:
+    network, own = load_model(BOIR_LITE)
+    export_onnx(network.float().eval(), own, tmp_path / "lite.onnx")
+    photo = cv2.resize(read_image(PEDESTRIANS), (432, 240))
+    images = np.stack([photo, photo[:, ::-1]])
+    runtime = OnnxRuntime(tmp_path / "lite.onnx", 1, device, flip)
+    ours, twin = (one.run(images, 0.1) for one in (runtime, TorchRuntime.of(network, own, flip=flip)))
+    assert len(ours[0]) == len(twin[0]) > 4
+    assert np.abs(ours[1] - twin[1]).max() < 1e-3
+    assert (np.abs(ours[0][..., :2] - twin[0][..., :2]).max(axis=-1) < 0.05).mean() > 0.98
     assert (ours[2] == twin[2]).all()
 
 

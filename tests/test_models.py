@@ -6,7 +6,16 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.model_names import MODELS
-from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config, resolve
+from everypose.models import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    BoIRSettings,
+    InferenceSettings,
+    ModelConfig,
+    OpenPoseLightSettings,
+    read_config,
+    resolve,
+)
 from everypose.networks import load_model, save_model
 from everypose.skeleton import Skeleton
 from everypose.training.recipe import load_recipe, recipe_names
@@ -64,3 +73,18 @@ def test_damaged_folders(folder: Path) -> None:
     (folder / CONFIG_FILE).write_text('{"format": 1}')
     with pytest.raises(EveryposeError, match="is not a model configuration of everypose: name"):
         read_config(folder / CONFIG_FILE)
+
+
+def test_sizes_come_in_the_steps_of_the_model() -> None:
+    assert InferenceSettings(size=336, step=16).size == 336
+    assert InferenceSettings.model_validate({"size": 512}).step == 64, "as in files from before there were steps"
+    with pytest.raises(ValueError, match="greater than or equal to 64"):
+        InferenceSettings(size=48, step=16)
+    with pytest.raises(ValueError, match="multiple of 64"):
+        InferenceSettings(size=336)
+    fine = InferenceSettings(size=336, step=16)
+    light = BoIRSettings(backbone=OpenPoseLightSettings())
+    skeleton = Skeleton.named("coco").to_dict()
+    assert ModelConfig(name="light", network=light, skeleton=skeleton, inference=fine).on_images.step == 16
+    with pytest.raises(ValueError, match="step must be 32 at least with the backbone hrnet"):
+        ModelConfig(name="hrnet", network=BoIRSettings(), skeleton=skeleton, inference=fine)

@@ -164,7 +164,7 @@ def test_waiting_is_seen() -> None:
     assert waits[1] - waits[0] > 2 * 10
 
 
-@pytest.mark.parametrize(("people", "images", "operators"), [(1, 1, 582), (30, 1, 584), (30, 3, 587)])
+@pytest.mark.parametrize(("people", "images", "operators"), [(1, 1, 583), (30, 1, 585), (30, 3, 588)])
 def test_operators_of_inference(people: int, images: int, operators: int) -> None:
     """Counted: 30 people in three images need five more than one, copies of small weights.
 

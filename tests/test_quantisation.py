@@ -15,9 +15,16 @@ from everypose.errors import UsageError
 from everypose.export import export_onnx
 from everypose.inference.loading import load
 from everypose.inference.runtimes import OnnxRuntime
-from everypose.models import HRNetPoseSettings, InferenceSettings, ModelConfig, TopDownInference
+from everypose.models import (
+    BoIRSettings,
+    HRNetPoseSettings,
+    InferenceSettings,
+    ModelConfig,
+    OpenPoseLightSettings,
+    TopDownInference,
+)
 from everypose.networks import build_network
-from everypose.quantisation import KEPT, PARTS, quantise, take_pixels
+from everypose.quantisation import JOIN, KEPT, PARTS, quantise, take_pixels
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 
@@ -42,6 +49,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "light.onnx"
+    settings = BoIRSettings(
+        backbone=OpenPoseLightSettings(), instance=8, neck_squeeze=8, neck_branch=8, neck=8, head=8, auxiliary=False
+    )
+    inference = InferenceSettings(size=64, step=16, search="coarse")
+    torch.manual_seed(0)
+    network = build_network(settings, 17).eval()
+    export_onnx(network, ModelConfig(name="light", network=settings, skeleton=COCO, inference=inference), path)
+    return path
+
+
 def test_what_looks_at_whole_images_becomes_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
     assert quantise(exported, [str(photos)], tmp_path / "int8.onnx", most=3) == 3
     graph = onnx.load(tmp_path / "int8.onnx").graph
@@ -53,6 +73,56 @@ def test_what_looks_at_whole_images_becomes_int8(exported: Path, photos: Path, t
     assert others
     assert "DequantizeLinear" not in {made_by.get(name) for node in others for name in node.input[1:]}
     assert OnnxRuntime(tmp_path / "int8.onnx").config == OnnxRuntime(exported).config
+
+
+def is_int8(node: onnx.NodeProto) -> bool:
+    """Whether a node reads 8 bits and its result is rounded to them."""
+    chosen = node.op_type in ("Conv", "Relu", "Add") and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
+    return chosen or node.name == JOIN
+
+
+@pytest.mark.parametrize("model", ["exported", "light"])
+def test_only_what_becomes_int8_is_rounded(
+    model: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    quantise(request.getfixturevalue(model), [str(photos)], tmp_path / "int8.onnx")
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    others = [node for node in graph.node if not is_int8(node) and "Quantize" not in node.op_type.replace("De", "")]
+    for reader in others:
+        for name in reader.input:
+            bits = made_by[name].input[0] if name in made_by and made_by[name].op_type == "DequantizeLinear" else ""
+            # Biases of 0 are one constant, which is in 8 bits for all.
+            if bits in made_by:
+                assert reader.op_type != "Shape"
+                assert is_int8(made_by[made_by[bits].input[0]]), f"{reader.name} could read what was not rounded"
+
+
+def test_places_are_not_rounded(light: Path, photos: Path, tmp_path: Path) -> None:
+    quantise(light, [str(photos)], tmp_path / "int8.onnx")
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    places = [node for node in graph.node if node.name.startswith("/backbone/places/")]
+    assert {"Conv", "Sin", "Cos"} <= {node.op_type for node in places}
+    read = {name for node in graph.node if node.op_type == "QuantizeLinear" for name in node.input}
+    assert not read & {name for node in places for name in node.output}
+    rounded = [node.op_type for node in places for name in node.input if made_by.get(name) in by_type(graph)]
+    assert rounded == ["Conv"], "nothing in 8 bits is read but the detail, by the convolution that tells offsets"
+
+
+def by_type(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """What turns 8 bits back."""
+    return [node for node in graph.node if node.op_type == "DequantizeLinear"]
+
+
+def test_the_views_of_the_neck_are_joined_in_8_bits(exported: Path, photos: Path, tmp_path: Path) -> None:
+    quantise(exported, [str(photos)], tmp_path / "int8.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"), options, providers=["CPUExecutionProvider"])
+    joins = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node if node.name == JOIN]
+    assert joins == ["QLinearConcat"]
 
 
 def test_it_finds_about_the_same(exported: Path, photos: Path, tmp_path: Path) -> None:

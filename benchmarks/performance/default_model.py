@@ -51,10 +51,10 @@ def steps_of(threads: int) -> dict[str, Step]:
     """What happens to a photo; each step takes what the one before gave."""
     runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
     estimator = SingleStageEstimator(runtime, runtime.config)
-    size = runtime.config.on_images.size
+    config = runtime.config.on_images
 
     def prepared(image: Image) -> Resized:
-        return Resized(image, *resize(image, size))
+        return Resized(image, *resize(image, config.size, config.step))
 
     def found(one: Resized) -> tuple[Resized, RawPoses]:
         return one, runtime.run(one.canvas[None], estimator.min_score)
@@ -107,7 +107,7 @@ def in_runtimes(options: Options, photos: Sequence[Path]) -> Findings:
     devices = runtimes()
     loaded = {name: OnnxRuntime(bundled(f"{MODEL}.onnx"), options.threads, device) for name, device in devices.items()}
     config = loaded[ONNX].config.on_images
-    canvases = [resize(read_image(photo), config.size)[0][None] for photo in photos]
+    canvases = [resize(read_image(photo), config.size, config.step)[0][None] for photo in photos]
 
     def run_all(runtime: OnnxRuntime) -> None:
         for canvas in canvases:

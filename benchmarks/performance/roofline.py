@@ -144,7 +144,7 @@ def full_sizes() -> dict[str, ModelConfig]:
     return {
         FIRST: config_of(BoIRSettings(auxiliary=False), 512),
         "CID-W32": config_of(CIDSettings(), 512),
-        "boir-lite": config_of(lite.network, lite.on_images.size),
+        "boir-lite": config_of(lite.network, lite.on_images.size, step=lite.on_images.step),
         "HRNet-W32": config_of(HRNetPoseSettings()),
         "HRNet-W48": config_of(HRNetPoseSettings(backbone=HRNetSettings(width=48)), crop_size=(288, 384)),
         "MIPNet-W32, N = 2": config_of(MIPNetSettings()),

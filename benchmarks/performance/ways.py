@@ -17,7 +17,7 @@ from everypose.boir.network import BoIR
 from everypose.export import export_onnx
 from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
-from everypose.models import InferenceSettings, ModelConfig, Network, TopDownInference, TopDownSettings
+from everypose.models import InferenceSettings, ModelConfig, Network, Step, TopDownInference, TopDownSettings
 from everypose.networks import PoseNetwork, SingleStageNetwork, build_graph, build_network
 from everypose.skeleton import Skeleton
 
@@ -27,10 +27,12 @@ OPENVINO, BF16 = "OpenVINO", "OpenVINO in bf16"
 NO_OPENVINO = "OpenVINO was not measured: it is not installed."
 
 
-def config_of(settings: Network, size: int = 512, crop_size: tuple[int, int] = (192, 256)) -> ModelConfig:
-    """A configuration with COCO's skeleton; ``size`` is that of images, ``crop_size`` (width, height) that of crops."""
+def config_of(
+    settings: Network, size: int = 512, crop_size: tuple[int, int] = (192, 256), step: Step = 64
+) -> ModelConfig:
+    """A configuration with COCO's skeleton; images have ``size`` and ``step``, crops ``crop_size`` (width, height)."""
     top_down = isinstance(settings, TopDownSettings)
-    inference = TopDownInference(crop_size=crop_size) if top_down else InferenceSettings(size=size)
+    inference = TopDownInference(crop_size=crop_size) if top_down else InferenceSettings(size=size, step=step)
     return ModelConfig(name="random", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
 
 

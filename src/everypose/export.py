@@ -30,8 +30,8 @@ SMALLEST_HALVED = 1024
 def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: bool = False) -> None:
     """Write the model's graph for ONNX Runtime.
 
-    Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of 64 for a single-stage model, those of its
-    crops for a top-down one; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
+    Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of a single-stage model's step, or those of
+    a top-down model's crops; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
     ``min_score`` float32 of shape (), below which nobody is looked for. Its outputs: ``keypoints`` (P, K, 3),
     ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints`` (B, N, K, 3), all N people of each
     crop. Heads that only training needs are left out.

@@ -8,9 +8,6 @@ from everypose.errors import EveryposeError
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
-# The deepest branch of HRNet works at 1/32 of the input; the released inference rounds to twice that.
-SIZE_STEP = 64
-
 
 def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_center: npt.ArrayLike) -> Floats:
     """The (2, 3) matrix of p' = scale [[cos, sin], [-sin, cos]] (p - center) + target_center.
@@ -47,8 +44,8 @@ def of_reduced(matrix: Floats, reduction: int) -> Floats:
     return np.column_stack([linear * reduction, offset + linear.sum(axis=1) * (reduction - 1) / 2])
 
 
-def fit_short_side(height: int, width: int, size: int) -> tuple[tuple[int, int], Floats]:
-    """How an image enters a single-stage network: short side to ``size``, both sides multiples of 64.
+def fit_short_side(height: int, width: int, size: int, step: int) -> tuple[tuple[int, int], Floats]:
+    """How an image enters a single-stage network: short side to ``size``, both sides multiples of ``step``.
 
     Returns:
         The network's input size (width, height) and the (2, 3) matrix from image to input: one factor for both axes,
@@ -60,16 +57,16 @@ def fit_short_side(height: int, width: int, size: int) -> tuple[tuple[int, int],
     if min(height, width, size) < 1:
         raise EveryposeError(f"an image of {width} x {height} pixels cannot be resized to {size}")
     short_side, long_side = sorted((height, width))
-    short = _round_up(size)
-    long = _round_up(short / short_side * long_side)
+    short = _round_up(size, step)
+    long = _round_up(short / short_side * long_side, step)
     fitted = (short, long) if width <= height else (long, short)
     middle = (int(width / 2 + 0.5), int(height / 2 + 0.5))
     return fitted, similarity(middle, short / short_side, 0.0, (fitted[0] / 2, fitted[1] / 2))
 
 
-def _round_up(length: float) -> int:
-    """The next multiple of 64; an excess below one pixel is dropped, as in the released inference."""
-    return int((length + SIZE_STEP - 1) // SIZE_STEP * SIZE_STEP)
+def _round_up(length: float, step: int) -> int:
+    """The next multiple of ``step``; an excess below one pixel is dropped, as in the released inference."""
+    return int((length + step - 1) // step * step)
 
 
 def box_iou(first: Numbers, second: Numbers) -> Floats:

@@ -32,6 +32,10 @@ WEIGHTS_FILE = "model.safetensors"
 METADATA_KEY = "everypose"
 ALL_SKELETONS = "all"
 """What asks a PoseBH for the keypoints of all its data sets."""
+SMALLEST_SIDE = 64
+"""Of a single-stage model's input, in pixels: its maps have room for all peaks and for a coarse search's tiles."""
+Step = Literal[16, 32, 64]
+"""What the sides of a single-stage model's input may be multiples of, in pixels."""
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
 
 
@@ -172,18 +176,26 @@ Network = Annotated[SingleStageSettings | TopDownSettings, Field(discriminator="
 class InferenceSettings(_Settings):
     """How an image is prepared for a single-stage model and what is kept.
 
-    ``size``: the short side of the network's input, in pixels; ``pool``: the window that smooths the maps;
+    ``size``: the short side of the network's input, in pixels; ``step``: what its sides are multiples of, in the
+    published inference twice what HRNet's deepest branch needs; ``pool``: the window that smooths the maps;
     ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown; ``decoder``,
     ``scoring`` and ``search``: see :mod:`everypose.single_stage.decoding`.
     """
 
-    size: Annotated[int, Field(gt=0, multiple_of=64)] = 512
+    size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 512
+    step: Step = 64
     pool: Annotated[int, Field(gt=0)] = 3
     nms: Annotated[float, Field(gt=0, le=1)] = 0.8
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
     decoder: Literal["quarter", "parabola"] = "quarter"
-    scoring: Literal["all", "confident"] = "all"
+    scoring: Literal["all", "found"] = "all"
     search: Literal["full", "coarse"] = "full"
+
+    @model_validator(mode="after")
+    def _size_is_in_steps(self) -> Self:
+        if self.size % self.step:
+            raise ValueError(f"size must be a multiple of {self.step}, not {self.size}")
+        return self
 
     @field_validator("pool")
     @classmethod
@@ -242,6 +254,17 @@ Inference = Annotated[
 ]
 
 
+def check_step(network: Network, inference: Inference) -> None:
+    """Refuse steps of the input's sides that the backbone cannot take: Lightweight OpenPose needs 8 pixels, others 32.
+
+    Raises:
+        ValueError: they are too small.
+    """
+    kind = network.backbone.kind
+    if isinstance(inference, InferenceSettings) and inference.step < 32 and kind != "openpose-light":
+        raise ValueError(f"inference.step must be 32 at least with the backbone {kind}")
+
+
 class ModelConfig(_Settings):
     """Everything about a model but its weights; ``provenance`` says where those come from."""
 
@@ -257,6 +280,7 @@ class ModelConfig(_Settings):
         if self.is_top_down != isinstance(self.inference, TopDownInference):
             wanted = "crops (crop_size)" if self.is_top_down else "whole images (size)"
             raise ValueError(f"the family {self.network.family} needs settings of inference for {wanted}")
+        check_step(self.network, self.inference)
         return self
 
     @property

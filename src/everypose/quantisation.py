@@ -6,7 +6,7 @@ positions and logits: they do not survive 256 levels, and they cost little.
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +22,19 @@ from everypose.files import written_whole
 from everypose.inference.estimator import resize
 from everypose.inference.runtimes import open_session, read_metadata
 from everypose.inference.sources import find_images
+from everypose.models import InferenceSettings
 from everypose.progress import track
 
 PARTS = ("/backbone/", "/neck/", "/center/")
 """How the names of the nodes begin that become int8."""
-KEPT = ("/backbone/offset/", "/center/output/")
+KEPT = ("/backbone/places/", "/center/output/")
 """How those of them begin that do not: positions, and the logits of centres."""
 NORMALISATION = ("Cast", "Sub", "Mul", "Transpose")
 """How pixels become the network's numbers, node by node."""
 OPERATIONS = ("Conv", "Relu", "Add")
 """What becomes int8; a join of unlike tensors has no scale that suits both."""
+JOIN = "/neck/Concat"
+"""The join that does: of one's own views, for a convolution whose input is in 8 bits anyway."""
 
 
 def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
@@ -55,10 +58,9 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     config = read_metadata(open_session(source, 1, "cpu"), source)
     if config.is_top_down:
         raise UsageError(f"{config.name} is a top-down model: int8 is made of single-stage models only")
-    size = config.on_images.size
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)
-    feeds = _Photos(files[::step][:most], size)
+    feeds = _Photos(files[::step][:most], config.on_images)
     with tempfile.TemporaryDirectory() as folder, written_whole(out) as part:
         folded, quantised = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
         # Constants are folded, so that every bias is one, as the quantiser wants it.
@@ -79,11 +81,12 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=list(OPERATIONS),
+            op_types_to_quantize=[*OPERATIONS, "Concat"],
             nodes_to_quantize=nodes,
         )
         model = onnx.load(quantised)
         take_pixels(model.graph)
+        read_unrounded(model.graph, set(nodes))
         onnx.save(model, part)
     return len(feeds)
 
@@ -107,6 +110,34 @@ def take_pixels(graph: onnx.GraphProto) -> None:
         for node in (*chain[:-1], quantiser):
             graph.node.remove(node)
         _remove_unused(graph, transpose.output[0])
+
+
+def read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
+    """Let what is not in 8 bits read what is not, where the quantiser put a rounding in between for others' sake.
+
+    And let no numbers be turned back from 8 bits for those who only ask for their shape.
+    """
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.name in int8 or node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        for position, name in enumerate(node.input):
+            source = _before_rounding(name, made_by)
+            if source is None:
+                continue
+            if made_by[source].name not in int8:
+                node.input[position] = source
+            elif node.op_type == "Shape":
+                node.input[position] = made_by[name].input[0]
+
+
+def _before_rounding(name: str, made_by: Mapping[str, onnx.NodeProto]) -> str | None:
+    """The tensor made by a node that was rounded to 8 bits to give this one, if there is one."""
+    for operation in ("DequantizeLinear", "QuantizeLinear"):
+        if name not in made_by or made_by[name].op_type != operation:
+            return None
+        name = made_by[name].input[0]
+    return name if name in made_by else None
 
 
 def _remove_unused(graph: onnx.GraphProto, retyped: str) -> None:
@@ -143,6 +174,8 @@ def _gives_pixels_back(chain: Sequence[onnx.NodeProto], quantiser: onnx.NodeProt
 
 def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:
     """Whether a node is one of a part that becomes int8; not sums with a constant, which are slow there."""
+    if node.name == JOIN:
+        return True
     chosen = node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
     return chosen and not (node.op_type == "Add" and constants & set(node.input))
 
@@ -150,9 +183,9 @@ def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
     """Photos one by one, as the model's graph takes them; to be gone through more than once."""
 
-    def __init__(self, files: Sequence[Path], size: int) -> None:
+    def __init__(self, files: Sequence[Path], settings: InferenceSettings) -> None:
         self._files = files
-        self._size = size
+        self._settings = settings
         self.rewind()
 
     def __len__(self) -> int:
@@ -160,7 +193,7 @@ class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has 
 
     def __iter__(self) -> Iterator[Feed]:
         for file in track(self._files, "looking at photos"):
-            canvas, _ = resize(read_image(file), self._size)
+            canvas, _ = resize(read_image(file), self._settings.size, self._settings.step)
             yield {
                 "images": canvas[None],
                 "mirrored": np.zeros(0, np.float32),

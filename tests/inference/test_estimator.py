@@ -39,7 +39,7 @@ def test_coordinates_follow_the_resizing(shape):
     """The literal way: warp with the specification's matrix, decode, and undo the matrix point by point."""
     rng = np.random.default_rng(0)
     image = cv2.resize(rng.integers(0, 256, (6, 9, 3), np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    (width, height), matrix = geometry.fit_short_side(*shape, 64)
+    (width, height), matrix = geometry.fit_short_side(*shape, 64, 64)
     keypoints, scores = people_of(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR))
     order = np.argsort(-scores, kind="stable")
     assert len(order) > 0
@@ -195,7 +195,7 @@ def test_odd_shapes_work_in_bounded_memory(shape):
 def test_a_very_large_image_costs_no_more_than_itself():
     image = np.zeros((9000, 12000, 3), np.uint8)
     tracemalloc.start()
-    canvas, _ = resize(image, 512)
+    canvas, _ = resize(image, 512, 64)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert canvas.shape == (512, 704, 3)
@@ -206,23 +206,26 @@ def test_a_long_image_keeps_its_people_where_they_are():
     """A picture too long for OpenCV to warp: blobs found on the canvas come back to where they were drawn."""
     image = np.zeros((60, 40_000, 3), np.uint8)
     image[:, 30_000:30_100] = 255
-    canvas, matrix = resize(image, 512)
+    canvas, matrix = resize(image, 512, 64)
     columns = np.flatnonzero(canvas.max(axis=(0, 2)) > 100)
     middle = geometry.transform(np.array([[columns.mean(), 0.0]]), geometry.inverse(matrix))[0, 0]
     assert middle == pytest.approx(30_049.5, abs=2)
 
 
-@given(st.integers(1, 40_000), st.integers(1, 40_000), st.sampled_from([64, 256, 512, 640]))
+@given(
+    st.integers(1, 40_000), st.integers(1, 40_000), st.sampled_from([64, 256, 512, 640]), st.sampled_from([16, 32, 64])
+)
 @settings(max_examples=200, deadline=None)
-def test_fit_is_the_specification_up_to_eight_to_one_and_bounded_beyond(height, width, size):
-    canvas, matrix = fit(height, width, size)
-    expected, expected_matrix = geometry.fit_short_side(height, width, size)
+def test_fit_is_the_specification_up_to_eight_to_one_and_bounded_beyond(height, width, size, step):
+    canvas, matrix = fit(height, width, size, step)
+    expected, expected_matrix = geometry.fit_short_side(height, width, size, step)
     if max(expected) <= 8 * size:
         assert canvas == expected
         np.testing.assert_array_equal(matrix, expected_matrix)
     assert canvas[0] * canvas[1] <= 8 * size**2
     assert max(canvas) < 32_767
-    assert canvas[0] % 64 == canvas[1] % 64 == 0
+    assert canvas[0] % step == canvas[1] % step == 0
+    assert min(canvas) >= 64
     # All of the image is on the canvas, up to the rounding of its middle to a whole pixel.
     corners = geometry.transform(np.array([[0, 0], [width - 1, height - 1]]), matrix)
     slack = matrix[0, 0] + 1

@@ -63,7 +63,7 @@ def test_the_configuration_comes_from_the_file(model, device):
     ids=lambda images: f"{images.shape} {images.dtype}",
 )
 def test_a_wrong_input_is_refused(model, images):
-    with pytest.raises(EveryposeError, match="multiples of 64, not"):
+    with pytest.raises(EveryposeError, match="multiples of 64 from 64 on, not"):
         OnnxRuntime(model).run(images)
 
 

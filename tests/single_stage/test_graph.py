@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from everypose.single_stage import graph
-from everypose.single_stage.decoding import Decoder, Search, decode, mean_confidence
+from everypose.single_stage.decoding import Decoder, Search, certainty, decode
 from everypose.single_stage.graph import PoseGraph
 from everypose.single_stage.losses import probabilities
 from everypose.skeleton import Skeleton
@@ -174,10 +174,31 @@ def test_decoding_equals_its_literal_twin(decoder: Decoder) -> None:
     assert np.allclose(decode(heatmaps, decoder).numpy(), np.array(twin), atol=1e-4)
 
 
-def test_which_keypoints_a_score_is_the_mean_of() -> None:
-    confidence = torch.tensor([[0.9, 0.1, 0.5, 0.2], [0.1, 0.0, 0.2, 0.15]])
-    assert mean_confidence(confidence).tolist() == pytest.approx([0.425, 0.1125])
-    assert mean_confidence(confidence, "confident").tolist() == pytest.approx([0.7, 0])
+def literal_certainty(keypoints: list[tuple[float, float, float]]) -> float:
+    """One person's, keypoint by keypoint."""
+    found = [(x, y, confidence) for x, y, confidence in keypoints if confidence > 0.2]
+    if not found:
+        return 0.0
+    xs, ys, confidences = zip(*found, strict=True)
+    area = (max(xs) - min(xs)) * (max(ys) - min(ys))
+    return sum(confidences) / len(found) * area / (area + 48 * 48)
+
+
+def test_what_a_person_is_scored_by() -> None:
+    generator = torch.Generator().manual_seed(0)
+    keypoints = torch.rand(3, 5, 17, 3, generator=generator) * torch.tensor([300.0, 200.0, 0.6])
+    keypoints[0, 0, :, 2] = 0.1
+    keypoints[0, 1, 1:, 2] = 0.1
+    torch.testing.assert_close(certainty(keypoints), keypoints[..., 2].mean(-1))
+    expected = [[literal_certainty(person) for person in image] for image in keypoints.tolist()]
+    torch.testing.assert_close(certainty(keypoints, "found"), torch.tensor(expected))
+    assert expected[0][:2] == [0, 0], "of nothing, or of one keypoint"
+
+
+def test_a_larger_person_scores_more() -> None:
+    keypoints = torch.rand(17, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([100.0, 100.0, 1.0])
+    larger = keypoints * torch.tensor([3.0, 3.0, 1.0])
+    assert certainty(keypoints, "found") < certainty(larger, "found")
 
 
 def test_the_peak_of_a_flat_map_is_not_moved() -> None:

@@ -23,7 +23,7 @@ def test_nearly_the_same_keypoints_are_found() -> None:
     graphs = [build_graph(network, config.model_copy(update={"inference": one})) for one in settings]
     moved = []
     for picture in PICTURES:
-        images = torch.from_numpy(resize(read_image(picture), config.on_images.size)[0])[None]
+        images = torch.from_numpy(resize(read_image(picture), config.on_images.size, config.on_images.step)[0])[None]
         everywhere, twice = (graph(images, torch.zeros(0), torch.tensor(0.07)) for graph in graphs)
         assert len(everywhere[0]) == len(twice[0]) > 0
         seen = everywhere[0][..., 2] > 0.1 * everywhere[1][:, None]

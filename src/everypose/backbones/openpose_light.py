@@ -65,10 +65,10 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 512, h, w) to (B, 128, h, w)."""
-        shortcut = F.elu(self.al(x))
-        y = F.elu(self.pw[0](shortcut))
+        shortcut = F.relu(self.al(x))
+        y = F.relu(self.pw[0](shortcut))
         for dw, pw in zip(self.dw, list(self.pw)[1:], strict=True):
-            y = F.elu(pw(F.elu(dw(y))))
+            y = F.relu(pw(F.relu(dw(y))))
         return F.relu(self.out(shortcut + y))
 
 
@@ -104,7 +104,11 @@ class Refinement(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Lightweight OpenPose with one refinement stage, whole."""
+    """Lightweight OpenPose with one refinement stage, whole, but for the context's activations.
+
+    These are ReLUs where they were ELUs, which have no fast form in 8 bits. The repository's
+    ``python -m benchmarks.lighten_trunk`` fits published weights to that.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,17 +142,34 @@ class Trunk(nn.Module):
         return stride4, torch.cat([y, self.fields(y), self.heatmaps(y)], dim=1)
 
 
-class OpenPoseLight(Backbone):
-    """The trunk and, trained with the heads, a join of both its strides and where things are.
+class Places(nn.Module):
+    """Where things are: the place of each pixel, and that of the centre of the person it seems to belong to.
 
-    The feature holds 64 channels of detail, the trunk's heatmaps and fields, and places: that of the pixel, and the
-    centre of the person that the pixel seems to belong to. A place is the sine and the cosine of x and of y at several
-    wavelengths, so that the scalar product of two places, which the spatial attention of BoIR and CID computes, is a
-    sum of cos(x - x') and cos(y - y'): it falls with the distance between them, wherever they are in an image of any
-    size.
+    A place is the sine and the cosine of x and of y at several wavelengths, so that the scalar product of two places,
+    which the spatial attention of BoIR and CID computes, is a sum of cos(x - x') and cos(y - y'): it falls with the
+    distance between them, wherever they are in an image of any size.
     """
 
-    channels = DETAIL + FIELDS + HEATMAPS + 2 * 4 * len(WAVELENGTHS)
+    channels = 2 * 4 * len(WAVELENGTHS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = _conv(DETAIL, 2, 1)
+
+    def forward(self, detail: Tensor) -> Tensor:
+        """(B, 64, h, w) to (B, 32, h, w), in float32 also where convolutions run in bfloat16: its bits are too few."""
+        batch, _, height, width = detail.shape
+        x = _from_the_middle(width, detail.device)
+        y = _from_the_middle(height, detail.device)[:, None]
+        dx, dy = (OFFSET_UNIT * self.offset(detail).float()).split(1, dim=1)
+        waves = [_waves(place) for place in (x[None, None, None], y[None, None], x + dx, y + dy)]
+        return torch.cat([wave.expand(batch, -1, height, width) for wave in waves], dim=1)
+
+
+class OpenPoseLight(Backbone):
+    """The trunk and, trained with the heads, a join of both its strides (64 channels of detail), evidence, places."""
+
+    channels = DETAIL + FIELDS + HEATMAPS + Places.channels
     # Each pixel's value less 128, so that a grey image is 0.
     colours = Colours((128 / 255,) * 3, (1.0,) * 3)
 
@@ -159,33 +180,26 @@ class OpenPoseLight(Backbone):
         self.coarse = _conv(CHANNELS, DETAIL, 1)
         self.lateral = _conv(CHANNELS, DETAIL, 1)
         self.smooth = Separable(DETAIL, DETAIL)
-        self.offset = _conv(DETAIL, 2, 1)
+        self.places = Places()
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W), H and W multiples of 8, to (B, 153, H/4, W/4)."""
         stride4, stride8 = self.trunk(images)
         joined = F.relu(_up(self.coarse(self.wide(stride8))) + self.lateral(stride4))
         detail = self.smooth(joined)
-        # In float32 also where convolutions run in bfloat16, whose eight bits are too coarse for places.
-        pixels = _pixels(detail.float())
-        centers = pixels + OFFSET_UNIT * self.offset(detail).float()
-        return torch.cat([detail, _up(stride8[:, CHANNELS:]), _waves(pixels), _waves(centers)], dim=1)
+        return torch.cat([detail, _up(stride8[:, CHANNELS:]), self.places(detail)], dim=1)
 
 
 def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def _pixels(like: Tensor) -> Tensor:
-    """(B, 2, h, w): x and y of each pixel from the middle of the map, in output pixels."""
-    height, width = like.shape[-2:]
-    y = torch.arange(height, device=like.device) - (height - 1) / 2
-    x = torch.arange(width, device=like.device) - (width - 1) / 2
-    grid = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)])
-    return grid.to(like)[None].expand(like.shape[0], -1, -1, -1)
+def _from_the_middle(pixels: int, device: torch.device) -> Tensor:
+    """(pixels,): how far each is from the middle of its row or column."""
+    return torch.arange(pixels, dtype=torch.float32, device=device) - (pixels - 1) / 2
 
 
-def _waves(places: Tensor) -> Tensor:
-    """Places (B, 2, h, w), in output pixels, as sines and cosines of all wavelengths (B, 4 x wavelengths, h, w)."""
-    angles = torch.cat([places * (2 * math.pi / wavelength) for wavelength in WAVELENGTHS], dim=1)
+def _waves(place: Tensor) -> Tensor:
+    """One coordinate (B, 1, h, w), in output pixels, as sines and cosines of all wavelengths (B, 8, h, w)."""
+    angles = torch.cat([place * (2 * math.pi / wavelength) for wavelength in WAVELENGTHS], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -55,8 +55,8 @@ SizeOption = Annotated[
     typer.Option(
         "--size",
         metavar="PIXELS",
-        help="Short side at which a single-stage model sees an image, a multiple of 64, up to 1280: the larger, the "
-        "smaller the people it finds. [default: the model's]",
+        help="Short side at which a single-stage model sees an image, a multiple of its step (16 for boir-lite), 64 to "
+        "1280: the larger, the smaller the people it finds. [default: the model's]",
     ),
 ]
 BatchOption = Annotated[

@@ -33,8 +33,8 @@ def export(
 ) -> None:
     """Export a model to one ONNX file: uint8 images in, keypoints and scores out.
 
-    The file serves any number of images of any size that is a multiple of 64, with and without the flip test.
-    Heads that only training needs are left out. With --int8, some dozens of photos say which values occur.
+    The file serves any number of images of any size in the model's steps (16 to 64 pixels), with and without the flip
+    test. Heads that only training needs are left out. With --int8, some dozens of photos say which values occur.
 
     Example: everypose export models/boir-w32-coco -o boir-w32-coco.onnx
     """

@@ -17,7 +17,7 @@ from everypose import geometry
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
 from everypose.inference.runtimes import OPENVINO, RawPoses, Runtime
-from everypose.models import ModelConfig
+from everypose.models import SMALLEST_SIDE, ModelConfig
 from everypose.people import People
 
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -99,7 +99,7 @@ class Resized:
     image: Image
     """(H, W, 3) uint8 RGB."""
     canvas: Image
-    """(H', W', 3) uint8 RGB, sides multiples of 64: the network's input."""
+    """(H', W', 3) uint8 RGB, sides multiples of the model's step: the network's input."""
     matrix: npt.NDArray[np.float64]
     """(2, 3), image pixels to canvas pixels."""
 
@@ -128,7 +128,7 @@ class SingleStageEstimator(Estimator):
     def prepare(self, image: ImageLike) -> Resized:
         """Read an image if it is a path, and resize it for the network."""
         pixels = pixels_of(image)
-        canvas, matrix = resize(pixels, self.config.on_images.size)
+        canvas, matrix = resize(pixels, self.config.on_images.size, self.config.on_images.step)
         return Resized(pixels, canvas, matrix)
 
     def predict(self, prepared: Sequence[Resized]) -> list[People]:
@@ -181,38 +181,34 @@ def images_at_once(device: str) -> int:
     return 1 if device == "cpu" or device in OPENVINO else TOGETHER
 
 
-def resize(image: Image, size: int) -> tuple[Image, npt.NDArray[np.float64]]:
+def resize(image: Image, size: int, step: int) -> tuple[Image, npt.NDArray[np.float64]]:
     """Resize an image for the network: bilinear, black outside.
 
     Returns:
         The canvas (H', W', 3) uint8 and the (2, 3) matrix from image pixels to canvas pixels.
     """
     image, shrink = _within_opencv(image)
-    (width, height), matrix = fit(image.shape[0], image.shape[1], size)
+    (width, height), matrix = fit(image.shape[0], image.shape[1], size, step)
     canvas = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
     return np.asarray(canvas, np.uint8), _compose(matrix, shrink)
 
 
-def fit(height: int, width: int, size: int) -> tuple[tuple[int, int], npt.NDArray[np.float64]]:
+def fit(height: int, width: int, size: int, step: int) -> tuple[tuple[int, int], npt.NDArray[np.float64]]:
     """Size (W', H') of the canvas for an image and the (2, 3) matrix from image pixels to canvas pixels.
 
     The short side gets ``size`` pixels (`geometry.fit_short_side`), unless the image is more than eight times as long
     as wide: then it is scaled and padded with black to hold ``8 size^2`` pixels at most, so that neither a panorama
     nor a strip one pixel high can take all memory.
     """
-    canvas, matrix = geometry.fit_short_side(height, width, size)
+    canvas, matrix = geometry.fit_short_side(height, width, size, step)
     pixels = LONGEST_RATIO * min(canvas) ** 2
     if max(canvas) * min(canvas) <= pixels:
         return canvas, matrix
     short, long = sorted((height, width))
-    short_side = max(
-        geometry.SIZE_STEP, int(math.sqrt(pixels * short / long)) // geometry.SIZE_STEP * geometry.SIZE_STEP
-    )
-    longest = min(pixels // short_side // geometry.SIZE_STEP * geometry.SIZE_STEP, LARGEST_SIDE)
+    short_side = max(SMALLEST_SIDE, int(math.sqrt(pixels * short / long)) // step * step)
+    longest = min(pixels // short_side // step * step, LARGEST_SIDE)
     scale = min(short_side / short, longest / long)
-    wide, high = (
-        math.ceil(round(scale * side, 6) / geometry.SIZE_STEP) * geometry.SIZE_STEP for side in (width, height)
-    )
+    wide, high = (max(SMALLEST_SIDE, math.ceil(round(scale * side, 6) / step) * step) for side in (width, height))
     center = (int(width / 2 + 0.5), int(height / 2 + 0.5))
     return (wide, high), geometry.similarity(center, scale, 0.0, (wide / 2, high / 2))
 

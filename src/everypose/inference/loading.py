@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from everypose.errors import MissingDependencyError, UsageError
-from everypose.geometry import SIZE_STEP
 from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
 from everypose.inference.detectors import THRESHOLD, OnnxDetector
 from everypose.inference.estimator import LARGEST_SIZE, TOGETHER, Estimator, SingleStageEstimator, images_at_once
@@ -18,7 +17,7 @@ from everypose.inference.runtimes import (
     read_metadata,
 )
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models import ModelConfig, ModelFile, resolve
+from everypose.models import SMALLEST_SIDE, ModelConfig, ModelFile, resolve
 
 DEFAULT_DETECTOR = "boir-lite"
 """What gives top-down models their boxes when nothing else is named: it comes with the package."""
@@ -46,8 +45,9 @@ def load(
             or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
         flip: whether to look at the mirrored image, too (the flip test): better keypoints at twice the time.
         min_score: lowest person score to report; the model's own by default.
-        size: the short side in pixels at which a single-stage model sees an image, a multiple of 64, up to 1280; the
-            model's own by default. A larger one finds smaller people, in more time and memory.
+        size: the short side in pixels at which a single-stage model sees an image, a multiple of its step (16 for
+            boir-lite) from 64 to 1280; the model's own by default. A larger one finds smaller people, in more time and
+            memory.
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
@@ -82,8 +82,11 @@ def load(
 
 def _at_size(config: ModelConfig, size: int) -> ModelConfig:
     """The configuration of a single-stage model with another input size."""
-    if not SIZE_STEP <= size <= LARGEST_SIZE or size % SIZE_STEP:
-        raise UsageError(f"a size of {size} pixels cannot be: give a multiple of {SIZE_STEP}, up to {LARGEST_SIZE}")
+    step = config.on_images.step
+    if not SMALLEST_SIDE <= size <= LARGEST_SIZE or size % step:
+        raise UsageError(
+            f"a size of {size} pixels cannot be: give a multiple of {step} from {SMALLEST_SIDE} to {LARGEST_SIZE}"
+        )
     return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.geometry import SIZE_STEP
-from everypose.models import METADATA_KEY, ModelConfig, parse_config
+from everypose.models import METADATA_KEY, SMALLEST_SIDE, ModelConfig, parse_config
 
 INPUTS = {"images", "mirrored", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}
@@ -34,7 +33,7 @@ class Runtime(Protocol):
         """Find the people in a batch.
 
         Args:
-            images: (B, H, W, 3) uint8 RGB; H and W are multiples of 64.
+            images: (B, H, W, 3) uint8 RGB; H and W are multiples of the configuration's ``step``.
             min_score: everybody with a higher score is found; of the others not all, which saves time.
 
         Returns:
@@ -126,7 +125,7 @@ class OnnxRuntime(OnnxModel):
         Raises:
             EveryposeError: when the images have the wrong type or shape, or the model fails (out of memory).
         """
-        check_batch(images)
+        check_batch(images, self.config.on_images.step)
         keypoints, scores, image_index = self._run(images, min_score=np.asarray(min_score, np.float32))
         return keypoints, scores, image_index
 
@@ -249,13 +248,13 @@ def _no_model_of_ours(path: str | Path) -> EveryposeError:
     return EveryposeError(f"{path} is an ONNX file, but not a model of everypose: make one by 'everypose export'")
 
 
-def check_batch(images: npt.NDArray[Any]) -> None:
-    """Refuse what is not a (B, H, W, 3) uint8 batch with H and W multiples of 64."""
-    shaped = images.ndim == 4 and images.shape[3] == 3 and min(images.shape[:3]) > 0
-    if images.dtype != np.uint8 or not shaped or images.shape[1] % SIZE_STEP or images.shape[2] % SIZE_STEP:
+def check_batch(images: npt.NDArray[Any], step: int) -> None:
+    """Refuse what is not a (B, H, W, 3) uint8 batch with H and W multiples of ``step``, 64 or more."""
+    shaped = images.ndim == 4 and images.shape[3] == 3 and len(images) > 0 and min(images.shape[1:3]) >= SMALLEST_SIDE
+    if images.dtype != np.uint8 or not shaped or images.shape[1] % step or images.shape[2] % step:
         raise EveryposeError(
-            f"a model takes (B, H, W, 3) uint8 images whose height and width are multiples of {SIZE_STEP}, "
-            f"not {images.dtype} of shape {images.shape}"
+            f"a model takes (B, H, W, 3) uint8 images whose height and width are multiples of {step} from "
+            f"{SMALLEST_SIDE} on, not {images.dtype} of shape {images.shape}"
         )
 
 

@@ -90,7 +90,7 @@ class TorchRuntime(TorchModel):
 
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
         """Find the people in a batch; see :class:`everypose.inference.runtimes.Runtime`."""
-        check_batch(images)
+        check_batch(images, self.config.on_images.step)
         found = self._run(images, torch.tensor(min_score, dtype=torch.float32, device=self._device))
         keypoints, scores, image_index = (value.cpu().numpy() for value in found)
         return keypoints, scores, image_index

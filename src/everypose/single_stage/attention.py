@@ -3,7 +3,8 @@
 CID and BoIR modulate the shared maps F (C channels) by a person's parameter vector in two ways and fuse both by a
 1x1 convolution [U V]:  U (a * F) + V (m * F) + b,  with one weight a_c a channel and one mask m(x, y) a person.
 The channel weights fold into the convolution, U (a * F) = (U diag(a)) F, and the mask commutes with it,
-V (m * F) = m * (V F), so that V F is computed once an image. The result is the same; the work is less than half.
+V (m * F) = m * (V F), so that V F is computed once an image, or for the pixels that are looked at. The result is the
+same; the work is less than half.
 
 Images have N people each: one copy of F serves them all.
 """

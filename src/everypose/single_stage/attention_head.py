@@ -21,11 +21,10 @@ from everypose.single_stage.attention import (
 class Attended(NamedTuple):
     """What is known of N people in each of B images before their own maps are made; see :func:`fuse_attention`.
 
-    ``shared`` and ``masked`` (B, C, h, w), ``folded`` (B, N, C, C), ``mask`` (B N, 1, h, w).
+    ``shared`` (B, C, h, w), ``folded`` (B, N, C, C), ``mask`` (B N, 1, h, w).
     """
 
     shared: Tensor
-    masked: Tensor
     folded: Tensor
     mask: Tensor
 
@@ -85,10 +84,11 @@ class AttentionHead(nn.Module, ABC):
         Returns:
             (P, K, h, w).
         """
-        shared, masked = self._shared(feature)
+        shared = self.down(feature)
+        masked = self._let_through(shared)[image_index]
         parameters = instance_parameters(feature, image_index, yx)
-        people = self._attend(shared[image_index], masked[image_index], parameters[:, None], yx[:, None])
-        logits: Tensor = self.heatmap(self.activate(fuse_attention(*people)))
+        people = self._attend(shared[image_index], parameters[:, None], yx[:, None])
+        logits: Tensor = self.heatmap(self.activate(fuse_attention(people.shared, masked, people.folded, people.mask)))
         return logits
 
     def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
@@ -102,21 +102,24 @@ class AttentionHead(nn.Module, ABC):
         Returns:
             (B, N, K, h, w).
         """
-        maps = self.activate(fuse_attention(*self.attend(feature, yx)))
+        people = self.attend(feature, yx)
+        masked = self._let_through(people.shared)
+        maps = self.activate(fuse_attention(people.shared, masked, people.folded, people.mask))
         logits = keypoint_logits(torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1)), *self._last_layer(order))
         return logits.reshape(*yx.shape[:2], order.shape[1], *feature.shape[-2:])
 
     def attend(self, feature: Tensor, yx: Tensor) -> Attended:
         """The same people, for whoever chooses the pixels: `at_every_second` and `at`."""
-        return self._attend(*self._shared(feature), parameters_of_all(feature, yx), yx)
+        return self._attend(self.down(feature), parameters_of_all(feature, yx), yx)
 
     def at_every_second(self, people: Attended, order: Tensor) -> tuple[Tensor, Norm]:
         """Logits (B, N, K, (h + 1) / 2, (w + 1) / 2) at every second pixel of every second row, and their norm.
 
         As `of_all` gives there, but for the norm, whose mean and spread are those of the pixels looked at.
         """
-        shared, masked, mask = (maps[..., ::2, ::2] for maps in (people.shared, people.masked, people.mask))
-        fused = fuse_attention(shared, masked, people.folded, mask)
+        # Pooling one pixel is one operation, where a slice of both axes is two in ONNX Runtime.
+        shared, mask = (F.max_pool2d(maps, 1, stride=2) for maps in (people.shared, people.mask))
+        fused = fuse_attention(shared, self._let_through(shared), people.folded, mask)
         images, count = people.folded.shape[:2]
         fused = fused.reshape(images, count, fused.shape[1], -1)
         norm = self.norm(fused)
@@ -137,11 +140,10 @@ class AttentionHead(nn.Module, ABC):
         height, width = people.shared.shape[-2:]
         first = torch.arange(images, device=pixels.device) * (height * width)
         rows = (pixels + first[:, None, None, None]).flatten()
-        shared, masked = (
-            torch.unflatten(maps.permute(0, 2, 3, 1).flatten(0, 2)[rows], 0, (images * count, -1))
-            for maps in (people.shared, people.masked)
-        )
+        shared = torch.unflatten(people.shared.permute(0, 2, 3, 1).flatten(0, 2)[rows], 0, (images * count, -1))
         mask = people.mask.flatten(1).gather(1, pixels.flatten(0, 1).flatten(1))
+        # `_let_through` of these pixels alone: up to some ten people look at fewer than the map has.
+        masked = shared @ split_fusion(self.fuse)[1].T
         fused = shared @ people.folded.flatten(0, 1).transpose(1, 2) + masked * mask[..., None]
         maps = torch.unflatten((fused - norm.shift.flatten(0, 1)[:, None]).relu(), 1, (keypoints, tile))
         weight, bias = self._last_layer(order, norm)
@@ -154,13 +156,12 @@ class AttentionHead(nn.Module, ABC):
         weight = self.heatmap.weight.flatten(1)[order][:, None]
         return weight if norm is None else weight * norm.factor[:, :, None], self.heatmap.bias[order]
 
-    def _shared(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """What people of an image share, each (B, C, h, w): the maps, and what a mask lets through of them."""
-        shared = self.down(feature)
-        return shared, F.conv2d(shared, split_fusion(self.fuse)[1][:, :, None, None])
+    def _let_through(self, shared: Tensor) -> Tensor:
+        """What a mask lets through of the shared maps: (B, C, h, w) to the same."""
+        return F.conv2d(shared, split_fusion(self.fuse)[1][:, :, None, None])
 
-    def _attend(self, shared: Tensor, masked: Tensor, parameters: Tensor, yx: Tensor) -> Attended:
+    def _attend(self, shared: Tensor, parameters: Tensor, yx: Tensor) -> Attended:
         """People with parameters (B, N, D) and centres (B, N, 2)."""
         response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx)
         folded = fold(split_fusion(self.fuse)[0], self.channel_attention(parameters))
-        return Attended(shared, masked, folded, self.mask(response))
+        return Attended(shared, folded, self.mask(response))

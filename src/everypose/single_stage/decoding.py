@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 Decoder = Literal["quarter", "parabola"]
-Scoring = Literal["all", "confident"]
+Scoring = Literal["all", "found"]
 Search = Literal["full", "coarse"]
 """Where a person's keypoints are looked for: on the whole map; or at every second pixel, then around what was found.
 
@@ -16,6 +16,10 @@ BoIR's norm takes its mean and spread from these pixels. It is the less the same
 STRIDE = 4
 CONFIDENT = 0.2
 """The value of a map from which on a keypoint counts as found: that of COCO's top-down evaluations."""
+HALF_AREA = 48.0**2
+"""Square pixels of a network's input: a person whose keypoints cover so much scores half as much as a large one."""
+FAR = 1e5
+"""Farther away than any pixel."""
 FLAT = 1e-12
 """A bend of three values that is no more than rounding: their middle is the peak."""
 
@@ -52,13 +56,20 @@ def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
     return torch.stack([STRIDE * (x + dx) + STRIDE / 2, STRIDE * (y + dy) + STRIDE / 2, score], dim=-1)
 
 
-def mean_confidence(confidence: Tensor, scoring: Scoring = "all") -> Tensor:
-    """The mean of each person's keypoints, (..., K) to (...).
+def certainty(keypoints: Tensor, scoring: Scoring = "all") -> Tensor:
+    """What a person's score is, but for the centre's: keypoints (..., K, 3) of a network's input to (...).
 
-    ``all`` takes every keypoint, as BoIR and CID do; ``confident`` those above `CONFIDENT`, so that a keypoint that is
-    hidden or outside the image does not count against a person; without any, it is 0.
+    ``all``: the mean confidence of all keypoints, as in BoIR and CID. ``found``: that of those above `CONFIDENT`, so
+    that a keypoint that is hidden or outside the image does not count against a person, and less where they cover
+    little: keypoints are off by pixels, of which a small person has few. With A the area of the box around them it is
+    times A / (A + `HALF_AREA`); without any it is 0.
     """
+    place, confidence = keypoints[..., :2], keypoints[..., 2]
     if scoring == "all":
         return confidence.mean(-1)
-    counted = (confidence > CONFIDENT).to(confidence)
-    return (confidence * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+    found = confidence > CONFIDENT
+    low = torch.where(found[..., None], place, FAR).amin(-2)
+    high = torch.where(found[..., None], place, -FAR).amax(-2)
+    area = (high - low).clamp(min=0).prod(-1)
+    counted = found.to(confidence)
+    return (confidence * counted).sum(-1) / counted.sum(-1).clamp(min=1) * area / (area + HALF_AREA)

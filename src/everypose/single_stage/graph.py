@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.colours import IMAGENET, Colours, normalise
 from everypose.single_stage.attention_head import AttentionHead
-from everypose.single_stage.decoding import Decoder, Scoring, Search, decode, mean_confidence
+from everypose.single_stage.decoding import Decoder, Scoring, Search, certainty, decode
 from everypose.single_stage.losses import probabilities
 from everypose.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
 from everypose.single_stage.tiles import TILE, decode_tiles, tiles_around
@@ -38,7 +38,7 @@ class PoseGraph(nn.Module):
         pool: the window of the maps' smoothing, 3 (11 in the OCHuman experiments).
         colours: those that the network's backbone was trained on.
         decoder: how heatmaps become keypoints.
-        scoring: which keypoints a person's score is the mean of.
+        scoring: what a person's score is.
         search: where keypoints are looked for.
     """
 
@@ -67,7 +67,7 @@ class PoseGraph(nn.Module):
         """Find every person.
 
         Args:
-            images: (B, H, W, 3) uint8 RGB, H and W multiples of 64.
+            images: (B, H, W, 3) uint8 RGB, H and W 64 or more and multiples of what the backbone needs.
             mirrored: (F,) of any type; F = 0 looks at the images only, F = 1 at their mirror images too (flip test).
             min_score: scalar; a person whose centre scores no more is not decoded: nobody scores more than their
                 centre, so that whoever asks for people from a score on gets them all, sooner.
@@ -90,7 +90,7 @@ class PoseGraph(nn.Module):
         order = torch.cat([torch.arange(len(self.flip_index), device=yx.device).expand(count, -1), mirrored_order])
         find = self._look_everywhere if self.search == "full" else self._look_twice
         keypoints = find(feature, torch.cat([yx, yx[: count * flips]]), order, count)
-        people = scores * mean_confidence(keypoints[..., 2], self.scoring)
+        people = scores * certainty(keypoints, self.scoring)
         keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
         real = scores > least
         return keypoints[real], people[real], real.nonzero()[:, 0]

@@ -24,6 +24,7 @@ from everypose.models import (
     PoseBHSettings,
     TopDownInference,
     TopDownSettings,
+    check_step,
 )
 from everypose.training.sections import (
     NONE,
@@ -102,6 +103,7 @@ class Recipe(Section):
         step = PATCH if kind == "vit" else CROP_STEP
         if isinstance(inference, TopDownInference) and any(side % step for side in inference.crop_size):
             raise ValueError(f"inference.crop_size must be multiples of {step}, not {list(inference.crop_size)}")
+        check_step(self.model, inference)
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import everypose
+from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.vit import ViT
 from everypose.errors import EveryposeError, UsageError
 from everypose.models import ModelConfig, resolve
@@ -97,6 +98,11 @@ def _load_backbone(backbone: nn.Module, path: Path) -> None:
     Raises:
         EveryposeError: the file cannot be read, or nothing in it fits.
     """
+    if isinstance(backbone, OpenPoseLight) and path.suffix == ".npz":
+        raise EveryposeError(
+            f"{path}: Lightweight OpenPose as published has ELUs where everypose's trunk has ReLUs: fit it first with "
+            "the repository's python -m benchmarks.lighten_trunk, and start from what that writes"
+        )
     state = _read_tensors(path)
     if isinstance(backbone, ViT):
         state = fit_pretrained(state, backbone, path)
