@@ -167,7 +167,10 @@ class Places(nn.Module):
 
 
 class OpenPoseLight(Backbone):
-    """The trunk and, trained with the heads, a join of both its strides (64 channels of detail), evidence, places."""
+    """The trunk and, trained with the heads, what joins its strides.
+
+    The feature holds 64 channels of detail from both strides, the trunk's heatmaps and fields, and places.
+    """
 
     channels = DETAIL + FIELDS + HEATMAPS + Places.channels
     # Each pixel's value less 128, so that a grey image is 0.
