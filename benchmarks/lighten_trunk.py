@@ -29,6 +29,7 @@ SIZE, STEP = 384, 16
 PIXELS = 7
 # How far a ReLU may be moved: up to where ELU is -0.95.
 MOVES = torch.arange(0, 3.01, 0.1)
+# Of the context, each with an ELU after its depthwise and its pointwise convolution.
 SEPARABLES = 3
 
 

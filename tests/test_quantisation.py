@@ -88,7 +88,7 @@ def test_only_what_becomes_int8_is_rounded(
     quantise(request.getfixturevalue(model), [str(photos)], tmp_path / "int8.onnx")
     graph = onnx.load(tmp_path / "int8.onnx").graph
     made_by = {name: node for node in graph.node for name in node.output}
-    others = [node for node in graph.node if not is_int8(node) and "Quantize" not in node.op_type.replace("De", "")]
+    others = [node for node in graph.node if not is_int8(node) and node.op_type != "QuantizeLinear"]
     for reader in others:
         for name in reader.input:
             bits = made_by[name].input[0] if name in made_by and made_by[name].op_type == "DequantizeLinear" else ""
@@ -101,18 +101,13 @@ def test_only_what_becomes_int8_is_rounded(
 def test_places_are_not_rounded(light: Path, photos: Path, tmp_path: Path) -> None:
     quantise(light, [str(photos)], tmp_path / "int8.onnx")
     graph = onnx.load(tmp_path / "int8.onnx").graph
-    made_by = {name: node for node in graph.node for name in node.output}
     places = [node for node in graph.node if node.name.startswith("/backbone/places/")]
     assert {"Conv", "Sin", "Cos"} <= {node.op_type for node in places}
     read = {name for node in graph.node if node.op_type == "QuantizeLinear" for name in node.input}
     assert not read & {name for node in places for name in node.output}
-    rounded = [node.op_type for node in places for name in node.input if made_by.get(name) in by_type(graph)]
+    from_bits = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    rounded = [node.op_type for node in places if from_bits & set(node.input)]
     assert rounded == ["Conv"], "nothing in 8 bits is read but the detail, by the convolution that tells offsets"
-
-
-def by_type(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """What turns 8 bits back."""
-    return [node for node in graph.node if node.op_type == "DequantizeLinear"]
 
 
 def test_the_views_of_the_neck_are_joined_in_8_bits(exported: Path, photos: Path, tmp_path: Path) -> None:

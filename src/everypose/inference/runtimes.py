@@ -33,7 +33,7 @@ class Runtime(Protocol):
         """Find the people in a batch.
 
         Args:
-            images: (B, H, W, 3) uint8 RGB; H and W are multiples of the configuration's ``step``.
+            images: (B, H, W, 3) uint8 RGB; H and W are 64 or more and multiples of the configuration's ``step``.
             min_score: everybody with a higher score is found; of the others not all, which saves time.
 
         Returns:
