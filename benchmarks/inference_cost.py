@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.performance.boir import INT8, LITERAL, ONNX, SAME, TORCH, forms_of, key, same_keypoints
 from benchmarks.performance.timing import Effort, in_turns
 from benchmarks.performance.ways import config_of
-from everypose.models import BoIRSettings
+from everypose.settings import BoIRSettings
 
 OURS = (TORCH, ONNX, INT8)
 

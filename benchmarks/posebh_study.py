@@ -27,10 +27,10 @@ import torch
 
 from everypose.data.coco import read_coco
 from everypose.data.scenes import SceneSet
-from everypose.models import PoseBHSettings
 from everypose.networks import load_model, select_skeleton
 from everypose.posebh.network import PoseBH
 from everypose.posebh.vitpose import ViTPose
+from everypose.settings import PoseBHSettings
 from everypose.skeleton import Skeleton, conversion
 from everypose.training.recipe import Recipe, load_recipe
 from everypose.training.run import Machines, train

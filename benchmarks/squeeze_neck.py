@@ -18,8 +18,9 @@ from everypose.backbones.colours import normalise
 from everypose.boir.network import BoIR
 from everypose.data.images import read_image
 from everypose.inference.estimator import resize
-from everypose.models import InferenceSettings, ModelConfig
+from everypose.models import ModelConfig
 from everypose.networks import build_network, load_model, save_model
+from everypose.settings import InferenceSettings
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from everypose.models import BoIRSettings, CIDSettings, HRNetSettings
 from everypose.networks import CID, BoIR, build_network
 from everypose.released import boir, cid
+from everypose.settings import BoIRSettings, CIDSettings, HRNetSettings
 from everypose.single_stage.heatmaps import Targets
 
 FOLDER = Path(__file__).parent / "golden"

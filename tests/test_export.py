@@ -12,15 +12,9 @@ from everypose.data.images import read_image
 from everypose.export import export_onnx
 from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
-from everypose.models import (
-    BoIRSettings,
-    HRNetSettings,
-    InferenceSettings,
-    MIPNetSettings,
-    ModelConfig,
-    TopDownInference,
-)
+from everypose.models import ModelConfig
 from everypose.networks import CID, BoIR, build_network, load_model, save_model
+from everypose.settings import BoIRSettings, HRNetSettings, InferenceSettings, MIPNetSettings, TopDownInference
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, TINY_CID, tiny_boir, tiny_cid
 

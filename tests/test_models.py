@@ -6,17 +6,9 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.model_names import MODELS
-from everypose.models import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    BoIRSettings,
-    InferenceSettings,
-    ModelConfig,
-    OpenPoseLightSettings,
-    read_config,
-    resolve,
-)
+from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config, resolve
 from everypose.networks import load_model, save_model
+from everypose.settings import BoIRSettings, InferenceSettings, OpenPoseLightSettings
 from everypose.skeleton import Skeleton
 from everypose.training.recipe import load_recipe, recipe_names
 from golden_vectors import TINY_BOIR, tiny_boir

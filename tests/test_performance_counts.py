@@ -27,13 +27,13 @@ from everypose.cid.network import TrainingOutputs as CIDOutputs
 from everypose.data.images import read_image
 from everypose.export import export_onnx
 from everypose.mipnet.losses import losses as mipnet_losses
-from everypose.models import BoIRSettings, CIDSettings, HRNetPoseSettings, MIPNetSettings, Network, ViTPoseSettings
 from everypose.networks import build_graph, build_network
 from everypose.posebh.clusters import cluster_prototypes
 from everypose.posebh.losses import LossSettings as PoseBHLossSettings
 from everypose.posebh.network import TrainingOutputs as PoseBHOutputs
 from everypose.posebh.objective import losses as posebh_losses
 from everypose.posebh.schedule import Phase
+from everypose.settings import BoIRSettings, CIDSettings, HRNetPoseSettings, MIPNetSettings, Network, ViTPoseSettings
 from everypose.single_stage.heatmaps import render_targets
 from everypose.single_stage.samples import Augmentation, draw, make_sample
 from everypose.topdown.targets import gaussian_targets

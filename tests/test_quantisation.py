@@ -15,16 +15,16 @@ from everypose.errors import UsageError
 from everypose.export import export_onnx
 from everypose.inference.loading import load
 from everypose.inference.runtimes import OnnxRuntime
-from everypose.models import (
+from everypose.models import ModelConfig
+from everypose.networks import build_network
+from everypose.quantisation import JOIN, KEPT, PARTS, quantise, take_pixels
+from everypose.settings import (
     BoIRSettings,
     HRNetPoseSettings,
     InferenceSettings,
-    ModelConfig,
     OpenPoseLightSettings,
     TopDownInference,
 )
-from everypose.networks import build_network
-from everypose.quantisation import JOIN, KEPT, PARTS, quantise, take_pixels
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 

@@ -35,8 +35,9 @@ from benchmarks.performance.ways import (
 from everypose.boir.network import BoIR
 from everypose.export import export_onnx
 from everypose.inference.runtimes import OUTPUTS, Arrays, open_session, run_session
-from everypose.models import BoIRSettings, ModelConfig
+from everypose.models import ModelConfig
 from everypose.quantisation import quantise
+from everypose.settings import BoIRSettings
 
 SECONDS = 210
 LITERAL, TORCH = "literal", "torch"

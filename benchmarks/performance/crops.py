@@ -16,8 +16,9 @@ from everypose.backbones.vit import Attention
 from everypose.export import export_onnx
 from everypose.inference.runtimes import OnnxCropRuntime
 from everypose.mipnet.network import MIPNet
-from everypose.models import MIPNetSettings, ModelConfig, ViTPoseSettings
+from everypose.models import ModelConfig
 from everypose.networks import PoseNetwork
+from everypose.settings import MIPNetSettings, ViTPoseSettings
 
 SECONDS = 110
 CROPS = 10

@@ -15,17 +15,16 @@ from benchmarks.performance.timing import Effort, Run, Spread, Timings, in_turns
 from benchmarks.performance.tiny import TINY_BOIR, TINY_VITPOSE
 from benchmarks.performance.ways import ONNX, WAYS, all_ways, config_of, noise, on_threads, random_network
 from everypose.inference.runtimes import OnnxRuntime
-from everypose.models import (
+from everypose.models import ModelConfig, bundled
+from everypose.networks import PoseNetwork
+from everypose.settings import (
     BoIRSettings,
     CIDSettings,
     HRNetPoseSettings,
     HRNetSettings,
     MIPNetSettings,
-    ModelConfig,
     ViTPoseSettings,
-    bundled,
 )
-from everypose.networks import PoseNetwork
 
 SECONDS = 150
 PEOPLE = 10

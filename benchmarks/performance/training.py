@@ -23,8 +23,8 @@ from everypose.backbones.colours import normalise
 from everypose.boir.losses import LossSettings, bbox_loss, losses
 from everypose.boir.network import TrainingOutputs
 from everypose.data.scenes import SceneSet
-from everypose.models import BoIRSettings
 from everypose.networks import build_network
+from everypose.settings import BoIRSettings
 from everypose.single_stage.heatmaps import Batch, Targets, render_targets
 from everypose.single_stage.losses import focal_loss
 from everypose.single_stage.samples import Sample, collate, training_scenes

@@ -17,8 +17,9 @@ from everypose.boir.network import BoIR
 from everypose.export import export_onnx
 from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
-from everypose.models import InferenceSettings, ModelConfig, Network, Step, TopDownInference, TopDownSettings
+from everypose.models import ModelConfig
 from everypose.networks import PoseNetwork, SingleStageNetwork, build_graph, build_network
+from everypose.settings import InferenceSettings, Network, Step, TopDownInference, TopDownSettings
 from everypose.skeleton import Skeleton
 
 EAGER, TORCH, ONNX = WAYS = "eager", "torch, channels last", "ONNX Runtime"

@@ -9,8 +9,9 @@ import onnx
 import torch
 
 from everypose.files import written_whole
-from everypose.models import METADATA_KEY, BoIRSettings, ModelConfig
+from everypose.models import METADATA_KEY, ModelConfig
 from everypose.networks import PoseNetwork, build_graph
+from everypose.settings import BoIRSettings
 
 OPSET = 18
 OF_IMAGES = {

@@ -23,15 +23,15 @@ from everypose.errors import EveryposeError
 from everypose.files import sha256, write_text, written_whole
 from everypose.mipnet.network import MIPNet
 from everypose.mipnet.network import initialise as initialise_mipnet
-from everypose.models import (
-    ALL_SKELETONS,
-    CONFIG_FILE,
-    WEIGHTS_FILE,
+from everypose.models import ALL_SKELETONS, CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config
+from everypose.posebh.network import DataSet, PoseBH, PrototypePose
+from everypose.posebh.skeletons import every_skeleton
+from everypose.posebh.vitpose import HeatmapHead, ViTPose
+from everypose.settings import (
     CIDSettings,
     HRNetSettings,
     LiteSettings,
     MIPNetSettings,
-    ModelConfig,
     Network,
     OpenPoseLightSettings,
     PoseBHSettings,
@@ -42,11 +42,7 @@ from everypose.models import (
     ViTPoseSettings,
     ViTSettings,
     decoder_of,
-    read_config,
 )
-from everypose.posebh.network import DataSet, PoseBH, PrototypePose
-from everypose.posebh.skeletons import every_skeleton
-from everypose.posebh.vitpose import HeatmapHead, ViTPose
 from everypose.single_stage.graph import PoseGraph
 from everypose.skeleton import Skeleton
 from everypose.topdown.graph import TopDownGraph

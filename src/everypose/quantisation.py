@@ -22,8 +22,8 @@ from everypose.files import written_whole
 from everypose.inference.estimator import resize
 from everypose.inference.runtimes import open_session, read_metadata
 from everypose.inference.sources import find_images
-from everypose.models import InferenceSettings
 from everypose.progress import track
+from everypose.settings import InferenceSettings
 
 PARTS = ("/backbone/", "/neck/", "/center/")
 """How the names of the nodes begin that become int8."""

@@ -6,8 +6,8 @@ from torch import nn
 
 from everypose.backbones.hrnet import HRNet
 from everypose.boir.network import ASPP, BoIR
-from everypose.models import BoIRSettings, HRNetSettings
 from everypose.networks import build_network
+from everypose.settings import BoIRSettings, HRNetSettings
 from golden_vectors import TINY_BOIR, tiny_boir
 
 

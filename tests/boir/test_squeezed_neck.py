@@ -8,8 +8,9 @@ from benchmarks.mean_of_models import main as mean_of_models
 from benchmarks.squeeze_neck import squeeze
 
 from everypose.boir.network import BoIR
-from everypose.models import BoIRSettings, InferenceSettings, ModelConfig
+from everypose.models import ModelConfig
 from everypose.networks import load_model, save_model
+from everypose.settings import BoIRSettings, InferenceSettings
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 

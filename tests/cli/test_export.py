@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from everypose.cli.main import app
 from everypose.errors import UsageError
-from everypose.models import InferenceSettings, ModelConfig
+from everypose.models import ModelConfig
 from everypose.networks import save_model
+from everypose.settings import InferenceSettings
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 

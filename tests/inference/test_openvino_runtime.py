@@ -14,9 +14,10 @@ from everypose.inference import loading, openvino_runtime
 from everypose.inference.loading import load
 from everypose.inference.openvino_runtime import OpenVinoSession
 from everypose.inference.runtimes import OnnxRuntime, open_session
-from everypose.models import InferenceSettings, ModelConfig
+from everypose.models import ModelConfig
 from everypose.networks import save_model
 from everypose.quantisation import quantise
+from everypose.settings import InferenceSettings
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 from inference import crop_stand_in

@@ -2,8 +2,9 @@
 
 import torch
 
-from everypose.models import DataSetSettings, ModelConfig, PoseBHSettings, TopDownInference, ViTSettings
+from everypose.models import ModelConfig
 from everypose.networks import build_network
+from everypose.settings import DataSetSettings, PoseBHSettings, TopDownInference, ViTSettings
 from everypose.skeleton import Skeleton
 
 SETS = {"coco": "udp", "crowdpose": "classic", "mpii": "udp"}

@@ -10,9 +10,9 @@ from torch import Tensor
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.resnet import ResNet
 from everypose.mipnet.network import PUBLISHED_SITES, MIPNet, Sites
-from everypose.models import HRNetSettings
 from everypose.released import mipnet
 from everypose.released.names import Renaming
+from everypose.settings import HRNetSettings
 from everypose.topdown.network import Baseline, HRNetPose, SimpleBaseline
 from golden_vectors import load
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.models import BoIRSettings
 from everypose.networks import build_network, load_model, save_model
 from everypose.released import boir, cid
 from everypose.released.checkpoints import import_checkpoint, read_state, write_released
+from everypose.settings import BoIRSettings
 from everypose.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, TINY_CID, load, state, tiny_boir, tiny_cid
 

@@ -7,7 +7,9 @@ import pytest
 
 from everypose.inference.boxes import Boxes, Photo, WholeImage
 from everypose.inference.loading import load
-from everypose.models import (
+from everypose.networks import build_network, save_model
+from everypose.released.checkpoints import import_checkpoint, write_released
+from everypose.settings import (
     HRNetPoseSettings,
     HRNetSettings,
     MIPNetSettings,
@@ -17,8 +19,6 @@ from everypose.models import (
     ViTPoseSettings,
     ViTSettings,
 )
-from everypose.networks import build_network, save_model
-from everypose.released.checkpoints import import_checkpoint, write_released
 from everypose.skeleton import Skeleton
 
 NARROW = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)

@@ -12,10 +12,10 @@ from everypose.backbones.hrnet import HRNet
 from everypose.backbones.resnet import BLOCKS, ResNet
 from everypose.errors import EveryposeError
 from everypose.mipnet.network import MIPNet, Sites
-from everypose.models import HRNetSettings
 from everypose.networks import load_strictly
 from everypose.released import mipnet
 from everypose.released.checkpoints import identify, read_state, to_ours
+from everypose.settings import HRNetSettings
 from everypose.topdown.network import Baseline, HRNetPose, SimpleBaseline
 from golden_vectors import load
 from mipnet.golden_networks import built, tiny_baseline, tiny_mipnet, w8_state

@@ -9,8 +9,8 @@ import torch
 import everypose
 from everypose.data.images import read_image
 from everypose.inference.estimator import resize
-from everypose.models import InferenceSettings
 from everypose.networks import build_graph, load_model
+from everypose.settings import InferenceSettings
 
 MODEL = Path(__file__).parents[2] / "weights" / "boir-lite"
 PICTURES = sorted((Path(everypose.__file__).parent / "examples").glob("*.jpg"))

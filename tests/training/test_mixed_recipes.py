@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from everypose.models import PoseBHSettings
 from everypose.posebh.losses import LossSettings
 from everypose.posebh.schedule import TRANSFER_TO_3DPW, TRANSFER_TO_INTERHAND, Schedule
+from everypose.settings import PoseBHSettings
 from everypose.topdown.augmentation import VITPOSE
 from everypose.training.recipe import load_recipe
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from everypose.errors import UsageError
-from everypose.models import BoIRSettings, HRNetSettings, InferenceSettings
+from everypose.settings import BoIRSettings, HRNetSettings, InferenceSettings
 from everypose.single_stage.augmentation import Augmentation
 from everypose.training.recipe import Recipe, load_recipe, recipe_names
 

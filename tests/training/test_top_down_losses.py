@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from everypose.backbones.colours import IMAGENET
-from everypose.models import HRNetPoseSettings, MIPNetSettings, ViTPoseSettings
+from everypose.settings import HRNetPoseSettings, MIPNetSettings, ViTPoseSettings
 from everypose.topdown.targets import gaussian_targets
 from everypose.training.run import make_task
 from everypose.training.top_down import objective_of

@@ -1,6 +1,6 @@
 import pytest
 
-from everypose.models import HRNetSettings, MIPNetSettings, ResNetSettings
+from everypose.settings import HRNetSettings, MIPNetSettings, ResNetSettings
 from everypose.topdown.augmentation import SIMPLE_BASELINE, Augmentation
 from everypose.training.recipe import load_recipe
 

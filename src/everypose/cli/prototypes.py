@@ -22,8 +22,9 @@ def prototypes(
     Example: everypose prototypes models/posebh-b -o prototypes.png
     """
     from everypose.drawing import Drawing
-    from everypose.models import PoseBHSettings, resolve
+    from everypose.models import resolve
     from everypose.posebh.picture import prototype_picture
+    from everypose.settings import PoseBHSettings
     from everypose.skeleton import Skeleton
 
     file = resolve(model)

@@ -17,8 +17,9 @@ from everypose import geometry
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
 from everypose.inference.runtimes import OPENVINO, RawPoses, Runtime
-from everypose.models import SMALLEST_SIDE, ModelConfig
+from everypose.models import ModelConfig
 from everypose.people import People
+from everypose.settings import SMALLEST_SIDE
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 ImageLike: TypeAlias = str | PathLike[str] | Image

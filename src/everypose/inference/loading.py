@@ -17,7 +17,8 @@ from everypose.inference.runtimes import (
     read_metadata,
 )
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models import SMALLEST_SIDE, ModelConfig, ModelFile, resolve
+from everypose.models import ModelConfig, ModelFile, resolve
+from everypose.settings import SMALLEST_SIDE
 
 DEFAULT_DETECTOR = "boir-lite"
 """What gives top-down models their boxes when nothing else is named: it comes with the package."""

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.models import METADATA_KEY, SMALLEST_SIDE, ModelConfig, parse_config
+from everypose.models import METADATA_KEY, ModelConfig, parse_config
+from everypose.settings import SMALLEST_SIDE
 
 INPUTS = {"images", "mirrored", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}

@@ -14,12 +14,17 @@ from everypose.boir.network import BoIR
 from everypose.cid.network import CID
 from everypose.errors import EveryposeError, UsageError
 from everypose.files import sha256, written_whole
-from everypose.models import (
+from everypose.models import ModelConfig
+from everypose.networks import PoseNetwork, build_network, load_strictly
+from everypose.posebh.network import PoseBH
+from everypose.posebh.vitpose import ViTPose
+from everypose.released import boir, cid, mipnet, vitpose
+from everypose.released.sizes import hrnet_settings
+from everypose.settings import (
     BoIRSettings,
     CIDSettings,
     HRNetSettings,
     InferenceSettings,
-    ModelConfig,
     Network,
     PoseBHSettings,
     ResNetSettings,
@@ -28,11 +33,6 @@ from everypose.models import (
     ViTPoseSettings,
     decoder_of,
 )
-from everypose.networks import PoseNetwork, build_network, load_strictly
-from everypose.posebh.network import PoseBH
-from everypose.posebh.vitpose import ViTPose
-from everypose.released import boir, cid, mipnet, vitpose
-from everypose.released.sizes import hrnet_settings
 from everypose.skeleton import Skeleton
 
 WRAPPERS = ("latest_state_dict", "best_state_dict", "state_dict", "model", "module")

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from everypose.backbones.colours import normalise
 from everypose.errors import EveryposeError
-from everypose.models import DataSetSettings, PoseBHSettings, TopDownInference, decoder_of
 from everypose.posebh.clusters import Clusters, cluster_prototypes
 from everypose.posebh.network import PoseBH
 from everypose.posebh.objective import losses
 from everypose.posebh.schedule import freeze
 from everypose.posebh.targets import render_targets
+from everypose.settings import DataSetSettings, PoseBHSettings, TopDownInference, decoder_of
 from everypose.training.data import require_same_skeleton
 from everypose.training.mixed_samples import MixedBatch, MixedSamples, SetPeople, read_source
 from everypose.training.parameters import parameter_groups

@@ -19,8 +19,8 @@ from everypose.data.images import read_image
 from everypose.data.mpii import read_mpii
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError
-from everypose.models import TopDownInference
 from everypose.posebh.targets import rows_by_dataset
+from everypose.settings import TopDownInference
 from everypose.skeleton import Skeleton
 from everypose.topdown.augmentation import draw
 from everypose.topdown.crops import CropGeometry

@@ -17,7 +17,7 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from everypose.errors import UsageError
-from everypose.models import (
+from everypose.settings import (
     Inference,
     InferenceSettings,
     Network,

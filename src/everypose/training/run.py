@@ -21,7 +21,7 @@ from lightning.pytorch import Trainer
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.files import sha256, write_json, write_text
-from everypose.models import PoseBHSettings, SingleStageSettings
+from everypose.settings import PoseBHSettings, SingleStageSettings
 from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.display import Display

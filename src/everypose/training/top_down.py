@@ -16,7 +16,7 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.mipnet.assignment import Rule, box_people, present_people
 from everypose.mipnet.losses import losses as mipnet_losses
-from everypose.models import MIPNetSettings, TopDownSettings, ViTPoseSettings
+from everypose.settings import MIPNetSettings, TopDownSettings, ViTPoseSettings
 from everypose.topdown.augmentation import draw
 from everypose.topdown.crops import CropGeometry, clean_boxes
 from everypose.topdown.losses import joints_mse
