@@ -121,6 +121,13 @@ def test_no_predictions_score_zero(everypose, files):
         (("boir-lite", "--predictions", "x.json"), "give either MODEL"),
         (("boir-lite",), "needs either --data and --split"),
         (("--predictions", "x.json"), "needs --annotations"),
+        (
+            ("--predictions", "x", "--annotations", "y", "--flip", "--device", "cuda"),
+            "--flip, --device: only with MODEL",
+        ),
+        (("--predictions", "x", "--annotations", "y", "--batch", "2"), "--batch: only with MODEL"),
+        (("--predictions", "x", "--annotations", "y", "--data", "z"), "--data: only with MODEL"),
+        (("--predictions", "x", "--annotations", "y", "--size", "320"), "--size: only with MODEL"),
         (("--predictions", "x", "--annotations", "y", "--state", "colour=red"), "one of dataset, split, boxes"),
         (("--predictions", "x", "--annotations", "y", "--state", "flip=maybe"), "flip is yes or no"),
         (("--predictions", "x", "--annotations", "y", "--sigmas", "0.1,much"), "must be numbers"),

@@ -11,6 +11,7 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.single_stage.augmentation import region_matrix
 from everypose.single_stage.samples import (
+    STRIDE,
     Augmentation,
     Draws,
     collate,
@@ -109,6 +110,23 @@ def test_image_is_the_plain_warp(flip: bool) -> None:
     warped = cv2.warpAffine(image, region_matrix(scene.height, scene.width, 64, draws), (64, 64))
     sample = make_sample(scene, image, COCO, 64, draws)
     np.testing.assert_array_equal(sample.image, warped[:, ::-1] if flip else warped)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_an_exact_flip_puts_targets_where_the_mirrored_image_has_them(seed: int) -> None:
+    """What was at x of S pixels is at S - 1 - x; the released code has it three pixels further left."""
+    rng, size = np.random.default_rng(seed), 64
+    scene = random_scene(rng, 3)
+    image = random_image(rng, scene)
+    draws = replace(draw(rng, Augmentation(), scene), flip=False)
+    straight = make_sample(scene, image, COCO, size, draws, 0.0).keypoints[:, COCO.flip_index]
+    draws = replace(draws, flip=True)
+    exact = make_sample(scene, image, COCO, size, draws, 0.0, exact_flip=True).keypoints
+    released = make_sample(scene, image, COCO, size, draws, 0.0).keypoints
+    np.testing.assert_allclose(STRIDE * exact[..., 0], size - 1 - STRIDE * straight[..., 0], atol=1e-3)
+    np.testing.assert_allclose(STRIDE * (exact - released)[..., 0], 3, atol=1e-3)
+    np.testing.assert_array_equal(exact[..., 1:], straight[..., 1:])
 
 
 @settings(max_examples=20, deadline=None)

@@ -102,12 +102,20 @@ def evaluate(
         )
     else:
         assert predictions is not None
-        if boxes is not None or detector is not None or box_threshold is not None:
-            raise UsageError(
-                "--boxes, --detector and --box-threshold go with MODEL; say --state boxes=... of predictions"
-            )
-        if size is not None:
-            raise UsageError("--size goes with MODEL; say --state input_size=... of predictions")
+        _require_none(
+            {
+                "--data": data,
+                "--split": split,
+                "--dataset": dataset,
+                "--boxes": boxes,
+                "--detector": detector,
+                "--box-threshold": box_threshold,
+                "--flip": flip or None,
+                "--device": device if device != "cpu" else None,
+                "--size": size,
+                "--batch": batch,
+            }
+        )
         evaluation = _of_predictions(predictions, annotations, images, metric, skeleton, sigmas, state)
     if out is not None:
         evaluation.record.write(out)
@@ -145,6 +153,14 @@ def compare(
             console.print(f"{read[0].model} and {other.model} differ in {difference}", markup=False)
     for table in comparison_tables(read):
         console.print(table)
+
+
+def _require_none(of_models: dict[str, object]) -> None:
+    """Refuse what says how a model is to be run: predictions were made before."""
+    if given := [option for option, value in of_models.items() if value is not None]:
+        raise UsageError(
+            f"{', '.join(given)}: only with MODEL; how predictions were made is said by --state, as in --state flip=yes"
+        )
 
 
 def _of_predictions(

@@ -108,6 +108,7 @@ def make_sample(
     minimum_area: float = MINIMUM_AREA,
     mask_unlabelled: bool = True,
     reduction: int = 1,
+    exact_flip: bool = False,
 ) -> Sample:
     """Make the training sample of an image for given random draws.
 
@@ -120,6 +121,7 @@ def make_sample(
         minimum_area: people with a smaller box, in input pixels, are no instances; 0 on CrowdPose.
         mask_unlabelled: whether people without keypoints are masked (COCO's rule) or background.
         reduction: by which the image was read, a divisor of H and W; annotations stay those of the whole image.
+        exact_flip: whether a flipped sample's targets lie where its image shows them; see :func:`_flipped`.
 
     Raises:
         EveryposeError: when the image has another size than its annotations say, or a segmentation is malformed.
@@ -137,7 +139,7 @@ def make_sample(
     people = np.flatnonzero(scene.is_labelled_person)
     keypoints, corners = _moved(scene, people, to_output)
     if draws.flip:
-        keypoints, corners = _flipped(keypoints, corners, skeleton, output_size)
+        keypoints, corners = _flipped(keypoints, corners, skeleton, output_size, exact_flip)
     centers = _centers(keypoints)
     boxes = scene.boxes[people]
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * abs(np.linalg.det(to_input[:, :2]))
@@ -222,11 +224,18 @@ def _moved(scene: Scene, people: Integers, to_output: Floats) -> tuple[Floats, F
     return keypoints, transform(corners, to_output)
 
 
-def _flipped(keypoints: Floats, corners: Floats, skeleton: Skeleton, output_size: int) -> tuple[Floats, Floats]:
-    """Both mirrored; left and right swap their names, corners' as well as keypoints'."""
+def _flipped(
+    keypoints: Floats, corners: Floats, skeleton: Skeleton, output_size: int, exact: bool
+) -> tuple[Floats, Floats]:
+    """Both mirrored; left and right swap their names, corners' as well as keypoints'.
+
+    The image's x becomes S - 1 - x, so in the map, a quarter as large, S / 4 - 1 / 4 - x. The released code has
+    S / 4 - 1 - x: three pixels of the image further left, which half of all samples teach a network.
+    """
+    turned = output_size - (1 / STRIDE if exact else 1)
     keypoints, corners = keypoints[:, skeleton.flip_index], corners[:, [1, 0, 3, 2]]
     for points in (keypoints, corners):
-        points[:, :, 0] = output_size - 1 - points[:, :, 0]
+        points[:, :, 0] = turned - points[:, :, 0]
     return keypoints, corners
 
 

@@ -126,7 +126,15 @@ class TrainingSamples(Dataset[tuple[int, Sample]]):
         reduction = possible_reduction(scene.height, scene.width, data.size, draws)
         image = read_image(scene.path, reduction)
         return position, make_sample(
-            scene, image, self._skeleton, data.size, draws, data.minimum_area, data.mask_unlabelled, reduction
+            scene,
+            image,
+            self._skeleton,
+            data.size,
+            draws,
+            data.minimum_area,
+            data.mask_unlabelled,
+            reduction,
+            data.exact_flip,
         )
 
     def collate(self, samples: Sequence[tuple[int, Sample]]) -> Batch:

@@ -44,7 +44,14 @@ from everypose.training.sections import (
 
 BACKBONES = ("hrnet", "lite", "openpose-light", "resnet", "vit")
 """Kinds of backbone; no field is called so."""
-FOR_IMAGES = ("losses", "data.size", "data.minimum_area", "data.mask_unlabelled", "data.augmentation")
+FOR_IMAGES = (
+    "losses",
+    "data.size",
+    "data.minimum_area",
+    "data.mask_unlabelled",
+    "data.exact_flip",
+    "data.augmentation",
+)
 """What only the families read that see whole images."""
 FOR_CROPS = ("crops",)
 """What only the families read that see crops of one data set."""

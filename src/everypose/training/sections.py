@@ -122,6 +122,7 @@ class DataSection(Section):
     size: PositiveInt = 512
     minimum_area: NotNegative = 1024.0  # a person whose box is smaller, in input pixels, is no instance
     mask_unlabelled: bool = True  # people without keypoints are masked and images with no others left out (COCO)
+    exact_flip: bool = False  # a mirrored sample's targets lie where its image shows them; released: 3 pixels beside it
     augmentation: AugmentationSection = AugmentationSection()
     workers: Annotated[int, Field(ge=0)] = 4
 
