@@ -159,8 +159,8 @@ def _require_none(of_models: dict[str, object]) -> None:
     """Refuse what says how a model is to be run: predictions were made before."""
     if given := [option for option, value in of_models.items() if value is not None]:
         raise UsageError(
-            f"{', '.join(given)}: only with MODEL; say how predictions were made by --state boxes=..., flip=... or "
-            "input_size=..."
+            f"{', '.join(given)}: only with MODEL; say how predictions were made by --state boxes=..., "
+            "--state flip=... and --state input_size=..."
         )
 
 
