@@ -120,13 +120,17 @@ def test_an_exact_flip_puts_targets_where_the_mirrored_image_has_them(seed: int)
     scene = random_scene(rng, 3)
     image = random_image(rng, scene)
     draws = replace(draw(rng, Augmentation(), scene), flip=False)
-    straight = make_sample(scene, image, COCO, size, draws, 0.0).keypoints[:, COCO.flip_index]
+    straight = make_sample(scene, image, COCO, size, draws, 0.0)
     draws = replace(draws, flip=True)
-    exact = make_sample(scene, image, COCO, size, draws, 0.0, exact_flip=True).keypoints
-    released = make_sample(scene, image, COCO, size, draws, 0.0).keypoints
-    np.testing.assert_allclose(STRIDE * exact[..., 0], size - 1 - STRIDE * straight[..., 0], atol=1e-3)
-    np.testing.assert_allclose(STRIDE * (exact - released)[..., 0], 3, atol=1e-3)
-    np.testing.assert_array_equal(exact[..., 1:], straight[..., 1:])
+    exact = make_sample(scene, image, COCO, size, draws, 0.0, exact_flip=True)
+    released = make_sample(scene, image, COCO, size, draws, 0.0)
+    swapped = straight.keypoints[:, COCO.flip_index]
+    np.testing.assert_allclose(STRIDE * exact.keypoints[..., 0], size - 1 - STRIDE * swapped[..., 0], atol=1e-3)
+    np.testing.assert_allclose(STRIDE * (exact.keypoints - released.keypoints)[..., 0], 3, atol=1e-3)
+    np.testing.assert_array_equal(exact.keypoints[..., 1:], swapped[..., 1:])
+    np.testing.assert_allclose(STRIDE * exact.center[:, 0], size - 1 - STRIDE * straight.center[:, 0], atol=1e-3)
+    np.testing.assert_allclose(exact.center[:, 1], straight.center[:, 1], atol=1e-3)
+    np.testing.assert_array_equal(exact.image, released.image)
 
 
 @settings(max_examples=20, deadline=None)

@@ -91,6 +91,7 @@ def test_every_published_experiment_in_every_number(name):
     assert recipe.data.augmentation.settings() == Augmentation((0.75, 1.5), 30, 40, 0.5)
     assert recipe.data.minimum_area == (0 if crowdpose else 32 * 32)
     assert recipe.data.mask_unlabelled != crowdpose
+    assert not recipe.data.exact_flip
     assert (recipe.data.dataset, recipe.data.train_split, recipe.data.val_dataset, recipe.data.val_split) == (
         ("crowdpose", "trainval", "", "test") if crowdpose else ("coco", "train", "ochuman" if ochuman else "", "val")
     )
