@@ -198,7 +198,7 @@ def test_memory_of_the_losses() -> None:
         batch = made_batch(2, 64, people)
         targets = render_targets(batch)
         outputs = random_outputs(targets)
-        given = (*outputs, *(value for value in vars(targets).values() if isinstance(value, Tensor)))
+        given = tuple(value for value in (*outputs, *vars(targets).values()) if isinstance(value, Tensor))
         kept.append(saved_bytes(partial(losses, outputs, targets, LossSettings()), given))
     assert kept == [986_516, 4_348_176]
 

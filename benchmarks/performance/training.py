@@ -94,7 +94,8 @@ def loss_step(batch: Batch, options: Options) -> Findings:
     torch.manual_seed(0)
     targets, settings = render_targets(batch), LossSettings()
     outputs = random_outputs(targets)
-    given = (*outputs, *(value for value in vars(targets).values() if isinstance(value, Tensor)))
+    leaves = [value for value in outputs if isinstance(value, Tensor)]
+    given = (*leaves, *(value for value in vars(targets).values() if isinstance(value, Tensor)))
     forms: dict[str, Callable[[], Tensor]] = {
         OURS: lambda: total_of(losses(outputs, render_targets(batch), settings)),
         LITERAL: lambda: literal_losses(outputs, targets, settings),
@@ -102,7 +103,7 @@ def loss_step(batch: Batch, options: Options) -> Findings:
     ours, literal = (form().item() for form in forms.values())
     difference = abs(ours / literal - 1)
     assert difference < 1e-3, f"the two forms of the losses differ by {difference}"
-    runs = {name: on_threads(options.threads, backward(form, outputs)) for name, form in forms.items()}
+    runs = {name: on_threads(options.threads, backward(form, leaves)) for name, form in forms.items()}
     timings = in_turns(runs, options.effort(0.25 * SECONDS))
     rows = [
         (

@@ -71,6 +71,9 @@ def test_an_offset_moves_the_place_of_the_person() -> None:
     assert backbone.places.offset.bias is not None
     with torch.no_grad():
         backbone.places.offset.bias.copy_(torch.tensor([5 / 32, -2 / 32]))
-        feature = backbone(torch.zeros(1, 3, 64, 128))[0]
+        batch = backbone(torch.zeros(1, 3, 64, 128))
+        offsets = backbone.offsets(batch)
+    torch.testing.assert_close(offsets, torch.tensor([5.0, -2.0])[None, :, None, None].expand(1, 2, 16, 32))
+    feature = batch[0]
     pixels, centers = feature[-32:-16], feature[-16:]
     torch.testing.assert_close(centers[:, 2:, :-5], pixels[:, :-2, 5:], atol=1e-4, rtol=0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from everypose.boir.bbox_mask_loss import bbox_mask_loss
 from everypose.boir.losses import LossSettings, bbox_loss, ciou_loss, losses
 from everypose.released import boir
-from golden_vectors import batch, load, relative_error, tiny_boir
+from golden_vectors import NOBODY, batch, load, relative_error, tiny_boir
 
 LEVELS = {"instance": "corrected_bg0", "image": "corrected_bg1"}
 
@@ -193,7 +193,7 @@ def test_losses_survive_an_image_without_people() -> None:
     empty = targets.__class__(
         torch.zeros_like(targets.multi_heatmap), targets.loss_mask,
         torch.zeros(0, 17, 16, 16), torch.zeros(0, 17, 1, 1),
-        nobody, nobody.reshape(0, 2), torch.zeros(0, 4), 0,
+        nobody, nobody.reshape(0, 2), torch.zeros(0, 4), 0, NOBODY,
     )  # fmt: skip
     values = losses(network(images, nobody, empty.instance_yx), empty, LossSettings())
     assert all(np.isfinite(value.item()) for value in values.values())

@@ -1,6 +1,6 @@
 """What a single-stage method stands on."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from everypose.backbones.colours import IMAGENET, Colours
 
@@ -10,3 +10,10 @@ class Backbone(nn.Module):
 
     channels: int
     colours: Colours = IMAGENET
+
+    def offsets(self, _feature: Tensor) -> Tensor | None:
+        """What a backbone that tells it says of a feature's pixels: where the centre of the person there is.
+
+        (B, channels, h, w) to (B, 2, h, w), x and y, in output pixels, for :func:`single_stage.offset_loss`.
+        """
+        return None

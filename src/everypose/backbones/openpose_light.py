@@ -156,12 +156,17 @@ class Places(nn.Module):
         super().__init__()
         self.offset = _conv(DETAIL, 2, 1)
 
+    def offsets(self, detail: Tensor) -> Tensor:
+        """(B, 64, h, w) to (B, 2, h, w): x and y from each pixel to the centre, in output pixels, float32."""
+        offsets: Tensor = OFFSET_UNIT * self.offset(detail).float()
+        return offsets
+
     def forward(self, detail: Tensor) -> Tensor:
         """(B, 64, h, w) to (B, 32, h, w), in float32 also where convolutions run in bfloat16: its bits are too few."""
         batch, _, height, width = detail.shape
         x = _from_the_middle(width, detail.device)
         y = _from_the_middle(height, detail.device)[:, None]
-        dx, dy = (OFFSET_UNIT * self.offset(detail).float()).split(1, dim=1)
+        dx, dy = torch.split(self.offsets(detail), 1, dim=1)
         waves = [_waves(place) for place in (x[None, None, None], y[None, None], x + dx, y + dy)]
         return torch.cat([wave.expand(batch, -1, height, width) for wave in waves], dim=1)
 
@@ -191,6 +196,10 @@ class OpenPoseLight(Backbone):
         joined = F.relu(_up(self.coarse(self.wide(stride8))) + self.lateral(stride4))
         detail = self.smooth(joined)
         return torch.cat([detail, _up(stride8[:, CHANNELS:]), self.places(detail)], dim=1)
+
+    def offsets(self, feature: Tensor) -> Tensor:
+        """(B, 153, h, w) to (B, 2, h, w), what the places are made of."""
+        return self.places.offsets(feature[:, :DETAIL])
 
 
 def _up(x: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""BoIR's training loss: two heatmap losses, the box loss and the Bbox Mask Loss (section 3.2)."""
+"""BoIR's training loss: two heatmap losses, the box loss and the Bbox Mask Loss (section 3.2).
+
+Beside them, for a small backbone, stands the offset loss, which is not the paper's.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,23 +13,28 @@ from everypose.boir.bbox_mask_loss import Background, bbox_mask_loss
 from everypose.boir.network import TrainingOutputs
 from everypose.single_stage.heatmaps import Targets
 from everypose.single_stage.losses import focal_loss, over_processes
+from everypose.single_stage.offset_loss import offset_loss
 
 EPSILON = 1e-10
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weights of the four losses and what the Bbox Mask Loss takes as background."""
+    """Weights of the four losses, what the Bbox Mask Loss takes as background, and the weight of the offset loss."""
 
     multi_heatmap: float = 1.0
     single_heatmap: float = 4.0
     bbox: float = 0.25
     bbox_mask: float = 0.25
     background: Background = "both"
+    offset: float = 0.0
 
 
 def losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
-    """The weighted losses of a batch, each divided by the number of images; training minimises their sum."""
+    """The weighted losses of a batch; training minimises their sum.
+
+    The paper's are divided by the number of images; the offset loss, where it has a weight, is a mean already.
+    """
     values = {
         "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask),
         "single_heatmap": focal_loss(outputs.instance_heatmaps, targets.instance_heatmaps, targets.instance_mask),
@@ -40,7 +48,11 @@ def losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -
         ),
     }
     images = len(targets.multi_heatmap)
-    return {name: value * getattr(settings, name) / images for name, value in values.items()}
+    weighted = {name: value * getattr(settings, name) / images for name, value in values.items()}
+    if settings.offset:
+        assert outputs.offsets is not None, "this network's backbone tells no offsets"
+        weighted["offset"] = settings.offset * offset_loss(outputs.offsets, targets.owners)
+    return weighted
 
 
 def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:

@@ -85,13 +85,15 @@ class TrainingOutputs(NamedTuple):
     """What the losses look at; maps at stride 4, B images, I instances.
 
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``embedding`` (B, E, h, w), not normalised;
-    ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities.
+    ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities;
+    ``offsets`` (B, 2, h, w), of a backbone that tells them.
     """
 
     multi_heatmap: Tensor
     embedding: Tensor
     box_distances: Tensor
     instance_heatmaps: Tensor
+    offsets: Tensor | None = None
 
 
 class BoIR(nn.Module):
@@ -157,6 +159,7 @@ class BoIR(nn.Module):
             embedding=self.auxiliary.emb(neck),
             box_distances=self.auxiliary.bbox(neck),
             instance_heatmaps=probabilities(self.instance_head(feature, image_index, yx)),
+            offsets=self.backbone.offsets(feature),
         )
 
 

@@ -1,10 +1,14 @@
 """Training targets rendered on the device from the small arrays of a batch (CID, section 3; sizes as CornerNet's)."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+VISIBLE = 2
+# A person's box is about so many times as high and wide as their Gaussians reach.
+SIZE_OF_RADIUS = 3
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,28 @@ class Batch:
         return replace(self, **pinned)
 
 
+class Owners(NamedTuple):
+    """Where visible keypoints are and whose they are, over the M people of a batch, in output pixels.
+
+    ``image`` (M,) int64; ``xy`` (M, K, 2) int64, each keypoint's pixel; ``visible`` (M, K) bool, seen in the image and
+    of a person large enough to be found; ``center`` (M, 2) x, y; ``size`` (M,), of the person.
+    """
+
+    image: Tensor
+    xy: Tensor
+    visible: Tensor
+    center: Tensor
+    size: Tensor
+
+
 @dataclass(frozen=True)
 class Targets:
     """What the losses compare with.
 
     ``multi_heatmap`` (B, K + 1, h, w), the centres last; ``loss_mask`` (B, 1, h, w);
     ``instance_heatmaps`` (I, K, h, w); ``instance_mask`` (I, K, 1, 1), 0 for unlabelled keypoints;
-    ``instance_image``, ``instance_yx``, ``instance_boxes``, ``most_instances`` as in :class:`Batch`.
+    ``instance_image``, ``instance_yx``, ``instance_boxes``, ``most_instances`` as in :class:`Batch`;
+    ``owners`` of the visible keypoints.
     """
 
     multi_heatmap: Tensor
@@ -65,6 +84,7 @@ class Targets:
     instance_yx: Tensor
     instance_boxes: Tensor
     most_instances: int
+    owners: Owners
 
 
 def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width: int) -> Tensor:
@@ -112,4 +132,16 @@ def render_targets(batch: Batch) -> Targets:
         instance_yx=batch.instance_yx,
         instance_boxes=batch.instance_boxes,
         most_instances=batch.most_instances,
+        owners=_owners(batch),
+    )
+
+
+def _owners(batch: Batch) -> Owners:
+    """A covered keypoint is left out: its pixel shows somebody else."""
+    return Owners(
+        image=batch.person_image,
+        xy=batch.keypoints[..., :2].round().long(),
+        visible=(batch.keypoints[..., 2] == VISIBLE) & batch.center_drawn[:, None],
+        center=batch.center,
+        size=SIZE_OF_RADIUS * batch.radius.clamp(min=1),
     )

@@ -114,6 +114,13 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _offsets_are_told(self) -> Self:
+        family, kind = self.model.family, self.model.backbone.kind
+        if self.losses.offset and (family, kind) != ("boir", "openpose-light"):
+            raise ValueError(f"losses.offset is for boir on openpose-light: leave it out with {family} on {kind}")
+        return self
+
+    @model_validator(mode="after")
     def _layers_decay_in_a_vit(self) -> Self:
         if self.optim.layer_decay and self.model.backbone.kind != "vit":
             raise ValueError(f"optim.layer_decay is for a vit: {self.model.backbone.kind} has optim.scales")

@@ -151,13 +151,17 @@ class CropsSection(Section):
 
 
 class LossesSection(Section):
-    """Weights of the losses of BoIR and CID (spec: "Losses"); those of the other family are not used."""
+    """Weights of the losses of BoIR and CID (spec: "Losses"); those of the other family are not used.
+
+    ``offset`` is of :mod:`everypose.single_stage.offset_loss`, which the papers do not have.
+    """
 
     multi_heatmap: NotNegative = 1.0
     single_heatmap: NotNegative = 4.0
     bbox: NotNegative = 0.25
     bbox_mask: NotNegative = 0.25
     background: Literal["both", "image", "instance"] = "both"
+    offset: NotNegative = 0.0
     contrastive: NotNegative = 1.0
 
 

@@ -75,6 +75,11 @@ def objective_of(recipe: Recipe) -> Objective:
         cid = CIDLossSettings(weights.multi_heatmap, weights.single_heatmap, weights.contrastive)
         return lambda outputs, targets: cid_losses(outputs, targets, cid)
     boir = BoIRLossSettings(
-        weights.multi_heatmap, weights.single_heatmap, weights.bbox, weights.bbox_mask, weights.background
+        weights.multi_heatmap,
+        weights.single_heatmap,
+        weights.bbox,
+        weights.bbox_mask,
+        weights.background,
+        weights.offset,
     )
     return lambda outputs, targets: boir_losses(outputs, targets, boir)
