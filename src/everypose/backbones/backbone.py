@@ -14,6 +14,7 @@ class Backbone(nn.Module):
     def offsets(self, _feature: Tensor) -> Tensor | None:
         """What a backbone that tells it says of a feature's pixels: where the centre of the person there is.
 
-        (B, channels, h, w) to (B, 2, h, w), x and y, in output pixels, for :func:`single_stage.offset_loss`.
+        (B, channels, h, w) to (B, 2, h, w), x and y, in output pixels, for
+        :func:`everypose.single_stage.offset_loss.offset_loss`.
         """
         return None

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 VISIBLE = 2
-# A person's box is about so many times as high and wide as their Gaussians reach.
+"""COCO's visibility of a keypoint that is seen, not only known."""
+# So many times their Gaussians' radius is the square root of a person's area, about (2.9 is the median on COCO photos).
 SIZE_OF_RADIUS = 3
 
 
@@ -56,7 +57,8 @@ class Owners(NamedTuple):
     """Where visible keypoints are and whose they are, over the M people of a batch, in output pixels.
 
     ``image`` (M,) int64; ``xy`` (M, K, 2) int64, each keypoint's pixel; ``visible`` (M, K) bool, seen in the image and
-    of a person large enough to be found; ``center`` (M, 2) x, y; ``size`` (M,), of the person.
+    of a person large enough to be found; ``center`` (M, 2) x, y; ``size`` (M,), about the square root of the person's
+    area.
     """
 
     image: Tensor

@@ -117,7 +117,7 @@ class Recipe(Section):
     def _offsets_are_told(self) -> Self:
         family, kind = self.model.family, self.model.backbone.kind
         if self.losses.offset and (family, kind) != ("boir", "openpose-light"):
-            raise ValueError(f"losses.offset is for boir on openpose-light: leave it out with {family} on {kind}")
+            raise ValueError(f"losses.offset is for boir on openpose-light: give 0 with {family} on {kind}")
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,93 @@
+"""How well a backbone's offsets tell whose a visible keypoint is: how far beside the person's centre they point.
+
+The distance is in units of the person's size, the square root of the area, and the median over keypoints; beside it
+stand the share whose nearest centre is the right person's, and both for no offset at all.
+
+python -m benchmarks.offsets MODEL ANNOTATIONS.json IMAGES [--size 384] [--overlapped 0.3]
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from everypose.backbones.colours import normalise
+from everypose.backbones.openpose_light import OpenPoseLight
+from everypose.boir.network import BoIR
+from everypose.data.coco import read_coco
+from everypose.data.images import read_image
+from everypose.data.placement import heaviest_overlap
+from everypose.data.scenes import Scene
+from everypose.geometry import fit_short_side, transform
+from everypose.networks import load_model
+from everypose.single_stage.heatmaps import VISIBLE
+
+Floats = npt.NDArray[np.float64]
+
+STRIDE, STEP = 4, 16
+SMALLEST = 10.0
+"""Output pixels: of smaller people nothing is asked."""
+
+
+def main() -> None:
+    """Look at every visible keypoint and print four numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("annotations", type=Path)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--size", type=int, default=384, help="short side of the input")
+    parser.add_argument("--overlapped", type=float, default=-1.0, help="only people of a larger box IoU with another")
+    arguments = parser.parse_args()
+    network, config = load_model(arguments.model)
+    if not isinstance(network, BoIR) or not isinstance(network.backbone, OpenPoseLight):
+        parser.error(f"{arguments.model} tells no offsets: that is for boir on openpose-light")
+    network.eval()
+    rows: list[tuple[float, bool, float, bool]] = []
+    for scene in read_coco(arguments.annotations, arguments.images, config.read_skeleton()):
+        if scene.is_labelled_person.any():
+            rows += keypoints_of(scene, network, arguments.size, arguments.overlapped)
+    if not rows:
+        parser.error(f"{arguments.annotations} has no such keypoints")
+    off, right, off_without, right_without = np.array(rows).T
+    print(
+        f"{len(rows)} visible keypoints: off by {np.median(off):.2f}, nearest to the right person {right.mean():.1%}; "
+        f"without offsets {np.median(off_without):.2f}, {right_without.mean():.1%}"
+    )
+
+
+@torch.inference_mode()
+def keypoints_of(
+    scene: Scene, network: BoIR, size: int, overlapped: float
+) -> Iterator[tuple[float, bool, float, bool]]:
+    """Of each visible keypoint: distance and whether it is the nearest centre's, with the offset and without."""
+    (width, height), matrix = fit_short_side(scene.height, scene.width, size, STEP)
+    image = cv2.warpAffine(read_image(scene.path), matrix, (width, height), flags=cv2.INTER_LINEAR)
+    feature = network.features(normalise(torch.from_numpy(image)[None], network.colours))
+    offsets = network.backbone.offsets(feature)
+    assert offsets is not None
+    people = np.flatnonzero(scene.is_labelled_person)
+    keypoints = scene.keypoints[people]
+    places = transform(keypoints[:, :, :2], matrix) / STRIDE
+    centers = np.array([place[seen].mean(axis=0) for place, seen in zip(places, keypoints[:, :, 2] > 0, strict=True)])
+    sizes = np.sqrt(scene.areas[people] * abs(np.linalg.det(matrix[:, :2]))) / STRIDE
+    chosen = (sizes > SMALLEST) & (heaviest_overlap(scene.boxes[people]) > overlapped)
+    for person, keypoint in np.argwhere(keypoints[:, :, 2] == VISIBLE):
+        x, y = np.rint(places[person, keypoint]).astype(int)
+        if chosen[person] and 0 <= x < offsets.shape[3] and 0 <= y < offsets.shape[2]:
+            pixel = np.array([x, y], dtype=np.float64)
+            pointed = pixel + offsets[0, :, y, x].numpy()
+            yield (*_beside(pointed, centers, person, sizes), *_beside(pixel, centers, person, sizes))
+
+
+def _beside(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple[float, bool]:
+    """How far a point is from a person's centre, in the person's size, and whether that is the nearest centre."""
+    away = np.linalg.norm(centers - point, axis=1)
+    return float(away[person] / sizes[person]), bool(away.argmin() == person)
+
+
+if __name__ == "__main__":
+    main()
