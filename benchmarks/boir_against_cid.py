@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from everypose.errors import told_in_one_line
 from everypose.evaluation.breakdown import class_score, hidden_oks, largest_overlap
 from everypose.evaluation.instances import read_results, read_truth
 from everypose.evaluation.oks import compare, score
@@ -105,4 +106,5 @@ def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("boir_against_cid"):
+        main()

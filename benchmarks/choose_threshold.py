@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from everypose.errors import told_in_one_line
 from everypose.evaluation.instances import read_results, read_truth
 from everypose.evaluation.mistakes import match
 from everypose.evaluation.oks import compare
@@ -53,4 +54,5 @@ def wrong(comparison: Any) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("choose_threshold"):
+        main()

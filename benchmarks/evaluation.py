@@ -17,6 +17,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from everypose.errors import told_in_one_line
 from everypose.evaluation.oks import evaluate_oks
 from everypose.files import read_json
 from everypose.skeleton import Skeleton
@@ -104,4 +105,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("evaluation"):
+        main()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from everypose.data.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
+from everypose.errors import told_in_one_line
 from everypose.inference.loading import load
 
 Image = npt.NDArray[np.uint8]
@@ -96,4 +97,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("ghosts"):
+        main()

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.performance.boir import INT8, LITERAL, ONNX, SAME, TORCH, forms_of, key, same_keypoints
 from benchmarks.performance.timing import Effort, in_turns
 from benchmarks.performance.ways import config_of
+from everypose.errors import told_in_one_line
 from everypose.settings import BoIRSettings
 
 OURS = (TORCH, ONNX, INT8)
@@ -46,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("inference_cost"):
+        main()

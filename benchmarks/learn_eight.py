@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from everypose.errors import told_in_one_line
 from everypose.training.recipe import load_recipe
 from everypose.training.run import Machines, train
 
@@ -92,4 +93,5 @@ def eight_photos(content: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with told_in_one_line("learn_eight"):
+        sys.exit(main())

@@ -20,6 +20,7 @@ from torch import Tensor
 from everypose.backbones.colours import normalise
 from everypose.backbones.openpose_light import OpenPoseLight, Trunk
 from everypose.data.images import read_image
+from everypose.errors import told_in_one_line
 from everypose.inference.estimator import resize
 from everypose.released.trunks import read_trunk
 
@@ -177,4 +178,5 @@ def _fit(own: Weights, name: str, pairs: Iterable[tuple[Tensor, Tensor]]) -> flo
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("lighten_trunk"):
+        main()

@@ -20,6 +20,7 @@ import torch
 from everypose.data.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
+from everypose.errors import told_in_one_line
 from everypose.single_stage.augmentation import possible_reduction
 from everypose.single_stage.samples import Augmentation, Sample, collate, draw, make_sample, training_scenes
 from everypose.skeleton import Skeleton
@@ -152,4 +153,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("loader"):
+        main()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from everypose.errors import told_in_one_line
 from everypose.networks import load_model, save_model
 
 
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("mean_of_models"):
+        main()

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from everypose.errors import told_in_one_line
 from everypose.evaluation.breakdown import class_score, hidden_oks, largest_overlap
 from everypose.evaluation.instances import read_results, read_truth
 from everypose.evaluation.mistakes import match
@@ -127,4 +128,5 @@ def table(found: Found) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("mipnet_against_baseline"):
+        main()

@@ -10,7 +10,6 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,13 +21,15 @@ from everypose.data.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.placement import heaviest_overlap
 from everypose.data.scenes import Scene
-from everypose.geometry import fit_short_side, transform
+from everypose.errors import told_in_one_line
+from everypose.geometry import transform
+from everypose.inference.estimator import Image, resize
 from everypose.networks import load_model
+from everypose.single_stage.decoding import STRIDE
 from everypose.single_stage.heatmaps import VISIBLE
 
 Floats = npt.NDArray[np.float64]
 
-STRIDE, STEP = 4, 16
 SMALLEST = 10.0
 """Output pixels: of smaller people nothing is asked."""
 
@@ -45,11 +46,11 @@ def main() -> None:
     network, config = load_model(arguments.model)
     if not isinstance(network, BoIR) or not isinstance(network.backbone, OpenPoseLight):
         parser.error(f"{arguments.model} tells no offsets: that is for boir on openpose-light")
-    network.eval()
     rows: list[tuple[float, bool, float, bool]] = []
     for scene in read_coco(arguments.annotations, arguments.images, config.read_skeleton()):
         if scene.is_labelled_person.any():
-            rows += keypoints_of(scene, network, arguments.size, arguments.overlapped)
+            canvas, matrix = resize(read_image(scene.path), arguments.size, config.on_images.step)
+            rows += keypoints_of(scene, canvas, matrix, network, arguments.overlapped)
     if not rows:
         parser.error(f"{arguments.annotations} has no such keypoints")
     off, right, off_without, right_without = np.array(rows).T
@@ -61,12 +62,13 @@ def main() -> None:
 
 @torch.inference_mode()
 def keypoints_of(
-    scene: Scene, network: BoIR, size: int, overlapped: float
+    scene: Scene, canvas: Image, matrix: Floats, network: BoIR, overlapped: float
 ) -> Iterator[tuple[float, bool, float, bool]]:
-    """Of each visible keypoint: distance and whether it is the nearest centre's, with the offset and without."""
-    (width, height), matrix = fit_short_side(scene.height, scene.width, size, STEP)
-    image = cv2.warpAffine(read_image(scene.path), matrix, (width, height), flags=cv2.INTER_LINEAR)
-    feature = network.features(normalise(torch.from_numpy(image)[None], network.colours))
+    """Of each visible keypoint: distance and whether it is the nearest centre's, with the offset and without.
+
+    ``matrix`` (2, 3) is from the photo's pixels to those of the ``canvas`` that the network looks at.
+    """
+    feature = network.features(normalise(torch.from_numpy(canvas)[None], network.colours))
     offsets = network.backbone.offsets(feature)
     assert offsets is not None
     people = np.flatnonzero(scene.is_labelled_person)
@@ -90,4 +92,5 @@ def _beside(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("offsets"):
+        main()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from everypose.errors import told_in_one_line
 from everypose.export import export_onnx
 from everypose.inference.loading import load
 from everypose.networks import load_model
@@ -51,4 +52,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("onnx_parity"):
+        main()

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from everypose.data.overlap import Picture, describe_all, shared_images
+from everypose.errors import told_in_one_line
 
 CHANGES = ("resized", "recompressed", "cropped", "mirrored", "cropped, resized, mirrored and recompressed")
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -85,4 +86,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with told_in_one_line("overlap"):
+        sys.exit(main())

@@ -27,6 +27,7 @@ import torch
 
 from everypose.data.coco import read_coco
 from everypose.data.scenes import SceneSet
+from everypose.errors import told_in_one_line
 from everypose.networks import load_model, select_skeleton
 from everypose.posebh.network import PoseBH
 from everypose.posebh.vitpose import ViTPose
@@ -265,4 +266,5 @@ def print_table(results: Sequence[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("posebh_study"):
+        main()

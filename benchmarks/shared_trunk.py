@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.hrnet import HRNet
+from everypose.errors import told_in_one_line
 from everypose.mipnet.network import MIPNet
 from everypose.topdown.network import HRNetPose
 
@@ -131,4 +132,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("shared_trunk"):
+        main()

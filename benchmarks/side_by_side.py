@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from benchmarks.performance.timing import PAUSE
 from everypose.data.images import read_image
+from everypose.errors import told_in_one_line
 from everypose.inference.boxes import Photo
 from everypose.inference.loading import find_detector, load
 from everypose.inference.runtimes import open_session
@@ -103,4 +104,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("side_by_side"):
+        main()

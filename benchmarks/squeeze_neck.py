@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from everypose.backbones.colours import normalise
 from everypose.boir.network import BoIR
 from everypose.data.images import read_image
+from everypose.errors import told_in_one_line
 from everypose.inference.estimator import resize
 from everypose.models import ModelConfig
 from everypose.networks import build_network, load_model, save_model
@@ -88,5 +89,5 @@ def _scaled(branch: nn.Module) -> Tensor:
 
 
 if __name__ == "__main__":
-    with torch.no_grad():
+    with torch.no_grad(), told_in_one_line("squeeze_neck"):
         main()

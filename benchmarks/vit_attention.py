@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.vit import SIZES, Attention, ViT
+from everypose.errors import told_in_one_line
 from everypose.posebh.vitpose import HeatmapHead, ViTPose
 
 CROP = (256, 192)
@@ -116,4 +117,5 @@ def row(batch: int, times: dict[tuple[str, str], float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line("vit_attention"):
+        main()

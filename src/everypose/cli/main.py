@@ -1,6 +1,5 @@
 """The command line. Each command lives in a file of its own and imports what it needs when it runs."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
 from everypose.cli.study import study_app
 from everypose.cli.train import train
-from everypose.errors import EveryposeError
+from everypose.errors import told_in_one_line
 
 app = typer.Typer(
     name="everypose",
@@ -63,8 +62,5 @@ def everypose(
 
 def main() -> None:
     """Run the command line; a user's error is one line on standard error and its exit code."""
-    try:
+    with told_in_one_line("everypose"):
         app(prog_name="everypose")
-    except EveryposeError as error:
-        print(f"everypose: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
