@@ -17,10 +17,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from everypose.core.files import read_json
 from everypose.errors import told_in_one_line
-from everypose.evaluation.oks import evaluate_oks
-from everypose.files import read_json
-from everypose.skeleton import Skeleton
+from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.skeleton.skeleton import Skeleton
 
 SKELETON = Skeleton.named("coco")
 

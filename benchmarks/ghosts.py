@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from everypose.data.coco import read_coco
+from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
 from everypose.errors import told_in_one_line

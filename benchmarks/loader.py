@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import torch
 
-from everypose.data.coco import read_coco
+from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import told_in_one_line
-from everypose.single_stage.augmentation import possible_reduction
-from everypose.single_stage.samples import Augmentation, Sample, collate, draw, make_sample, training_scenes
-from everypose.skeleton import Skeleton
+from everypose.methods.single_stage.augmentation import possible_reduction
+from everypose.methods.single_stage.samples import Augmentation, Sample, collate, draw, make_sample, training_scenes
+from everypose.skeleton.skeleton import Skeleton
 
 BATCH = 6
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)[:, None, None]

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from everypose.core.files import read_json, write_json
+from everypose.core.geometry import xywh_to_xyxy
 from everypose.errors import told_in_one_line
-from everypose.evaluation.breakdown import class_score, hidden_oks, largest_overlap
-from everypose.evaluation.instances import read_results, read_truth
-from everypose.evaluation.mistakes import match
-from everypose.evaluation.oks import compare, score
-from everypose.files import read_json, write_json
-from everypose.geometry import xywh_to_xyxy
+from everypose.evaluation.coco_arrays import read_results, read_truth
+from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
+from everypose.evaluation.metrics.error_types import match
+from everypose.evaluation.metrics.oks import compare, score
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
 from everypose.training.recipe import load_recipe

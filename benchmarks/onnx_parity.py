@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from everypose.errors import told_in_one_line
-from everypose.export import export_onnx
+from everypose.export.onnx import export_onnx
 from everypose.inference.loading import load
-from everypose.networks import load_model
+from everypose.models.build import load_model
 from everypose.people import People
 
 

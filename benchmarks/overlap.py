@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from everypose.data.overlap import Picture, describe_all, shared_images
+from everypose.data.leakage.find_shared import Picture, describe_all, shared_images
 from everypose.errors import told_in_one_line
 
 CHANGES = ("resized", "recompressed", "cropped", "mirrored", "cropped, resized, mirrored and recompressed")

@@ -25,14 +25,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from everypose.data.coco import read_coco
+from everypose.data.formats.coco import read_coco
 from everypose.data.scenes import SceneSet
 from everypose.errors import told_in_one_line
-from everypose.networks import load_model, select_skeleton
-from everypose.posebh.network import PoseBH
-from everypose.posebh.vitpose import ViTPose
-from everypose.settings import PoseBHSettings
-from everypose.skeleton import Skeleton, conversion
+from everypose.methods.posebh.network import PoseBH
+from everypose.methods.vitpose.network import ViTPose
+from everypose.models.build import load_model, select_skeleton
+from everypose.models.settings import PoseBHSettings
+from everypose.skeleton.skeleton import Skeleton, conversion
 from everypose.training.recipe import Recipe, load_recipe
 from everypose.training.run import Machines, train
 from everypose.training.sections import ValidationSection

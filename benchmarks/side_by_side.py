@@ -23,8 +23,8 @@ from everypose.data.images import read_image
 from everypose.errors import told_in_one_line
 from everypose.inference.boxes import Photo
 from everypose.inference.loading import find_detector, load
-from everypose.inference.runtimes import open_session
-from everypose.topdown.crops import crop_matrix, crop_regions, warp
+from everypose.inference.runtimes.onnx import open_session
+from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 
 CROP = (192, 256)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

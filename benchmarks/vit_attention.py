@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.vit import SIZES, Attention, ViT
 from everypose.errors import told_in_one_line
-from everypose.posebh.vitpose import HeatmapHead, ViTPose
+from everypose.methods.vitpose.network import HeatmapHead, ViTPose
 
 CROP = (256, 192)
 KINDS = ("literal", "fused")

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from everypose.networks import CID, BoIR, build_network
-from everypose.released import boir, cid
-from everypose.settings import BoIRSettings, CIDSettings, HRNetSettings
-from everypose.single_stage.heatmaps import Owners, Targets
+from everypose.methods.boir import checkpoint as boir
+from everypose.methods.cid import checkpoint as cid
+from everypose.methods.single_stage.targets import Owners, Targets
+from everypose.models.build import CID, BoIR, build_network
+from everypose.models.settings import BoIRSettings, CIDSettings, HRNetSettings
 
 FOLDER = Path(__file__).parent / "golden"
 TINY_HRNET = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1)

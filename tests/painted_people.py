@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from everypose.data.scenes import Scene
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 # A standing person, arms a little apart, in units of its height; x from the middle, y from the top of the head.

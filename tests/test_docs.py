@@ -7,8 +7,8 @@ import cv2
 import pytest
 from typer.main import get_command
 
-from everypose import models
 from everypose.cli.main import app
+from everypose.models import config as models
 from everypose.training.recipe import load_recipe
 from inference.stand_in import crowd, write_model
 

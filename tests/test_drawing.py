@@ -8,7 +8,7 @@ from everypose import drawing
 from everypose.drawing import Drawing, contact_sheet, draw_people
 from everypose.errors import EveryposeError, UsageError
 from everypose.people import People
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 # A standing figure, in shares of its height: x, y of the 17 keypoints; its left side is on the right of the picture.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.data.layouts import find_data
+from everypose.data.discovery.layouts import find_data
 
 NAMES = ["nose", "left_ear", "right_ear", "left_front", "right_front", "left_back", "right_back", "root", "tip"]
 LINKS = [[1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7], [6, 8], [7, 8], [8, 9]]

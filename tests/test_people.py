@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.people import People, Person
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 coordinates = st.floats(-5000, 5000, allow_nan=False, width=32)

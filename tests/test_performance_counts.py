@@ -19,26 +19,33 @@ from benchmarks.performance.timing import Effort, Spread, Timings, in_turns
 from benchmarks.performance.ways import config_of, noise, random_network
 from torch import Tensor
 
-from everypose.boir.instance_head import InstanceHead
-from everypose.boir.losses import LossSettings, losses
-from everypose.cid.losses import LossSettings as CIDLossSettings
-from everypose.cid.losses import losses as cid_losses
-from everypose.cid.network import TrainingOutputs as CIDOutputs
 from everypose.data.images import read_image
-from everypose.export import export_onnx
-from everypose.mipnet.losses import losses as mipnet_losses
-from everypose.networks import build_graph, build_network
-from everypose.posebh.clusters import cluster_prototypes
-from everypose.posebh.losses import LossSettings as PoseBHLossSettings
-from everypose.posebh.network import TrainingOutputs as PoseBHOutputs
-from everypose.posebh.objective import losses as posebh_losses
-from everypose.posebh.schedule import Phase
-from everypose.settings import BoIRSettings, CIDSettings, HRNetPoseSettings, MIPNetSettings, Network, ViTPoseSettings
-from everypose.single_stage.heatmaps import render_targets
-from everypose.single_stage.samples import Augmentation, draw, make_sample
-from everypose.topdown.targets import gaussian_targets
+from everypose.export.onnx import export_onnx
+from everypose.methods.boir.instance_head import InstanceHead
+from everypose.methods.boir.losses import LossSettings, losses
+from everypose.methods.cid.losses import LossSettings as CIDLossSettings
+from everypose.methods.cid.losses import losses as cid_losses
+from everypose.methods.cid.network import TrainingOutputs as CIDOutputs
+from everypose.methods.mipnet.losses import losses as mipnet_losses
+from everypose.methods.posebh.clusters import cluster_prototypes
+from everypose.methods.posebh.losses import LossSettings as PoseBHLossSettings
+from everypose.methods.posebh.network import TrainingOutputs as PoseBHOutputs
+from everypose.methods.posebh.objective import losses as posebh_losses
+from everypose.methods.posebh.phases import Phase
+from everypose.methods.single_stage.samples import Augmentation, draw, make_sample
+from everypose.methods.single_stage.targets import render_targets
+from everypose.methods.top_down.targets import gaussian_targets
+from everypose.models.build import build_graph, build_network
+from everypose.models.settings import (
+    BoIRSettings,
+    CIDSettings,
+    HRNetPoseSettings,
+    MIPNetSettings,
+    Network,
+    ViTPoseSettings,
+)
 from golden_vectors import TINY_BOIR
-from posebh.golden_networks import SIZES, targets_of, tiny
+from methods.posebh.golden_networks import SIZES, targets_of, tiny
 
 TINY = config_of(TINY_BOIR.model_copy(update={"auxiliary": False}), 64)
 

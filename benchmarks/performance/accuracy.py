@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.ways import runtimes
-from everypose.quantisation import quantise
+from everypose.export.int8 import quantise
 
 GOAL = "at most 0.5 AP lost by int8 on real photos"
 LEFT_OUT = "The AP that int8 costs was not measured: it needs --trained, --photos and --test-annotations."

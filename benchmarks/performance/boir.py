@@ -32,12 +32,12 @@ from benchmarks.performance.ways import (
     random_network,
     runtimes,
 )
-from everypose.boir.network import BoIR
-from everypose.export import export_onnx
-from everypose.inference.runtimes import OUTPUTS, Arrays, open_session, run_session
-from everypose.models import ModelConfig
-from everypose.quantisation import quantise
-from everypose.settings import BoIRSettings
+from everypose.export.int8 import quantise
+from everypose.export.onnx import export_onnx
+from everypose.inference.runtimes.onnx import OUTPUTS, Arrays, open_session, run_session
+from everypose.methods.boir.network import BoIR
+from everypose.models.config import ModelConfig
+from everypose.models.settings import BoIRSettings
 
 SECONDS = 210
 LITERAL, TORCH = "literal", "torch"

@@ -13,12 +13,12 @@ from benchmarks.performance.timing import Run, Timings, in_turns
 from benchmarks.performance.tiny import TINY_MIPNET, TINY_VITPOSE
 from benchmarks.performance.ways import config_of, eager, in_torch, noise, on_threads, random_network
 from everypose.backbones.vit import Attention
-from everypose.export import export_onnx
-from everypose.inference.runtimes import OnnxCropRuntime
-from everypose.mipnet.network import MIPNet
-from everypose.models import ModelConfig
-from everypose.networks import PoseNetwork
-from everypose.settings import MIPNetSettings, ViTPoseSettings
+from everypose.export.onnx import export_onnx
+from everypose.inference.runtimes.onnx import OnnxCropRuntime
+from everypose.methods.mipnet.network import MIPNet
+from everypose.models.build import PoseNetwork
+from everypose.models.config import ModelConfig
+from everypose.models.settings import MIPNetSettings, ViTPoseSettings
 
 SECONDS = 110
 CROPS = 10

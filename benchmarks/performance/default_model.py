@@ -19,8 +19,8 @@ from benchmarks.performance.ways import NO_OPENVINO, ONNX, OPENVINO, runtimes
 from benchmarks.side_by_side import cascade, measured, single
 from everypose.data.images import read_image
 from everypose.inference.estimator import Image, Resized, SingleStageEstimator, resize
-from everypose.inference.runtimes import OnnxRuntime, RawPoses
-from everypose.models import bundled
+from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
+from everypose.models.config import bundled
 
 SECONDS = 60
 MODEL = "boir-lite"

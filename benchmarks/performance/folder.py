@@ -18,10 +18,10 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Spread
 from everypose.inference.bulk import predict_all
 from everypose.inference.estimator import SingleStageEstimator
+from everypose.inference.inputs import Source, find_images
 from everypose.inference.outputs import open_outputs
-from everypose.inference.runtimes import OnnxRuntime, RawPoses
-from everypose.inference.sources import Source, find_images
-from everypose.models import bundled
+from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
+from everypose.models.config import bundled
 
 MODEL = "boir-lite"
 NETWORK, ALL = "the network alone", "the folder: pictures and JSON"

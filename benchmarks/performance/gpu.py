@@ -13,7 +13,7 @@ from benchmarks.performance.gpu_inference import Case, inference
 from benchmarks.performance.gpu_training import Step, training
 from benchmarks.performance.record import Findings, Options
 from everypose.backbones.hrnet import HRNet
-from everypose.boir.network import BoIR
+from everypose.methods.boir.network import BoIR
 
 SECONDS = 240
 BATCHES = (1, 4, 16, 64)

@@ -13,8 +13,8 @@ from benchmarks.performance.literal import LiteralHead
 from benchmarks.performance.random_networks import place_people, settle, single_stage_forward
 from benchmarks.performance.record import Findings, Table, Target
 from benchmarks.performance.timing import Effort, Run, Timings, in_turns
-from everypose.boir.network import BoIR
-from everypose.single_stage.graph import PoseGraph
+from everypose.methods.boir.network import BoIR
+from everypose.methods.single_stage.graph import PoseGraph
 
 PEOPLE = 10
 GOAL = 8.0

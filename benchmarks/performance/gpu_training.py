@@ -12,9 +12,9 @@ from benchmarks.performance.random_networks import settle, single_stage_forward
 from benchmarks.performance.record import Findings, Table
 from benchmarks.performance.timing import Effort, Run, in_turns
 from everypose.backbones.colours import normalise
-from everypose.boir.losses import LossSettings, losses
-from everypose.boir.network import BoIR
-from everypose.single_stage.heatmaps import Batch, render_targets
+from everypose.methods.boir.losses import LossSettings, losses
+from everypose.methods.boir.network import BoIR
+from everypose.methods.single_stage.targets import Batch, render_targets
 
 EPOCH = 64_115
 """Photos of COCO's train2017 that show people."""

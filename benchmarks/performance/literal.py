@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everypose.backbones.vit import Attention
-from everypose.boir.instance_head import InstanceHead
-from everypose.mipnet.network import MIPNet
+from everypose.methods.boir.instance_head import InstanceHead
+from everypose.methods.mipnet.network import MIPNet
 
 BETA = 10.0
 SMALLEST_SUPPORT = 1e-5

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from everypose.boir.network import TrainingOutputs
-from everypose.single_stage.heatmaps import Batch, Targets
+from everypose.methods.boir.network import TrainingOutputs
+from everypose.methods.single_stage.targets import Batch, Targets
 
 KEYPOINTS = 17
 EMBEDDING = 128

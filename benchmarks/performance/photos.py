@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from benchmarks.performance.record import Options
-from everypose.data.coco import read_coco
+from everypose.core.files import write_json
+from everypose.data.formats.coco import read_coco
 from everypose.data.image_header import read_header
 from everypose.data.images import read_image
 from everypose.data.scenes import SceneSet
-from everypose.files import write_json
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 SIZE = (640, 480)
 """Width and height of the photos."""

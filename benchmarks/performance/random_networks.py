@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from everypose.boir.network import BoIR
-from everypose.cid.network import CID
+from everypose.methods.boir.network import BoIR
+from everypose.methods.cid.network import CID
 
 MOST_PEOPLE = 30
 

@@ -14,10 +14,10 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Effort, Run, Spread, Timings, in_turns
 from benchmarks.performance.tiny import TINY_BOIR, TINY_VITPOSE
 from benchmarks.performance.ways import ONNX, WAYS, all_ways, config_of, noise, on_threads, random_network
-from everypose.inference.runtimes import OnnxRuntime
-from everypose.models import ModelConfig, bundled
-from everypose.networks import PoseNetwork
-from everypose.settings import (
+from everypose.inference.runtimes.onnx import OnnxRuntime
+from everypose.models.build import PoseNetwork
+from everypose.models.config import ModelConfig, bundled
+from everypose.models.settings import (
     BoIRSettings,
     CIDSettings,
     HRNetPoseSettings,

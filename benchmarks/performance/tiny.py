@@ -1,6 +1,6 @@
 """Networks small enough for a smoke run of the benchmarks."""
 
-from everypose.settings import BoIRSettings, HRNetSettings, MIPNetSettings, ViTPoseSettings, ViTSettings
+from everypose.models.settings import BoIRSettings, HRNetSettings, MIPNetSettings, ViTPoseSettings, ViTSettings
 
 TINY_HRNET = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
 TINY_BOIR = BoIRSettings(backbone=TINY_HRNET, instance=8, neck_branch=8, neck=8, head=8, embedding=8, auxiliary=False)

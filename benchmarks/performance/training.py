@@ -20,15 +20,15 @@ from benchmarks.performance.timing import Run, Spread, in_turns
 from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
 from everypose.backbones.colours import normalise
-from everypose.boir.losses import LossSettings, bbox_loss, losses
-from everypose.boir.network import TrainingOutputs
 from everypose.data.scenes import SceneSet
-from everypose.networks import build_network
-from everypose.settings import BoIRSettings
-from everypose.single_stage.heatmaps import Batch, Targets, render_targets
-from everypose.single_stage.losses import focal_loss
-from everypose.single_stage.samples import Sample, collate, training_scenes
-from everypose.training.data import to_tensors
+from everypose.methods.boir.losses import LossSettings, bbox_loss, losses
+from everypose.methods.boir.network import TrainingOutputs
+from everypose.methods.single_stage.losses import focal_loss
+from everypose.methods.single_stage.samples import Sample, collate, training_scenes
+from everypose.methods.single_stage.targets import Batch, Targets, render_targets
+from everypose.models.build import build_network
+from everypose.models.settings import BoIRSettings
+from everypose.training.sample_stream import to_tensors
 
 PHOTOS = 60
 SECONDS = 130

@@ -13,14 +13,14 @@ import torch
 
 from benchmarks.performance.random_networks import place_people, settle, single_stage_forward
 from benchmarks.performance.timing import Run
-from everypose.boir.network import BoIR
-from everypose.export import export_onnx
-from everypose.inference.runtimes import OnnxCropRuntime, OnnxRuntime
-from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
-from everypose.models import ModelConfig
-from everypose.networks import PoseNetwork, SingleStageNetwork, build_graph, build_network
-from everypose.settings import InferenceSettings, Network, Step, TopDownInference, TopDownSettings
-from everypose.skeleton import Skeleton
+from everypose.export.onnx import export_onnx
+from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
+from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
+from everypose.methods.boir.network import BoIR
+from everypose.models.build import PoseNetwork, SingleStageNetwork, build_graph, build_network
+from everypose.models.config import ModelConfig
+from everypose.models.settings import InferenceSettings, Network, Step, TopDownInference, TopDownSettings
+from everypose.skeleton.skeleton import Skeleton
 
 EAGER, TORCH, ONNX = WAYS = "eager", "torch, channels last", "ONNX Runtime"
 HEIGHTS = "network.heights"
@@ -85,7 +85,7 @@ def runtimes() -> dict[str, str]:
     """What runs an exported file on this CPU, each with its name as a device."""
     found = {ONNX: "cpu"}
     if find_spec("openvino"):
-        from everypose.inference.openvino_runtime import computes_in
+        from everypose.inference.runtimes.openvino import computes_in
 
         found |= {OPENVINO: "openvino"} | ({BF16: "openvino:bf16"} if computes_in("bf16") else {})
     return found

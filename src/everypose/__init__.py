@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from everypose.inference.estimator import Estimator
     from everypose.inference.loading import load
     from everypose.people import People, Person
-    from everypose.skeleton import Skeleton
+    from everypose.skeleton.skeleton import Skeleton
 
     __version__: str
 
@@ -24,7 +24,7 @@ _HOMES = {
     "Estimator": "everypose.inference.estimator",
     "People": "everypose.people",
     "Person": "everypose.people",
-    "Skeleton": "everypose.skeleton",
+    "Skeleton": "everypose.skeleton.skeleton",
     "load": "everypose.inference.loading",
 }
 

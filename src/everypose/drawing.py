@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.files import write_bytes
 from everypose.errors import EveryposeError, UsageError
-from everypose.files import write_bytes
 from everypose.people import People, Person
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.files import read_json
+from everypose.core.geometry import keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
-from everypose.files import read_json
-from everypose.geometry import keypoint_boxes
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from everypose.drawing import Drawing

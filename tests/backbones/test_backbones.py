@@ -8,8 +8,8 @@ import torch
 
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.lite import Lite
+from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.errors import EveryposeError
-from everypose.released.trunks import read_trunk
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 192)])

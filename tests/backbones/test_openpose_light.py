@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from everypose.backbones.openpose_light import CHANNELS, FIELDS, HEATMAPS, OpenPoseLight
+from everypose.backbones.pretrained import openpose_light
+from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.errors import EveryposeError
-from everypose.released import openpose_light
-from everypose.released.trunks import read_trunk
+from everypose.training.initial_weights import make_network
 from everypose.training.recipe import load_recipe
-from everypose.training.start import make_network
 from published_openpose import published_trunk, their_name
 
 

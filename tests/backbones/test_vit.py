@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from everypose.backbones.pretrained.mae import fit_pretrained
 from everypose.backbones.vit import SIZES, ViT, layer_decay_groups, merge_expert
 from everypose.errors import EveryposeError, UsageError
-from everypose.posebh.vitpose import HeatmapHead, ViTPose
-from everypose.released.mae import fit_pretrained
+from everypose.methods.vitpose.network import HeatmapHead, ViTPose
 from golden_vectors import load, relative_error
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from evaluation.made import dataset, ours, pycocotools_numbers, with_people
-from everypose.evaluation.oks import evaluate_oks
-from everypose.skeleton import Skeleton
+from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import everypose as package
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 from inference.stand_in import config, crowd, write_model
 
 COCO = Skeleton.named("coco")

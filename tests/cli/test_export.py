@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from everypose.cli.main import app
 from everypose.errors import UsageError
-from everypose.models import ModelConfig
-from everypose.networks import save_model
-from everypose.settings import InferenceSettings
-from everypose.skeleton import Skeleton
+from everypose.models.build import save_model
+from everypose.models.config import ModelConfig
+from everypose.models.settings import InferenceSettings
+from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 
 runner = CliRunner()

@@ -8,7 +8,7 @@ import pytest
 
 from cli.outputs import results
 from everypose.inference.estimator import SingleStageEstimator
-from everypose.model_names import MODELS
+from everypose.models.catalog import MODELS
 from inference.stand_in import crowd
 
 

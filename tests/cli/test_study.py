@@ -95,7 +95,7 @@ def test_selector(everypose, tmp_path, monkeypatch, folder):
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     # Without a box the default detector looks, for which there is nobody here.
     detector = stand_in.write_model(tmp_path / "stand_in.onnx")
-    monkeypatch.setattr("everypose.models.bundled", lambda _: detector)
+    monkeypatch.setattr("everypose.models.config.bundled", lambda _: detector)
     cv2.imwrite(str(tmp_path / "pair.png"), stand_in.crowd([])[..., ::-1])
     nobody = everypose(*given)
     assert (nobody.code, "give a --box" in nobody.err) == (1, True)
@@ -115,7 +115,7 @@ def test_without_torch_a_study_says_what_to_install(everypose, monkeypatch, stud
     for name in [name for name in sys.modules if name.startswith("everypose.studies.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "everypose.inference.torch_runtime", raising=False)
+    monkeypatch.delitem(sys.modules, "everypose.inference.runtimes.torch", raising=False)
     done = everypose("study", study, "model", *(["photo.jpg"] if study == "selector" else []))
     assert (done.code, "pip install 'everypose[train]'" in done.err) == (2, True)
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from everypose.cli.main import app
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 runner = CliRunner()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 

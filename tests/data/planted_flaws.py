@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from everypose.data.doctor import Diagnosis, examine
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 NAMES = list(Skeleton.named("coco").keypoints)
 WIDTH, HEIGHT = 64, 48

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from everypose.data.layouts import Layout
+from everypose.data.discovery.layouts import Layout
 from everypose.inference.estimator import TOGETHER
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
 from everypose.inference.top_down import TopDownEstimator
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 from inference.crop_stand_in import config, write_model
 
 COCO = Skeleton.named("coco")
@@ -115,5 +115,5 @@ def open_oracle(monkeypatch, folder: Path, truth, instances=1, skeleton=COCO, **
         boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold)
         return TopDownEstimator(runtime, known, boxes, min_score, batch_size or TOGETHER)
 
-    monkeypatch.setattr("everypose.evaluation.run.load", load)
+    monkeypatch.setattr("everypose.evaluation.evaluate.load", load)
     return write_model(folder / "model.onnx"), runtime

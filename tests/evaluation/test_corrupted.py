@@ -6,8 +6,8 @@ import pytest
 
 from evaluation.made import with_people
 from everypose.errors import EveryposeError
-from everypose.evaluation.measure import measure
-from everypose.skeleton import Skeleton
+from everypose.evaluation.scores import measure
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 VALUES = [None, 1, -1, 0, 3.5, float("nan"), float("inf"), "x", "", [], [1], {}, {"a": 1}, True, 1e300, 10**30]

@@ -2,9 +2,9 @@
 
 import torch
 
-from everypose.models import ModelConfig
-from everypose.networks import build_network, save_model
-from everypose.skeleton import Skeleton
+from everypose.models.build import build_network, save_model
+from everypose.models.config import ModelConfig
+from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 NARROW = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from everypose.models import ModelConfig
-from everypose.skeleton import Skeleton
+from everypose.models.config import ModelConfig
+from everypose.skeleton.skeleton import Skeleton
 
 SKELETON = Skeleton.named("coco")
 CROP = (48, 64)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 BLOCK = 32
 SKELETON = Skeleton.named("coco")

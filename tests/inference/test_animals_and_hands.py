@@ -9,8 +9,8 @@ import pytest
 import everypose as package
 from everypose.errors import UsageError
 from everypose.inference.boxes import Boxes, WholeImage
-from everypose.networks import save_model
-from everypose.skeleton import Skeleton
+from everypose.models.build import save_model
+from everypose.skeleton.skeleton import Skeleton
 from inference.tiny_posebh import tiny
 from painted_people import ground
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everypose.core.geometry import box_iou, keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
-from everypose.geometry import box_iou, keypoint_boxes
 from everypose.inference.boxes import (
     AnnotatedBoxes,
     Boxes,

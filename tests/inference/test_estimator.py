@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everypose import geometry
+from everypose.core import geometry
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import SingleStageEstimator, fit, resize
-from everypose.models import ModelConfig
+from everypose.models.config import ModelConfig
 from everypose.people import People
 from inference.stand_in import OFFSETS, SKELETON, StandIn, config, crowd, people_of
 

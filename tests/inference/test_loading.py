@@ -9,19 +9,19 @@ import torch
 
 import everypose
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.export import export_onnx
+from everypose.export.onnx import export_onnx
 from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes
-from everypose.inference.detectors import OnnxDetector
 from everypose.inference.estimator import images_at_once
 from everypose.inference.loading import find_detector, load
+from everypose.inference.onnx_detectors import OnnxDetector
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, resolve
-from everypose.networks import build_network, save_model
+from everypose.models.build import build_network, save_model
+from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, resolve
 from golden_vectors import TINY_BOIR, tiny_boir
 from inference import crop_stand_in
 from inference.crop_stand_in import paint
 from inference.stand_in import SKELETON, crowd, write_model
-from inference.test_detectors import yolox
+from inference.test_onnx_detectors import yolox
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_folder_of_ours_runs_in_torch(folder):
 
 
 def test_without_torch_a_folder_says_what_to_install(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "everypose.inference.torch_runtime", None)
+    monkeypatch.setitem(sys.modules, "everypose.inference.runtimes.torch", None)
     with pytest.raises(
         MissingDependencyError, match=r"which is not an ONNX file, needs .*'everypose\[train\]'"
     ) as caught:
@@ -169,7 +169,7 @@ def test_a_top_down_folder_runs_in_torch_and_finds_what_its_export_finds(tmp_pat
 
 
 def test_by_default_the_bundled_model_gives_boxes(crops, model, monkeypatch):
-    monkeypatch.setattr("everypose.models.bundled", lambda _: model)
+    monkeypatch.setattr("everypose.models.config.bundled", lambda _: model)
     pose = load(crops, threads=1)
     assert isinstance(pose, TopDownEstimator)
     people = pose(crowd([(0, 0, 100), (1, 1, 200)]))  # a box for each of the red blocks

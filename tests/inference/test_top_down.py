@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import AnnotatedBoxes, Boxes, Photo
 from everypose.inference.top_down import LARGEST_SIDE, TopDownEstimator, cut_crop
-from everypose.topdown.crops import crop_matrix, crop_regions, warp
+from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 from inference.crop_stand_in import CROP, OFFSETS, SKELETON, CropStandIn, config, paint
 
 RED, BLUE = (240, 0, 0), (0, 0, 240)

@@ -2,10 +2,10 @@
 
 import torch
 
-from everypose.models import ModelConfig
-from everypose.networks import build_network
-from everypose.settings import DataSetSettings, PoseBHSettings, TopDownInference, ViTSettings
-from everypose.skeleton import Skeleton
+from everypose.models.build import build_network
+from everypose.models.config import ModelConfig
+from everypose.models.settings import DataSetSettings, PoseBHSettings, TopDownInference, ViTSettings
+from everypose.skeleton.skeleton import Skeleton
 
 SETS = {"coco": "udp", "crowdpose": "classic", "mpii": "udp"}
 SIZE = (48, 64)

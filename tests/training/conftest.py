@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 from everypose.training.recipe import Recipe, load_recipe
 from training import crop_recipes, mixtures
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from everypose.skeleton import Skeleton, conversion
+from everypose.skeleton.skeleton import Skeleton, conversion
 from everypose.training.run import Machines
 
 ONE = Machines(1)

@@ -8,10 +8,10 @@ from torch import nn
 
 from everypose.errors import EveryposeError
 from everypose.training import checkpoints
-from everypose.training.callbacks import _keep_lines
 from everypose.training.checkpoints import Checkpoint, CheckpointClock
 from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard, GradientGuard, finite_weights
+from everypose.training.run_callback import _keep_lines
 
 
 def network():

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from everypose.errors import UsageError
-from everypose.settings import BoIRSettings, HRNetSettings, InferenceSettings
-from everypose.single_stage.augmentation import Augmentation
+from everypose.methods.single_stage.augmentation import Augmentation
+from everypose.models.settings import BoIRSettings, HRNetSettings, InferenceSettings
 from everypose.training.recipe import Recipe, load_recipe, recipe_names
 
 

@@ -12,19 +12,20 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.skeleton import Skeleton
-from everypose.training.callbacks import MetricsLog
+from everypose.skeleton.skeleton import Skeleton
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.guard import GradientGuard
-from everypose.training.module import PoseTraining
+from everypose.training.initial_weights import make_network
+from everypose.training.lightning_module import PoseTraining
 from everypose.training.run import Machines, precision_of, train
-from everypose.training.start import make_network
+from everypose.training.run_callback import MetricsLog
 
 ONE = Machines(1)
 KILLED_AFTER_STEP_5 = """
 import os, signal, sys
 from pathlib import Path
-from everypose.training import module, recipe, run
+from everypose.training import recipe, run
+from everypose.training import lightning_module as module
 
 def step_and_die(self, *arguments, **named):
     step(self, *arguments, **named)
@@ -128,7 +129,7 @@ FAILS_IN_RANK_1 = """
 import os
 from everypose.cli.main import main
 from everypose.errors import EveryposeError
-from everypose.training import module
+from everypose.training import lightning_module as module
 
 def step_or_fail(self, *arguments):
     if self.step == 2 and os.environ.get("LOCAL_RANK") == "1":

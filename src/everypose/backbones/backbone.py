@@ -15,6 +15,6 @@ class Backbone(nn.Module):
         """What a backbone that tells it says of a feature's pixels: where the centre of the person there is.
 
         (B, channels, h, w) to (B, 2, h, w), x and y, in output pixels, for
-        :func:`everypose.single_stage.offset_loss.offset_loss`.
+        :func:`everypose.methods.boir.offset_loss.offset_loss`.
         """
         return None

@@ -107,7 +107,7 @@ class Trunk(nn.Module):
     """Lightweight OpenPose with one refinement stage, whole, but for the context's activations.
 
     These are ReLUs where they were ELUs, which have no fast form in 8 bits. The repository's
-    ``python -m benchmarks.lighten_trunk`` fits published weights to that.
+    ``python -m research.boir_lite.lighten_trunk`` fits published weights to that.
     """
 
     def __init__(self) -> None:

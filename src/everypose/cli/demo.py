@@ -21,9 +21,9 @@ def demo(
     from rich.table import Table
 
     import everypose
+    from everypose.inference.inputs import find_images
     from everypose.inference.loading import load
     from everypose.inference.outputs import open_outputs
-    from everypose.inference.sources import find_images
 
     sources = find_images([str(Path(everypose.__file__).parent / "examples")])
     estimator = load(model)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from everypose.cli.data_options import (
+from everypose.cli.evaluation_options import (
     BatchOption,
     BoxesOption,
     BoxThresholdOption,
@@ -26,7 +26,7 @@ from everypose.cli.data_options import (
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
-    from everypose.evaluation.run import Evaluation
+    from everypose.evaluation.evaluate import Evaluation
 
 MetricName = Literal["coco", "crowdpose", "wholebody", "pckh", "hand"]
 
@@ -82,7 +82,7 @@ def evaluate(
     if (model is None) == (predictions is None):
         raise UsageError("give either MODEL with --data and --split, or --predictions with --annotations")
     if model is not None:
-        from everypose.evaluation.run import evaluate_model, parse_stated
+        from everypose.evaluation.evaluate import evaluate_model, parse_stated
 
         named = parse_stated(state or [], ("dataset", "split"))
         layout, stated = DataChoice(data, split, dataset, annotations, images).find()
@@ -120,7 +120,7 @@ def evaluate(
     if out is not None:
         evaluation.record.write(out)
     if report is not None:
-        from everypose.evaluation.report import write_report
+        from everypose.evaluation.report.html_page import write_report
 
         write_report(report, evaluation)
     _show(evaluation, as_json, quiet)
@@ -137,8 +137,8 @@ def compare(
 
     Example: everypose compare a.json b.json
     """
-    from everypose.evaluation.comparing import compare_records, comparison_tables
-    from everypose.evaluation.record import Record
+    from everypose.evaluation.report.compare import compare_records, comparison_tables
+    from everypose.evaluation.report.record import Record
 
     read = [Record.read(path) for path in records]
     compared = compare_records(read, anyway)
@@ -173,8 +173,8 @@ def _of_predictions(
     sigmas: str | None,
     state: list[str] | None,
 ) -> "Evaluation":
-    from everypose.evaluation.run import STATABLE, evaluate_predictions, parse_stated
-    from everypose.skeleton import Skeleton
+    from everypose.evaluation.evaluate import STATABLE, evaluate_predictions, parse_stated
+    from everypose.skeleton.skeleton import Skeleton
 
     if annotations is None:
         raise UsageError("--predictions needs --annotations, the file to score them against")

@@ -9,7 +9,7 @@ import typer
 from everypose.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from everypose.models import ModelFile
+    from everypose.models.config import ModelFile
 
 
 def export(
@@ -38,7 +38,7 @@ def export(
 
     Example: everypose export models/boir-w32-coco -o boir-w32-coco.onnx
     """
-    from everypose.models import resolve
+    from everypose.models.config import resolve
 
     if out.suffix != ".onnx":
         raise UsageError(f"{out}: the name of an exported model ends in .onnx")
@@ -51,7 +51,7 @@ def export(
         raise UsageError(f"{file.path} is an ONNX file already")
     try:
         if int8:
-            from everypose.quantisation import quantise
+            from everypose.export.int8 import quantise
 
             with tempfile.TemporaryDirectory() as folder:
                 seen = quantise(_as_onnx(file, Path(folder, "float.onnx"), skeleton, half), calibrate or [], out)
@@ -70,8 +70,8 @@ def _as_onnx(file: "ModelFile", path: Path, skeleton: str | None, half: bool) ->
         if skeleton is not None:
             raise UsageError(f"{file.path} is an ONNX file, which has one skeleton: leave --skeleton out")
         return file.path
-    from everypose.export import export_onnx
-    from everypose.inference.torch_runtime import read_network
+    from everypose.export.onnx import export_onnx
+    from everypose.inference.runtimes.torch import read_network
 
     export_onnx(*read_network(file, skeleton), path, half)
     return path

@@ -30,11 +30,11 @@ def import_model(
     from everypose.errors import MissingDependencyError
 
     try:
-        from everypose.networks import load_model, save_model
-        from everypose.released.checkpoints import import_checkpoint, write_released
+        from everypose.models.build import load_model, save_model
+        from everypose.models.import_checkpoint import import_checkpoint, write_released
     except ImportError as error:
         raise MissingDependencyError("importing a checkpoint", "train") from error
-    from everypose.skeleton import Skeleton
+    from everypose.skeleton.skeleton import Skeleton
 
     if back:
         network, _ = load_model(file)

@@ -11,7 +11,7 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the 
 
     Example: everypose models
     """
-    from everypose.model_names import MODELS
+    from everypose.models.catalog import MODELS
 
     if as_json:
         rows = [

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from everypose.cli.data import data_app
+from everypose.cli.data.app import data_app
 from everypose.cli.demo import demo
 from everypose.cli.evaluate import compare, evaluate
 from everypose.cli.export import export

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everypose.cli.data_options import DEVICE_HELP, SizeOption
+from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def predict(
     if detector is not None and boxes is not None:
         raise UsageError("--detector and --boxes both say where the people are: give one of them")
     from everypose.inference.bulk import predict_all
+    from everypose.inference.inputs import find_images
     from everypose.inference.loading import load
     from everypose.inference.outputs import open_outputs
-    from everypose.inference.sources import find_images
 
     found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
     image_ids = {source.path: source.image_id for source in found}

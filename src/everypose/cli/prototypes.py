@@ -22,16 +22,16 @@ def prototypes(
     Example: everypose prototypes models/posebh-b -o prototypes.png
     """
     from everypose.drawing import Drawing
-    from everypose.models import resolve
-    from everypose.posebh.picture import prototype_picture
-    from everypose.settings import PoseBHSettings
-    from everypose.skeleton import Skeleton
+    from everypose.models.config import resolve
+    from everypose.models.settings import PoseBHSettings
+    from everypose.skeleton.skeleton import Skeleton
+    from everypose.studies.prototype_map import prototype_picture
 
     file = resolve(model)
     if file.kind == "onnx":
         raise UsageError(f"{file.path} is an ONNX file, which has no prototypes: give the model that it was made from")
     try:
-        from everypose.inference.torch_runtime import read_whole_network
+        from everypose.inference.runtimes.torch import read_whole_network
     except ImportError as error:
         raise MissingDependencyError("reading prototypes", "train") from error
     network, config = read_whole_network(file)

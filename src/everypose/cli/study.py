@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everypose.cli.data_options import (
+from everypose.cli.evaluation_options import (
     AnnotationsOption,
     BatchOption,
     BoxesOption,
@@ -69,7 +69,7 @@ def boxes(
 
     Example: everypose study boxes mipnet --against hrnet --data data/ochuman --split val --boxes detections.json
     """
-    from everypose.evaluation.run import open_model
+    from everypose.evaluation.evaluate import open_model
     from everypose.studies.boxes import THRESHOLDS, parse_thresholds, study_boxes
 
     levels = THRESHOLDS if thresholds is None else parse_thresholds(thresholds)
@@ -105,7 +105,7 @@ def occlusion(
 
     Example: everypose study occlusion mipnet --against hrnet --data data/ochuman --split val --boxes truth
     """
-    from everypose.evaluation.run import evaluate_model
+    from everypose.evaluation.evaluate import evaluate_model
     from everypose.studies.occlusion import study_occlusion
 
     layout, stated = DataChoice(data, split, dataset, annotations, images).find()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 # COCO's segmentations: polygons as [[x, y, x, y, ...], ...], a run-length code {"size", "counts"}, or none.
 Segmentation = list[list[float]] | dict[str, Any] | None

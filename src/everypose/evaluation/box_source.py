@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from everypose.core.files import sha256
 from everypose.errors import EveryposeError, UsageError
-from everypose.evaluation.labelled import LabelledSet
-from everypose.files import sha256
+from everypose.evaluation.annotated_set import LabelledSet
 from everypose.inference.boxes import AnnotatedBoxes, DetectionsFile, Detector
-from everypose.models import WEIGHTS_FILE, resolve
+from everypose.models.config import WEIGHTS_FILE, resolve
 
 TRUTH = "truth"
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.files import read_json
+from everypose.core.geometry import Numbers, box_iou, keypoint_boxes, xywh_to_xyxy
 from everypose.errors import EveryposeError, UsageError
-from everypose.files import read_json
-from everypose.geometry import Numbers, box_iou, keypoint_boxes, xywh_to_xyxy
 from everypose.people import People
 
 Floats: TypeAlias = npt.NDArray[np.float64]

@@ -11,13 +11,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.progress import track
 from everypose.data.image_header import read_header
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator, Prepared
+from everypose.inference.inputs import Source
 from everypose.inference.outputs import Outputs
-from everypose.inference.sources import Source
 from everypose.people import People
-from everypose.progress import track
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from everypose import geometry
+from everypose.core import geometry
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
-from everypose.inference.runtimes import OPENVINO, RawPoses, Runtime
-from everypose.models import ModelConfig
+from everypose.inference.runtimes.onnx import OPENVINO, RawPoses, Runtime
+from everypose.models.config import ModelConfig
+from everypose.models.settings import SMALLEST_SIDE
 from everypose.people import People
-from everypose.settings import SMALLEST_SIDE
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 ImageLike: TypeAlias = str | PathLike[str] | Image

@@ -5,9 +5,9 @@ from typing import Any
 
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
-from everypose.inference.detectors import THRESHOLD, OnnxDetector
 from everypose.inference.estimator import LARGEST_SIZE, TOGETHER, Estimator, SingleStageEstimator, images_at_once
-from everypose.inference.runtimes import (
+from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
+from everypose.inference.runtimes.onnx import (
     OPENVINO,
     OnnxCropRuntime,
     OnnxRuntime,
@@ -17,8 +17,8 @@ from everypose.inference.runtimes import (
     read_metadata,
 )
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models import ModelConfig, ModelFile, resolve
-from everypose.settings import SMALLEST_SIDE
+from everypose.models.config import ModelConfig, ModelFile, resolve
+from everypose.models.settings import SMALLEST_SIDE
 
 DEFAULT_DETECTOR = "boir-lite"
 """What gives top-down models their boxes when nothing else is named: it comes with the package."""
@@ -141,7 +141,7 @@ def _open(
     if device in OPENVINO:
         raise UsageError(f"OpenVINO runs ONNX files, not {name}: export it first, with 'everypose export'")
     try:
-        from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime, read_network
+        from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime, read_network
     except ImportError as error:
         raise MissingDependencyError(f"running {name}, which is not an ONNX file,", "train") from error
     network, config = read_network(file, skeleton)

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.files import write_bytes, write_json, written_whole
 from everypose.drawing import contact_sheet, encode
 from everypose.errors import UsageError
-from everypose.files import write_bytes, write_json, written_whole
-from everypose.inference.sources import Source
+from everypose.inference.inputs import Source
 from everypose.people import People
 
 SHEET_PICTURES = 24

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from everypose import geometry
+from everypose.core import geometry
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import AnnotatedBoxes, Boxes, Detector, Image, Photo
 from everypose.inference.estimator import TOGETHER, Estimator, ImageLike, pixels_of
-from everypose.inference.runtimes import CropRuntime
-from everypose.models import ModelConfig
+from everypose.inference.runtimes.onnx import CropRuntime
+from everypose.methods.top_down.crops import CropGeometry, warp
+from everypose.methods.top_down.scoring import Scoring, merge
+from everypose.models.config import ModelConfig
 from everypose.people import People
-from everypose.topdown.crops import CropGeometry, warp
-from everypose.topdown.scoring import Scoring, merge
 
 LARGEST_SIDE = 32_766
 """OpenCV 4 warps images whose sides are below 32,767."""

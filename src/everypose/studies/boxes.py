@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from everypose.errors import UsageError
 from everypose.evaluation.box_poses import box_results
-from everypose.evaluation.oks import OksScores
-from everypose.evaluation.predictions import predict_boxes
-from everypose.evaluation.run import Opened
-from everypose.evaluation.tables import percent
+from everypose.evaluation.evaluate import Opened
+from everypose.evaluation.metrics.oks import OksScores
+from everypose.evaluation.predict import predict_boxes
+from everypose.evaluation.report.tables import percent
 from everypose.inference.top_down import BoxPoses
 from everypose.studies.chart import line_chart
 from everypose.studies.report import Study, difference, signed_percent

@@ -7,26 +7,26 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import UsageError
+from everypose.evaluation.annotated_set import LabelledSet
 from everypose.evaluation.box_poses import box_results
 from everypose.evaluation.box_source import BoxSource, model_sha256
-from everypose.evaluation.labelled import LabelledSet
-from everypose.evaluation.predictions import predict_boxes
-from everypose.evaluation.run import Opened, fitting
-from everypose.evaluation.tables import percent
+from everypose.evaluation.evaluate import Opened, fitting
+from everypose.evaluation.predict import predict_boxes
+from everypose.evaluation.report.tables import percent
 from everypose.inference.estimator import TOGETHER
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
-from everypose.inference.runtimes import CropRuntime
+from everypose.inference.runtimes.onnx import CropRuntime
+from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.top_down import TopDownEstimator
-from everypose.inference.torch_runtime import TorchCropRuntime
-from everypose.models import ModelConfig
+from everypose.methods.top_down.decoding import Decoder
+from everypose.models.config import ModelConfig
 from everypose.studies.chart import line_chart
 from everypose.studies.networks import read_top_down
 from everypose.studies.report import Study
 from everypose.studies.subject import facts_of, require_top_down
-from everypose.topdown.decoding import Decoder
 
 if TYPE_CHECKING:
-    from everypose.data.layouts import Layout
+    from everypose.data.discovery.layouts import Layout
 
 DECODERS: tuple[Decoder, ...] = ("quarter", "dark")
 
@@ -38,7 +38,7 @@ class SideBySide:
         self._runtimes = runtimes
 
     def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """See :class:`everypose.inference.runtimes.CropRuntime`."""
+        """See :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
         return np.concatenate([runtime.run(crops) for runtime in self._runtimes], axis=1)
 
 
@@ -51,7 +51,7 @@ def open_decoders(
     batch_size: int | None = None,
     boxes: BoxSource | None = None,
 ) -> Opened:
-    """As `everypose.evaluation.run.open_model`, with the instances of `DECODERS` side by side.
+    """As `everypose.evaluation.evaluate.open_model`, with the instances of `DECODERS` side by side.
 
     Raises:
         UsageError: also when the model decodes by UDP, whose crops only its own decoder fits.

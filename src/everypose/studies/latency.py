@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from everypose.core.progress import track
 from everypose.errors import UsageError
-from everypose.mipnet.network import MIPNet
-from everypose.models import ModelConfig
-from everypose.progress import track
+from everypose.methods.mipnet.network import MIPNet
+from everypose.models.config import ModelConfig
 from everypose.studies.chart import line_chart
 from everypose.studies.report import Study
 

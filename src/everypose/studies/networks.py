@@ -1,10 +1,10 @@
 """Networks themselves, for the studies that look into them; these need torch."""
 
 from everypose.errors import UsageError
-from everypose.inference.torch_runtime import read_network
-from everypose.mipnet.network import MIPNet
-from everypose.models import ModelConfig, ModelFile, resolve
-from everypose.networks import PoseNetwork
+from everypose.inference.runtimes.torch import read_network
+from everypose.methods.mipnet.network import MIPNet
+from everypose.models.build import PoseNetwork
+from everypose.models.config import ModelConfig, ModelFile, resolve
 
 
 def read_top_down(model: str) -> tuple[PoseNetwork, ModelConfig, ModelFile]:

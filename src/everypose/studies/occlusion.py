@@ -3,8 +3,8 @@
 from typing import Any
 
 from everypose.errors import UsageError
-from everypose.evaluation.record import ClassRow, Record, differences
-from everypose.evaluation.tables import percent
+from everypose.evaluation.report.record import ClassRow, Record, differences
+from everypose.evaluation.report.tables import percent
 from everypose.studies.chart import line_chart
 from everypose.studies.report import Cell, Study, difference, signed_percent
 from everypose.studies.subject import distinct

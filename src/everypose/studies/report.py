@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import everypose
-from everypose.evaluation.record import shown
-from everypose.files import write_bytes, write_json, write_text
+from everypose.core.files import write_bytes, write_json, write_text
+from everypose.evaluation.report.record import shown
 
 Cell = Callable[[Any], str]
 """How a value is shown in the table."""

@@ -5,18 +5,18 @@ import torch
 from torch import Tensor
 
 from everypose.backbones.colours import normalise
+from everypose.core.geometry import Floats, inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode
 from everypose.errors import EveryposeError, UsageError
-from everypose.geometry import Floats, inverse, transform
 from everypose.inference.boxes import Detector, Image, Photo
 from everypose.inference.top_down import cut_crop
-from everypose.mipnet.network import MIPNet
-from everypose.models import ModelConfig
+from everypose.methods.mipnet.network import MIPNet
+from everypose.methods.top_down.crops import CropGeometry
+from everypose.methods.top_down.decoding import decode
+from everypose.methods.top_down.scoring import person_scores
+from everypose.models.config import ModelConfig
 from everypose.people import People
 from everypose.studies.report import Study
-from everypose.topdown.crops import CropGeometry
-from everypose.topdown.decoding import decode
-from everypose.topdown.scoring import person_scores
 
 PANEL_HEIGHT = 384
 COLUMNS = 6

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from everypose.errors import UsageError
-from everypose.evaluation.record import shown
-from everypose.evaluation.run import Opened, annotations_sha256
+from everypose.evaluation.evaluate import Opened, annotations_sha256
+from everypose.evaluation.report.record import shown
 from everypose.inference.top_down import TopDownEstimator
 
 

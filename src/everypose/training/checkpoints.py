@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from everypose.core.files import written_whole
 from everypose.errors import EveryposeError
-from everypose.files import written_whole
 
 FORMAT = 1
 

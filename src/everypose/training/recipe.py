@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -17,7 +18,7 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from everypose.errors import UsageError
-from everypose.settings import (
+from everypose.models.settings import (
     Inference,
     InferenceSettings,
     Network,
@@ -158,8 +159,14 @@ class Recipe(Section):
 
 def recipe_names() -> list[str]:
     """Names of the bundled recipes."""
-    folder = resources.files("everypose.training") / "recipes"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(_bundled_recipes())
+
+
+def _bundled_recipes() -> dict[str, Traversable]:
+    """The bundled recipe files by name, from the folders of all families."""
+    families = (resources.files("everypose.training") / "recipes").iterdir()
+    files = (file for family in families if family.is_dir() for file in family.iterdir())
+    return {file.name.removesuffix(".toml"): file for file in files if file.name.endswith(".toml")}
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -201,10 +208,11 @@ def _read_table(source: str | Path) -> tuple[dict[str, Any], str]:
         if _is_path(text):
             content, label = Path(source).read_bytes(), text
         else:
-            if text not in recipe_names():
-                near = difflib.get_close_matches(text, recipe_names(), 3, 0.4) or recipe_names()
+            bundled = _bundled_recipes()
+            if text not in bundled:
+                near = difflib.get_close_matches(text, bundled, 3, 0.4) or sorted(bundled)
                 raise UsageError(f"no recipe is called {text!r}; near it: {', '.join(near)} (a file ends in .toml)")
-            content, label = resources.files("everypose.training").joinpath(f"recipes/{text}.toml").read_bytes(), text
+            content, label = bundled[text].read_bytes(), text
         return tomllib.loads(content.decode()), f"recipe {label}"
     except OSError as error:
         raise UsageError(f"cannot read the recipe {text}: {error.strerror}") from error

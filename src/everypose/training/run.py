@@ -18,20 +18,20 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
+from everypose.core.files import sha256, write_json, write_text
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
-from everypose.files import sha256, write_json, write_text
-from everypose.settings import PoseBHSettings, SingleStageSettings
-from everypose.training.callbacks import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
+from everypose.models.settings import PoseBHSettings, SingleStageSettings
 from everypose.training.checkpoints import Checkpoint
-from everypose.training.display import Display
-from everypose.training.mixed import MixedTask
-from everypose.training.module import PoseTraining
+from everypose.training.console import Display
+from everypose.training.lightning_module import PoseTraining
+from everypose.training.lr_schedule import Schedule
 from everypose.training.recipe import Recipe
-from everypose.training.schedule import Schedule
-from everypose.training.single_stage import SingleStageTask
-from everypose.training.task import Task
-from everypose.training.top_down import TopDownTask
+from everypose.training.run_callback import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
+from everypose.training.tasks.mixture import MixedTask
+from everypose.training.tasks.protocol import Task
+from everypose.training.tasks.single_stage import SingleStageTask
+from everypose.training.tasks.top_down import TopDownTask
 
 RECIPE_FILE = "recipe.toml"
 VERSIONS = ("everypose", "torch", "lightning", "numpy", "opencv-python-headless", "pydantic")

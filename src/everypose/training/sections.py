@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from everypose.mipnet.assignment import Rule
-from everypose.models import ALL_SKELETONS
-from everypose.posebh.schedule import Schedule as PhaseSchedule
-from everypose.single_stage.augmentation import Augmentation
-from everypose.topdown.augmentation import Augmentation as CropAugmentation
+from everypose.methods.mipnet.assignment import Rule
+from everypose.methods.posebh.phases import Schedule as PhaseSchedule
+from everypose.methods.single_stage.augmentation import Augmentation
+from everypose.methods.top_down.augmentation import Augmentation as CropAugmentation
+from everypose.models.config import ALL_SKELETONS
 
 if TYPE_CHECKING:
-    from everypose.posebh.losses import LossSettings as PrototypeLosses
+    from everypose.methods.posebh.losses import LossSettings as PrototypeLosses
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -153,7 +153,7 @@ class CropsSection(Section):
 class LossesSection(Section):
     """Weights of the losses of BoIR and CID (spec: "Losses"); those of the other family are not used.
 
-    ``offset`` is of :mod:`everypose.single_stage.offset_loss`, which the papers do not have.
+    ``offset`` is of :mod:`everypose.methods.boir.offset_loss`, which the papers do not have.
     """
 
     multi_heatmap: NotNegative = 1.0
@@ -209,7 +209,9 @@ class PrototypesSection(Section):
 
     def settings(self) -> "PrototypeLosses":
         """The same as the method takes it."""
-        from everypose.posebh.losses import LossSettings as PrototypeLosses  # with torch, which recipes need not
+        from everypose.methods.posebh.losses import (
+            LossSettings as PrototypeLosses,  # with torch, which recipes need not
+        )
 
         return PrototypeLosses(**self.model_dump(exclude={"cluster_count"}))
 

@@ -8,20 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from everypose.data.coco import coco_content
+from everypose.data.formats.coco import coco_content
 from everypose.data.scenes import Scene, SceneSet
 from everypose.drawing import draw_people
-from everypose.evaluation.oks import OksScores, evaluate_oks
+from everypose.evaluation.metrics.oks import OksScores, evaluate_oks
 from everypose.inference.boxes import AnnotatedBoxes
 from everypose.inference.estimator import Estimator, SingleStageEstimator, images_at_once
+from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.inference.top_down import TopDownEstimator
-from everypose.inference.torch_runtime import TorchCropRuntime, TorchRuntime
-from everypose.models import ModelConfig
-from everypose.networks import PoseNetwork, select_skeleton
+from everypose.methods.top_down.samples import trainable_people
+from everypose.models.build import PoseNetwork, select_skeleton
+from everypose.models.config import ModelConfig
 from everypose.people import People
-from everypose.topdown.samples import trainable_people
-from everypose.training.data import read_validation_set, require_same_skeleton
 from everypose.training.recipe import Recipe
+from everypose.training.sample_stream import read_validation_set, require_same_skeleton
 from everypose.training.sections import ValidationSection
 
 CHUNK = 16

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data.coco_set import COCO, assert_same_people, coco, image
-from everypose.data.convert import read_any
+from everypose.data.formats.convert import read_any
 from everypose.data.formats.yolo import write_yolo
 from everypose.errors import EveryposeError
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 
 def test_coco_to_yolo_and_back(tmp_path: Path) -> None:

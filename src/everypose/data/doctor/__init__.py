@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from everypose.data.annotation_files import annotation_files, find_image_root, load
+from everypose.data.discovery.annotation_files import annotation_files, find_image_root, load
 from everypose.data.doctor import annotations, categories, images
 from everypose.data.doctor.fix import corrected
 from everypose.data.doctor.flaws import Diagnosis, Flaw, Kind, Severity
 from everypose.data.doctor.table import Table, build
 from everypose.errors import EveryposeError
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 __all__ = ["Diagnosis", "Examined", "Flaw", "Kind", "examine", "examine_all", "examine_content"]
 

@@ -7,7 +7,7 @@ from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, flaw
 from everypose.data.doctor.table import identity
 from everypose.errors import EveryposeError
-from everypose.skeleton import Skeleton, recognise
+from everypose.skeleton.skeleton import Skeleton, recognise
 
 _PEOPLE = frozenset({"coco", "ochuman", "crowdpose", "mpii", "aic", "coco_wholebody", "halpe", "jhmdb", "posetrack18"})
 _NEAR = 0.75

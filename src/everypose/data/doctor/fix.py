@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everypose.data.coco import AREA_OF_BOX
+from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.data.doctor import annotations, categories
 from everypose.data.doctor.images import ImageFindings, is_whole
 from everypose.data.doctor.table import Table, identity, keypoint_names_count
-from everypose.geometry import keypoint_boxes, xyxy_to_xywh
+from everypose.data.formats.coco import AREA_OF_BOX
 
 
 def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everypose.data.annotation_files import image_path
+from everypose.core.progress import track
+from everypose.data.discovery.annotation_files import image_path
 from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, Kind, flaw
 from everypose.data.doctor.table import Table, identity, number
 from everypose.data.image_header import ImageHeader, read_header
 from everypose.errors import EveryposeError
-from everypose.progress import track
 
 _THREADS = 8
 # Whole numbers below this are exact in every JSON reader.

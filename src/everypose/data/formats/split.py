@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from everypose.data.annotation_files import image_path
+from everypose.data.discovery.annotation_files import image_path
 from everypose.errors import EveryposeError
 
 _NAMES = {

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everypose.data.coco import AREA_OF_BOX
+from everypose.core.files import write_text
 from everypose.data.formats import flat_yaml
+from everypose.data.formats.coco import AREA_OF_BOX
 from everypose.data.formats.split import Split, inside_name, place_images
 from everypose.data.image_header import SUFFIXES, read_header
 from everypose.errors import EveryposeError
-from everypose.files import write_text
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 _SPLITS = ("train", "val", "test")
 

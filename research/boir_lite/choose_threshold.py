@@ -1,0 +1,58 @@
+"""The score above which people are shown: the one with the best F1 on a labelled set (a hit is OKS >= 0.5).
+
+python -m research.boir_lite.choose_threshold MODEL ANNOTATIONS.json IMAGES
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from everypose.core.files import read_json
+from everypose.errors import told_in_one_line
+from everypose.evaluation.coco_arrays import read_results, read_truth
+from everypose.evaluation.metrics.error_types import match
+from everypose.evaluation.metrics.oks import compare
+from everypose.inference.loading import load
+
+
+def main() -> None:
+    """Sweep the threshold and print precision, recall and F1."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("annotations", type=Path)
+    parser.add_argument("images", type=Path)
+    arguments = parser.parse_args()
+    content: dict[str, Any] = read_json(arguments.annotations)
+    estimator = load(arguments.model, min_score=0.0)
+    results = []
+    for image in content["images"]:
+        results += estimator(arguments.images / image["file_name"]).to_coco(image["id"])
+    truth = read_truth(content, len(estimator.skeleton))
+    sigmas = estimator.skeleton.require_sigmas()
+    best = (0.0, 0.0)
+    for threshold in np.arange(0.02, 0.4, 0.005):
+        kept = [result for result in results if result["score"] >= threshold]
+        comparison = compare(truth, read_results(kept, truth, len(estimator.skeleton)), sigmas)
+        hits = len(match(comparison, 0.5).people)
+        # People without labelled keypoints are neither right nor wrong to find.
+        precision = hits / max(hits + wrong(comparison), 1)
+        recall = hits / max(int(truth.counted.sum()), 1)
+        f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+        best = max(best, (f1, float(threshold)))
+        print(f"{threshold:.3f}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
+    print(f"best: {best[1]:.3f} with F1 {best[0]:.3f}")
+
+
+def wrong(comparison: Any) -> int:
+    """Detections that are nobody's: not matched, and alike to no unlabelled person or crowd either."""
+    taken = set(match(comparison, 0.5).detections.tolist())
+    ignored = ~comparison.truth.counted[comparison.pair_person] & (comparison.oks >= 0.5)
+    excused = set(comparison.pair_detection[ignored].tolist())
+    return len(set(comparison.detections.tolist()) - taken - excused)
+
+
+if __name__ == "__main__":
+    with told_in_one_line("choose_threshold"):
+        main()

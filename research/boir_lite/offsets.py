@@ -1,0 +1,96 @@
+"""How well a backbone's offsets tell whose a visible keypoint is: how far beside the person's centre they point.
+
+The distance is in units of the person's size, the square root of the area, and the median over keypoints; beside it
+stand the share whose nearest centre is the right person's, and both for no offset at all.
+
+python -m research.boir_lite.offsets MODEL ANNOTATIONS.json IMAGES [--size 384] [--overlapped 0.3]
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from everypose.backbones.colours import normalise
+from everypose.backbones.openpose_light import OpenPoseLight
+from everypose.core.geometry import transform
+from everypose.data.crowds.placement import heaviest_overlap
+from everypose.data.formats.coco import read_coco
+from everypose.data.images import read_image
+from everypose.data.scenes import Scene
+from everypose.errors import told_in_one_line
+from everypose.inference.estimator import Image, resize
+from everypose.methods.boir.network import BoIR
+from everypose.methods.single_stage.decoding import STRIDE
+from everypose.methods.single_stage.targets import VISIBLE
+from everypose.models.build import load_model
+
+Floats = npt.NDArray[np.float64]
+
+SMALLEST = 10.0
+"""Output pixels: of smaller people nothing is asked."""
+
+
+def main() -> None:
+    """Look at every visible keypoint and print four numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("annotations", type=Path)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--size", type=int, default=384, help="short side of the input")
+    parser.add_argument("--overlapped", type=float, default=-1.0, help="only people of a larger box IoU with another")
+    arguments = parser.parse_args()
+    network, config = load_model(arguments.model)
+    if not isinstance(network, BoIR) or not isinstance(network.backbone, OpenPoseLight):
+        parser.error(f"{arguments.model} tells no offsets: that is for boir on openpose-light")
+    rows: list[tuple[float, bool, float, bool]] = []
+    for scene in read_coco(arguments.annotations, arguments.images, config.read_skeleton()):
+        if scene.is_labelled_person.any():
+            canvas, matrix = resize(read_image(scene.path), arguments.size, config.on_images.step)
+            rows += keypoints_of(scene, canvas, matrix, network, arguments.overlapped)
+    if not rows:
+        parser.error(f"{arguments.annotations} has no such keypoints")
+    off, right, off_without, right_without = np.array(rows).T
+    print(
+        f"{len(rows)} visible keypoints: off by {np.median(off):.2f}, nearest to the right person {right.mean():.1%}; "
+        f"without offsets {np.median(off_without):.2f}, {right_without.mean():.1%}"
+    )
+
+
+@torch.inference_mode()
+def keypoints_of(
+    scene: Scene, canvas: Image, matrix: Floats, network: BoIR, overlapped: float
+) -> Iterator[tuple[float, bool, float, bool]]:
+    """Of each visible keypoint: distance and whether it is the nearest centre's, with the offset and without.
+
+    ``matrix`` (2, 3) is from the photo's pixels to those of the ``canvas`` that the network looks at.
+    """
+    feature = network.features(normalise(torch.from_numpy(canvas)[None], network.colours))
+    offsets = network.backbone.offsets(feature)
+    assert offsets is not None
+    people = np.flatnonzero(scene.is_labelled_person)
+    keypoints = scene.keypoints[people]
+    places = transform(keypoints[:, :, :2], matrix) / STRIDE
+    centers = np.array([place[seen].mean(axis=0) for place, seen in zip(places, keypoints[:, :, 2] > 0, strict=True)])
+    sizes = np.sqrt(scene.areas[people] * abs(np.linalg.det(matrix[:, :2]))) / STRIDE
+    chosen = (sizes > SMALLEST) & (heaviest_overlap(scene.boxes[people]) > overlapped)
+    for person, keypoint in np.argwhere(keypoints[:, :, 2] == VISIBLE):
+        x, y = np.rint(places[person, keypoint]).astype(int)
+        if chosen[person] and 0 <= x < offsets.shape[3] and 0 <= y < offsets.shape[2]:
+            pixel = np.array([x, y], dtype=np.float64)
+            pointed = pixel + offsets[0, :, y, x].numpy()
+            yield (*_beside(pointed, centers, person, sizes), *_beside(pixel, centers, person, sizes))
+
+
+def _beside(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple[float, bool]:
+    """How far a point is from a person's centre, in the person's size, and whether that is the nearest centre."""
+    away = np.linalg.norm(centers - point, axis=1)
+    return float(away[person] / sizes[person]), bool(away.argmin() == person)
+
+
+if __name__ == "__main__":
+    with told_in_one_line("offsets"):
+        main()

@@ -1,0 +1,1 @@
+"""Third-party pretrained weights converted to the parameter names of the backbones."""

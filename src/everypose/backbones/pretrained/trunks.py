@@ -1,0 +1,28 @@
+"""Trunks of small published networks, as NumPy archives, to start a small backbone from."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everypose.backbones.pretrained import movenet, openpose_light
+from everypose.errors import EveryposeError
+
+
+def read_trunk(path: Path) -> dict[str, Tensor]:
+    """The tensors of MoveNet or Lightweight OpenPose under the names of our backbones.
+
+    Args:
+        path: a NumPy archive of the weights, batch normalisation folded in.
+
+    Raises:
+        EveryposeError: the file is no such archive.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            theirs = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise EveryposeError(f"cannot read {path} as a NumPy archive of weights: {error}") from error
+    return openpose_light.to_ours(theirs) if openpose_light.MARK in theirs else movenet.to_ours(theirs)

@@ -1,0 +1,289 @@
+"""A whole composed set: cut-outs from annotated photos, crowds from the cut-outs, images and annotations on disk."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256 as digest
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+import everypose
+from everypose.core.files import read_json, sha256, write_bytes, write_json
+from everypose.core.progress import track
+from everypose.data.crowds.compose import Settings, compose
+from everypose.data.crowds.cutouts import CutOut, cut_out, may_be_cut_out
+from everypose.data.crowds.placement import heaviest_overlap
+from everypose.data.discovery.image_sets import images_of
+from everypose.data.image_header import read_header
+from everypose.data.images import read_image
+from everypose.data.scenes import Scene, SceneSet
+from everypose.errors import EveryposeError, UsageError
+
+JPEG_QUALITY = 92
+THRESHOLDS = (0.3, 0.5)
+
+
+@dataclass
+class Tally:
+    """What a set of labels holds: people (labelled, no crowd regions), pasted ones, and overlapping ones.
+
+    ``overlapping`` counts, for each of ``THRESHOLDS``, the people whose box has a greater IoU with another's.
+    """
+
+    photos: int = 0
+    people: int = 0
+    pasted: int = 0
+    overlapping: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(THRESHOLDS), np.int64))
+
+    def add(self, scene: Scene) -> None:
+        """Count one more photo."""
+        limits = np.array([scene.width, scene.height] * 2, dtype=np.float64)
+        overlap = heaviest_overlap(scene.boxes[scene.is_labelled_person].clip(0, limits))
+        self.photos += 1
+        self.people += len(overlap)
+        self.pasted += len(scene.extra.get("pasted", ()))
+        self.overlapping += (overlap[:, None] > np.array(THRESHOLDS)).sum(axis=0)
+
+    def shares(self) -> list[float]:
+        """The share of people that overlap, for each of ``THRESHOLDS``."""
+        return [float(share) for share in self.overlapping / max(1, self.people)]
+
+    def aim(self, wanted: float) -> float:
+        """The share that the next photo should have, so that the whole set comes to ``wanted``."""
+        expected = self.people / max(1, self.photos)
+        return min(1.0, max(0.0, wanted + (wanted * self.people - int(self.overlapping[0])) / max(1.0, expected)))
+
+
+def collect_cutouts(scenes: SceneSet, quiet: bool = False) -> list[CutOut]:
+    """Every person of the set that can be cut out well.
+
+    Raises:
+        EveryposeError: a photo cannot be read, the set has no labelled people, or no cut-out is good enough.
+    """
+    if not any(scene.is_labelled_person.any() for scene in scenes):
+        raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labelled keypoints")
+    found: list[CutOut] = []
+    for scene in track(scenes.scenes, "cutting people out", quiet=quiet):
+        people = [person for person in range(len(scene)) if may_be_cut_out(scene, person, scenes.skeleton)]
+        if people:
+            image = _photo(scene)
+            cuts = (cut_out(image, scene, person, scenes.skeleton) for person in people)
+            found.extend(cut for cut in cuts if cut is not None)
+    if not found:
+        raise EveryposeError(
+            f"nobody in {scenes.annotation_file or scenes.name} can be cut out well: people of 64 pixels or more with "
+            "most keypoints visible are needed"
+        )
+    return found
+
+
+def background_scenes(folder: Path, skeleton_size: int) -> list[Scene]:
+    """The photos of a folder (its folders included), taken to show nobody.
+
+    Raises:
+        EveryposeError: the folder is not there, or has no images.
+    """
+    paths, _ = images_of(folder)
+    return [_empty_scene(index, path, skeleton_size) for index, path in enumerate(paths)]
+
+
+def compose_set(
+    scenes: SceneSet,
+    backgrounds: Sequence[Scene],
+    out: Path,
+    count: int,
+    settings: Settings,
+    seed: int,
+    quiet: bool = False,
+) -> Tally:
+    """Compose ``count`` photos and write OUT/images/*.jpg, then OUT/annotations.json.
+
+    The annotation file is written last, so where it is, the set is whole. The same arguments give the same files.
+
+    Args:
+        scenes: where the people come from; also names skeleton and annotation file.
+        backgrounds: the photos that people are pasted on, each used in turn, shuffled anew each time round.
+        out: folder, made if needed.
+        count: photos to make.
+        settings: of one photo; ``overlap`` is kept over the whole set.
+        seed: decides everything that is left to chance.
+        quiet: no progress bar.
+
+    Returns:
+        What the set holds.
+
+    Raises:
+        UsageError: OUT holds an annotation file already.
+        EveryposeError: OUT cannot be written, a photo cannot be read, or nobody can be pasted on any photo.
+    """
+    out = Path(out)
+    _prepare(out)
+    cutouts = collect_cutouts(scenes, quiet)
+    tally = Tally()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    photos = _composed(backgrounds, cutouts, count, settings, seed, tally, scenes)
+    for number, (image, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
+        name = f"{number:06d}.jpg"
+        write_bytes(out / "images" / name, _jpeg(image))
+        images.append(_image_entry(scene, number, name))
+        annotations.extend(_annotation_entries(scene, number, len(annotations) + 1))
+    info = _info(scenes, backgrounds, len(cutouts), count, settings, seed, tally)
+    categories = _categories(scenes)
+    for entry in annotations:
+        entry["category_id"] = categories[0]["id"]
+    content = {"info": info, "licenses": [], "categories": categories, "images": images, "annotations": annotations}
+    write_json(out / "annotations.json", content)
+    return tally
+
+
+def _composed(
+    backgrounds: Sequence[Scene],
+    cutouts: Sequence[CutOut],
+    count: int,
+    settings: Settings,
+    seed: int,
+    tally: Tally,
+    scenes: SceneSet,
+) -> Iterator[tuple[npt.NDArray[np.uint8], Scene]]:
+    """Composed photos until there are ``count``; backgrounds on which nobody finds a place are passed over."""
+    order = np.random.default_rng([seed, 0])
+    turn: list[int] = []
+    since_last = 0
+    while tally.photos < count:
+        if not turn:
+            turn = order.permutation(len(backgrounds)).tolist()
+        scene = backgrounds[turn.pop()]
+        rng = np.random.default_rng([seed, 1, tally.photos, since_last])
+        aimed = replace(settings, overlap=tally.aim(settings.overlap))
+        image, composed = compose(rng, scene, _photo(scene), cutouts, aimed, scenes.skeleton)
+        if composed.extra["pasted"]:
+            since_last = 0
+            tally.add(composed)
+            yield image, composed
+        elif since_last >= 3 * len(backgrounds):
+            raise EveryposeError("nobody finds a place on any of the backgrounds: give more or larger photos")
+        else:
+            since_last += 1
+
+
+def _prepare(out: Path) -> None:
+    """Make the folders before the long work begins, and leave a finished set alone."""
+    if (out / "annotations.json").exists():
+        raise UsageError(f"{out} holds a set already: choose another folder, or remove it first")
+    write_bytes(out / "images" / ".writable", b"")
+    (out / "images" / ".writable").unlink()
+
+
+def _photo(scene: Scene) -> npt.NDArray[np.uint8]:
+    """The scene's image, which must have the size that the labels are for."""
+    image = read_image(scene.path)
+    if image.shape[:2] != (scene.height, scene.width):
+        raise EveryposeError(
+            f"{scene.path} has {image.shape[1]} x {image.shape[0]} pixels, its annotations {scene.width} x "
+            f"{scene.height}: give the photos that were annotated"
+        )
+    return image
+
+
+def _empty_scene(index: int, path: Path, skeleton_size: int) -> Scene:
+    width, height = read_header(path).upright
+    return Scene(
+        image_id=index,
+        path=path,
+        file_name=path.name,
+        width=width,
+        height=height,
+        annotation_ids=np.zeros(0, np.int64),
+        keypoints=np.zeros((0, skeleton_size, 3)),
+        boxes=np.zeros((0, 4)),
+        areas=np.zeros(0),
+        is_crowd=np.zeros(0, bool),
+        segmentations=[],
+    )
+
+
+def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
+    done, content = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not done:
+        raise EveryposeError(f"a composed photo of {image.shape[1]} x {image.shape[0]} pixels cannot be a JPEG file")
+    return bytes(content)
+
+
+def _image_entry(scene: Scene, number: int, name: str) -> dict[str, Any]:
+    """The COCO entry of a composed photo; it keeps what the background's entry said."""
+    rest = {key: value for key, value in scene.extra.items() if key != "pasted"}
+    own = {"id": number, "file_name": name, "width": scene.width, "height": scene.height, "background": scene.file_name}
+    return rest | own
+
+
+def _annotation_entries(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    """The COCO entries of a composed photo's people and crowd regions, each with its source."""
+    pasted = scene.extra["pasted"]
+    originals = len(scene) - len(pasted)
+    entries = []
+    for index in range(len(scene)):
+        x1, y1, x2, y2 = scene.boxes[index].tolist()
+        keypoints = [[round(x, 2), round(y, 2), int(v)] for x, y, v in scene.keypoints[index].tolist()]
+        source = {"file_name": scene.file_name, "annotation_id": int(scene.annotation_ids[index])}
+        entry: dict[str, Any] = {
+            "id": first_id + index,
+            "image_id": image_id,
+            "category_id": 0,
+            "bbox": [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
+            "area": round(float(scene.areas[index]), 2),
+            "iscrowd": int(scene.is_crowd[index]),
+            "keypoints": [value for keypoint in keypoints for value in keypoint],
+            "num_keypoints": int((scene.keypoints[index, :, 2] > 0).sum()),
+            "pasted": index >= originals,
+            "source": source if index < originals else pasted[index - originals],
+        }
+        if scene.segmentations[index] is not None:
+            entry["segmentation"] = scene.segmentations[index]
+        entries.append(entry)
+    return entries
+
+
+def _categories(scenes: SceneSet) -> list[dict[str, Any]]:
+    """The source file's own category, or one made from the skeleton."""
+    if scenes.annotation_file is not None:
+        known = [entry for entry in read_json(scenes.annotation_file)["categories"] if entry.get("keypoints")]
+        if known:
+            return known[:1]
+    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
+    return [{"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}]
+
+
+def _info(
+    scenes: SceneSet,
+    backgrounds: Sequence[Scene],
+    cutouts: int,
+    count: int,
+    settings: Settings,
+    seed: int,
+    tally: Tally,
+) -> dict[str, Any]:
+    """How the set was made, so that it can be made again, and what it holds."""
+    file = scenes.annotation_file
+    used = sorted({scene.path for scene in [*scenes.scenes, *backgrounds] if scene.path.exists()})
+    hashes = digest("".join(f"{path.name} {sha256(path)}\n" for path in used).encode()).hexdigest()
+    return {
+        "description": "crowds composed of people cut out of annotated photos",
+        "generator": f"everypose {everypose.__version__} data crowd",
+        "seed": seed,
+        "count": count,
+        "settings": asdict(settings),
+        "annotations": None if file is None else {"file": file.name, "sha256": sha256(file)},
+        "photos": {"files": len(used), "sha256_of_names_and_sha256": hashes},
+        "cutouts": cutouts,
+        "people": tally.people,
+        "pasted": tally.pasted,
+        "share_of_people_with_box_iou_above": dict(
+            zip(map(str, THRESHOLDS), (round(share, 4) for share in tally.shares()), strict=True)
+        ),
+    }

@@ -1,0 +1,277 @@
+"""The crowd compositor: people pasted over photos, the labels of whom they hide kept true.
+
+What becomes of the labels:
+
+* A visible keypoint (2) that a pasted person covers becomes hidden (1) and keeps its coordinates.
+* Boxes and areas go on describing the whole person: the OKS tolerance and the rule for small people are about a
+  person's size, not about who stands in front. Of a pasted person, what falls outside the photo is cut off from the
+  box and, in proportion, from the area; keypoints there become unlabelled.
+* Segmentations describe what is seen.
+* Nobody is pasted who would hide more than ``Settings.most_hidden`` of another person's visible keypoints.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from everypose.data.crowds.cutouts import CutOut
+from everypose.data.crowds.grabcut import body_size
+from everypose.data.crowds.placement import People, Place, find_place, heaviest_overlap
+from everypose.data.masks import Mask, segmentation_mask
+from everypose.data.scenes import Scene, Segmentation
+from everypose.skeleton.skeleton import Skeleton
+
+Floats = npt.NDArray[np.float64]
+Image = npt.NDArray[np.uint8]
+
+OVERLAP = 0.3  # two people overlap heavily when the IoU of their boxes is greater
+ATTEMPTS = 15  # to find a person and a place, before one person fewer is pasted
+GREY = 2.0  # a photo whose colour channels differ by less on average is black and white
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a crowd is composed.
+
+    Attributes:
+        people: fewest and most people pasted on one photo.
+        overlap: the share of the photo's people whose box should overlap another's by an IoU above 0.3.
+        most_hidden: the greatest share of a person's visible keypoints that may become hidden.
+        light: how far a pasted person's brightness and contrast move towards those of the place, 0 to 1.
+    """
+
+    people: tuple[int, int] = (2, 5)
+    overlap: float = 0.5
+    most_hidden: float = 0.85
+    light: float = 0.5
+
+
+def compose(
+    rng: np.random.Generator,
+    scene: Scene,
+    image: Image,
+    cutouts: Sequence[CutOut],
+    settings: Settings,
+    skeleton: Skeleton,
+) -> tuple[Image, Scene]:
+    """Paste people over a photo.
+
+    While fewer people than ``settings.overlap`` overlap another, the next one is placed over somebody; otherwise
+    apart. Each goes in front of all before.
+
+    Args:
+        rng: decides everything that is left to chance.
+        scene: the photo's labels; they are not changed.
+        image: the photo (H, W, 3) uint8 RGB; it is not changed.
+        cutouts: at least one; those from the same photo are not used.
+        settings: how many people, how close.
+        skeleton: of the scene and the cut-outs.
+
+    Returns:
+        The new photo and its labels: the old annotations in their order, then the pasted ones.
+        ``extra["pasted"]`` names each pasted person's photo and annotation.
+    """
+    composition = Composition(scene, image, skeleton)
+    usable = [cutout for cutout in cutouts if cutout.file_name != scene.file_name]
+    grey = _is_grey(image)
+    for _ in range(int(rng.integers(settings.people[0], settings.people[1] + 1)) if usable else 0):
+        people = composition.people()
+        heavy = heaviest_overlap(people.boxes) > OVERLAP
+        close = len(heavy) == 0 or heavy.mean() < settings.overlap
+        for _ in range(ATTEMPTS):
+            cutout = usable[int(rng.integers(len(usable)))]
+            if _is_grey(cutout.pixels) and not grey:
+                continue
+            if rng.random() < 0.5:
+                cutout = cutout.flipped(skeleton)
+            place = find_place(rng, people, cutout, close, *image.shape[:2])
+            if place is not None and composition.paste(cutout.resized(place.scale), place, settings):
+                break
+    return composition.image, composition.scene()
+
+
+class Composition:
+    """A photo and its labels while people are being pasted."""
+
+    def __init__(self, scene: Scene, image: Image, skeleton: Skeleton) -> None:
+        """Begin with the photo as it is; ``scene`` and ``image`` are copied."""
+        self.image = image.copy()
+        self._source = scene
+        self._skeleton = skeleton
+        self._grey = _is_grey(image)
+        self._keypoints, self._boxes, self._areas = scene.keypoints.copy(), scene.boxes.copy(), scene.areas.copy()
+        self._is_crowd = scene.is_crowd.copy()
+        self._visible_at_first = (scene.keypoints[:, :, 2] > 1).sum(axis=1)
+        self._masks = [self._mask_of(person) for person in range(len(scene))]
+        self._changed = np.zeros(len(scene), bool)
+        self._pasted: list[CutOut] = []
+
+    def _mask_of(self, person: int) -> Mask | None:
+        segmentation = self._source.segmentations[person]
+        if segmentation is None or self._is_crowd[person]:
+            return None
+        return segmentation_mask(segmentation, *self.image.shape[:2])
+
+    def people(self) -> People:
+        """Those whom a newcomer is placed beside: no crowd regions, at least one labelled keypoint."""
+        chosen = np.flatnonzero((self._keypoints[:, :, 2] > 0).any(axis=1) & ~self._is_crowd)
+        height, width = self.image.shape[:2]
+        sizes = [body_size(self._keypoints[index], self._boxes[index], self._skeleton) for index in chosen]
+        return People(self._boxes[chosen].clip(0, [width, height, width, height]), np.array(sizes))
+
+    def paste(self, cutout: CutOut, place: Place, settings: Settings) -> bool:
+        """Put a cut-out, already of the right scale, on the photo, unless it would hide somebody too much.
+
+        Returns:
+            Whether it was pasted.
+        """
+        height, width = self.image.shape[:2]
+        window = _window(cutout, place, height, width)
+        if window is None:
+            return False
+        rows, columns, own_rows, own_columns = window
+        alpha = cutout.alpha[own_rows, own_columns]
+        mask = np.zeros((height, width), bool)
+        mask[rows, columns] = alpha > 0.5
+        keypoints = moved_keypoints(cutout.keypoints, place, height, width)
+        if (keypoints[:, 2] > 0).sum() < 0.5 * (cutout.keypoints[:, 2] > 0).sum():
+            return False
+        updated = hide_covered(self._keypoints, mask)
+        left = (updated[:, :, 2] > 1).sum(axis=1)
+        lost = (updated[:, :, 2] != self._keypoints[:, :, 2]).any(axis=1)
+        if (lost & (self._visible_at_first - left > settings.most_hidden * self._visible_at_first)).any():
+            return False
+
+        lit = relit(cutout, self.image[rows, columns], settings.light)[own_rows, own_columns]
+        if self._grey:
+            lit = np.repeat(cv2.cvtColor(lit, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+        self.image[rows, columns] = blended(lit, self.image[rows, columns], alpha)
+        self._add(cutout, place, updated, keypoints, mask)
+        return True
+
+    def _add(self, cutout: CutOut, place: Place, behind: Floats, keypoints: Floats, mask: Mask) -> None:
+        """Enter the pasted person into the labels."""
+        for index, other in enumerate(self._masks):
+            if other is not None and (other & mask).any():
+                self._masks[index] = other & ~mask
+                self._changed[index] = True
+        self._masks.append(mask)
+        self._changed = np.append(self._changed, True)
+        self._keypoints = np.concatenate([behind, keypoints[None]])
+        self._visible_at_first = np.append(self._visible_at_first, (keypoints[:, 2] > 1).sum())
+        height, width = mask.shape
+        whole = cutout.box + np.array([place.x, place.y, place.x, place.y])
+        box = whole.clip(0, [width, height, width, height])
+        share = (box[2:] - box[:2]).prod() / (whole[2:] - whole[:2]).prod()
+        self._boxes = np.concatenate([self._boxes, box[None]])
+        self._areas = np.append(self._areas, cutout.area * share)
+        self._is_crowd = np.append(self._is_crowd, False)
+        self._pasted.append(cutout)
+
+    def scene(self) -> Scene:
+        """The labels of the photo as it is now."""
+        old = self._source
+        first = int(old.annotation_ids.max(initial=0)) + 1
+        segmentations: list[Segmentation] = [*old.segmentations, *([None] * len(self._pasted))]
+        for index in np.flatnonzero(self._changed):
+            mask = self._masks[index]
+            segmentations[index] = None if mask is None else outlines(mask)
+        pasted = [{"file_name": cutout.file_name, "annotation_id": cutout.annotation_id} for cutout in self._pasted]
+        return replace(
+            old,
+            annotation_ids=np.append(old.annotation_ids, np.arange(first, first + len(pasted))),
+            keypoints=self._keypoints,
+            boxes=self._boxes,
+            areas=self._areas,
+            is_crowd=self._is_crowd,
+            segmentations=segmentations,
+            extra={**old.extra, "pasted": pasted},
+        )
+
+
+def hide_covered(keypoints: Floats, mask: Mask) -> Floats:
+    """Turn visible keypoints (2) into hidden ones (1) where the mask covers the pixel that they lie in.
+
+    Args:
+        keypoints: (N, K, 3) x, y, visibility; coordinates may lie outside the image.
+        mask: (H, W) bool, what is in front.
+
+    Returns:
+        A changed copy.
+    """
+    columns, rows = np.rint(keypoints[..., 0]).astype(int), np.rint(keypoints[..., 1]).astype(int)
+    inside = (columns >= 0) & (columns < mask.shape[1]) & (rows >= 0) & (rows < mask.shape[0])
+    covered = inside & mask[rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)]
+    updated = keypoints.copy()
+    updated[covered & (keypoints[..., 2] > 1), 2] = 1
+    return updated
+
+
+def moved_keypoints(keypoints: Floats, place: Place, height: int, width: int) -> Floats:
+    """A cut-out's keypoints (K, 3) on the photo; those outside it become zeros."""
+    moved: Floats = keypoints + np.array([place.x, place.y, 0.0])
+    inside = (moved[:, :2] >= -0.5).all(axis=1) & (moved[:, 0] < width - 0.5) & (moved[:, 1] < height - 0.5)
+    moved[~inside | (keypoints[:, 2] == 0)] = 0
+    return moved
+
+
+def relit(cutout: CutOut, surroundings: Image, strength: float) -> Image:
+    """The cut-out's pixels with brightness and contrast moved towards those of the place.
+
+    The mean and the standard deviation of the luminance move by ``strength`` of the way; hue stays.
+
+    Args:
+        cutout: what is to be lit.
+        surroundings: (h, w, 3) uint8 RGB, what it will cover.
+        strength: 0 leaves it as it is, 1 matches both.
+
+    Returns:
+        (H, W, 3) uint8 RGB, the cut-out's size.
+    """
+    luminance = cv2.cvtColor(cutout.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    own = luminance[cutout.alpha > 0.5]
+    there = cv2.cvtColor(np.ascontiguousarray(surroundings), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    if not own.size:
+        return cutout.pixels
+    contrast = 1 + strength * (float(np.clip((there.std() + 1) / (own.std() + 1), 0.5, 1.5)) - 1)
+    brightness = float(own.mean()) + strength * float(there.mean() - own.mean())
+    change = (luminance - own.mean()) * contrast + brightness - luminance
+    lit: Image = np.rint(cutout.pixels + change[..., None]).clip(0, 255).astype(np.uint8)
+    return lit
+
+
+def blended(front: Image, behind: Image, alpha: npt.NDArray[np.float32]) -> Image:
+    """``front`` where alpha (h, w) is 1, ``behind`` where it is 0, both (h, w, 3) uint8."""
+    weight = alpha[..., None]
+    mixed: Image = np.rint(front * weight + behind * (1 - weight)).astype(np.uint8)
+    return mixed
+
+
+def outlines(mask: Mask) -> list[list[float]]:
+    """COCO polygons of a mask (H, W) bool, one for each connected part; holes are filled."""
+    # Contours run through pixel centres. Traced at twice the size, they go round the centres of the mask's own
+    # pixels, a quarter of a pixel inside the border, so that every way of filling them gives the same mask.
+    twice = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
+    found, _ = cv2.findContours(twice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [((outline.reshape(-1) + 0.5) / 2).tolist() for outline in found]
+
+
+def _window(cutout: CutOut, place: Place, height: int, width: int) -> tuple[slice, slice, slice, slice] | None:
+    """Rows and columns of the photo that the cut-out takes, and the same of the cut-out; None if it is outside."""
+    own_height, own_width = cutout.alpha.shape
+    top, left = max(0, place.y), max(0, place.x)
+    bottom, right = min(height, place.y + own_height), min(width, place.x + own_width)
+    if top >= bottom or left >= right:
+        return None
+    rows, columns = slice(top, bottom), slice(left, right)
+    own_rows, own_columns = slice(top - place.y, bottom - place.y), slice(left - place.x, right - place.x)
+    return rows, columns, own_rows, own_columns
+
+
+def _is_grey(image: Image) -> bool:
+    """Whether the photo is black and white."""
+    sample = image[::4, ::4].astype(np.int16)
+    return bool(np.abs(sample - sample[..., 1:2]).mean() < GREY)

@@ -1,0 +1,195 @@
+"""Cut-outs: people taken out of annotated photos, with soft edges, judged before anyone uses them."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from everypose.data.crowds.grabcut import body_size, grab_person
+from everypose.data.masks import Mask, segmentation_mask
+from everypose.data.scenes import Scene
+from everypose.skeleton.skeleton import Skeleton
+
+Floats = npt.NDArray[np.float64]
+
+LABELLED = 0.6  # of the skeleton's keypoints must be labelled: 10 of COCO's 17
+VISIBLE = 0.8  # of the labelled keypoints must be visible
+MINIMUM_HEIGHT = 64  # pixels of the box; smaller people have no outline worth pasting
+FILL = (0.2, 0.95)  # how much of the box the mask fills: a standing person about half
+BOX_IOU = 0.75  # between the mask's own box and the labelled box
+INSIDE = 0.85  # of the visible keypoints must lie in the mask
+ONE_PIECE = 0.9  # of the mask must be its largest component
+STRANGERS = 0.1  # at most, of the visible keypoints of others in the box may lie in the mask
+CROWD = 0.3  # at most, of the box may lie in a region of unlabelled people
+AT_BORDER = 0.1  # at most, of the box's width or height may be mask cut off by the photo's left, right or upper border
+FEATHER = 0.004  # standard deviation of the soft edge, of the box's longer side; at least 0.7 pixel
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """A person without background. All coordinates are pixels of the cut-out.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB.
+        alpha: (h, w) float32: 1 inside, 0 outside, soft between.
+        keypoints: (K, 3) float64 x, y, COCO visibility; unlabelled ones are zeros.
+        box: (4,) float64 x1 y1 x2 y2, the labelled box.
+        area: the labelled area in square pixels.
+        size: body size in pixels, see :func:`everypose.data.crowds.grabcut.body_size`.
+        file_name: the photo it comes from.
+        annotation_id: the person in that photo.
+        reaches_ground: False where the photo ends, or the labels do, above the feet.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.float32]
+    keypoints: Floats
+    box: Floats
+    area: float
+    size: float
+    file_name: str
+    annotation_id: int
+    reaches_ground: bool
+
+    def flipped(self, skeleton: Skeleton) -> "CutOut":
+        """The mirror image, left and right keypoints exchanged."""
+        last = self.pixels.shape[1] - 1
+        keypoints = self.keypoints[skeleton.flip_index].copy()
+        labelled = keypoints[:, 2] > 0
+        keypoints[labelled, 0] = last - keypoints[labelled, 0]
+        box = np.array([last - self.box[2], self.box[1], last - self.box[0], self.box[3]])
+        pixels, alpha = np.ascontiguousarray(self.pixels[:, ::-1]), np.ascontiguousarray(self.alpha[:, ::-1])
+        return replace(self, pixels=pixels, alpha=alpha, keypoints=keypoints, box=box)
+
+    def resized(self, scale: float) -> "CutOut":
+        """The cut-out ``scale`` times as large (at least one pixel)."""
+        height, width = self.alpha.shape
+        new = max(1, round(width * scale)), max(1, round(height * scale))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        factors = np.array([new[0] / width, new[1] / height])
+        keypoints = self.keypoints.copy()
+        labelled = keypoints[:, 2] > 0
+        # Pixel centres are at integers, so the image begins at -0.5.
+        keypoints[labelled, :2] = (keypoints[labelled, :2] + 0.5) * factors - 0.5
+        return replace(
+            self,
+            pixels=np.asarray(cv2.resize(self.pixels, new, interpolation=method), dtype=np.uint8),
+            alpha=np.asarray(cv2.resize(self.alpha, new, interpolation=method), dtype=np.float32).clip(0, 1),
+            keypoints=keypoints,
+            box=(self.box + 0.5) * np.tile(factors, 2) - 0.5,
+            area=self.area * float(factors.prod()),
+            size=self.size * scale,
+        )
+
+
+def may_be_cut_out(scene: Scene, person: int, skeleton: Skeleton) -> bool:
+    """Whether the labels promise a good cut-out: enough keypoints, visible, large enough, outside crowd regions."""
+    visibility, box = scene.keypoints[person, :, 2], scene.boxes[person]
+    labelled = int((visibility > 0).sum())
+    if scene.is_crowd[person] or labelled < LABELLED * len(skeleton) - 0.5:
+        return False
+    if (visibility > 1).sum() < VISIBLE * labelled or box[3] - box[1] < MINIMUM_HEIGHT or box[2] - box[0] < 8:
+        return False
+    crowds = scene.boxes[scene.is_crowd]
+    shared = np.minimum(crowds[:, 2:], box[2:]) - np.maximum(crowds[:, :2], box[:2])
+    return bool((shared.clip(0).prod(axis=1) <= CROWD * (box[2:] - box[:2]).prod()).all())
+
+
+def cut_out(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleton: Skeleton) -> CutOut | None:
+    """Cut a person out of a photo by the segmentation label, or where there is none, by GrabCut.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        scene: its annotations.
+        person: index of the annotation.
+        skeleton: of the scene.
+
+    Returns:
+        The cut-out; None where the labels or the mask are not good enough.
+
+    Raises:
+        EveryposeError: the segmentation label cannot be read.
+    """
+    if not may_be_cut_out(scene, person, skeleton):
+        return None
+    segmentation = scene.segmentations[person]
+    if segmentation is None:
+        mask = grab_person(image, scene, person, skeleton)
+    else:
+        mask = segmentation_mask(segmentation, *image.shape[:2])
+    whole = largest_component(mask)
+    if whole.sum() < ONE_PIECE * max(1, mask.sum()) or not is_clean(whole, scene, person):
+        return None
+    return _lift(image, whole, scene, person, skeleton)
+
+
+def largest_component(mask: Mask) -> Mask:
+    """The largest connected part of a mask (H, W) bool; an empty mask stays empty."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if len(stats) < 2:
+        return mask
+    largest: Mask = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return largest
+
+
+def is_clean(mask: Mask, scene: Scene, person: int) -> bool:
+    """Whether a mask (H, W) bool is the person's: see the constants at the top for what is asked."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return False
+    height, width = mask.shape
+    limits = np.array([width, height, width, height], dtype=np.float64)
+    box = scene.boxes[person].clip(0, limits)
+    span = (box[2:] - box[:2]).clip(1)
+    own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
+    shared = (np.minimum(own[2:], box[2:]) - np.maximum(own[:2], box[:2])).clip(0).prod()
+    if shared < BOX_IOU * (span.prod() + (own[2:] - own[:2]).prod() - shared):
+        return False
+    if not FILL[0] <= mask.sum() / span.prod() <= FILL[1]:
+        return False
+    if mask[0].sum() > AT_BORDER * span[0] or max(mask[:, 0].sum(), mask[:, -1].sum()) > AT_BORDER * span[1]:
+        return False
+    others = np.delete(scene.keypoints, person, axis=0).reshape(-1, 3)
+    in_box = ((others[:, :2] >= box[:2]) & (others[:, :2] <= box[2:])).all(axis=1)
+    strangers = _covered(mask, others[in_box])
+    if strangers.sum() > STRANGERS * max(1, len(strangers)):
+        return False
+    reach = max(1, round(0.02 * float(span.max())))
+    wide = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    return bool(_covered(wide, scene.keypoints[person]).mean() >= INSIDE)
+
+
+def _covered(mask: Mask, keypoints: Floats) -> Mask:
+    """For each visible keypoint in the image, whether the mask covers it."""
+    points = np.rint(keypoints[keypoints[:, 2] > 1, :2]).astype(int)
+    points = points[((points >= 0) & (points < mask.shape[::-1])).all(axis=1)]
+    covered: Mask = mask[points[:, 1], points[:, 0]]
+    return covered
+
+
+def _lift(image: npt.NDArray[np.uint8], mask: Mask, scene: Scene, person: int, skeleton: Skeleton) -> CutOut:
+    """The pixels under the mask, its edge softened inwards, so that no background comes along."""
+    box = scene.boxes[person]
+    deviation = max(0.7, FEATHER * float((box[2:] - box[:2]).max()))
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(np.float32)
+    # From the middle of the blurred edge outwards there is nothing, inwards it grows to exactly one.
+    alpha = (1.6 * cv2.GaussianBlur(inner, (0, 0), deviation) - 0.3).clip(0, 1)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    y1, y2, x1, x2 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    keypoints = scene.keypoints[person].copy()
+    labelled = keypoints[:, 2] > 0
+    keypoints[~labelled] = 0
+    keypoints[labelled, :2] -= (x1, y1)
+    feet = [joint for joint, name in enumerate(skeleton.keypoints) if name in ("left_ankle", "right_ankle")]
+    return CutOut(
+        pixels=image[y1:y2, x1:x2].copy(),
+        alpha=alpha[y1:y2, x1:x2].astype(np.float32),
+        keypoints=keypoints,
+        box=box - np.array([x1, y1, x1, y1]),
+        area=float(scene.areas[person]),
+        size=body_size(keypoints, box, skeleton),
+        file_name=scene.file_name,
+        annotation_id=int(scene.annotation_ids[person]),
+        reaches_ground=bool(y2 < len(mask) and (not feet or labelled[feet].any())),
+    )

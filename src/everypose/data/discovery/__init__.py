@@ -1,0 +1,1 @@
+"""Locating the images and annotation files of a dataset in a folder."""

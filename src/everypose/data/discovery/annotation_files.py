@@ -1,0 +1,160 @@
+"""Finding the COCO-format annotation files of a folder, and the folder with the pictures they name."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from everypose.core.files import read_json
+from everypose.errors import EveryposeError
+
+_LISTS = ("images", "annotations", "categories")
+_DEPTH = 3
+_FOLDERS_TRIED = 400
+_ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "annos", "ann", "json", "labels"})
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a COCO annotation file as it is, flaws included.
+
+    Raises:
+        EveryposeError: when it is not JSON, or lacks the lists ``images``, ``annotations`` and ``categories``.
+    """
+    content = read_json(path)
+    if isinstance(content, list):
+        raise EveryposeError(
+            f"{path} is a JSON list, not a COCO annotation file; results are scored with 'everypose evaluate', "
+            "MPII annotations are turned into COCO with 'everypose data convert'"
+        )
+    values: dict[str, Any] = content if isinstance(content, dict) else {}
+    for key in _LISTS:
+        if not isinstance(values.get(key), list):
+            raise EveryposeError(f"{path} is not a COCO annotation file: it has no list {key!r}")
+    return values
+
+
+def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The keypoint annotation files of a data set's folder with their content, by content and not by name, sorted.
+
+    COCO files without any keypoints (instances, captions) and other JSON files are passed over.
+
+    Args:
+        root: the folder.
+        damaged: takes a line for each .json file that is not JSON: it may have been an annotation file.
+
+    Raises:
+        EveryposeError: when the folder does not exist or holds none; the message says what was looked for.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise EveryposeError(f"{root} does not exist; give a data set's folder or its annotation file")
+    found = False
+    lines: list[str] = [] if damaged is None else damaged
+    for path in sorted(_json_files(root)):
+        try:
+            content = read_json(path)
+        except EveryposeError as error:
+            lines.append(str(error))
+            continue
+        if _is_coco(content) and _has_keypoints(content):
+            found = True
+            yield path, content
+    if not found and lines:
+        raise EveryposeError(f"{root} has no annotation file that can be read: {lines[0]}")
+    if not found:
+        raise EveryposeError(
+            f"{root} is not a data set: no JSON file with 'images', 'categories' and 'annotations' with keypoints "
+            f"in it or in its folders (looked {_DEPTH} levels deep); 'everypose data convert' reads YOLO-pose and MPII"
+        )
+
+
+def first_with_keypoints(categories: list[Any], path: Path) -> dict[str, Any]:
+    """The first category that lists its keypoints.
+
+    Raises:
+        EveryposeError: when none does; the message names the file, ``path``.
+    """
+    for category in categories:
+        if isinstance(category, dict) and category.get("keypoints"):
+            return category
+    raise EveryposeError(f"{path} does not say what its keypoints are: no category lists 'keypoints'")
+
+
+def find_image_root(annotation_file: Path, file_names: Sequence[str]) -> Path | None:
+    """The folder below which ``file_names`` exist; None when none of them is found.
+
+    Tried: the annotation file's folder and its folders, two levels deep, then, from a folder of annotations, the
+    same of its parent. The folder in which most of up to 16 names exist is taken; fewer than a quarter is chance.
+    """
+    if not file_names:
+        return None
+    step = max(1, len(file_names) // 16)
+    sample = file_names[::step][:16]
+    best, most = None, (len(sample) - 1) // 4
+    for folder in _folders_nearby(Path(annotation_file).resolve().parent):
+        found = sum(image_path(folder, name) is not None for name in sample)
+        if found > most:
+            best, most = folder, found
+        if found == len(sample):
+            break
+    return best
+
+
+def _json_files(root: Path) -> Iterator[Path]:
+    folders = [(root, 0)]
+    while folders:
+        folder, depth = folders.pop()
+        try:
+            entries = list(folder.iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_dir() and depth < _DEPTH and not entry.name.startswith("."):
+                folders.append((entry, depth + 1))
+            elif entry.suffix == ".json" and not entry.name.startswith("."):
+                yield entry
+
+
+def _is_coco(content: Any) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in _LISTS)
+
+
+def _has_keypoints(content: dict[str, Any]) -> bool:
+    entries = [*content["categories"], *content["annotations"][:1000]]
+    return any(isinstance(entry, dict) and "keypoints" in entry for entry in entries)
+
+
+def _folders_nearby(start: Path) -> Iterator[Path]:
+    """The start and its folders, then those of its parent where the start holds annotations only: nearest first."""
+    seen: set[Path] = set()
+    for base in (start, start.parent) if start.name.lower() in _ANNOTATION_FOLDERS else (start,):
+        level = [base]
+        for _ in range(_DEPTH):
+            following: list[Path] = []
+            for folder in level:
+                if folder not in seen and len(seen) < _FOLDERS_TRIED:
+                    seen.add(folder)
+                    yield folder
+                    following += _subfolders(folder)
+            level = following
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def image_path(root: Path, file_name: str) -> Path | None:
+    """Where an image is below ``root``: as written, else without the folders of its name; None when it is nowhere."""
+    for name in (file_name, file_name.replace("\\", "/").rsplit("/", 1)[-1]):
+        if name and _exists(root / name):
+            return root / name
+    return None

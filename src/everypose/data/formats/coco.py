@@ -1,0 +1,258 @@
+"""COCO-format annotation files to scenes: strict about what cannot be used, open about what was repaired."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.geometry import keypoint_boxes, xywh_to_xyxy, xyxy_to_xywh
+from everypose.data.discovery.annotation_files import load
+from everypose.data.image_header import read_header
+from everypose.data.scenes import Scene, SceneSet, Segmentation
+from everypose.errors import EveryposeError
+from everypose.skeleton.skeleton import Skeleton, require_same_places
+
+# The share of its box that a person covers, where no segmentation says it (the CrowdPose protocol's number).
+AREA_OF_BOX = 0.53
+# COCO-WholeBody keeps its 133 keypoints in five lists of an annotation.
+WHOLE_BODY_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+_NOT_EXTRA = frozenset(
+    {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "not_exhaustive"}
+)
+
+
+def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Skeleton | None = None) -> SceneSet:
+    """Read a COCO-format keypoint annotation file.
+
+    All categories that share the skeleton are read as one (AP-10K has 54 of them). Repaired, and said in
+    ``SceneSet.repairs``: missing areas (0.53 of the box), empty boxes of labelled people (the keypoints' extent),
+    keypoints that are no numbers (unlabelled), a wrong ``num_keypoints`` (the labels count), missing image sizes,
+    annotations of no image or with nothing in them (left out). Boxes that pass the border stay as they are.
+
+    Args:
+        annotation_file: the JSON file.
+        image_root: the folder that the images' ``file_name`` is relative to. Missing images show when they are read.
+        skeleton: what the keypoints are; without it, what the file's category says.
+
+    Raises:
+        EveryposeError: not JSON, not COCO, keypoints that do not match the skeleton in number or order; the message
+            names the entry.
+    """
+    annotation_file, image_root = Path(annotation_file), Path(image_root)
+    content = load(annotation_file)
+    categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
+    if skeleton is None:
+        skeleton = Skeleton.from_coco_category(categories[0])
+    require_same_places(categories[0].get("keypoints") or (), skeleton, str(annotation_file))
+    try:
+        repairs: Counter[str] = Counter()
+        images = _unique_images(content["images"], annotation_file, repairs)
+        names = {category["id"] for category in categories}
+        chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]
+        kept = [entry for entry in chosen if entry["image_id"] in images]
+        repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
+        scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
+        raise EveryposeError(
+            f"{annotation_file} is not a usable COCO annotation file: an image or annotation has a missing or "
+            f"malformed field ({_described(error)})"
+        ) from error
+    told = [f"{count} {what}" for what, count in repairs.items() if count]
+    return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, told)
+
+
+def _described(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0][:120]
+
+
+def _keypoint_categories(categories: list[Any], path: Path, skeleton: Skeleton | None) -> list[dict[str, Any]]:
+    """The categories whose keypoints are read: those with keypoints, or any where the skeleton is given."""
+    usable = [entry for entry in categories if isinstance(entry, dict) and "id" in entry]
+    with_keypoints = [entry for entry in usable if entry.get("keypoints")]
+    if with_keypoints:
+        first = with_keypoints[0]["keypoints"]
+        if any(entry["keypoints"] != first for entry in with_keypoints):
+            raise EveryposeError(f"{path} holds categories with different keypoints; split it by category")
+        return with_keypoints
+    if skeleton is not None and usable:
+        people = [entry for entry in usable if str(entry.get("name", "")).lower() == "person"]
+        return people or usable
+    raise EveryposeError(f"{path} does not say what its keypoints are: no category lists 'keypoints'; give a skeleton")
+
+
+def _unique_images(images: list[Any], path: Path, repairs: Counter[str]) -> dict[int, dict[str, Any]]:
+    """Image entries by id, in the file's order."""
+    unique: dict[int, dict[str, Any]] = {}
+    for entry in images:
+        known = unique.setdefault(entry["id"], entry)
+        if known is not entry:
+            if known["file_name"] != entry["file_name"]:
+                raise EveryposeError(
+                    f"{path}: image id {entry['id']} stands for {known['file_name']} and {entry['file_name']}"
+                )
+            repairs["images listed twice were taken once"] += 1
+    return unique
+
+
+def _scenes(
+    images: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    skeleton: Skeleton,
+    annotation_file: Path,
+    image_root: Path,
+    repairs: Counter[str],
+) -> list[Scene]:
+    """All annotations as arrays at once, sorted by image, then cut into scenes."""
+    position = {entry["id"]: index for index, entry in enumerate(images)}
+    image_of = np.array([position[entry["image_id"]] for entry in annotations], dtype=np.int64)
+    order = np.argsort(image_of, kind="stable")
+    annotations, image_of = [annotations[index] for index in order], image_of[order]
+
+    keypoints = _keypoints(annotations, skeleton, annotation_file, repairs)
+    boxes, boxless = _boxes(annotations, keypoints, repairs)
+    areas = _areas(annotations, boxes, repairs)
+    is_crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in annotations], dtype=np.bool_)
+    ids = np.array([entry.get("id", index) for index, entry in enumerate(annotations)], dtype=np.int64)
+    segmentations: list[Segmentation] = [entry.get("segmentation") or None for entry in annotations]
+
+    without_segmentation = np.array([segmentation is None for segmentation in segmentations], dtype=np.bool_)
+    empty = boxless & without_segmentation
+    repairs["annotations without box, keypoints and segmentation were left out"] += int(empty.sum())
+    kept = np.flatnonzero(~empty)
+    bounds = np.searchsorted(image_of[kept], np.arange(len(images) + 1))
+
+    file_names = _file_names(images, image_root, repairs)
+    scenes = []
+    for index, (entry, file_name) in enumerate(zip(images, file_names, strict=True)):
+        rows = kept[bounds[index] : bounds[index + 1]]
+        width, height = _size(entry, image_root / file_name, repairs)
+        scenes.append(
+            Scene(
+                image_id=int(entry["id"]),
+                path=image_root / file_name,
+                file_name=str(entry["file_name"]),
+                width=width,
+                height=height,
+                annotation_ids=ids[rows],
+                keypoints=keypoints[rows],
+                boxes=boxes[rows],
+                areas=areas[rows],
+                is_crowd=is_crowd[rows],
+                segmentations=[segmentations[row] for row in rows],
+                extra={key: value for key, value in entry.items() if key not in _NOT_EXTRA},
+            )
+        )
+    return scenes
+
+
+def _keypoints(
+    annotations: list[dict[str, Any]], skeleton: Skeleton, path: Path, repairs: Counter[str]
+) -> npt.NDArray[np.float64]:
+    """(N, K, 3); zeros for annotations without keypoints."""
+    count = len(skeleton)
+    none = [0.0] * (3 * count)
+    lists = [_keypoint_list(entry, count) or none for entry in annotations]
+    for entry, values in zip(annotations, lists, strict=True):
+        if len(values) != 3 * count:
+            raise EveryposeError(
+                f"{path}: annotation {entry.get('id')} has {len(values) / 3:g} keypoints, but the skeleton "
+                f"{skeleton.name!r} has {count}; give the skeleton that the annotations follow"
+            )
+    keypoints = np.array(lists, dtype=np.float64).reshape(-1, count, 3)
+    unusable = ~np.isfinite(keypoints).all(axis=2)
+    repairs["keypoints that are no numbers were taken as unlabelled"] += int(unusable.sum())
+    keypoints[unusable] = 0
+    keypoints[:, :, 2] = keypoints[:, :, 2].clip(0, 2)
+
+    labelled = (keypoints[:, :, 2] > 0).sum(axis=1)
+    told = np.array([_number(entry.get("num_keypoints"), -1) for entry in annotations])
+    repairs["annotations had a num_keypoints other than their labels; the labels count"] += int(
+        ((told >= 0) & (told != labelled)).sum()
+    )
+    return keypoints
+
+
+def _keypoint_list(annotation: dict[str, Any], count: int) -> Sequence[float]:
+    """The annotation's flat x, y, v list; whole-body parts are joined when the skeleton has them."""
+    keypoints: Sequence[float] = annotation.get("keypoints") or ()
+    if keypoints and len(keypoints) != 3 * count and all(part in annotation for part in WHOLE_BODY_PARTS):
+        return [value for part in WHOLE_BODY_PARTS for value in annotation[part]]
+    return keypoints
+
+
+def _boxes(
+    annotations: list[dict[str, Any]], keypoints: npt.NDArray[np.float64], repairs: Counter[str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """(N, 4) x1 y1 x2 y2, and (N,) bool where there is neither a box nor a keypoint to make one from."""
+    xywh = np.array([entry.get("bbox") or (0, 0, 0, 0) for entry in annotations], dtype=np.float64).reshape(-1, 4)
+    empty = np.asarray(~np.isfinite(xywh).all(axis=1) | (xywh[:, 2:] <= 0).any(axis=1))
+    boxes = xywh_to_xyxy(xywh)
+    fixable = empty & (keypoints[:, :, 2] > 0).any(axis=1)
+    boxes[fixable] = keypoint_boxes(keypoints[fixable])
+    repairs["missing or empty boxes were replaced by their keypoints' extent"] += int(fixable.sum())
+    boxless = empty & ~fixable
+    boxes[boxless] = 0
+    return boxes, boxless
+
+
+def _areas(
+    annotations: list[dict[str, Any]], boxes: npt.NDArray[np.float64], repairs: Counter[str]
+) -> npt.NDArray[np.float64]:
+    areas = np.array([_number(entry.get("area"), -1.0) for entry in annotations])
+    missing = ~(np.isfinite(areas) & (areas > 0))
+    areas[missing] = AREA_OF_BOX * np.prod(boxes[missing, 2:] - boxes[missing, :2], axis=1)
+    repairs[f"missing areas were taken as {AREA_OF_BOX} of the box"] += int(missing.sum())
+    return areas
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return float(value) if isinstance(value, int | float) else otherwise
+
+
+def _file_names(images: list[dict[str, Any]], root: Path, repairs: Counter[str]) -> list[str]:
+    """File names that exist under the root: as written, or, when the first is not there so, without their folders."""
+    names = [str(entry["file_name"]) for entry in images]
+    if not names or (root / names[0]).exists():
+        return names
+    last_parts = [name.replace("\\", "/").rsplit("/", 1)[-1] for name in names]
+    if last_parts != names and (root / last_parts[0]).exists():
+        repairs["file names were taken without their folders"] += len(names)
+        return last_parts
+    return names
+
+
+def _size(entry: dict[str, Any], path: Path, repairs: Counter[str]) -> tuple[int, int]:
+    """Width and height as the file says, else as the image does."""
+    width, height = _number(entry.get("width"), 0), _number(entry.get("height"), 0)
+    if width >= 1 and height >= 1:
+        return int(width), int(height)
+    repairs["missing image sizes were read from the images"] += 1
+    return read_header(path).upright
+
+
+def coco_content(scenes: SceneSet) -> dict[str, Any]:
+    """A set of scenes as the content of a COCO annotation file."""
+    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
+    category = {"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}
+    images, annotations = [], []
+    for scene in scenes:
+        size = {"width": scene.width, "height": scene.height}
+        images.append({"id": scene.image_id, "file_name": scene.file_name, **size, **scene.extra})
+        boxes = xyxy_to_xywh(scene.boxes)
+        for index in range(len(scene)):
+            entry = {
+                "id": int(scene.annotation_ids[index]),
+                "image_id": scene.image_id,
+                "category_id": 1,
+                "keypoints": scene.keypoints[index].reshape(-1).tolist(),
+                "num_keypoints": int((scene.keypoints[index, :, 2] > 0).sum()),
+                "bbox": boxes[index].tolist(),
+                "area": float(scene.areas[index]),
+                "iscrowd": int(scene.is_crowd[index]),
+            }
+            segmentation = scene.segmentations[index]
+            annotations.append(entry if segmentation is None else {**entry, "segmentation": segmentation})
+    return {"images": images, "annotations": annotations, "categories": [category]}

@@ -1,0 +1,166 @@
+"""From one data set format to another, by way of COCO content: YOLO-pose, MPII, CVAT's and Label Studio's exports."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from everypose.core.files import read_json, write_json
+from everypose.data.discovery.annotation_files import annotation_files, find_image_root, load
+from everypose.data.formats.coco import coco_content
+from everypose.data.formats.mpii import read_mpii
+from everypose.data.formats.split import Split, inside_name, place_images, split_name
+from everypose.data.formats.vendor_exports import cleaned
+from everypose.data.formats.yolo import find_yaml, read_yolo
+from everypose.errors import EveryposeError
+from everypose.skeleton.skeleton import Skeleton
+
+
+def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None = None) -> list[Split]:
+    """Read a data set whatever its format; the format shows in its content.
+
+    Args:
+        source: a folder with a data.yaml or COCO files, a data.yaml, a COCO file or an MPII list.
+        images: folder of the images; found by itself when None.
+        skeleton: names of the keypoints where the format has none (YOLO).
+
+    Raises:
+        EveryposeError: when it is none of these.
+    """
+    if not source.exists():
+        raise EveryposeError(f"{source} does not exist")
+    if source.suffix == ".zip":
+        raise EveryposeError(f"{source} is an archive; unpack it and give its folder")
+    yaml_file = find_yaml(source)
+    if yaml_file is not None:
+        return read_yolo(yaml_file, skeleton)
+    if source.is_dir():
+        return [_from_coco(path, content, images) for path, content in _coco_files(source)]
+    if isinstance(read_json(source), list):
+        return [_from_mpii(source, images)]
+    return [_from_coco(source, load(source), images)]
+
+
+def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
+    """Write splits as ``annotations/<split>.json`` with ``images/<split>/`` linked or copied.
+
+    When ``out`` is a .json file, only the annotations of the one split are written.
+
+    Raises:
+        EveryposeError: when an image is not at hand, two share a name, or ``out`` is one file for several splits.
+    """
+    if out.suffix == ".json":
+        if len(splits) > 1:
+            names = ", ".join(split.name for split in splits)
+            raise EveryposeError(f"{out} is one file, but there are several splits ({names}); give a folder")
+        write_json(out, splits[0].content)
+        return
+    for split in splits:
+        pairs: dict[Path, Path] = {}
+        for image in split.content["images"]:
+            source = split.image_path(image["file_name"])
+            if source is None:
+                raise EveryposeError(
+                    f"the image {image['file_name']} of {split.name} is not at hand; give --images FOLDER, or a .json "
+                    "file as OUT for annotations only"
+                )
+            target = out / "images" / split.name / inside_name(image["file_name"])
+            if pairs.setdefault(target, source) != source:
+                raise EveryposeError(f"{split.name}: two images are called {inside_name(image['file_name'])}")
+        entries = [{**image, "file_name": inside_name(image["file_name"])} for image in split.content["images"]]
+        write_json(out / "annotations" / f"{split.name}.json", {**split.content, "images": entries})
+        place_images(((source, target) for target, source in pairs.items()), copy)
+
+
+def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Join COCO files of one set (CrowdPose's train and val) into one.
+
+    An image that several files list counts once, if they agree on its name and labels; annotations that clash in their
+    id get new ids above all others.
+
+    Args:
+        contents: (name for messages, content) of each.
+
+    Raises:
+        EveryposeError: when categories differ, one image id stands for two files or has two sets of labels, or an entry
+            has no id.
+    """
+    first_name, first = contents[0]
+    images: dict[Any, dict[str, Any]] = {}
+    annotations: list[dict[str, Any]] = []
+    for name, content in contents:
+        try:
+            if _skeletons(content) != _skeletons(first):
+                raise EveryposeError(f"cannot join {first_name} and {name}: their categories or keypoints differ")
+            repeated = {image["id"] for image in content["images"] if image["id"] in images}
+            for image in content["images"]:
+                known = images.setdefault(image["id"], image)
+                ours, theirs = known["file_name"], image["file_name"]
+                if ours != theirs:
+                    raise EveryposeError(f"cannot join: image id {image['id']} is {ours}, but {theirs} in {name}")
+            again = [entry for entry in content["annotations"] if entry["image_id"] in repeated]
+            if _labels(again) != _labels([entry for entry in annotations if entry["image_id"] in repeated]):
+                raise EveryposeError(
+                    f"cannot join: {len(repeated)} images of {name} are listed before it (first: {min(repeated)}), "
+                    "with other annotations; give different images different ids, or correct the annotations"
+                )
+            annotations += [entry for entry in content["annotations"] if entry["image_id"] not in repeated]
+        except (KeyError, TypeError, AttributeError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise EveryposeError(
+                f"{name} has a malformed image, annotation or category ({what}); see 'everypose data doctor'"
+            ) from error
+    return {**first, "images": list(images.values()), "annotations": _with_own_ids(annotations)}
+
+
+def _labels(annotations: list[dict[str, Any]]) -> list[str]:
+    """What annotations say, whatever their order and ids."""
+    return sorted(str([entry["image_id"], entry.get("keypoints"), entry.get("bbox")]) for entry in annotations)
+
+
+def _skeletons(content: dict[str, Any]) -> list[tuple[Any, Any]]:
+    return [(category.get("id"), category.get("keypoints")) for category in content["categories"]]
+
+
+def _with_own_ids(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotations with ids that differ; the first with an id keeps it."""
+    following = max((entry["id"] for entry in annotations if isinstance(entry.get("id"), int)), default=0) + 1
+    seen: set[Any] = set()
+    result = []
+    for entry in annotations:
+        key = entry.get("id")
+        if not isinstance(key, int) or key in seen:
+            key, following = following, following + 1
+        seen.add(key)
+        result.append({**entry, "id": key})
+    return result
+
+
+def _coco_files(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    try:
+        return list(annotation_files(folder))
+    except EveryposeError as error:
+        raise EveryposeError(
+            f"{folder} is not a data set: neither a data.yaml with kpt_shape nor a COCO file with keypoints is in it"
+        ) from error
+
+
+def _from_coco(path: Path, content: dict[str, Any], images: Path | None) -> Split:
+    try:
+        content, notes = cleaned(content)
+    except EveryposeError as error:
+        raise EveryposeError(f"{path}: {error}") from error
+    names = [image["file_name"] for image in content["images"]]
+    root = images if images is not None else find_image_root(path, names)
+    return Split(split_name(path), content, root, notes)
+
+
+def _from_mpii(path: Path, images: Path | None) -> Split:
+    people = read_json(path)
+    names = [person["image"] for person in people if isinstance(person, dict) and isinstance(person.get("image"), str)]
+    root = images if images is not None else find_image_root(path, list(dict.fromkeys(names)))
+    if not names:
+        raise EveryposeError(f"{path} is neither a COCO file nor an MPII list of people with image, center and joints")
+    if root is None:
+        raise EveryposeError(f"the images of {path} are not near it, and MPII has no image sizes; give --images FOLDER")
+    scenes = read_mpii(path, root)
+    return Split(split_name(path), coco_content(scenes), root, scenes.repairs)

@@ -1,0 +1,82 @@
+"""MPII's single-person annotations (a JSON list, as SimpleBaseline and MMPose use them) to scenes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.files import read_json
+from everypose.data.formats.coco import AREA_OF_BOX
+from everypose.data.image_header import read_header
+from everypose.data.scenes import Scene, SceneSet
+from everypose.errors import EveryposeError
+from everypose.skeleton.skeleton import Skeleton
+
+# MPII gives a person's height in units of 200 pixels, and counts pixels from 1.
+_HEIGHT_UNIT = 200.0
+_FIRST_PIXEL = 1.0
+
+
+def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
+    """Read ``mpii_<split>.json``: people with ``image``, ``center``, ``scale``, ``joints`` and ``joints_vis``.
+
+    A person's box is the square of its height about its centre; its area 0.53 of the box. Image sizes come from the
+    images themselves.
+
+    Raises:
+        EveryposeError: not JSON, not of this form, or an image is missing.
+    """
+    annotation_file, image_root = Path(annotation_file), Path(image_root)
+    people = read_json(annotation_file)
+    skeleton = Skeleton.named("mpii")
+    try:
+        keypoints = _keypoints(people, len(skeleton))
+        centers = np.array([person["center"] for person in people], dtype=np.float64).reshape(-1, 2) - _FIRST_PIXEL
+        half = np.array([person["scale"] for person in people], dtype=np.float64)[:, None] * _HEIGHT_UNIT / 2
+        rows_of: dict[str, list[int]] = {}
+        for row, person in enumerate(people):
+            rows_of.setdefault(str(person["image"]), []).append(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EveryposeError(
+            f"{annotation_file} is not an MPII annotation list: each person needs image, center, scale, joints "
+            "(16 points) and joints_vis"
+        ) from error
+    boxes = np.concatenate([centers - half, centers + half], axis=1)
+    scenes = [
+        _scene(index, name, np.array(rows), keypoints, boxes, image_root)
+        for index, (name, rows) in enumerate(rows_of.items(), start=1)
+    ]
+    repairs = [f"{len(people)} missing areas were taken as {AREA_OF_BOX} of the box"]
+    return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, repairs)
+
+
+def _keypoints(people: list[dict[str, Any]], count: int) -> npt.NDArray[np.float64]:
+    """(N, K, 3): MPII only says whether a joint is labelled, which becomes visibility 2 or 0."""
+    points = np.array([person["joints"] for person in people], dtype=np.float64).reshape(-1, count, 2) - _FIRST_PIXEL
+    labelled = np.array([person["joints_vis"] for person in people], dtype=np.float64).reshape(-1, count, 1) > 0
+    return np.concatenate([np.where(labelled, points, 0.0), 2.0 * labelled], axis=2)
+
+
+def _scene(
+    image_id: int,
+    name: str,
+    rows: npt.NDArray[np.int64],
+    keypoints: npt.NDArray[np.float64],
+    boxes: npt.NDArray[np.float64],
+    image_root: Path,
+) -> Scene:
+    width, height = read_header(image_root / name).upright
+    return Scene(
+        image_id=image_id,
+        path=image_root / name,
+        file_name=name,
+        width=width,
+        height=height,
+        annotation_ids=rows + 1,
+        keypoints=keypoints[rows],
+        boxes=boxes[rows],
+        areas=AREA_OF_BOX * np.prod(boxes[rows, 2:] - boxes[rows, :2], axis=1),
+        is_crowd=np.zeros(len(rows), dtype=np.bool_),
+        segmentations=[None] * len(rows),
+    )

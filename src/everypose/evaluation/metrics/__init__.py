@@ -1,0 +1,1 @@
+"""The metrics: OKS average precision, PCK, error types and breakdowns."""

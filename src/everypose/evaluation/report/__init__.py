@@ -1,0 +1,1 @@
+"""Evaluation records, tables, curves and HTML pages."""

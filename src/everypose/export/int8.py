@@ -1,0 +1,209 @@
+"""From an exported model to its int8 form: the convolutions that look at whole images in 8 bits, the rest as it was.
+
+Nearly all of the work is there. A person's own maps and the decoding stay in float32, as do the layers that put out
+positions and logits: they do not survive 256 levels, and they cost little.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from everypose.core.files import written_whole
+from everypose.core.progress import track
+from everypose.data.images import read_image
+from everypose.errors import UsageError
+from everypose.export.equalisation import Feed, equalise
+from everypose.inference.estimator import resize
+from everypose.inference.inputs import find_images
+from everypose.inference.runtimes.onnx import open_session, read_metadata
+from everypose.models.settings import InferenceSettings
+
+PARTS = ("/backbone/", "/neck/", "/center/")
+"""How the names of the nodes begin that become int8."""
+KEPT = ("/backbone/places/", "/center/output/")
+"""How those of them begin that do not: positions, and the logits of centres."""
+NORMALISATION = ("Cast", "Sub", "Mul", "Transpose")
+"""How pixels become the network's numbers, node by node."""
+OPERATIONS = ("Conv", "Relu", "Add")
+"""What becomes int8; a join of unlike tensors has no scale that suits both."""
+JOIN = "/neck/Concat"
+"""The join that does: of one's own views, for a convolution whose input is in 8 bits anyway."""
+
+
+def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
+    """Write the int8 form of an exported single-stage model.
+
+    The ranges of the activations are those seen on the photos; weights have a scale for each output channel.
+
+    Args:
+        source: an ONNX file of ``everypose export``, float32.
+        photos: files, folders or globs of photos like those that the model will see; labels are not needed.
+        out: the .onnx file to write.
+        most: how many of the photos are looked at.
+
+    Returns:
+        The number of photos looked at.
+
+    Raises:
+        UsageError: there is no photo, the model is in int8 already, or it is a top-down one.
+        EveryposeError: the file is no model, or a photo cannot be read.
+    """
+    config = read_metadata(open_session(source, 1, "cpu"), source)
+    if config.is_top_down:
+        raise UsageError(f"{config.name} is a top-down model: int8 is made of single-stage models only")
+    files = [found.path for found in find_images(photos)]
+    step = max(1, len(files) // most)
+    feeds = _Photos(files[::step][:most], config.on_images)
+    with tempfile.TemporaryDirectory() as folder, written_whole(out) as part:
+        folded, quantised = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
+        # Constants are folded, so that every bias is one, as the quantiser wants it.
+        quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
+        model = onnx.load(folded)
+        constants = {one.name for one in model.graph.initializer}
+        nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants)]
+        if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
+            raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
+        equalise(model, feeds)
+        onnx.save(model, folded)
+        feeds.rewind()
+        quantize_static(
+            os.fspath(folded),
+            os.fspath(quantised),
+            feeds,
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=[*OPERATIONS, "Concat"],
+            nodes_to_quantize=nodes,
+        )
+        model = onnx.load(quantised)
+        take_pixels(model.graph)
+        read_unrounded(model.graph, set(nodes))
+        onnx.save(model, part)
+    return len(feeds)
+
+
+def take_pixels(graph: onnx.GraphProto) -> None:
+    """Leave the normalisation out where its result in 8 bits is the uint8 pixels themselves.
+
+    So it is with colours whose spread is the pixels' own, such as Lightweight OpenPose's: turning pixels into float32
+    and back is a good part of a small model's time.
+    """
+    for quantiser in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        chain = _normalisation_before(quantiser, graph)
+        if chain is None or not _gives_pixels_back(chain, quantiser, graph):
+            continue
+        cast, *_, transpose = chain
+        transpose.input[0] = cast.input[0]
+        for node in graph.node:
+            for position, name in enumerate(node.input):
+                if name == quantiser.output[0]:
+                    node.input[position] = transpose.output[0]
+        for node in (*chain[:-1], quantiser):
+            graph.node.remove(node)
+        _remove_unused(graph, transpose.output[0])
+
+
+def read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
+    """Let what is not in 8 bits read what is not, where the quantiser put a rounding in between for others' sake.
+
+    And let no numbers be turned back from 8 bits for those who only ask for their shape.
+    """
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.name in int8 or node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        for position, name in enumerate(node.input):
+            source = _before_rounding(name, made_by)
+            if source is None:
+                continue
+            if made_by[source].name not in int8:
+                node.input[position] = source
+            elif node.op_type == "Shape":
+                node.input[position] = made_by[name].input[0]
+
+
+def _before_rounding(name: str, made_by: Mapping[str, onnx.NodeProto]) -> str | None:
+    """The tensor made by a node that was rounded to 8 bits to give this one, if there is one."""
+    for operation in ("DequantizeLinear", "QuantizeLinear"):
+        if name not in made_by or made_by[name].op_type != operation:
+            return None
+        name = made_by[name].input[0]
+    return name if name in made_by else None
+
+
+def _remove_unused(graph: onnx.GraphProto, retyped: str) -> None:
+    """Forget constants that no node reads, and the type that a tensor had."""
+    used = {name for node in graph.node for name in node.input}
+    for constant in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(constant)
+    for value in [one for one in graph.value_info if one.name == retyped]:
+        graph.value_info.remove(value)
+
+
+def _normalisation_before(quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
+    """The four nodes of `everypose.backbones.colours.normalise` whose result is quantised, if they are."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    chain: list[onnx.NodeProto] = []
+    name = quantiser.input[0]
+    for operation in reversed(NORMALISATION):
+        if name not in made_by or made_by[name].op_type != operation:
+            return None
+        chain.insert(0, made_by[name])
+        name = chain[0].input[0]
+    return chain
+
+
+def _gives_pixels_back(chain: Sequence[onnx.NodeProto], quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    """Whether each of the 256 values of each colour is quantised to itself."""
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    _, subtract, multiply, _ = chain
+    pixels = np.arange(256, dtype=np.float32)[:, None]
+    values = (pixels - constants[subtract.input[1]]) * constants[multiply.input[1]]
+    scale, zero = (constants[name].astype(np.float32) for name in quantiser.input[1:])
+    return bool((np.rint(values / scale) + zero == pixels).all())
+
+
+def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:
+    """Whether a node is one of a part that becomes int8; not sums with a constant, which are slow there."""
+    if node.name == JOIN:
+        return True
+    chosen = node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
+    return chosen and not (node.op_type == "Add" and constants & set(node.input))
+
+
+class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
+    """Photos one by one, as the model's graph takes them; to be gone through more than once."""
+
+    def __init__(self, files: Sequence[Path], settings: InferenceSettings) -> None:
+        self._files = files
+        self._settings = settings
+        self.rewind()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Feed]:
+        for file in track(self._files, "looking at photos"):
+            canvas, _ = resize(read_image(file), self._settings.size, self._settings.step)
+            yield {
+                "images": canvas[None],
+                "mirrored": np.zeros(0, np.float32),
+                "min_score": np.zeros((), np.float32),
+            }
+
+    def rewind(self) -> None:
+        """Begin anew."""
+        self._feeds = iter(self)
+
+    def get_next(self) -> Feed | None:
+        """The inputs of one run, or None after the last."""
+        return next(self._feeds, None)

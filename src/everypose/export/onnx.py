@@ -1,0 +1,93 @@
+"""Exporting a model to one ONNX file: uint8 images in, keypoints and scores out, its configuration inside."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from everypose.core.files import written_whole
+from everypose.models.build import PoseNetwork, build_graph
+from everypose.models.config import METADATA_KEY, ModelConfig
+from everypose.models.settings import BoIRSettings
+
+OPSET = 18
+OF_IMAGES = {
+    "images": {0: "batch", 1: "height", 2: "width"},
+    "mirrored": {0: "flip"},
+    "keypoints": {0: "people"},
+    "scores": {0: "people"},
+    "image_index": {0: "people"},
+}
+OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
+
+
+SMALLEST_HALVED = 1024
+"""Tensors of fewer numbers stay in float32: they weigh nothing, and may be biases or constants of the decoding."""
+
+
+def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: bool = False) -> None:
+    """Write the model's graph for ONNX Runtime.
+
+    Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of a single-stage model's step, or those of
+    a top-down model's crops; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
+    ``min_score`` float32 of shape (), below which nobody is looked for. Its outputs: ``keypoints`` (P, K, 3),
+    ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints`` (B, N, K, 3), all N people of each
+    crop. Heads that only training needs are left out.
+
+    Args:
+        network: what to export.
+        config: its configuration, which the file will hold.
+        path: the .onnx file to write.
+        half: whether weights are stored as float16, in half the space; everything is computed in float32 all the same.
+    """
+    graph = build_graph(network, config)
+    dynamic = OF_CROPS if config.is_top_down else OF_IMAGES
+    width, height = config.on_crops.crop_size if config.is_top_down else (192, 128)
+    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    example[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
+    inputs = {"images": example, "mirrored": torch.zeros(1)}
+    if not config.is_top_down:
+        inputs["min_score"] = torch.tensor(0.0)
+    with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.
+        torch.onnx.export(
+            graph,
+            tuple(inputs.values()),
+            str(part),
+            input_names=list(inputs),
+            output_names=[name for name in dynamic if name not in inputs],
+            dynamic_axes=dynamic,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(part)
+        if half:
+            store_half(model.graph)
+        onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(_exported(config).model_dump(mode="json"))})
+        onnx.save(model, part)
+
+
+def _exported(config: ModelConfig) -> ModelConfig:
+    """The configuration of what was exported: BoIR without its training heads."""
+    if not isinstance(config.network, BoIRSettings):
+        return config
+    return config.model_copy(update={"network": config.network.model_copy(update={"auxiliary": False})})
+
+
+def store_half(graph: onnx.GraphProto) -> None:
+    """Store the large tensors of a graph as float16; casts, folded on loading, give them their names back."""
+    casts = []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])

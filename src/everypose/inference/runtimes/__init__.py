@@ -1,0 +1,1 @@
+"""Runtimes that execute a model: ONNX Runtime, OpenVINO and torch."""

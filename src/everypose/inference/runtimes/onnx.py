@@ -1,0 +1,284 @@
+"""What runs a model's graph: uint8 images in and keypoints out, with scores and image indices where it found people."""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
+from everypose.models.settings import SMALLEST_SIDE
+
+INPUTS = {"images", "mirrored", "min_score"}
+CROP_INPUTS = {"images", "mirrored"}
+OUTPUTS = ["keypoints", "scores", "image_index"]
+CROP_OUTPUTS = ["keypoints"]
+CUDA = "CUDAExecutionProvider"
+OPENVINO = {"openvino": "f32", "openvino:bf16": "bf16"}
+"""The devices that are OpenVINO on the CPU, and the precision of what is not in 8 bits."""
+EXACT_8_BITS = "session.x64quantprecision"
+CPU_FLAGS = Path("/proc/cpuinfo")
+
+Arrays = dict[str, npt.NDArray[Any]]
+RawPoses = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
+
+
+class Runtime(Protocol):
+    """A loaded model."""
+
+    def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
+        """Find the people in a batch.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB; H and W are 64 or more and multiples of the configuration's ``step``.
+            min_score: everybody with a higher score is found; of the others not all, which saves time.
+
+        Returns:
+            Keypoints (P, K, 3) float32 as x, y in input pixels and score; person scores (P,) float32; and for each
+            person the image of the batch that it was found in, (P,) int64, ascending.
+        """
+        ...
+
+
+class CropRuntime(Protocol):
+    """A loaded top-down model."""
+
+    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Find the people of a batch of crops.
+
+        Args:
+            crops: (B, H, W, 3) uint8 RGB, of the model's crop size.
+
+        Returns:
+            Keypoints (B, N, K, 3) as x, y in crop pixels and confidence: N people for each crop, first the one whose
+            box it was made of.
+        """
+        ...
+
+
+class OnnxModel:
+    """A model in one ``.onnx`` file, run by ONNX Runtime or OpenVINO: what both kinds of model share.
+
+    Attributes:
+        path: the file.
+        config: the model's configuration, from the file's metadata.
+    """
+
+    inputs: ClassVar[set[str]]
+    outputs: ClassVar[list[str]]
+
+    def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu", flip: bool = False) -> None:
+        """Load the file.
+
+        Args:
+            path: the ``.onnx`` file, as ``everypose export`` writes it.
+            threads: CPU threads for one image; by default the runtime chooses.
+            device: as in `open_session`.
+            flip: whether to look at the mirrored image, too: better keypoints at twice the time.
+
+        Raises:
+            EveryposeError: when the file is missing, damaged, or not a model of everypose.
+            UsageError: when the device cannot be used here.
+        """
+        self._prepare(open_session(path, threads, device), path, flip)
+
+    @classmethod
+    def of(cls, session: Any, path: str | Path, flip: bool = False) -> Self:
+        """The model of a session that is open: of a file whose kind had to be read first."""
+        runtime = cls.__new__(cls)
+        runtime._prepare(session, path, flip)
+        return runtime
+
+    def _prepare(self, session: Any, path: str | Path, flip: bool) -> None:
+        self.path = Path(path)
+        self.config = read_metadata(session, path)
+        self._session = session
+        inputs = {node.name for node in session.get_inputs()}
+        outputs = {node.name for node in session.get_outputs()}
+        if not outputs.issuperset(self.outputs):
+            raise _no_model_of_ours(path)
+        if inputs != self.inputs:
+            raise EveryposeError(
+                f"{path} was exported by another version of everypose (its inputs are {', '.join(sorted(inputs))}): "
+                "export the model again with 'everypose export'"
+            )
+        # The graph mirrors as many times as this is long.
+        self._mirrored = np.zeros(int(flip), np.float32)
+
+    def _run(self, images: npt.NDArray[np.uint8], **more: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        feed: Arrays = {"images": np.ascontiguousarray(images), "mirrored": self._mirrored, **more}
+        return run_session(self._session, self.path, feed, self.outputs)
+
+
+class OnnxRuntime(OnnxModel):
+    """A single-stage model in one ``.onnx`` file."""
+
+    inputs = INPUTS
+    outputs = OUTPUTS
+
+    def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
+        """Find the people in a batch; see `Runtime.run`.
+
+        Raises:
+            EveryposeError: when the images have the wrong type or shape, or the model fails (out of memory).
+        """
+        check_batch(images, self.config.on_images.step)
+        keypoints, scores, image_index = self._run(images, min_score=np.asarray(min_score, np.float32))
+        return keypoints, scores, image_index
+
+
+class OnnxCropRuntime(OnnxModel):
+    """A top-down model in one ``.onnx`` file."""
+
+    inputs = CROP_INPUTS
+    outputs = CROP_OUTPUTS
+
+    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Find the people of a batch of crops; see `CropRuntime.run`.
+
+        Raises:
+            EveryposeError: when the crops have the wrong type or shape, or the model fails (out of memory).
+        """
+        check_crops(crops)
+        return self._run(crops)[0]
+
+
+def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Any:
+    """Open any ``.onnx`` file.
+
+    Args:
+        path: the file.
+        threads: CPU threads; by default the runtime chooses.
+        device: of ONNX Runtime "cpu", "cuda" or "cuda:N"; "openvino" for OpenVINO on the CPU, which runs models of
+            everypose, or "openvino:bf16" to let it compute in bfloat16 what is not in 8 bits.
+
+    Raises:
+        EveryposeError: when the file is missing or damaged.
+        UsageError: when the device cannot be used here.
+    """
+    open_file = _openvino(threads, device) if device in OPENVINO else _onnxruntime(threads, device)
+    if not Path(path).is_file():
+        raise EveryposeError(f"cannot read model {path}: no such file")
+    try:
+        return open_file(path)
+    except Exception as error:  # ONNX Runtime's errors share no base class of their own
+        raise EveryposeError(
+            f"{path} is not an ONNX file that can be run ({_first_line(error)}): is it complete?"
+        ) from error
+
+
+def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Any]:
+    """What opens a file in ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its own messages on standard error would double ours
+    if not _adds_8_bits_exactly():
+        options.add_session_config_entry(EXACT_8_BITS, "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    providers = _providers(device, onnxruntime.get_available_providers())
+    return lambda path: onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Any]:
+    """What opens a file in OpenVINO."""
+    try:
+        from everypose.inference.runtimes.openvino import OpenVinoSession, computes_in
+    except ImportError as error:
+        raise MissingDependencyError(f"the device {device}", "openvino") from error
+    if not computes_in(OPENVINO[device]):
+        raise UsageError(f"this CPU does not compute in bfloat16, as {device} wants: use openvino")
+    return lambda path: OpenVinoSession(path, threads, OPENVINO[device])
+
+
+def _adds_8_bits_exactly() -> bool:
+    """Whether the fastest kernels for 8 bits are exact: on x86 without VNNI their sums saturate, as far as Linux tells.
+
+    The exact kernels, which ONNX Runtime has for such CPUs, would be slower on the others.
+    """
+    return platform.machine() != "x86_64" or not CPU_FLAGS.exists() or "vnni" in CPU_FLAGS.read_text()
+
+
+def run_session(session: Any, path: str | Path, feed: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+    """The outputs of one run.
+
+    Raises:
+        EveryposeError: one line that names the file, when the model fails.
+    """
+    try:
+        found: list[npt.NDArray[Any]] = session.run(outputs, feed)
+    except Exception as error:
+        shape = next(iter(feed.values())).shape
+        raise EveryposeError(f"{path} failed on images of shape {shape}: {_first_line(error)}") from error
+    return found
+
+
+def onnx_can_use(device: str) -> bool:
+    """Whether ONNX Runtime here can use a device, "cpu", "cuda" or "cuda:N"."""
+    import onnxruntime
+
+    return device == "cpu" or (device.startswith("cuda") and CUDA in onnxruntime.get_available_providers())
+
+
+def is_ours(session: Any) -> bool:
+    """Whether an open file carries a configuration of everypose, and so is no one else's detector."""
+    return METADATA_KEY in session.get_modelmeta().custom_metadata_map
+
+
+def read_metadata(session: Any, path: str | Path) -> ModelConfig:
+    """The configuration that an open file carries.
+
+    Raises:
+        EveryposeError: when it carries none, or a wrong one.
+    """
+    if not is_ours(session):
+        raise _no_model_of_ours(path)
+    try:
+        values = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    except json.JSONDecodeError as error:
+        raise EveryposeError(f"{path}: its configuration is not JSON; export the model again") from error
+    return parse_config(values, Path(path))
+
+
+def _no_model_of_ours(path: str | Path) -> EveryposeError:
+    return EveryposeError(f"{path} is an ONNX file, but not a model of everypose: make one by 'everypose export'")
+
+
+def check_batch(images: npt.NDArray[Any], step: int) -> None:
+    """Refuse what is not a (B, H, W, 3) uint8 batch with H and W multiples of ``step``, 64 or more."""
+    shaped = images.ndim == 4 and images.shape[3] == 3 and len(images) > 0 and min(images.shape[1:3]) >= SMALLEST_SIDE
+    if images.dtype != np.uint8 or not shaped or images.shape[1] % step or images.shape[2] % step:
+        raise EveryposeError(
+            f"a model takes (B, H, W, 3) uint8 images whose height and width are multiples of {step} from "
+            f"{SMALLEST_SIDE} on, not {images.dtype} of shape {images.shape}"
+        )
+
+
+def check_crops(crops: npt.NDArray[Any]) -> None:
+    """Refuse what is not a (B, H, W, 3) uint8 batch."""
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
+        raise EveryposeError(
+            f"a top-down model takes (B, H, W, 3) uint8 crops, not {crops.dtype} of shape {crops.shape}"
+        )
+
+
+def _providers(device: str, available: list[str]) -> list[Any]:
+    """ONNX Runtime's execution providers for a device name."""
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdecimal())):
+        raise UsageError(f"unknown device {device!r}: use cpu, cuda, cuda:N, openvino or openvino:bf16")
+    if kind == "cpu":
+        return ["CPUExecutionProvider"]
+    if CUDA not in available:
+        raise UsageError(f"this ONNX Runtime cannot use {device}: install onnxruntime-gpu in place of onnxruntime")
+    return [(CUDA, {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error's message, without a final full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""The published methods, one package each, and what single-stage and top-down methods share."""

@@ -1,0 +1,121 @@
+"""The Bbox Mask Loss (BoIR, section 3.2): embeddings agree inside a person's box and differ outside it.
+
+All instances of the batch are computed together: they are laid out as (image, slot), slots up to the largest number
+of instances in an image, which the host knows. Nothing waits for the device.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from everypose.methods.single_stage.losses import instance_slots, over_processes
+
+Background = Literal["instance", "image", "both"]
+BETA = 10.0
+SMALLEST_SUPPORT = 1e-5
+
+
+class Layout(NamedTuple):
+    """Instances as (image, slot), n slots an image.
+
+    ``valid`` (B, n): an instance whose box is at least two pixels wide and high; ``inside`` (B, n, h w): 1 in its box;
+    ``center`` (B, n, E): the embedding at the box's centre.
+    """
+
+    valid: Tensor
+    inside: Tensor
+    center: Tensor
+
+
+def bbox_mask_loss(
+    embedding: Tensor, boxes: Tensor, image_index: Tensor, most: int, background: Background = "both"
+) -> Tensor:
+    """In-box pull, out-box push and instance push, summed over instances and images, over the number of instances.
+
+    Args:
+        embedding: (B, E, h, w), not normalised.
+        boxes: (I, 4) x, y, width, height in output pixels.
+        image_index: (I,) ascending, each instance's image.
+        most: the largest number of instances in one image.
+        background: what the instances are pushed from. "instance": each from the mean outside its own box;
+            "image": all from one mean outside every box, without the pull, as the published recipes do;
+            "both": the paper's full loss, the image's background with the pull.
+
+    Returns:
+        A scalar; 0 without instances.
+    """
+    unit = F.normalize(embedding.float(), dim=1).flatten(2).transpose(1, 2)
+    layout = _lay_out(unit, boxes, image_index, most, embedding.shape[-2], embedding.shape[-1])
+    if background == "instance":
+        loss = _pull_and_push_outside(unit, layout) + _push_apart(layout.center, layout.valid)
+    else:
+        outside_all = 1 - (layout.inside * layout.valid[..., None]).amax(dim=1, keepdim=True)
+        center = torch.cat([layout.center, _mean(unit, outside_all)], dim=1)
+        there = layout.valid.any(dim=1, keepdim=True) & (outside_all.sum(dim=-1) > 0)
+        loss = _push_apart(center, torch.cat([layout.valid, there], dim=1))
+        if background == "both":
+            loss = loss + _in_box_mean_and_pull(unit, layout)[1].sum()
+    instances = torch.full((), len(boxes), dtype=loss.dtype, device=loss.device)
+    return loss / over_processes(instances).clamp(min=1)
+
+
+def _lay_out(unit: Tensor, boxes: Tensor, image_index: Tensor, most: int, height: int, width: int) -> Layout:
+    """Spread instances over (image, slot) and mark the pixels of their boxes."""
+    images, most = len(unit), max(most, 1)
+    boxes = boxes.to(unit)
+    slot = instance_slots(image_index, images)
+    x, y, w, h = boxes.unbind(-1)
+    x1, x2 = ((edge.trunc() + step).clamp(0, width - 1) for edge, step in ((x, -1), (x + w, 1)))
+    y1, y2 = ((edge.trunc() + step).clamp(0, height - 1) for edge, step in ((y, -1), (y + h, 1)))
+    column = torch.arange(width, device=unit.device)
+    row = torch.arange(height, device=unit.device)
+    in_columns = (column >= x1[:, None]) & (column < x2[:, None])
+    in_rows = (row >= y1[:, None]) & (row < y2[:, None])
+    inside = unit.new_zeros(images, most, height * width)
+    inside[image_index, slot] = (in_rows[:, :, None] & in_columns[:, None, :]).flatten(1).to(unit)
+    valid = torch.zeros(images, most, dtype=torch.bool, device=unit.device)
+    valid[image_index, slot] = (x2 - x1 >= 2) & (y2 - y1 >= 2)
+    center_x = (x + w / 2).floor().clamp(0, width - 1).long()
+    center_y = (y + h / 2).floor().clamp(0, height - 1).long()
+    center = unit.new_zeros(images, most, unit.shape[-1])
+    center = center.index_put((image_index, slot), unit[image_index, center_y * width + center_x])
+    return Layout(valid, inside, center)
+
+
+def _mean(unit: Tensor, weight: Tensor) -> Tensor:
+    """Weighted means of the pixels: (B, h w, E), (B, n, h w) to (B, n, E); 0 where all weights are 0."""
+    total = weight.sum(dim=-1, keepdim=True)
+    return (weight @ unit) / torch.where(total > 0, total, 1)
+
+
+def _in_box_mean_and_pull(unit: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Each instance's own embedding (c + m) / 2 (B, n, E), and the pull of its centre c and box mean m (B, n)."""
+    with torch.no_grad():
+        distance = (layout.center**2).sum(-1)[..., None] + (unit**2).sum(-1)[:, None] - 2 * layout.center @ unit.mT
+        similarity = torch.exp(-BETA * distance) * layout.inside
+        similarity = similarity / similarity.amax(dim=-1, keepdim=True).clamp(min=1)
+        supported = similarity.sum(dim=-1) >= SMALLEST_SUPPORT
+    mean = torch.where(supported[..., None], _mean(unit, similarity), layout.center)
+    own = (layout.center + mean) / 2
+    pull = ((layout.center - own) ** 2 + (mean - own) ** 2).mean(dim=-1)
+    return own, pull * layout.valid
+
+
+def _pull_and_push_outside(unit: Tensor, layout: Layout) -> Tensor:
+    """The pull in each box, and the push of each instance from the mean outside its box."""
+    own, pull = _in_box_mean_and_pull(unit, layout)
+    outside = _mean(unit, 1 - layout.inside)
+    # Two diagonal terms, each exp(0), and both orders of the pair; times 0.5 / (2 - 1).
+    push = 1 + torch.exp(-BETA * ((own - outside) ** 2).mean(dim=-1))
+    return (pull + push * layout.valid).sum()
+
+
+def _push_apart(vectors: Tensor, valid: Tensor) -> Tensor:
+    """Push the valid vectors of each image apart: (B, n, E), (B, n) to a scalar; the diagonal counts, as released."""
+    distance = ((vectors[:, :, None] - vectors[:, None]) ** 2).mean(dim=-1)
+    pairs = valid[:, :, None] & valid[:, None]
+    count = valid.sum(dim=1)
+    push = (torch.exp(-BETA * distance) * pairs).sum(dim=(1, 2))
+    return (push * 0.5 / (count - 1).clamp(min=1) * (count > 1)).sum()

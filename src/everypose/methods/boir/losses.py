@@ -1,0 +1,101 @@
+"""BoIR's training loss: two heatmap losses, the box loss and the Bbox Mask Loss (section 3.2).
+
+Beside them, for a small backbone, stands the offset loss, which is not the paper's.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from everypose.methods.boir.bbox_mask_loss import Background, bbox_mask_loss
+from everypose.methods.boir.network import TrainingOutputs
+from everypose.methods.boir.offset_loss import offset_loss
+from everypose.methods.single_stage.losses import focal_loss, over_processes
+from everypose.methods.single_stage.targets import Targets
+
+EPSILON = 1e-10
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the four losses, what the Bbox Mask Loss takes as background, and the weight of the offset loss."""
+
+    multi_heatmap: float = 1.0
+    single_heatmap: float = 4.0
+    bbox: float = 0.25
+    bbox_mask: float = 0.25
+    background: Background = "both"
+    offset: float = 0.0
+
+
+def losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
+    """The weighted losses of a batch; training minimises their sum.
+
+    The paper's are divided by the number of images; the offset loss, where it has a weight, is a mean already.
+    """
+    values = {
+        "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask),
+        "single_heatmap": focal_loss(outputs.instance_heatmaps, targets.instance_heatmaps, targets.instance_mask),
+        "bbox": bbox_loss(outputs.box_distances, targets.instance_boxes, targets.instance_image, targets.instance_yx),
+        "bbox_mask": bbox_mask_loss(
+            outputs.embedding,
+            targets.instance_boxes,
+            targets.instance_image,
+            targets.most_instances,
+            settings.background,
+        ),
+    }
+    images = len(targets.multi_heatmap)
+    weighted = {name: value * getattr(settings, name) / images for name, value in values.items()}
+    if settings.offset:
+        assert outputs.offsets is not None, "this network's backbone tells no offsets"
+        weighted["offset"] = settings.offset * offset_loss(outputs.offsets, targets.owners)
+    return weighted
+
+
+def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
+    """CIoU loss of the boxes that the nine pixels around each centre predict; those off the map are left out.
+
+    Args:
+        distances: (B, 4, h, w) left, top, right, bottom, in output pixels.
+        boxes: (I, 4) x, y, width, height of the instances.
+        image_index: (I,), each instance's image.
+        yx: (I, 2), each instance's centre.
+
+    Returns:
+        The mean over all pixels used; 0 without instances.
+    """
+    height, width = distances.shape[-2:]
+    step = torch.arange(-1, 2, device=yx.device)
+    around = torch.cartesian_prod(step, step)
+    pixel = yx[:, None] + around
+    on_map = (pixel >= 0).all(-1) & (pixel[..., 0] < height) & (pixel[..., 1] < width)
+    row = pixel[..., 0].clamp(0, height - 1)
+    column = pixel[..., 1].clamp(0, width - 1)
+    left, top, right, bottom = distances.float()[image_index[:, None], :, row, column].unbind(-1)
+    predicted = torch.stack([column - left, row - top, column + right, row + bottom], dim=-1)
+    x, y, w, h = boxes.to(predicted)[:, None].unbind(-1)
+    truth = torch.stack([x, y, x + w, y + h], dim=-1).expand_as(predicted)
+    loss = (ciou_loss(predicted, truth) * on_map).sum()
+    return loss / over_processes(on_map.sum()).clamp(min=1)
+
+
+def ciou_loss(predicted: Tensor, truth: Tensor) -> Tensor:
+    """1 - IoU + centre distance + aspect ratio (Zheng et al., AAAI 2020): (..., 4) x1 y1 x2 y2 boxes to (...)."""
+    low = torch.maximum(predicted[..., :2], truth[..., :2])
+    high = torch.minimum(predicted[..., 2:], truth[..., 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    size, true_size = predicted[..., 2:] - predicted[..., :2], truth[..., 2:] - truth[..., :2]
+    iou = shared / (size.prod(-1) + true_size.prod(-1) - shared + EPSILON)
+    outer_low = torch.minimum(predicted[..., :2], truth[..., :2])
+    outer_high = torch.maximum(predicted[..., 2:], truth[..., 2:])
+    diagonal = ((outer_high - outer_low) ** 2).sum(-1) + EPSILON
+    middle = ((predicted[..., :2] + predicted[..., 2:] - truth[..., :2] - truth[..., 2:]) ** 2).sum(-1) / 4
+    angle = torch.atan(true_size[..., 0] / (true_size[..., 1] + EPSILON)) - torch.atan(
+        size[..., 0] / (size[..., 1] + EPSILON)
+    )
+    aspect = 4 / math.pi**2 * angle**2
+    alpha = (aspect / (1 - iou + aspect + EPSILON)).detach()
+    return 1 - iou + middle / diagonal + alpha * aspect

@@ -1,0 +1,194 @@
+"""The BoIR network (section 3): a backbone, the neck with its heads, and the instance keypoint head."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everypose.backbones.backbone import Backbone
+from everypose.backbones.hrnet import conv_bn
+from everypose.methods.boir.instance_head import InstanceHead
+from everypose.methods.single_stage.initialisation import scatter_weights, start_at_prior
+from everypose.methods.single_stage.losses import probabilities
+
+ASPP_DILATIONS = (12, 24, 36)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: five views of the feature with growing context, joined by a 1x1 convolution.
+
+    With ``squeeze``, the views are of so many mixtures of the feature's channels: on a CPU, the time of a dilated
+    convolution with few outputs grows with its inputs.
+    """
+
+    def __init__(self, inputs: int, branch: int, outputs: int, squeeze: int = 0) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1, bias=False) if squeeze else nn.Identity()
+        inputs = squeeze or inputs
+        dilated = (
+            nn.Sequential(
+                nn.Conv2d(inputs, branch, 3, padding=dilation, dilation=dilation, bias=False),
+                nn.BatchNorm2d(branch),
+                nn.ReLU(inplace=True),
+            )
+            for dilation in ASPP_DILATIONS
+        )
+        pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv_bn(inputs, branch, 1))
+        self.convs = nn.ModuleList([conv_bn(inputs, branch, 1), *dilated, pooled])
+        self.project = conv_bn(branch * len(self.convs), outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w)."""
+        if x.is_cpu and torch.is_autocast_enabled("cpu"):
+            # oneDNN's bfloat16 gradient of the widely dilated weights is not finite (torch 2.13).
+            with torch.autocast("cpu", enabled=False):
+                return self.forward(x.float())
+        squeezed = self.squeeze(x)
+        *local, pooled = (conv(squeezed) for conv in self.convs)
+        # Resizing one pixel is a copy of it.
+        joined: Tensor = self.project(torch.cat([*local, pooled.expand_as(local[0])], dim=1))
+        return joined
+
+
+class Head(nn.Module):
+    """A residual block and a 3x3 convolution; ``centre``, ``buk``, ``emb`` and ``bbox`` have one each."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, inner, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.shortcut = conv_bn(inputs, inner, 1, relu=False)
+        self.output = nn.Conv2d(inner, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)) + self.shortcut(x), inplace=True)
+        output: Tensor = self.output(y)
+        return output
+
+
+class AuxiliaryHeads(nn.Module):
+    """The heads that exist only while training: bottom-up keypoints, embedding and box distances."""
+
+    def __init__(self, inputs: int, inner: int, keypoints: int, embedding: int) -> None:
+        super().__init__()
+        self.buk = Head(inputs, inner, keypoints)
+        self.emb = Head(inputs, inner, embedding)
+        self.bbox = Head(inputs, inner, 4)
+
+
+class TrainingOutputs(NamedTuple):
+    """What the losses look at; maps at stride 4, B images, I instances.
+
+    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``embedding`` (B, E, h, w), not normalised;
+    ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities;
+    ``offsets`` (B, 2, h, w), of a backbone that tells them.
+    """
+
+    multi_heatmap: Tensor
+    embedding: Tensor
+    box_distances: Tensor
+    instance_heatmaps: Tensor
+    offsets: Tensor | None = None
+
+
+class BoIR(nn.Module):
+    """Box-supervised instance representation.
+
+    Args:
+        backbone: makes the feature of D channels at stride 4.
+        keypoints: number of keypoints of the skeleton.
+        instance: channels of the instance keypoint head (64 for W32, 96 for W48).
+        neck_squeeze: channels that the ASPP looks at, mixtures of the feature's; 0, as published, for the feature.
+        neck_branch: channels of each ASPP branch.
+        neck: channels of the neck.
+        head: inner channels of the heads on the neck.
+        embedding: channels of the embedding.
+        auxiliary: whether the heads that only training needs are there.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        keypoints: int,
+        instance: int = 64,
+        neck_squeeze: int = 0,
+        neck_branch: int = 128,
+        neck: int = 256,
+        head: int = 128,
+        embedding: int = 128,
+        auxiliary: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.colours = backbone.colours
+        channels = backbone.channels
+        self.neck = ASPP(channels, neck_branch, neck, neck_squeeze)
+        self.center = Head(neck, head, 1)
+        self.auxiliary = AuxiliaryHeads(neck, head, keypoints, embedding) if auxiliary else None
+        self.instance_head = InstanceHead(channels, instance, keypoints)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
+        feature: Tensor = self.backbone(images)
+        return feature
+
+    def center_map(self, feature: Tensor) -> Tensor:
+        """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
+        return probabilities(self.center(self.neck(feature)))
+
+    def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """Keypoint probabilities (B, N, K, h, w) of the people centred at ``yx`` (B, N, 2).
+
+        ``order`` (B, K) says which keypoint each map of an image's people shows.
+        """
+        return probabilities(self.instance_head.of_all(feature, yx, order))
+
+    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
+        """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
+        assert self.auxiliary is not None, "this network was made without its training heads"
+        feature = self.features(images)
+        neck = self.neck(feature)
+        multi = torch.cat([self.auxiliary.buk(neck), self.center(neck)], dim=1)
+        return TrainingOutputs(
+            multi_heatmap=probabilities(multi),
+            embedding=self.auxiliary.emb(neck),
+            box_distances=self.auxiliary.bbox(neck),
+            instance_heatmaps=probabilities(self.instance_head(feature, image_index, yx)),
+            offsets=self.backbone.offsets(feature),
+        )
+
+
+def initialise(network: BoIR, hidden: float | None = 0.001) -> None:
+    """The paper's initialisation of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side.
+
+    The released box head starts with every convolution at 0. Then no gradient ever passes its ReLU, and only the last
+    bias learns. Here the last convolution alone starts at 0: the same first boxes, from a head that can learn.
+
+    Args:
+        network: what to initialise.
+        hidden: standard deviation of the hidden layers' weights; None leaves them as the framework made them, which
+            learns in hundreds of steps what the paper's small weights take thousands for.
+    """
+    parts: list[nn.Module] = [network.neck, network.center, network.instance_head]
+    outputs = [network.center.output, network.instance_head.heatmap]
+    if network.auxiliary is not None:
+        parts.append(network.auxiliary)
+        outputs.append(network.auxiliary.buk.output)
+    if hidden is not None:
+        for part in parts:
+            scatter_weights(part, hidden)
+        if isinstance(network.neck.squeeze, nn.Conv2d):
+            # Two such layers, one after the other, would be too small for the norm that follows.
+            network.neck.squeeze.reset_parameters()
+    for output in outputs:
+        start_at_prior(output)
+    if network.auxiliary is not None:
+        boxes = network.auxiliary.bbox.output
+        assert boxes.bias is not None
+        nn.init.zeros_(boxes.weight)
+        nn.init.ones_(boxes.bias)

@@ -1,0 +1,33 @@
+"""The offset loss: a pixel that shows a keypoint of a person points at that person's centre.
+
+Not in the papers: there, the wide feature of HRNet has to learn by itself which person a pixel belongs to. A small
+backbone does not, within the training that a CPU allows; told so at the keypoints, it does.
+"""
+
+import torch
+from torch import Tensor
+
+from everypose.methods.single_stage.losses import over_processes
+from everypose.methods.single_stage.targets import Owners
+
+
+def offset_loss(offsets: Tensor, owners: Owners) -> Tensor:
+    """Distance between where the nine pixels around each visible keypoint point and the person's centre.
+
+    Args:
+        offsets: (B, 2, h, w) x, y, in output pixels, from each pixel to the centre of the person that it belongs to.
+        owners: the visible keypoints.
+
+    Returns:
+        The mean over all pixels used, in units of each person's size; 0 without any. Pixels off the map are left out.
+    """
+    height, width = offsets.shape[-2:]
+    step = torch.arange(-1, 2, device=offsets.device)
+    pixel = owners.xy[:, :, None] + torch.cartesian_prod(step, step)
+    x, y = pixel.unbind(-1)
+    used = owners.visible[..., None] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    image = owners.image[:, None, None].expand_as(x)
+    found = pixel + offsets.float()[image, :, y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    away = torch.linalg.vector_norm(found - owners.center[:, None, None], dim=-1) / owners.size[:, None, None]
+    total: Tensor = (away * used).sum()
+    return total / over_processes(used.sum()).clamp(min=1)

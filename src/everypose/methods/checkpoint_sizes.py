@@ -1,0 +1,27 @@
+"""What the tensors of a released checkpoint tell of the sizes of its network."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from everypose.models.settings import HRNetSettings
+
+
+def count_parts(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered parts follow ``prefix``."""
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+
+
+def hrnet_settings(state: Mapping[str, Tensor], prefix: str = "") -> HRNetSettings:
+    """The sizes of the HRNet whose tensors begin with ``prefix``.
+
+    Raises:
+        KeyError: with the name of a tensor that would tell, but is not there.
+    """
+    modules = tuple(count_parts(state, f"{prefix}stage{stage}.") for stage in (2, 3, 4))
+    return HRNetSettings(
+        width=len(state[f"{prefix}stage2.0.branches.0.0.conv1.weight"]),
+        modules=(modules[0], modules[1], modules[2]),
+        blocks=count_parts(state, f"{prefix}stage2.0.branches.0."),
+        stem_blocks=count_parts(state, f"{prefix}layer1."),
+    )

@@ -1,0 +1,103 @@
+"""The CID network: bottom-up keypoints and centres on the backbone, and the decoupling head (GFD)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from everypose.backbones.backbone import Backbone
+from everypose.methods.single_stage.attention import instance_parameters
+from everypose.methods.single_stage.attention_head import AttentionHead, Norm
+from everypose.methods.single_stage.initialisation import scatter_weights, start_at_prior
+from everypose.methods.single_stage.losses import probabilities
+
+
+class GFD(AttentionHead):
+    """Global feature decoupling (section 3.3): a person's heatmaps by spatial and channel attention."""
+
+    def attention(self, inputs: int, channels: int) -> nn.Module:
+        """(..., D) to (..., C)."""
+        return nn.Linear(inputs, channels)
+
+    def mask(self, response: Tensor) -> Tensor:
+        """(P, 1, h, w) to the same."""
+        return response.sigmoid()
+
+    def activate(self, fused: Tensor) -> Tensor:
+        """(P, C, h, w) to the same."""
+        assert self.fuse.bias is not None
+        return torch.relu(fused + self.fuse.bias[:, None, None])
+
+    def norm(self, fused: Tensor) -> Norm:
+        """The bias alone, whatever the values."""
+        assert self.fuse.bias is not None
+        shift = -self.fuse.bias.expand(fused.shape[:3])
+        return Norm(shift, torch.ones_like(shift))
+
+
+class TrainingOutputs(NamedTuple):
+    """What the losses look at; maps at stride 4, B images, I instances.
+
+    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``parameters`` (I, D), the instances' vectors;
+    ``instance_heatmaps`` (I, K, h, w) probabilities.
+    """
+
+    multi_heatmap: Tensor
+    parameters: Tensor
+    instance_heatmaps: Tensor
+
+
+class CID(nn.Module):
+    """Contextual instance decoupling.
+
+    Args:
+        backbone: makes the feature of D channels at stride 4.
+        keypoints: number of keypoints of the skeleton.
+        instance: channels of the decoupling head (32 for W32, 48 for W48).
+    """
+
+    def __init__(self, backbone: Backbone, keypoints: int, instance: int = 32) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.colours = backbone.colours
+        channels = backbone.channels
+        self.keypoints_and_center = nn.Conv2d(channels, keypoints + 1, 1)
+        self.instance_head = GFD(channels, instance, keypoints)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
+        feature: Tensor = self.backbone(images)
+        return feature
+
+    def center_map(self, feature: Tensor) -> Tensor:
+        """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
+        return probabilities(self.keypoints_and_center(feature)[:, -1:])
+
+    def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """Keypoint probabilities (B, N, K, h, w) of the people centred at ``yx`` (B, N, 2).
+
+        ``order`` (B, K) says which keypoint each map of an image's people shows.
+        """
+        return probabilities(self.instance_head.of_all(feature, yx, order))
+
+    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
+        """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
+        feature = self.features(images)
+        return TrainingOutputs(
+            multi_heatmap=probabilities(self.keypoints_and_center(feature)),
+            parameters=instance_parameters(feature, image_index, yx),
+            instance_heatmaps=probabilities(self.instance_head(feature, image_index, yx)),
+        )
+
+
+def initialise(network: CID, hidden: float | None = 0.001) -> None:
+    """The released initialisation of all but the backbone: sigmoids start at 0.01.
+
+    Args:
+        network: what to initialise.
+        hidden: standard deviation of the hidden layers' weights; None leaves them as the framework made them.
+    """
+    if hidden is not None:
+        scatter_weights(network.instance_head, hidden, bias=0.0)
+    start_at_prior(network.keypoints_and_center)
+    start_at_prior(network.instance_head.heatmap)

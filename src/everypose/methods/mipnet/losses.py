@@ -1,0 +1,23 @@
+"""MIPNet's training loss (equation 1): every person of a crop against the heatmaps of their own."""
+
+from torch import Tensor
+
+from everypose.methods.top_down.losses import joints_mse
+
+
+def losses(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    """Half the mean squared error of every person's heatmaps, averaged over the batch, each divided by N.
+
+    Training minimises their sum. A crop that shows fewer than N people has the primary person's targets in the places
+    that are left.
+
+    Args:
+        heatmaps: (B, N, K, h, w), of any precision.
+        targets: (B, N, K, h, w), float32.
+        weights: (B, N, K), 1 for keypoints with a target, 0 for others. These add nothing and still count in the mean.
+
+    Returns:
+        ``instance0`` (the primary), ``instance1`` and so on, to scalars.
+    """
+    each = joints_mse(heatmaps.float(), targets, weights, per_sample=True).mean(0) / 2
+    return {f"instance{i}": loss / len(each) for i, loss in enumerate(each.unbind())}

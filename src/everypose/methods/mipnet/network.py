@@ -1,0 +1,108 @@
+"""MIPNet (section 3): a baseline on crops that gives the heatmaps of several people, one for each selector."""
+
+import torch
+from torch import Tensor, nn
+
+from everypose.backbones.hrnet import HRNet
+from everypose.errors import UsageError
+from everypose.methods.mipnet.modulation import MIMB, select
+from everypose.methods.top_down.baselines import Baseline
+
+Sites = tuple[bool, bool, bool, bool]
+PUBLISHED_SITES: Sites = (False, False, True, True)
+
+
+class MIPNet(nn.Module):
+    """A baseline with modulation blocks at some of four sites, one after each step of its backbone.
+
+    In HRNet the sites are the inputs of stages 2, 3 and 4 (a block for each of their branches) and the output of
+    stage 4; in ResNet the inputs of layers 1 to 4. The published networks have the last two, in the places of the
+    release; the paper speaks of the ends of HRNet's stages 3 and 4.
+
+    What comes before the first block, the trunk, does not depend on the selector. It is computed once for all people of
+    a crop, and the rest as one batch. Training shares the trunk, too, where the released code has each crop N times in
+    a batch: the gradients are the same, and so are the statistics of batch normalisation, but for the correction
+    n / (n - 1) in the trunk's running variances, in which n counts each pixel of the batch once and not N times.
+
+    Args:
+        baseline: SimpleBaseline or HRNet, whose backbone, head and weights it takes over.
+        sites: where there are blocks.
+        instances: how many people of a crop can be asked for, N.
+
+    Raises:
+        UsageError: when no site has blocks, so that all people would be the same one.
+    """
+
+    selectors: Tensor
+
+    def __init__(self, baseline: Baseline, sites: Sites = PUBLISHED_SITES, instances: int = 2) -> None:
+        super().__init__()
+        if not any(sites):
+            raise UsageError("MIPNet needs modulation blocks: at least one of its four sites must be on")
+        self.backbone = baseline.backbone
+        self.head = baseline.head
+        self.modulation = nn.ModuleList(
+            nn.ModuleList(MIMB(channels, instances) for channels in widths if on)
+            for widths, on in zip(self.backbone.step_widths, sites, strict=True)
+        )
+        self.first_site = sites.index(True)
+        every_person = torch.stack([select(i, instances) for i in range(instances)])
+        self.register_buffer("selectors", every_person, persistent=False)
+
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """What all people of a crop share: normalised crops (B, 3, H, W) to the maps before the first block."""
+        maps = [images]
+        for step in self.backbone.steps()[: self.first_site + 1]:
+            maps = step(maps)
+        return maps
+
+    def heatmaps_for(self, images: Tensor, selectors: Tensor) -> Tensor:
+        """The people whom ``selectors`` ask for, in every crop.
+
+        Args:
+            images: normalised crops (B, 3, H, W), H and W multiples of 32.
+            selectors: (S, N), one-hot or soft; see :func:`everypose.methods.mipnet.modulation.select`.
+
+        Returns:
+            (B, S, K, H/4, W/4).
+        """
+        people, crops = len(selectors), images.shape[0]
+        selectors = selectors[:, None].expand(-1, crops, -1).flatten(0, 1)
+        maps = [torch.cat([x] * people) for x in self.trunk(images)]
+        maps = _modulate(maps, self.modulation[self.first_site], selectors)
+        rest = slice(self.first_site + 1, None)
+        for step, blocks in zip(self.backbone.steps()[rest], self.modulation[rest], strict=True):
+            maps = _modulate(step(maps), blocks, selectors)
+        heatmaps: Tensor = self.head(self.backbone.finish(maps))
+        return heatmaps.reshape(people, -1, *heatmaps.shape[1:]).transpose(0, 1)
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """All N people of every crop, the primary first: normalised crops (B, 3, H, W) to (B, N, K, H/4, W/4)."""
+        return self.heatmaps_for(images, self.selectors)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as :meth:`heatmaps`; in training mode, what the loss takes."""
+        return self.heatmaps(images)
+
+
+def _modulate(maps: list[Tensor], blocks: nn.Module, selectors: Tensor) -> list[Tensor]:
+    """Each map through its block; all as they are where a site has no blocks."""
+    assert isinstance(blocks, nn.ModuleList)
+    return [block(x, selectors) for block, x in zip(blocks, maps, strict=True)] if len(blocks) else maps
+
+
+def initialise(network: MIPNet, spread: float = 0.001) -> None:
+    """The released initialisation of the blocks, so small in HRNet that each one starts as a factor of a quarter.
+
+    Args:
+        network: MIPNet on HRNet, whose blocks get weights from N(0, spread^2) and biases 0. On ResNet the blocks keep
+            the framework's weights.
+        spread: standard deviation of the weights.
+    """
+    if not isinstance(network.backbone, HRNet):
+        return
+    for module in network.modulation.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=spread)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

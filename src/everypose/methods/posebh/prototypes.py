@@ -1,0 +1,89 @@
+"""Keypoint prototypes: a few unit vectors for every keypoint of every data set, all in one embedding space.
+
+No table says which joints the skeletons share; a joint of one skeleton is like another's where their prototypes are.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everypose.methods.posebh.sinkhorn import Assignment
+
+SMALLEST, LARGEST = 1e-4, 1 - 1e-4
+
+
+class Prototypes(nn.Module):
+    """The bank: no gradient reaches it, it follows the embeddings assigned to it.
+
+    Args:
+        keypoints: number of keypoints of each data set.
+        per_keypoint: prototypes of a keypoint, M.
+        size: length of an embedding, D.
+    """
+
+    bank: Tensor
+
+    def __init__(self, keypoints: Sequence[int], per_keypoint: int = 3, size: int = 64) -> None:
+        super().__init__()
+        ends = list(accumulate(keypoints))
+        self._rows = [slice(end - count, end) for end, count in zip(ends, keypoints, strict=True)]
+        self.register_buffer("bank", F.normalize(torch.randn(ends[-1], per_keypoint, size), dim=-1))
+
+    def of(self, dataset: int | None = None) -> Tensor:
+        """Unit prototypes (K, M, D) of a data set, or of all, one after the other."""
+        rows = slice(None) if dataset is None else self._rows[dataset]
+        return F.normalize(self.bank[rows].float(), dim=-1)
+
+    def heatmaps(self, embedding: Tensor, dataset: int | None = None) -> Tensor:
+        """Embeddings (B, D, h, w) to the heatmaps (B, K, h, w) of a data set's keypoints, or of all."""
+        return prototype_heatmaps(similarity(embedding, self.of(dataset)))
+
+    @torch.no_grad()
+    def follow(
+        self, dataset: int, embedding: Tensor, prototype: Tensor, weight: Tensor, momentum: float = 0.999
+    ) -> None:
+        """Move the prototypes of a data set towards the embeddings assigned to them.
+
+        Args:
+            dataset: whose prototypes move.
+            embedding: (B, D, h, w) of its samples.
+            prototype: (B, h, w), the prototype of each pixel, counted through the data set's.
+            weight: (B, h, w), how much a pixel counts; prototypes without any weight stay.
+            momentum: what stays of a prototype that moves.
+        """
+        own = self.of(dataset)
+        pixels = F.normalize(embedding.float(), dim=1).movedim(1, -1).flatten(0, -2)
+        slots, weights = prototype.flatten(), weight.float().flatten()
+        flat = own.flatten(0, 1)
+        pulled = torch.zeros_like(flat).index_add_(0, slots, weights[:, None] * pixels)
+        used = flat.new_zeros(len(flat)).index_add_(0, slots, weights) > 0
+        moved = momentum * flat + (1 - momentum) * F.normalize(pulled, dim=-1)
+        self.bank[self._rows[dataset]] = F.normalize(torch.where(used[:, None], moved, flat), dim=-1).view_as(own)
+
+    @torch.no_grad()
+    def synchronise(self) -> None:
+        """Replace the bank by its mean over all training processes. Every process must call it."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(self.bank)
+            self.bank /= torch.distributed.get_world_size()
+
+
+def similarity(embedding: Tensor, prototypes: Tensor) -> Tensor:
+    """Absolute cosines (B, K, M, h, w) of embeddings (B, D, h, w) with unit prototypes (K, M, D)."""
+    pixels = F.normalize(embedding.float(), dim=1).flatten(2)
+    cosine = prototypes.flatten(0, 1) @ pixels
+    return cosine.abs().view(-1, *prototypes.shape[:2], *embedding.shape[2:])
+
+
+def prototype_heatmaps(similarity: Tensor) -> Tensor:
+    """(B, K, M, h, w) to (B, K, h, w): the similarity with a keypoint's nearest prototype."""
+    return similarity.amax(2).clamp(SMALLEST, LARGEST)
+
+
+def recognised(similarity: Tensor, assignment: Assignment) -> Tensor:
+    """(B, h, w) bool: kept pixels whose nearest prototype among the data set's is one of their own keypoint."""
+    return assignment.kept & (similarity.amax(2).argmax(1) == assignment.keypoint)

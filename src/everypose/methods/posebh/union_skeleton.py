@@ -1,0 +1,38 @@
+"""One skeleton of all data sets' keypoints: what prototypes find in one pass."""
+
+from collections.abc import Mapping
+
+from everypose.errors import EveryposeError
+from everypose.models.config import ALL_SKELETONS
+from everypose.skeleton.skeleton import Skeleton
+
+
+def every_skeleton(skeletons: Mapping[str, Skeleton], need_sigmas: bool = True) -> Skeleton:
+    """The keypoints of all data sets, one set after the other, with their sets' names before theirs ("coco.nose").
+
+    Args:
+        skeletons: by the names of their data sets.
+        need_sigmas: whether every set must have them, as the suppression of people found twice does; where not,
+            unknown ones of one set make those of all unknown.
+
+    Raises:
+        EveryposeError: sigmas are needed and a set has none.
+    """
+    keypoints: list[str] = []
+    pairs: list[tuple[int, int]] = []
+    links: list[tuple[int, int]] = []
+    sigmas: list[float] = []
+    for dataset, skeleton in skeletons.items():
+        if need_sigmas and skeleton.sigmas is None:
+            raise EveryposeError(
+                f"the sigmas of the skeleton of {dataset} are unknown, by which people found twice are left out: "
+                "choose one data set with --skeleton NAME, or train with a skeleton file that has them ('everypose "
+                "data sigmas' writes one)"
+            )
+        start = len(keypoints)
+        keypoints += [f"{dataset}.{name}" for name in skeleton.keypoints]
+        pairs += [(start + left, start + right) for left, right in skeleton.flip_pairs]
+        links += [(start + one, start + other) for one, other in skeleton.links]
+        sigmas += list(skeleton.sigmas or ())
+    known = tuple(sigmas) if len(sigmas) == len(keypoints) else None
+    return Skeleton(ALL_SKELETONS, tuple(keypoints), tuple(pairs), tuple(links), known)

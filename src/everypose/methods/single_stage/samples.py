@@ -1,0 +1,300 @@
+"""Training samples of BoIR and CID: all but the heatmaps, which are rendered from these small arrays on the device.
+
+Geometry follows the authors' released training code in float64 (CID, section 3; CornerNet's radius; centre jitter).
+"Output" pixels are those of the network's maps, at a quarter of the input's size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.geometry import of_reduced, transform
+from everypose.data.masks import loss_mask
+from everypose.data.scenes import Scene, SceneSet
+from everypose.errors import EveryposeError
+from everypose.methods.single_stage.augmentation import Augmentation, Draws, draw, recolour, region_matrix
+from everypose.skeleton.skeleton import Skeleton
+
+__all__ = ["Augmentation", "Draws", "Sample", "SampleBatch", "collate", "draw", "make_sample", "training_scenes"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+STRIDE = 4
+MINIMUM_AREA = 32.0 * 32.0
+MOST_INSTANCES = 200
+# The least overlap of a box with one moved by the radius (CornerNet).
+_RADIUS_OVERLAP = 0.7
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One augmented image and its M people, I of whom are instances to decode.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB.
+        loss_mask: (S/4, S/4) bool, False where nothing is asked of the network.
+        keypoints: (M, K, 3) float32: x, y in output pixels, visibility.
+        radius: (M,) int64: of the person's Gaussians, output pixels.
+        center: (M, 2) float32: x, y in output pixels.
+        center_drawn: (M,) bool: the person is large enough to be found.
+        instance_person: (I,) int64: which person, smallest area first.
+        instance_yx: (I, 2) int64: the pixel where the person is to be decoded from, y before x.
+        instance_boxes: (I, 4) float32: x, y, width, height in output pixels.
+        key: names the sample in messages.
+    """
+
+    image: npt.NDArray[np.uint8]
+    loss_mask: npt.NDArray[np.bool_]
+    keypoints: npt.NDArray[np.float32]
+    radius: Integers
+    center: npt.NDArray[np.float32]
+    center_drawn: npt.NDArray[np.bool_]
+    instance_person: Integers
+    instance_yx: Integers
+    instance_boxes: npt.NDArray[np.float32]
+    key: str
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """B samples; what is ragged over people is flattened, as the device's batch has it.
+
+    Attributes:
+        images: (B, S, S, 3) uint8 RGB.
+        loss_mask: (B, 1, S/4, S/4) bool.
+        person_image: (sum M,) int64 into the images.
+        keypoints: (sum M, K, 3) float32.
+        radius: (sum M,) int64.
+        center: (sum M, 2) float32.
+        center_drawn: (sum M,) bool.
+        instance_image: (sum I,) int64 into the images.
+        instance_person: (sum I,) int64 into the people of the batch.
+        instance_yx: (sum I, 2) int64.
+        instance_boxes: (sum I, 4) float32.
+        most_instances: the largest number of instances in one image.
+        keys: B names.
+    """
+
+    images: npt.NDArray[np.uint8]
+    loss_mask: npt.NDArray[np.bool_]
+    person_image: Integers
+    keypoints: npt.NDArray[np.float32]
+    radius: Integers
+    center: npt.NDArray[np.float32]
+    center_drawn: npt.NDArray[np.bool_]
+    instance_image: Integers
+    instance_person: Integers
+    instance_yx: Integers
+    instance_boxes: npt.NDArray[np.float32]
+    most_instances: int
+    keys: tuple[str, ...]
+
+
+def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene]:
+    """The scenes worth training on: those with a labelled person (the rule for COCO), or with any annotation."""
+    return [scene for scene in scenes if (scene.is_labelled_person.any() if need_keypoints else len(scene))]
+
+
+def make_sample(
+    scene: Scene,
+    image: npt.NDArray[np.uint8],
+    skeleton: Skeleton,
+    size: int,
+    draws: Draws,
+    minimum_area: float = MINIMUM_AREA,
+    mask_unlabelled: bool = True,
+    reduction: int = 1,
+    exact_flip: bool = False,
+) -> Sample:
+    """Make the training sample of an image for given random draws.
+
+    Args:
+        scene: the image's annotations.
+        image: (H, W, 3) uint8 RGB, or so many times smaller as ``reduction`` says.
+        skeleton: whose left and right keypoints swap in a flipped sample.
+        size: S, of the input; a multiple of 4.
+        draws: from :func:`everypose.methods.single_stage.augmentation.draw`.
+        minimum_area: people with a smaller box, in input pixels, are no instances; 0 on CrowdPose.
+        mask_unlabelled: whether people without keypoints are masked (COCO's rule) or background.
+        reduction: by which the image was read, a divisor of H and W; annotations stay those of the whole image.
+        exact_flip: whether a flipped sample's targets lie where its image shows them; see :func:`_flipped`.
+
+    Raises:
+        EveryposeError: when the image has another size than its annotations say, or a segmentation is malformed.
+    """
+    height, width = (reduction * side for side in image.shape[:2])
+    if (height, width) != (scene.height, scene.width):
+        raise EveryposeError(
+            f"{scene.path} is {width} x {height} pixels, but its annotations are for "
+            f"{scene.width} x {scene.height}; 'everypose data doctor' finds and repairs this"
+        )
+    to_input = region_matrix(scene.height, scene.width, size, draws)
+    to_output = region_matrix(scene.height, scene.width, size // STRIDE, draws)
+    output_size = size // STRIDE
+
+    people = np.flatnonzero(scene.is_labelled_person)
+    keypoints, corners = _moved(scene, people, to_output)
+    if draws.flip:
+        keypoints, corners = _flipped(keypoints, corners, skeleton, output_size, exact_flip)
+    centers = _centers(keypoints)
+    boxes = scene.boxes[people]
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * abs(np.linalg.det(to_input[:, :2]))
+    center_drawn = areas >= minimum_area
+    person, pixels = _instances(centers, areas, center_drawn, output_size, draws.jitter)
+
+    keypoints_and_visibility = np.concatenate(
+        [_single_precision(keypoints[:, :, :2]), keypoints[:, :, 2:].astype(np.float32)], axis=2
+    )
+    return Sample(
+        image=recolour(_warped_image(image, of_reduced(to_input, reduction), size, draws.flip), draws),
+        loss_mask=_warped_mask(loss_mask(scene, mask_unlabelled), to_output, output_size, draws.flip),
+        keypoints=keypoints_and_visibility,
+        radius=gaussian_radius(corners, output_size),
+        center=_single_precision(centers),
+        center_drawn=center_drawn,
+        instance_person=person,
+        instance_yx=pixels[:, ::-1].copy(),
+        instance_boxes=_instance_boxes(corners[person], output_size).astype(np.float32),
+        key=scene.file_name,
+    )
+
+
+def gaussian_radius(corners: Floats, output_size: int) -> Integers:
+    """How far a person's Gaussians reach, from the box (CornerNet's rule, its quadratics solved as first released).
+
+    Args:
+        corners: (M, 4, 2) top-left, top-right, bottom-left and bottom-right in output pixels.
+        output_size: H, of the map; corners are clipped to it.
+
+    Returns:
+        (M,) output pixels.
+    """
+    clipped = corners.clip(0, output_size - 1)
+    height = np.ceil(np.linalg.norm(clipped[:, 2] - clipped[:, 0], axis=1))
+    width = np.ceil(np.linalg.norm(clipped[:, 1] - clipped[:, 0], axis=1))
+    total, product, o = height + width, height * width, _RADIUS_OVERLAP
+    coefficients = (
+        (1.0, total, product * (1 - o) / (1 + o)),
+        (4.0, 2 * total, (1 - o) * product),
+        (4 * o, -2 * o * total, (o - 1) * product),
+    )
+    # Not divided by a: the form that the published networks were trained with.
+    radii = [(b + np.sqrt(b**2 - 4 * a * c)) / 2 for a, b, c in coefficients]
+    radius: Integers = np.minimum.reduce(radii).astype(np.int64).clip(min=0)
+    return radius
+
+
+def collate(samples: Sequence[Sample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES) -> SampleBatch:
+    """Join samples; of more than ``most_instances`` instances a random choice is kept, in order."""
+    people = np.array([len(sample.radius) for sample in samples])
+    instances = np.array([len(sample.instance_person) for sample in samples])
+    images = np.arange(len(samples), dtype=np.int64)
+    first_person = np.cumsum(people) - people
+    instance_image = np.repeat(images, instances)
+    kept = np.arange(len(instance_image))
+    if len(kept) > most_instances:
+        kept = np.sort(rng.choice(len(kept), most_instances, replace=False))
+    instance_person = np.concatenate([sample.instance_person for sample in samples]) + first_person[instance_image]
+    return SampleBatch(
+        images=np.stack([sample.image for sample in samples]),
+        loss_mask=np.stack([sample.loss_mask[None] for sample in samples]),
+        person_image=np.repeat(images, people),
+        keypoints=np.concatenate([sample.keypoints for sample in samples]),
+        radius=np.concatenate([sample.radius for sample in samples]),
+        center=np.concatenate([sample.center for sample in samples]),
+        center_drawn=np.concatenate([sample.center_drawn for sample in samples]),
+        instance_image=instance_image[kept],
+        instance_person=instance_person[kept],
+        instance_yx=np.concatenate([sample.instance_yx for sample in samples])[kept],
+        instance_boxes=np.concatenate([sample.instance_boxes for sample in samples])[kept],
+        most_instances=int(np.bincount(instance_image[kept], minlength=1).max()),
+        keys=tuple(sample.key for sample in samples),
+    )
+
+
+def _moved(scene: Scene, people: Integers, to_output: Floats) -> tuple[Floats, Floats]:
+    """Keypoints (M, K, 3) and box corners (M, 4, 2; top-left, top-right, bottom-left, bottom-right) in the map."""
+    keypoints = scene.keypoints[people].copy()
+    keypoints[:, :, :2] = transform(keypoints[:, :, :2], to_output)
+    corners = scene.boxes[people][:, [0, 1, 2, 1, 0, 3, 2, 3]].reshape(-1, 4, 2)
+    return keypoints, transform(corners, to_output)
+
+
+def _flipped(
+    keypoints: Floats, corners: Floats, skeleton: Skeleton, output_size: int, exact: bool
+) -> tuple[Floats, Floats]:
+    """Both mirrored; left and right swap their names, corners' as well as keypoints'.
+
+    The image's x becomes S - 1 - x, so in the map, a quarter as large, S / 4 - 1 / 4 - x. The released code has
+    S / 4 - 1 - x: three pixels of the image further left, which half of all samples teach a network.
+    """
+    turned = output_size - (1 / STRIDE if exact else 1)
+    keypoints, corners = keypoints[:, skeleton.flip_index], corners[:, [1, 0, 3, 2]]
+    for points in (keypoints, corners):
+        points[:, :, 0] = turned - points[:, :, 0]
+    return keypoints, corners
+
+
+def _centers(keypoints: Floats) -> Floats:
+    """(M, 2): the mean of each person's labelled keypoints."""
+    labelled = keypoints[:, :, 2:] > 0
+    centers: Floats = np.where(labelled, keypoints[:, :, :2], 0.0).sum(axis=1) / labelled.sum(axis=1)
+    return centers
+
+
+def _instances(
+    centers: Floats, areas: Floats, large: npt.NDArray[np.bool_], output_size: int, jitter: Integers
+) -> tuple[Integers, Integers]:
+    """The people to decode, smallest first: (I,) indices and (I, 2) pixels x, y.
+
+    Left out are small people, those whose centre is outside, and those whose pixel a smaller person has.
+    """
+    order = np.argsort(areas, kind="stable")
+    pixels = np.trunc(centers).astype(np.int64)
+    order = order[large[order] & _inside(pixels[order], output_size)]
+    pixels = pixels[order]
+    moves = np.zeros_like(pixels)
+    moves[: len(jitter)] = jitter[: len(pixels)]
+    pixels += np.where(_inside(pixels + moves, output_size)[:, None], moves, 0)
+    _, first = np.unique(pixels[:, 1] * output_size + pixels[:, 0], return_index=True)
+    first.sort()
+    return order[first], pixels[first]
+
+
+def _inside(pixels: Integers, output_size: int) -> npt.NDArray[np.bool_]:
+    return np.asarray(((pixels >= 0) & (pixels < output_size)).all(axis=1))
+
+
+def _instance_boxes(corners: Floats, output_size: int) -> Floats:
+    """(I, 4) x, y, width, height, each of the four clipped by itself, so that a box may still pass the border."""
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    return np.concatenate([low, high - low], axis=1).clip(0, output_size - 1)
+
+
+def _single_precision(points: Floats) -> npt.NDArray[np.float32]:
+    """Round to float32 so that the integer part stays: that is where a Gaussian's peak goes."""
+    rounded = points.astype(np.float32)
+    moved = np.trunc(rounded) != np.trunc(points)
+    rounded[moved] = np.nextafter(rounded[moved], np.float32(0))
+    return rounded
+
+
+def _warped_image(image: npt.NDArray[np.uint8], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) to (size, size, 3); by way of four channels, which OpenCV warps in about half the time of three."""
+    padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), dtype=np.uint8)
+    warped = cv2.cvtColor(_warped(padded, matrix, size, flip), cv2.COLOR_RGBA2RGB)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def _warped_mask(mask: npt.NDArray[np.bool_], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.bool_]:
+    """Warped as bytes and cut at one half; what lies outside the image is not asked for."""
+    return _warped(mask.view(np.uint8) * 255, matrix, size, flip) > 127
+
+
+def _warped(image: npt.NDArray[np.uint8], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.uint8]:
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.flip(warped, 1) if flip else warped, dtype=np.uint8)

@@ -1,0 +1,151 @@
+"""Random augmentation of crops: the settings, the numbers drawn for one sample, and the region that they give.
+
+The rules are those of HRNet, which MIPNet and ViTPose share with other numbers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.errors import EveryposeError
+from everypose.methods.top_down.crops import Floats, keypoint_region
+from everypose.skeleton.skeleton import Skeleton
+
+# A half body is only looked for in people with more labelled keypoints than this.
+_HALF_BODY_MORE_THAN = 8
+# The half body's region is this times the extent of its keypoints.
+_HALF_BODY_PADDING = 1.5
+# The upper body is preferred when a normal (not a uniform) draw is below this: with probability 0.69.
+_UPPER_BODY_BELOW = 0.5
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far samples are changed at random; the defaults are those of HRNet and MIPNet.
+
+    Attributes:
+        scale: standard deviation of the region's size about 1, and the most that it changes.
+        rotation: standard deviation, degrees; cut at twice as much to either side.
+        rotation_probability: of a rotated sample.
+        flip: probability of a mirrored sample.
+        half_body: probability of looking at half a body only, where more than 8 keypoints are labelled.
+        shift: the most that the region's centre moves, as a share of the box's width and height.
+        shift_probability: of a moved centre.
+    """
+
+    scale: float = 0.35
+    rotation: float = 45.0
+    rotation_probability: float = 0.6
+    flip: float = 0.5
+    half_body: float = 0.3
+    shift: float = 0.0
+    shift_probability: float = 0.0
+
+
+SIMPLE_BASELINE = Augmentation(scale=0.3, rotation=40.0, half_body=0.0)
+"""SimpleBaseline's and MIPNet's with a ResNet."""
+
+VITPOSE = Augmentation(scale=0.5, rotation=40.0, shift=0.2, shift_probability=0.3)
+"""ViTPose's and PoseBH's; on MPII without half bodies and shift."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one sample, as drawn; the defaults change nothing.
+
+    Attributes:
+        half_body: whether to look at half a body, if enough keypoints are labelled.
+        prefer_upper: which half is tried first.
+        scale: factor of the region's size.
+        rotation: degrees.
+        flip: whether the sample is mirrored.
+        shift: moves of the region's centre, as shares of the box's width and height.
+    """
+
+    half_body: bool = False
+    prefer_upper: bool = False
+    scale: float = 1.0
+    rotation: float = 0.0
+    flip: bool = False
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+def draw(rng: np.random.Generator, augmentation: Augmentation, person_rng: np.random.Generator | None = None) -> Draws:
+    """Draw what one sample needs.
+
+    Args:
+        rng: the sample's generator.
+        augmentation: the settings.
+        person_rng: draws the shift. PoseBH shifts a person's centre once for the whole training: give a generator
+            that is seeded by the person alone. By default each sample has its own shift.
+    """
+    half_body = bool(rng.random() < augmentation.half_body)
+    prefer_upper = bool(rng.standard_normal() < _UPPER_BODY_BELOW)
+    scale = 1 + _cut(augmentation.scale * rng.standard_normal(), augmentation.scale)
+    rotated = rng.random() < augmentation.rotation_probability
+    rotation = _cut(augmentation.rotation * rng.standard_normal(), 2 * augmentation.rotation) if rotated else 0.0
+    flip = bool(rng.random() < augmentation.flip)
+    shift_rng = rng if person_rng is None else person_rng
+    shifted = shift_rng.random() < augmentation.shift_probability
+    dx, dy = shift_rng.uniform(-augmentation.shift, augmentation.shift, size=2) if shifted else (0.0, 0.0)
+    return Draws(half_body, prefer_upper, scale, rotation, flip, (float(dx), float(dy)))
+
+
+def _cut(value: float, most: float) -> float:
+    return float(np.clip(value, -most, most))
+
+
+def augmented_region(
+    center: Floats, size: Floats, box: Floats, keypoints: Floats, skeleton: Skeleton, aspect: float, draws: Draws
+) -> tuple[Floats, Floats]:
+    """The region of a sample in the image, before it is rotated and mirrored.
+
+    Args:
+        center: (2,) of the person's region.
+        size: (2,) of the person's region.
+        box: (4,) x1 y1 x2 y2, the person's, for the shift.
+        keypoints: (K, 3) in image pixels, the person's.
+        skeleton: says which keypoints are of the upper body.
+        aspect: width over height of a crop.
+        draws: the random numbers.
+
+    Returns:
+        center (2,), size (2,).
+    """
+    center = center + np.multiply(draws.shift, box[2:] - box[:2])
+    if draws.half_body:
+        points = half_body(keypoints, skeleton, draws.prefer_upper)
+        if len(points):
+            center, size = keypoint_region(points, aspect, _HALF_BODY_PADDING)
+    return center, size * draws.scale
+
+
+def half_body(keypoints: Floats, skeleton: Skeleton, prefer_upper: bool) -> npt.NDArray[np.float64]:
+    """The labelled points of the upper or of the lower half of a body; every keypoint that is not upper is lower.
+
+    The upper half is taken when preferred and more than two of its points are labelled; else the lower half, under the
+    same condition; else the upper half.
+
+    Args:
+        keypoints: (K, 3) x, y, visibility.
+        skeleton: K keypoints.
+        prefer_upper: which half is tried first.
+
+    Returns:
+        (P, 2) x, y; none when at most 8 keypoints are labelled or the half has less than two.
+
+    Raises:
+        EveryposeError: when the skeleton does not know its upper body.
+    """
+    if not skeleton.upper_body:
+        raise EveryposeError(
+            f"the skeleton {skeleton.name!r} does not say which keypoints are of the upper body: "
+            "set the augmentation's half_body to 0"
+        )
+    labelled = keypoints[:, 2] > 0
+    is_upper = np.isin(np.arange(len(keypoints)), skeleton.upper_body)
+    upper, lower = keypoints[labelled & is_upper, :2], keypoints[labelled & ~is_upper, :2]
+    chosen = lower if len(lower) > 2 and not (prefer_upper and len(upper) > 2) else upper
+    enough = labelled.sum() > _HALF_BODY_MORE_THAN and len(chosen) >= 2
+    return chosen if enough else chosen[:0]

@@ -1,0 +1,155 @@
+"""Heatmaps to keypoints, in plain tensor operations that ONNX can express.
+
+All decoders start from the highest cell and refine it: by a quarter of a cell; or by DARK, the peak of a parabola
+through the logarithm of the smoothed map (Zhang et al., CVPR 2020), in its first form or in that of UDP, which differ
+in their finite differences, their borders and what bounds the logarithm.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from everypose.methods.top_down.crops import Size
+
+Decoder = Literal["quarter", "dark", "udp"]
+
+# DARK smooths with 11 cells and sigma 2, whatever the sigma of the targets.
+_BLUR_RADIUS = 5
+_BLUR_SIGMA = 2.0
+_DARK_LEAST = 1e-10
+_UDP_RANGE = (0.001, 50.0)
+# Keeps UDP's Hessian invertible: float32's epsilon, as in the release.
+_UDP_EPSILON = float(torch.finfo(torch.float32).eps)
+
+
+def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
+    """The keypoint of each heatmap.
+
+    Args:
+        heatmaps: (..., h, w)
+        decoder: the refinement. ``udp`` is for crops of the UDP convention, the others for classic ones.
+        image_size: (width, height) of the crops.
+
+    Returns:
+        (..., 3): x, y in crop pixels and the map's value at its highest cell (the first of equals), which is neither
+        clipped nor smoothed. A map that is nowhere positive has found nothing: its x, y are 0, its value at most 0.
+    """
+    height, width = heatmaps.shape[-2:]
+    confidence, position = heatmaps.flatten(-2).max(dim=-1)
+    x = position % width
+    y = torch.div(position, width, rounding_mode="floor")
+    if decoder == "quarter":
+        moves = quarter_offset(heatmaps, x, y)
+    elif decoder == "dark":
+        moves = dark(heatmaps, x, y)
+    else:
+        moves = dark_udp(heatmaps, x, y)
+    end = 1 if decoder == "udp" else 0
+    stride_x, stride_y = (image_size[0] - end) / (width - end), (image_size[1] - end) / (height - end)
+    found = confidence > 0
+    found_x = torch.where(found, (x + moves[0]) * stride_x, 0.0)
+    found_y = torch.where(found, (y + moves[1]) * stride_y, 0.0)
+    return torch.stack([found_x, found_y, confidence], dim=-1)
+
+
+def quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """A quarter of a cell towards the larger neighbour on each axis; none in the two first and the last rows, columns.
+
+    Args:
+        heatmaps: (..., h, w)
+        x: (...) columns of the highest cells.
+        y: (...) rows of the highest cells.
+
+    Returns:
+        moves in x and in y, (...) cells.
+    """
+    height, width = heatmaps.shape[-2:]
+    at = _Around(heatmaps, x, y)
+    inner = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+    dx = torch.sign(at(1, 0) - at(-1, 0)) / 4
+    dy = torch.sign(at(0, 1) - at(0, -1)) / 4
+    return torch.where(inner, dx, 0.0), torch.where(inner, dy, 0.0)
+
+
+def dark(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """DARK as first published: second differences over two cells; none within two cells of the border.
+
+    The map is smoothed with zeros around it, brought back to its maximum, and bounded by 1e-10 for the logarithm.
+    There is no limit on the move. Arguments and result as :func:`quarter_offset`.
+    """
+    height, width = heatmaps.shape[-2:]
+    smooth = _blurred(heatmaps, mirrored=False)
+    highest = heatmaps.amax(dim=(-2, -1), keepdim=True) / smooth.amax(dim=(-2, -1), keepdim=True)
+    at = _Around((smooth * highest).clamp(min=_DARK_LEAST).log(), x, y)
+    xx = (at(2, 0) - 2 * at(0, 0) + at(-2, 0)) / 4
+    yy = (at(0, 2) - 2 * at(0, 0) + at(0, -2)) / 4
+    xy = (at(1, 1) - at(-1, 1) - at(1, -1) + at(-1, -1)) / 4
+    dx, dy = _newton((at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2, xx, xy, yy)
+    inner = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
+    return torch.where(inner, dx, 0.0), torch.where(inner, dy, 0.0)
+
+
+def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """DARK as in UDP and ViTPose: differences over one cell, up to the border, whose cells are repeated outside.
+
+    The map is smoothed with its mirror image around it, and bounded to 0.001 ... 50 for the logarithm. There is no
+    limit on the move. Arguments and result as :func:`quarter_offset`.
+    """
+    bounded = _blurred(heatmaps, mirrored=True).clamp(*_UDP_RANGE).log()
+    at = _Around(bounded, x, y)
+    here, right, left, below, above = at(0, 0), at(1, 0), at(-1, 0), at(0, 1), at(0, -1)
+    xx = right - 2 * here + left + _UDP_EPSILON
+    yy = below - 2 * here + above + _UDP_EPSILON
+    xy = (at(1, 1) - right - below + 2 * here - left - above + at(-1, -1)) / 2
+    return _newton((right - left) / 2, (below - above) / 2, xx, xy, yy)
+
+
+class _Around:
+    """Values of maps (..., h, w) around cells (x, y), each (...); outside a map its border is repeated."""
+
+    def __init__(self, maps: Tensor, x: Tensor, y: Tensor) -> None:
+        self.height, self.width = maps.shape[-2:]
+        self.flat = maps.flatten(-2)
+        self.x, self.y = x, y
+
+    def __call__(self, dx: int, dy: int) -> Tensor:
+        x = (self.x + dx).clamp(min=0, max=self.width - 1)
+        y = (self.y + dy).clamp(min=0, max=self.height - 1)
+        return self.flat.gather(-1, (y * self.width + x)[..., None])[..., 0]
+
+
+def _newton(dx: Tensor, dy: Tensor, xx: Tensor, xy: Tensor, yy: Tensor) -> tuple[Tensor, Tensor]:
+    """The step -H^-1 g to a parabola's extremum; none where the Hessian is singular."""
+    determinant = xx * yy - xy * xy
+    regular = determinant != 0
+    divisor = torch.where(regular, determinant, 1.0)
+    step_x, step_y = (xy * dy - yy * dx) / divisor, (xy * dx - xx * dy) / divisor
+    return torch.where(regular, step_x, 0.0), torch.where(regular, step_y, 0.0)
+
+
+def _blurred(maps: Tensor, mirrored: bool) -> Tensor:
+    """Maps (..., h, w) smoothed by the 11 x 11 Gaussian, with zeros or their mirror image around them."""
+    height, width = maps.shape[-2:]
+    # Half precision, in which autocast would multiply, is too coarse for the logarithm's differences.
+    with torch.autocast(maps.device.type, enabled=False):
+        blurred: Tensor = _blur_matrix(height, mirrored, maps) @ maps @ _blur_matrix(width, mirrored, maps).T
+    return blurred
+
+
+def _blur_matrix(length: int, mirrored: bool, like: Tensor) -> Tensor:
+    """(length, length): what each cell (column) adds to each smoothed one (row), on one axis."""
+    places = torch.arange(length, dtype=like.dtype, device=like.device)
+    row, column, last = places[:, None], places, length - 1
+    matrix = _blur_weight(row - column)
+    if mirrored:
+        # The mirror images of all columns but those at the border, in which they are mirrored.
+        matrix = matrix + _blur_weight(row + column) * (column > 0)
+        matrix = matrix + _blur_weight(row + column - 2 * last) * (column < last)
+    return matrix
+
+
+def _blur_weight(distance: Tensor) -> Tensor:
+    total = sum(math.exp(-(k**2) / (2 * _BLUR_SIGMA**2)) for k in range(-_BLUR_RADIUS, _BLUR_RADIUS + 1))
+    return torch.exp(-(distance**2) / (2 * _BLUR_SIGMA**2)) * (distance.abs() <= _BLUR_RADIUS) / total

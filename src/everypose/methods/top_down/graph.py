@@ -1,0 +1,69 @@
+"""A whole top-down method as one graph: uint8 crops in, keypoints and confidences out.
+
+Torch inference runs it, the ONNX export traces it and evaluation uses it, so that no second decoder can drift away.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from everypose.backbones.colours import normalise
+from everypose.methods.top_down.decoding import Decoder, decode
+
+
+class HeatmapNetwork(Protocol):
+    """What every top-down network offers to the graph."""
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) -> heatmaps (B, N, K, h, w) of N instances."""
+        ...
+
+
+class TopDownGraph(nn.Module):
+    """Normalisation, network, flip test and decoding of a batch of crops.
+
+    Args:
+        network: whose heatmaps are decoded.
+        flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
+        decoder: how heatmaps become keypoints; ``udp`` goes with crops of the UDP convention.
+        bgr: whether the network was trained on BGR images, though with the mean and spread of RGB.
+    """
+
+    flip_index: Tensor
+
+    def __init__(
+        self, network: HeatmapNetwork, flip_index: Tensor, decoder: Decoder = "quarter", bgr: bool = False
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.decoder = decoder
+        self.bgr = bgr
+        self.register_buffer("flip_index", flip_index, persistent=False)
+
+    def forward(self, images: Tensor, mirrored: Tensor) -> Tensor:
+        """Find the keypoints of every instance.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB crops, B at least 1.
+            mirrored: (F,) of any type; F = 0 looks at the crops only, F = 1 at their mirror images too (flip test).
+
+        Returns:
+            (B, N, K, 3): x, y in crop pixels and confidence.
+        """
+        flips, count = mirrored.shape[0], images.shape[0]
+        seen = torch.cat([images, images[: count * flips].flip(2)])
+        maps = self.network.heatmaps(normalise(seen, bgr=self.bgr))
+        maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
+        # Without a flip test the last views are the first ones.
+        mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2
+        return decode(mean.float(), self.decoder, (images.shape[2], images.shape[1]))
+
+    def mirrored_back(self, maps: Tensor) -> Tensor:
+        """Heatmaps (B, N, K, h, w) of mirrored crops as those of the crops themselves.
+
+        Classic maps lie one column to the left then, because the middle of a crop is not the middle of its cells;
+        they are moved to the right, and the first column stays.
+        """
+        back = maps.flip(-1)[:, :, self.flip_index]
+        return back if self.decoder == "udp" else torch.cat([back[..., :1], back[..., :-1]], dim=-1)

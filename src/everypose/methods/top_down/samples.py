@@ -1,0 +1,160 @@
+"""Training samples: crops and small arrays; heatmaps are rendered from these on the device.
+
+A sample has N instances, all of one crop: the person whose box made the crop (the primary) and, for methods that ask
+for several people of one box, others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.geometry import transform
+from everypose.data.scenes import Scene
+from everypose.errors import EveryposeError
+from everypose.methods.top_down.augmentation import Draws, augmented_region
+from everypose.methods.top_down.crops import CropGeometry, Floats, Size, clean_boxes, warp
+from everypose.skeleton.skeleton import Skeleton
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One crop and the N instances that are to be found in it.
+
+    Attributes:
+        crop: (H, W, 3) uint8 RGB.
+        keypoints: (N, K, 3) float32: x, y in crop pixels and weight, 1 for a labelled keypoint (whether hidden or
+            not), 0 for one that nothing is asked about. Instance 0 is the primary.
+        udp: whether the crop is of the UDP convention, which its targets then follow.
+        dataset: index of the data set in a mixture.
+        key: names the sample in messages.
+    """
+
+    crop: npt.NDArray[np.uint8]
+    keypoints: npt.NDArray[np.float32]
+    udp: bool
+    dataset: int
+    key: str
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """B samples.
+
+    Attributes:
+        images: (B, H, W, 3) uint8 RGB.
+        keypoints: (B, N, K, 3) float32; keypoints that a data set does not have are 0, their weight too.
+        udp: (B,) bool.
+        dataset: (B,) int64.
+        keys: B names.
+    """
+
+    images: npt.NDArray[np.uint8]
+    keypoints: npt.NDArray[np.float32]
+    udp: npt.NDArray[np.bool_]
+    dataset: Integers
+    keys: tuple[str, ...]
+
+
+def trainable_people(scene: Scene) -> Integers:
+    """The rows of a scene's annotations that make samples, in order.
+
+    They are people, not crowd regions, with a labelled keypoint, an area and a box that is not empty in the image.
+    """
+    _, usable = clean_boxes(scene.boxes, (scene.width, scene.height))
+    return np.flatnonzero(scene.is_labelled_person & (scene.areas > 0) & usable)
+
+
+def make_sample(
+    scene: Scene,
+    people: Sequence[int],
+    image: npt.NDArray[np.uint8],
+    skeleton: Skeleton,
+    geometry: CropGeometry,
+    draws: Draws,
+    drop_outside: bool = False,
+    dataset: int = 0,
+) -> Sample:
+    """Make the training sample of a person for given random draws.
+
+    Args:
+        scene: the image's annotations.
+        people: N rows of them; the first is the primary, whose box makes the crop.
+        image: (H, W, 3) uint8 RGB.
+        skeleton: of the keypoints.
+        geometry: of the crops.
+        draws: from :func:`everypose.methods.top_down.augmentation.draw`.
+        drop_outside: whether keypoints outside the crop are asked about no longer, as in MIPNet; otherwise the targets
+            decide, and a heatmap may show a part of a Gaussian whose peak lies outside.
+        dataset: index of the data set in a mixture.
+
+    Raises:
+        EveryposeError: when the image has another size than its annotations say, or the box cannot be cropped.
+    """
+    if image.shape[:2] != (scene.height, scene.width):
+        raise EveryposeError(
+            f"{scene.path} is {image.shape[1]} x {image.shape[0]} pixels, but its annotations are for "
+            f"{scene.width} x {scene.height}; 'everypose data doctor' finds and repairs this"
+        )
+    matrix = sample_matrix(scene, people[0], skeleton, geometry, draws)
+    keypoints = scene.keypoints[list(people)]
+    if draws.flip:
+        keypoints = keypoints[:, skeleton.flip_index]
+    return Sample(
+        crop=warp(image, matrix, geometry.size),
+        keypoints=_in_crop(keypoints, matrix, geometry.size, drop_outside).astype(np.float32),
+        udp=geometry.convention == "udp",
+        dataset=dataset,
+        key=f"{scene.file_name}, annotation {scene.annotation_ids[people[0]]}",
+    )
+
+
+def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropGeometry, draws: Draws) -> Floats:
+    """The (2, 3) matrix from the image to an augmented crop.
+
+    A mirrored sample is the crop that the same rotation would take from the mirrored image.
+    """
+    image_size = (scene.width, scene.height)
+    box = scene.boxes[[person]]
+    centers, sizes = geometry.regions(geometry.cleaned(box, image_size))
+    cleaned, _ = clean_boxes(box, image_size)
+    center, size = augmented_region(
+        centers[0], sizes[0], cleaned[0], scene.keypoints[person], skeleton, geometry.aspect, draws
+    )
+    if not draws.flip:
+        return geometry.matrix(center, size, draws.rotation)
+    last = scene.width - 1
+    matrix = geometry.matrix((last - center[0], center[1]), size, draws.rotation)
+    return np.column_stack([-matrix[:, 0], matrix[:, 1], matrix[:, 2] + last * matrix[:, 0]])
+
+
+def _in_crop(keypoints: Floats, matrix: Floats, size: Size, drop_outside: bool) -> Floats:
+    """Keypoints (N, K, 3) x, y in crop pixels and weight; all zero where nothing is asked."""
+    points = transform(keypoints[..., :2], matrix)
+    asked = keypoints[..., 2] > 0
+    if drop_outside:
+        asked &= ((points >= 0) & (points <= size)).all(axis=-1)
+    return np.concatenate([points * asked[..., None], asked[..., None]], axis=-1)
+
+
+def collate(samples: Sequence[Sample], keypoints: int = 0) -> SampleBatch:
+    """Join samples of one crop size and one number of instances.
+
+    Args:
+        samples: B of them.
+        keypoints: K of the batch, the most of the mixture; by default the most of these samples.
+    """
+    most = max(keypoints, *(sample.keypoints.shape[1] for sample in samples))
+    padded = np.zeros((len(samples), len(samples[0].keypoints), most, 3), dtype=np.float32)
+    for row, sample in zip(padded, samples, strict=True):
+        row[:, : sample.keypoints.shape[1]] = sample.keypoints
+    return SampleBatch(
+        images=np.stack([sample.crop for sample in samples]),
+        keypoints=padded,
+        udp=np.array([sample.udp for sample in samples], dtype=np.bool_),
+        dataset=np.array([sample.dataset for sample in samples], dtype=np.int64),
+        keys=tuple(sample.key for sample in samples),
+    )

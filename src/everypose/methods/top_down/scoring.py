@@ -1,0 +1,129 @@
+"""The people of an image from the poses of its boxes: scores, and suppression of poses found twice."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.geometry import Floats, Numbers, pairwise_oks, suppress
+
+Integers = npt.NDArray[np.int64]
+
+# COCO counts 20 detections of an image, and the soft suppression stops there.
+_SOFT_MOST = 20
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How poses are scored and merged; the defaults are MIPNet's, and with one instance those of all baselines.
+
+    Attributes:
+        confident: a keypoint's confidence counts when above this.
+        decay: factor of the score of every instance but a box's primary.
+        oks_threshold: of two poses of which the OKS is above it, the worse goes; None keeps all (CrowdPose).
+        soft: whether poses go by the soft rule instead.
+    """
+
+    confident: float = 0.2
+    decay: float = 0.5
+    oks_threshold: float | None = 0.9
+    soft: bool = False
+
+
+@dataclass(frozen=True)
+class MergedPoses:
+    """The P people of an image, best first; without suppression the last instances first, each in order of the boxes.
+
+    Attributes:
+        keypoints: (P, K, 3) float64: x, y in image pixels, confidence.
+        scores: (P,) float64.
+        box: (P,) which of the image's boxes a pose comes from.
+        instance: (P,) which of the box's instances it is, 0 the primary.
+    """
+
+    keypoints: Floats
+    scores: Floats
+    box: Integers
+    instance: Integers
+
+
+def person_scores(keypoints: Numbers, box_scores: Numbers, confident: float = 0.2) -> Floats:
+    """A person's score: the box's times the mean confidence of the keypoints above ``confident``, 0 without any.
+
+    Args:
+        keypoints: (..., K, 3) x, y, confidence.
+        box_scores: (...)
+        confident: see :class:`Scoring`.
+    """
+    confidence = np.asarray(keypoints, dtype=np.float64)[..., 2]
+    counted = confidence > confident
+    mean = np.where(counted, confidence, 0.0).sum(axis=-1) / counted.sum(axis=-1).clip(min=1)
+    scores: Floats = np.asarray(box_scores, dtype=np.float64) * mean
+    return scores
+
+
+def merge(keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbers, scoring: Scoring) -> MergedPoses:
+    """Score the poses of one image and leave out those that repeat a better one.
+
+    So a second instance that only repeats its primary goes, and another person stays at a lower score.
+
+    Args:
+        keypoints: (R, N, K, 3) of N instances of R boxes: x, y in image pixels, confidence.
+        box_scores: (R,) of the detector; 1 for annotated boxes.
+        sizes: (R, 2) width, height of the boxes' regions in image pixels; their area is that of the box's poses.
+        sigmas: (K,)
+        scoring: the rules.
+    """
+    poses = np.asarray(keypoints, dtype=np.float64)
+    boxes, instances = poses.shape[:2]
+    # The last instances come first, so that of equal scores (later is better) the primary wins.
+    instance = np.repeat(np.arange(instances)[::-1], boxes)
+    box = np.tile(np.arange(boxes), instances)
+    poses = poses[box, instance]
+    decayed = np.asarray(box_scores, dtype=np.float64)[box] * np.where(instance > 0, scoring.decay, 1.0)
+    scores = person_scores(poses, decayed, scoring.confident)
+    kept = np.arange(len(poses))
+    if scoring.oks_threshold is not None:
+        areas = np.asarray(sizes, dtype=np.float64).prod(axis=1)[box]
+        suppress = soft_oks_nms if scoring.soft else oks_nms
+        kept = suppress(poses, scores, areas, sigmas, scoring.oks_threshold)
+    return MergedPoses(poses[kept], scores[kept], box[kept], instance[kept])
+
+
+def oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
+    """Greedy suppression of poses that are too similar to a better one (Papandreou et al., CVPR 2017).
+
+    Args:
+        keypoints: (P, K, 2 or more) x, y.
+        scores: (P,); of equal ones the later pose is better.
+        areas: (P,) square pixels; a pair's area is their mean.
+        sigmas: (K,)
+        threshold: poses whose OKS with a kept one, over all keypoints, is above it go.
+
+    Returns:
+        (M,) indices of the kept poses, best first.
+    """
+    similar = pairwise_oks(keypoints, areas, sigmas) > threshold
+    return suppress(similar, _best_first(np.asarray(scores, dtype=np.float64)))
+
+
+def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
+    """Soft suppression (Bodla et al., ICCV 2017): each kept pose lowers the others' scores by exp(-oks^2 / threshold).
+
+    The lowered scores only choose the next pose; at most 20 are kept. Arguments and result as :func:`oks_nms`.
+    """
+    damping = np.exp(-(pairwise_oks(keypoints, areas, sigmas) ** 2) / threshold)
+    left = _best_first(np.asarray(scores, dtype=np.float64))
+    lowered = np.array(scores, dtype=np.float64)
+    kept: list[int] = []
+    while len(left) and len(kept) < _SOFT_MOST:
+        best, left = left[0], left[1:]
+        kept.append(best)
+        lowered *= damping[best]
+        left = left[_best_first(lowered[left])]
+    return np.array(kept, dtype=np.int64)
+
+
+def _best_first(scores: Floats) -> Integers:
+    """The order of falling scores, of equal ones the later first."""
+    return np.argsort(scores, kind="stable")[::-1]

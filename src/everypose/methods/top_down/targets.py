@@ -1,0 +1,88 @@
+"""Batches of crops on the device, and the Gaussian heatmaps that are rendered from them there."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from everypose.methods.top_down.crops import Size
+from everypose.methods.top_down.samples import SampleBatch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of training samples on one device.
+
+    ``images`` (B, H, W, 3) uint8 RGB; ``keypoints`` (B, N, K, 3) float32: x, y in crop pixels and weight;
+    ``udp`` (B,) bool, whose crops are of the UDP convention; ``dataset`` (B,) int64 in a mixture; ``keys`` B names.
+    """
+
+    images: Tensor
+    keypoints: Tensor
+    udp: Tensor
+    dataset: Tensor
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, samples: SampleBatch) -> "Batch":
+        """The arrays of collated samples as tensors; the memory is shared."""
+        arrays = {f.name: getattr(samples, f.name) for f in fields(cls) if f.name != "keys"}
+        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(**tensors, keys=samples.keys)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on ``device``."""
+        tensors: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, from which a copy to a GPU does not wait; the loader asks for it."""
+        pinned: dict[str, Any] = {
+            name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **pinned)
+
+
+def gaussian_targets(
+    keypoints: Tensor, image_size: Size, heatmap_size: Size, sigma: float, udp: Tensor | bool
+) -> tuple[Tensor, Tensor]:
+    """Heatmaps with a Gaussian for each keypoint, exactly 0 beyond 3 sigma on either axis of the keypoint's cell.
+
+    Classic Gaussians are centred on the cell, and so are 1 there; those of UDP are centred on the keypoint itself.
+    A keypoint whose patch of 3 sigma does not touch the map has weight 0; one that lies outside but near has weight 1
+    and a map with the part of the patch that is inside (also, as in the release, the empty one of a patch that ends
+    just before the first cell).
+
+    Args:
+        keypoints: (B, ..., K, 3): x, y in crop pixels and weight; drawn where the weight is positive.
+        image_size: (width, height) of the crops.
+        heatmap_size: (width, height) of the maps.
+        sigma: cells.
+        udp: the convention, of all or (B,) bool of each.
+
+    Returns:
+        targets (B, ..., K, h, w) float32 and their weights (B, ..., K) float32, 0 or 1.
+    """
+    if isinstance(udp, bool):
+        udp = torch.full((1,), udp, device=keypoints.device)
+    udp = udp.reshape(-1, *[1] * (keypoints.dim() - 2))
+    along_x, near_x = _along(keypoints[..., 0], image_size[0], heatmap_size[0], sigma, udp)
+    along_y, near_y = _along(keypoints[..., 1], image_size[1], heatmap_size[1], sigma, udp)
+    weights = ((keypoints[..., 2] > 0) & near_x & near_y).float()
+    return (along_y * weights[..., None])[..., :, None] * along_x[..., None, :], weights
+
+
+def _along(position: Tensor, pixels: int, cells: int, sigma: float, udp: Tensor) -> tuple[Tensor, Tensor]:
+    """One axis: positions (..., K) in crop pixels -> the Gaussian (..., K, cells), and whether it touches the map."""
+    exact = torch.where(udp, position * ((cells - 1) / (pixels - 1)), position * (cells / pixels))
+    # Truncated, not floored: between -1 and 0 it is cell 0, as in the release.
+    cell = (exact + 0.5).trunc()
+    center = torch.where(udp, exact, cell)
+    radius = 3 * sigma
+    places = torch.arange(cells, device=position.device)
+    inside = (places - cell[..., None]).abs() <= radius
+    gaussian = torch.exp(-((places - center[..., None]) ** 2) / (2 * sigma**2)) * inside
+    return gaussian.float(), (cell - radius < cells) & (cell + radius + 1 >= 0)

@@ -1,0 +1,156 @@
+"""The released ViTPose, ViTPose++ and PoseBH checkpoints, whole or split: what their tensors tell, and our names."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from everypose.backbones.vit import PATCH, SIZES, merge_expert
+from everypose.core.renaming import Renaming
+from everypose.errors import EveryposeError, UsageError
+
+SIX = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody")
+DATASETS_OF_SIZES = {
+    (21,): ("interhand2d",),
+    (24,): ("pw3d",),
+    (17, 14, 16): SIX[:3],
+    (17, 14, 16, 133): (*SIX[:3], SIX[5]),
+    (17, 14, 16, 17, 17, 133): SIX,
+    (17, 14, 16, 17, 17, 133, 21, 24): (*SIX, "interhand2d", "pw3d"),
+}
+"""Whose heads a PoseBH or a ViTPose with several heads has, by their keypoints, as the authors trained them."""
+
+_BLOCK = "backbone.blocks.0.mlp."
+_BANK = "proto_head.kpt_prototype.prototypes"
+_CLUSTERS = "proto_head.cluster_prototype."
+_OTHER_HEAD = "associate_keypoint_heads."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a checkpoint holds.
+
+    ``width``, ``depth``, ``heads``, ``image_size``, ``experts``, ``expert_part`` are the backbone's; ``keypoints`` of
+    each heatmap head; ``channels`` inside a head; ``embedding`` and ``prototypes``, 0 without an embedding branch.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    image_size: tuple[int, int]
+    experts: int
+    expert_part: int
+    keypoints: tuple[int, ...]
+    channels: int
+    embedding: int
+    prototypes: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a :class:`~everypose.methods.vitpose.network.ViTPose`; a PoseBH otherwise."""
+        return len(self.keypoints) == 1 and not self.experts and not self.embedding
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is that of a ViTPose, ViTPose++ or PoseBH."""
+    return "backbone.pos_embed" in state and any(name.startswith("keypoint_head.") for name in state)
+
+
+def read_layout(state: Mapping[str, Tensor], where: Path) -> Layout:
+    """Find out sizes, experts, heads and their keypoints.
+
+    In a file that the released tool has split, the experts are still there beside the layer that one of them was
+    merged into, and prototypes and heads of other data sets too; they are of no use and not counted.
+
+    Raises:
+        KeyError: a tensor that tells is missing.
+        EveryposeError: the file is of a kind that is not known, or its experts do not match its heads.
+        UsageError: the number of attention heads is not known for this width.
+    """
+    if "keypoint_head.deconv_layers.0.weight" not in state:
+        raise EveryposeError(f"{where} has another head than the classic decoder of ViTPose, which is not supported")
+    width = state["backbone.pos_embed"].shape[2]
+    attention = {size.width: size.heads for size in SIZES.values()}
+    if width not in attention:
+        raise UsageError(f"{where} is a ViT of width {width}: sizes of ViTPose are {', '.join(map(str, attention))}")
+    experts, merged = _count(state, f"{_BLOCK}experts."), len(state[f"{_BLOCK}fc2.bias"]) == width
+    heads = 1 if experts and merged else 1 + _count(state, _OTHER_HEAD)
+    experts = 0 if merged else experts
+    if experts not in (0, heads):
+        raise EveryposeError(f"{where} has {experts} experts but {heads} heatmap heads; there must be one for each")
+    keypoints = tuple(len(state[f"{_head(index)}final_layer.weight"]) for index in range(heads))
+    branch = _BANK in state and len(state[_BANK]) == sum(keypoints)
+    return Layout(
+        width=width,
+        depth=_count(state, "backbone.blocks."),
+        heads=attention[width],
+        image_size=_image_size(state["backbone.pos_embed"].shape[1] - 1, where),
+        experts=experts,
+        expert_part=len(state[f"{_BLOCK}experts.0.bias"]) if experts else 0,
+        keypoints=keypoints,
+        channels=state["keypoint_head.final_layer.weight"].shape[1],
+        embedding=state[_BANK].shape[2] if branch else 0,
+        prototypes=state[_BANK].shape[1] if branch else 0,
+    )
+
+
+def to_ours(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """The tensors that the network of ``layout`` has, under our names; any that are unknown stay, to be refused.
+
+    The released clusters of prototypes are left out: they are made from the bank when they are needed.
+    """
+    unused = [_CLUSTERS]
+    if not layout.embedding:
+        unused.append("proto_head.")
+    if len(layout.keypoints) == 1:
+        unused.append(_OTHER_HEAD)
+    kept = {
+        name: value
+        for name, value in state.items()
+        if not name.startswith(tuple(unused)) and (layout.experts or ".mlp.experts." not in name)
+    }
+    return renaming_of(0 if layout.plain else len(layout.keypoints)).to_ours(kept)
+
+
+def renaming_of(heads: int) -> Renaming:
+    """The authors' prefixes and ours: of a PoseBH with so many heatmap heads, or, with 0, of a plain ViTPose."""
+    if not heads:
+        return Renaming((("keypoint_head.", "head."),))
+    pairs = tuple((_head(index), f"heads.{index}.") for index in range(heads))
+    return Renaming((*pairs, (_BANK, "prototypes.bank"), ("proto_head.", "embedding.")))
+
+
+def split(state: Mapping[str, Tensor], dataset: int) -> dict[str, Tensor]:
+    """A whole checkpoint as that of the plain ViTPose of one of its data sets, under the authors' names.
+
+    Raises:
+        UsageError: there is no such data set.
+    """
+    head = _head(dataset)
+    if f"{head}final_layer.weight" not in state:
+        raise UsageError(f"the checkpoint has no heatmap head {dataset}")
+    backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
+    if any(".mlp.experts." in name for name in backbone):
+        backbone = merge_expert(backbone, dataset)
+    own = {name.replace(head, _head(0), 1): value for name, value in state.items() if name.startswith(head)}
+    return backbone | own
+
+
+def _head(index: int) -> str:
+    """The authors' prefix of a heatmap head."""
+    return f"{_OTHER_HEAD}{index - 1}." if index else "keypoint_head."
+
+
+def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered parts follow ``prefix``."""
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+
+
+def _image_size(positions: int, where: Path) -> tuple[int, int]:
+    """Width and height of the crops: 3 to 4, the only aspect of the released files."""
+    unit = math.isqrt(positions // 12)
+    if 12 * unit * unit != positions:
+        raise EveryposeError(f"{where} is made for images of another aspect than 3 to 4 ({positions} patches)")
+    return (3 * unit * PATCH, 4 * unit * PATCH)

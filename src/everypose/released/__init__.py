@@ -1,1 +1,0 @@
-"""The authors' checkpoints and ours: names both ways, one file for each method."""

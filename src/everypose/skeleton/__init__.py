@@ -1,0 +1,1 @@
+"""Skeletons: named keypoints, their links, flip pairs and sigmas; formats and conversion between skeletons."""

@@ -1,0 +1,205 @@
+"""Skeletons from the files of others: COCO categories, MMPose data set infos and Ultralytics pose YAML."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from everypose.errors import EveryposeError
+from everypose.skeleton.skeleton import Skeleton, recognise, split_side
+
+
+def from_coco_category(category: Mapping[str, Any], name: str | None = None) -> Skeleton:
+    """The skeleton of a COCO category: its ``keypoints`` and ``skeleton`` links, which count from 1.
+
+    When a known skeleton has these keypoints in this order it is returned, with its sigmas, pairs and right links
+    (CrowdPose's files list wrong ones). Otherwise pairs come from left and right in the names, and sigmas are None.
+
+    Args:
+        category: an entry of ``categories``.
+        name: what an unknown skeleton shall be called; the category's name when None.
+
+    Raises:
+        EveryposeError: when there are no keypoint names, links are not pairs, or left and right cannot be told.
+    """
+    title = name or str(category.get("name", "category"))
+    names = category.get("keypoints")
+    if not _is_list(names) or not names or not all(isinstance(keypoint, str) for keypoint in names):
+        raise EveryposeError(f"category {title!r} has no list of keypoint names: is this a keypoint annotation file?")
+    known = recognise(names)
+    if known is not None:
+        return known
+    keypoints = tuple(keypoint.strip() for keypoint in names)
+    links = _coco_links(category.get("skeleton") or [], len(keypoints), title)
+    return Skeleton(title, keypoints, pairs_from_names(keypoints, title), links, sigmas=None)
+
+
+def from_mmpose(dataset_info: Mapping[str, Any]) -> Skeleton:
+    """The skeleton of an MMPose ``dataset_info``: dataset_name, keypoint_info, skeleton_info, joint_weights, sigmas.
+
+    Raises:
+        EveryposeError: when an entry is missing or names an unknown keypoint.
+    """
+    title = str(dataset_info.get("dataset_name", "mmpose"))
+    try:
+        infos = sorted(dataset_info["keypoint_info"].values(), key=lambda info: int(info["id"]))
+        place = {info["name"]: index for index, info in enumerate(infos)}
+        swaps = [(place[info["name"]], place[info["swap"]]) for info in infos if info.get("swap")]
+        links = [
+            info["link"] for _, info in sorted(dataset_info["skeleton_info"].items(), key=lambda item: int(item[0]))
+        ]
+        return Skeleton(
+            name=title,
+            keypoints=tuple(place),
+            flip_pairs=tuple(sorted({(min(pair), max(pair)) for pair in swaps if pair[0] != pair[1]})),
+            links=tuple((place[start], place[end]) for start, end in links),
+            sigmas=tuple(float(sigma) for sigma in dataset_info.get("sigmas") or ()) or None,
+            upper_body=tuple(place[info["name"]] for info in infos if info.get("type") == "upper"),
+            lower_body=tuple(place[info["name"]] for info in infos if info.get("type") == "lower"),
+            joint_weights=tuple(float(weight) for weight in dataset_info.get("joint_weights") or ()) or None,
+        )
+    except KeyError as error:
+        raise EveryposeError(f"the MMPose data set {title!r} lacks {error}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EveryposeError(f"the MMPose data set {title!r} is not a dataset_info: {error}") from error
+
+
+def from_ultralytics(source: Path | str | Mapping[str, Any]) -> Skeleton:
+    """The skeleton of an Ultralytics pose data set: ``kpt_shape``, ``flip_idx`` and, where given, ``kpt_names``.
+
+    Without names the keypoints are called ``keypoint_0`` and so on. A known skeleton is recognised by its names.
+
+    Args:
+        source: the YAML file, or its content as a dict.
+
+    Raises:
+        EveryposeError: when the file cannot be read, a key is missing, or the flips are not pairs.
+    """
+    where = str(source) if isinstance(source, Path | str) else "the Ultralytics data set"
+    shape, flips, names = _ultralytics_keys(source, where)
+    if not shape:
+        raise EveryposeError(f"{where} has no kpt_shape: it is not a pose data set")
+    keypoints = tuple(names) if names else tuple(f"keypoint_{index}" for index in range(shape[0]))
+    if len(keypoints) != shape[0]:
+        raise EveryposeError(f"{where}: kpt_shape says {shape[0]} keypoints, but kpt_names lists {len(keypoints)}")
+    known = recognise(keypoints)
+    if known is not None:
+        return known
+    title = Path(where).stem if isinstance(source, Path | str) else "ultralytics"
+    if flips:
+        pairs = _pairs_from_flips(flips, len(keypoints), where)
+    elif names:
+        pairs = pairs_from_names(keypoints, title)
+    else:
+        raise EveryposeError(
+            f"{where} has neither flip_idx nor kpt_names: left and right cannot be told; give flip_idx"
+        )
+    return Skeleton(title, keypoints, pairs, links=(), sigmas=None)
+
+
+def pairs_from_names(keypoints: Sequence[str], title: str) -> tuple[tuple[int, int], ...]:
+    """The (left, right) pairs that the names tell: ``left_eye`` and ``right_eye``, ``L_Eye`` and ``R_Eye``.
+
+    Raises:
+        EveryposeError: when a left keypoint has no right one or the other way round, or the names are mere numbers.
+    """
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for index, name in enumerate(keypoints):
+        side, rest = split_side(name)
+        if side:
+            found[rest][side] = index
+    for places in found.values():
+        if len(places) == 1:
+            alone = keypoints[next(iter(places.values()))]
+            raise EveryposeError(f"{title!r}: {alone!r} has no twin on the other side; {_ADVICE}")
+    if len({re.sub(r"\d+", "", name) for name in keypoints}) == 1 < len(set(keypoints)):
+        raise EveryposeError(f"{title!r}: names like {keypoints[0]!r} do not tell left from right; {_ADVICE}")
+    return tuple(sorted((places["left"], places["right"]) for places in found.values()))
+
+
+_ADVICE = "give a skeleton by name or as a TOML file with its flip pairs"
+
+
+def _coco_links(links: Any, count: int, title: str) -> tuple[tuple[int, int], ...]:
+    """Links from 0. A list that holds a 0 counts from 0 already, as in some published files; COCO counts from 1.
+
+    Links are for drawing only, so those that name no keypoint are left out.
+    """
+    if not _is_list(links) or not all(_is_list(link) and len(link) == 2 for link in links):
+        raise EveryposeError(f"category {title!r}: its skeleton is not a list of keypoint pairs")
+    if not all(isinstance(end, int) for link in links for end in link):
+        raise EveryposeError(f"category {title!r}: its skeleton holds something else than whole numbers")
+    first = 0 if any(0 in link for link in links) else 1
+    shifted = [(start - first, end - first) for start, end in links]
+    return tuple(link for link in shifted if min(link) >= 0 and max(link) < count)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _pairs_from_flips(flips: Sequence[int], count: int, where: str) -> tuple[tuple[int, int], ...]:
+    if sorted(flips) != list(range(count)) or any(flips[flips[index]] != index for index in range(count)):
+        raise EveryposeError(f"{where}: flip_idx is not {count} keypoints that swap in pairs")
+    return tuple((index, other) for index, other in enumerate(flips) if index < other)
+
+
+def _ultralytics_keys(
+    source: Path | str | Mapping[str, Any], where: str
+) -> tuple[list[int], list[int], list[str] | None]:
+    """kpt_shape, flip_idx and kpt_names of a dict or a file."""
+    if isinstance(source, Mapping):
+        values: Mapping[str, Any] = source
+    else:
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise EveryposeError(f"cannot read {where}: {error}") from error
+        values = {key: _yaml_lists(text, key, where) for key in ("kpt_shape", "flip_idx", "kpt_names")}
+    shape, flips = _one_list(values, "kpt_shape", where), _one_list(values, "flip_idx", where)
+    names = _one_list(values, "kpt_names", where)
+    try:
+        return [int(size) for size in shape], [int(index) for index in flips], [str(name) for name in names] or None
+    except (TypeError, ValueError) as error:
+        raise EveryposeError(f"{where}: kpt_shape and flip_idx must be lists of whole numbers") from error
+
+
+def _one_list(values: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    """The list of a key, which may be one for each class as long as they agree."""
+    value = values.get(key) or []
+    lists = list(value.values()) if isinstance(value, Mapping) else [value]
+    if not all(_is_list(items) for items in lists):
+        raise EveryposeError(f"{where}: {key} is not a list")
+    if any(list(items) != list(lists[0]) for items in lists):
+        raise EveryposeError(f"{where}: {key} differs between the classes; everypose needs one skeleton")
+    return list(lists[0]) if lists else []
+
+
+def _yaml_lists(text: str, key: str, where: str) -> dict[str, list[str]]:
+    """The lists under a top-level key of a YAML file, by class (or "" where there are no classes).
+
+    Reads what these files hold: ``key: [a, b]`` over one or several lines, ``- a`` lines, and either under class
+    numbers. It is no general YAML reader.
+    """
+    block = re.search(rf"^{key}[ \t]*:(.*\n?(?:(?:[ \t\-\]}}#].*)?\n|[ \t\-\]}}#].*\Z)*)", text, re.MULTILINE)
+    if block is None:
+        return {}
+    content = re.sub(r"(^|\s)#.*", "", block[1])
+    flow = re.findall(r"(?:(\w+)[ \t]*:\s*)?\[([^\[\]]*)\]", content)
+    if flow:
+        return {label: [_unquoted(item) for item in items.split(",") if item.strip()] for label, items in flow}
+    lists: dict[str, list[str]] = {}
+    label = ""
+    for line in filter(str.strip, content.splitlines()):
+        if heading := re.fullmatch(r"\s*(\w+)[ \t]*:\s*", line):
+            label = heading[1]
+        elif item := re.fullmatch(r"\s*-\s+(.*)", line):
+            lists.setdefault(label, []).append(_unquoted(item[1]))
+        else:
+            raise EveryposeError(f"{where}: {key} is written in a way that everypose does not read: {line.strip()!r}")
+    return lists
+
+
+def _unquoted(item: str) -> str:
+    return item.strip().strip("'\"")

@@ -1,0 +1,149 @@
+"""A picture of the space that all skeletons share: every prototype as a point, near to those that mean the same."""
+
+import colorsys
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.geometry import Floats
+from everypose.drawing import HUES
+from everypose.errors import UsageError
+from everypose.skeleton.skeleton import SYNONYMS, Skeleton, split_side
+
+Image = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+SIDE, MARGIN, LEGEND = 1200, 60, 460
+ROW, RADIUS = 34, 9
+INK, GREY, PAPER = (40, 40, 48), (190, 190, 196), (255, 255, 255)
+LIGHTNESS = {"left": 0.68, "": 0.5, "right": 0.34}
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class Joint(NamedTuple):
+    """What a keypoint is, whatever skeleton it is of: ``left``, ``right`` or nothing, and the part of the body."""
+
+    side: str
+    part: str
+
+
+# Polygons, as (corners, degrees) about a point; the first stands for a circle.
+MARKERS = ((24, 0), (4, 45), (3, -90), (4, 0), (3, 90), (5, -90), (6, 0), (3, 0))
+
+
+def prototype_picture(prototypes: npt.ArrayLike, skeletons: Mapping[str, Skeleton]) -> Image:
+    """Draw all prototypes in the plane in which they differ most.
+
+    The hue says which part of the body a prototype's keypoint is (the same for all data sets), lightness which side,
+    and the marker which data set it is of. The parts that most sets share have a colour, the others are grey.
+
+    Args:
+        prototypes: (J, M, D) unit vectors: M of each of the J keypoints of all data sets, one set after the other.
+        skeletons: of the data sets, by name, in the same order.
+
+    Returns:
+        (H, W, 3) RGB, with a legend.
+
+    Raises:
+        UsageError: prototypes and skeletons do not belong together, or there are more sets than markers.
+    """
+    bank = np.asarray(prototypes, dtype=np.float64)
+    keypoints = [(number, name) for number, own in enumerate(skeletons.values()) for name in own.keypoints]
+    if len(keypoints) != len(bank):
+        raise UsageError(f"there are prototypes of {len(bank)} keypoints, but the skeletons have {len(keypoints)}")
+    if len(skeletons) > len(MARKERS):
+        raise UsageError(f"a picture of prototypes shows {len(MARKERS)} data sets at most, not {len(skeletons)}")
+    parts = shared_parts(skeletons)
+    canvas = np.full((SIDE, SIDE + LEGEND, 3), PAPER, dtype=np.uint8)
+    points, shares = plane_of(bank.reshape(-1, bank.shape[2]))
+    low, high = points.min(axis=0), points.max(axis=0)
+    pixels = MARGIN + (points - low) / max((high - low).max(), 1e-9) * (SIDE - 2 * MARGIN)
+    for row, point in enumerate(pixels):
+        dataset, name = keypoints[row // bank.shape[1]]
+        _draw_marker(canvas, point, dataset, colour_of(joint_of(name), parts))
+    joints = {joint_of(name) for _, name in keypoints}
+    _draw_legend(canvas, list(skeletons), parts, joints, shares)
+    return canvas
+
+
+def plane_of(vectors: Floats) -> tuple[Floats, Floats]:
+    """The two principal components of unit vectors, of which a vector and its opposite count as one.
+
+    The similarity of an embedding with a prototype is the absolute cosine, so what is looked at are the projections
+    p p^T, whose distances depend on it alone.
+
+    Args:
+        vectors: (N, D)
+
+    Returns:
+        (N, 2), and the shares of the variance (2,).
+    """
+    # Their scalar products are the squared cosines, so the D x D projections need not be written out.
+    products = (vectors @ vectors.T) ** 2
+    centered = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
+    values, axes = np.linalg.eigh(centered)
+    largest = values[[-1, -2]].clip(min=0)
+    return axes[:, [-1, -2]] * np.sqrt(largest), largest / max(values.clip(min=0).sum(), 1e-12)
+
+
+def joint_of(name: str) -> Joint:
+    """What a keypoint of that name is."""
+    side, part = split_side(name)
+    return Joint(side, SYNONYMS.get(part, part))
+
+
+def shared_parts(skeletons: Mapping[str, Skeleton]) -> list[str]:
+    """The parts of the body that have a colour of their own: those of the most data sets, in their order."""
+    sets_of: dict[str, set[str]] = {}
+    for dataset, skeleton in skeletons.items():
+        for name in skeleton.keypoints:
+            sets_of.setdefault(joint_of(name).part, set()).add(dataset)
+    return sorted(sets_of, key=lambda part: -len(sets_of[part]))[: len(HUES)]
+
+
+def colour_of(joint: Joint, parts: list[str]) -> Colour:
+    """The colour of a joint: a hue for each of ``parts``, grey for others."""
+    if joint.part not in parts:
+        return GREY
+    red, green, blue = colorsys.hls_to_rgb(HUES[parts.index(joint.part)], LIGHTNESS[joint.side], 0.85)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _draw_marker(canvas: Image, point: npt.ArrayLike, dataset: int, colour: Colour) -> None:
+    corners, start = MARKERS[dataset]
+    angles = np.radians(start + 360 / corners * np.arange(corners))
+    shape = np.asarray(point) + RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    fixed = np.rint(shape * 16).astype(np.int32)
+    cv2.fillPoly(canvas, [fixed], colour, cv2.LINE_AA, shift=4)
+    cv2.polylines(canvas, [fixed], True, INK, 1, cv2.LINE_AA, shift=4)
+
+
+def _draw_legend(
+    canvas: Image, datasets: list[str], parts: list[str], joints: Collection[Joint], shares: Floats
+) -> None:
+    x, y = SIDE + 10, MARGIN
+
+    def write(text: str, offset: int, scale: float = 0.6) -> None:
+        cv2.putText(canvas, text, (x + offset, y + 6), FONT, scale, INK, 1, cv2.LINE_AA)
+
+    write("data set", 0)
+    for number, name in enumerate(datasets):
+        y += ROW
+        _draw_marker(canvas, (x + 14, y), number, PAPER)
+        write(name, 46)
+    y += 2 * ROW
+    write("left    right  keypoint", 0)
+    for part in parts:
+        y += ROW
+        for side, offset in (("left", 14), ("", 37), ("right", 60)):
+            if Joint(side, part) in joints:
+                _draw_marker(canvas, (x + offset, y), 0, colour_of(Joint(side, part), parts))
+        write(part.replace("_", " "), 100)
+    y += ROW
+    _draw_marker(canvas, (x + 14, y), 0, GREY)
+    write("others", 100)
+    y = SIDE - MARGIN
+    write(f"axes: {100 * shares[0]:.0f} % and {100 * shares[1]:.0f} % of the variance", 0, 0.55)

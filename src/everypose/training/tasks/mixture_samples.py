@@ -1,0 +1,181 @@
+"""Training samples of a mixture: people of several data sets, each with its own skeleton, crops and augmentation.
+
+As in :mod:`everypose.training.sample_stream`, the sample at a position is a function of (seed, position) alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from everypose.data.formats.coco import read_coco
+from everypose.data.formats.mpii import read_mpii
+from everypose.data.images import read_image
+from everypose.data.scenes import SceneSet
+from everypose.errors import EveryposeError
+from everypose.methods.posebh.targets import rows_by_dataset
+from everypose.methods.top_down.augmentation import draw
+from everypose.methods.top_down.crops import CropGeometry
+from everypose.methods.top_down.samples import Sample, collate, make_sample, trainable_people
+from everypose.methods.top_down.targets import Batch
+from everypose.models.settings import TopDownInference
+from everypose.skeleton.skeleton import Skeleton
+from everypose.training.sample_stream import generator_at, require_same_skeleton
+from everypose.training.sections import MixedSet, Source
+
+
+def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
+    """Read a COCO-format file, or one in MPII's own form, which is a list and no table.
+
+    Raises:
+        EveryposeError: it cannot be read, or its keypoints are not those of ``skeleton``.
+    """
+    path, images = Path(root, source.annotations), Path(root, source.images)
+    if not _is_list(path):
+        return read_coco(path, images, skeleton)
+    scenes = read_mpii(path, images)
+    if skeleton is not None and skeleton.keypoints != scenes.skeleton.keypoints:
+        raise EveryposeError(f"{path} is a list in MPII's form, whose keypoints are not those of {skeleton.name}")
+    return scenes
+
+
+def _is_list(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"[")
+    except OSError as error:
+        raise EveryposeError(f"cannot read {path}: {error.strerror}") from error
+
+
+class SetPeople:
+    """The people of one data set who can be learned from.
+
+    Args:
+        settings: the set's part of the recipe.
+        root: what its files are relative to.
+        inference: size and padding of the crops.
+
+    Attributes:
+        settings: as given.
+        training: what was read.
+        skeleton: of the keypoints.
+        geometry: of the crops.
+
+    Raises:
+        EveryposeError: files that cannot be read or have different keypoints, or nobody to learn from.
+    """
+
+    def __init__(self, settings: MixedSet, root: Path, inference: TopDownInference) -> None:
+        self.settings = settings
+        given = Skeleton.find(settings.skeleton) if settings.skeleton else None
+        self.training = [read_source(source, root, given) for source in settings.train]
+        for other in self.training[1:]:
+            require_same_skeleton(self.training[0], other)
+        self.skeleton = self.training[0].skeleton
+        self.geometry = CropGeometry(inference.crop_size, settings.convention, inference.padding, settings.crop)
+        augmentation = settings.augmentation.settings()
+        self._augmentation = augmentation if self.skeleton.upper_body else replace(augmentation, half_body=0.0)
+        self._scenes = [scene for one in self.training for scene in one]
+        rows = [trainable_people(scene) for scene in self._scenes]
+        self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
+        self._row_of = np.concatenate([np.zeros(0, np.int64), *rows])
+        if not len(self):
+            files = ", ".join(str(one.annotation_file) for one in self.training)
+            raise EveryposeError(
+                f"the set {settings.name} ({files}) has nobody with both a labelled keypoint and a box inside the "
+                "image: there is nothing to learn from, leave it out"
+            )
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def sample(self, person: int, dataset: int, rng: np.random.Generator, person_rng: np.random.Generator) -> Sample:
+        """The crop of a person; ``person_rng`` moves its centre, and is alike whenever the person is seen."""
+        scene = self._scenes[self._scene_of[person]]
+        draws = draw(rng, self._augmentation, person_rng)
+        image = read_image(scene.path)
+        row = int(self._row_of[person])
+        return make_sample(scene, [row], image, self.skeleton, self.geometry, draws, dataset=dataset)
+
+
+@dataclass(frozen=True)
+class MixedBatch:
+    """``crops`` with one person each, and the ``rows`` (n,) of each data set in them."""
+
+    crops: Batch
+    rows: tuple[Tensor, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What names the samples."""
+        return self.crops.keys
+
+    def to(self, device: torch.device | str) -> "MixedBatch":
+        """The same batch on ``device``."""
+        return MixedBatch(self.crops.to(device), tuple(own.to(device, non_blocking=True) for own in self.rows))
+
+    def pin_memory(self) -> "MixedBatch":
+        """The same batch in page-locked memory; the loader asks for it."""
+        return MixedBatch(self.crops.pin_memory(), tuple(own.pin_memory() for own in self.rows))
+
+
+class MixedSamples(Dataset[Sample]):
+    """Samples by their position in the run: all people of all sets, shuffled together.
+
+    With equal weights an epoch has every person once, and a set's share is that of its people. A set of weight w has
+    w times that share, and goes through its people in an order of its own, so that all of them are seen equally often.
+    """
+
+    unit = "people"
+
+    def __init__(self, sets: Sequence[SetPeople], seed: int) -> None:
+        self._sets = sets
+        self._seed = seed
+        self._sizes = tuple(len(own) for own in sets)
+        self.shares = shares(self._sizes, [own.settings.weight for own in sets])
+        self._keypoints = max(len(own.skeleton) for own in sets)
+
+    def __len__(self) -> int:
+        return sum(self.shares)
+
+    def index(self, position: int) -> tuple[int, int]:
+        """Which data set and which of its people stand at a position."""
+        epoch, place = divmod(position, len(self))
+        dataset, person = _epoch_order(self._seed, epoch, self._sizes, self.shares)[place]
+        return int(dataset), int(person)
+
+    def __getitem__(self, position: int) -> Sample:
+        dataset, person = self.index(position)
+        person_rng = np.random.default_rng((self._seed, 3, dataset, person))
+        return self._sets[dataset].sample(person, dataset, generator_at(position, self._seed), person_rng)
+
+    def collate(self, samples: Sequence[Sample]) -> MixedBatch:
+        """Samples to one batch of tensors, with the keypoints of the largest skeleton."""
+        rows = rows_by_dataset([sample.dataset for sample in samples], len(self._sets))
+        return MixedBatch(Batch.of(collate(samples, self._keypoints)), rows)
+
+
+def shares(sizes: Sequence[int], weights: Sequence[float]) -> tuple[int, ...]:
+    """How many samples of an epoch each set gives; as many as there are people together, but for rounding."""
+    wanted = np.multiply(sizes, weights)
+    return tuple(max(1, round(part)) for part in (wanted * (sum(sizes) / wanted.sum())).tolist())
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, sizes: tuple[int, ...], shares: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """(samples, 2): the data set and the person at each place of an epoch."""
+    parts = []
+    for dataset, (size, share) in enumerate(zip(sizes, shares, strict=True)):
+        # The set's own epochs, which are not those of the run where it has a weight.
+        rounds, places = np.divmod(np.arange(epoch * share, (epoch + 1) * share), size)
+        orders = [np.random.default_rng((seed, 4, dataset, int(n))).permutation(size) for n in np.unique(rounds)]
+        people = np.stack(orders)[rounds - rounds[0], places]
+        parts.append(np.stack([np.full(share, dataset), people], axis=1))
+    together = np.concatenate(parts)
+    return together[np.random.default_rng((seed, 0, epoch)).permutation(len(together))]

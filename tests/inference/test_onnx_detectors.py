@@ -1,0 +1,250 @@
+import json
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from everypose.errors import EveryposeError
+from everypose.inference.boxes import Photo
+from everypose.inference.onnx_detectors import OnnxDetector
+from everypose.inference.runtimes.onnx import open_session
+from inference.crop_stand_in import save_graph
+
+SIDE = 64
+FLOAT = TensorProto.FLOAT
+IMAGE = {"images": (FLOAT, [1, 3, SIDE, SIDE])}
+
+
+def node(kind, inputs, output, **attributes):
+    return helper.make_node(kind, inputs.split(), [output], **attributes)
+
+
+def cells(stride):
+    """Column and row of each cell of a grid, row by row."""
+    return [(column, row) for row in range(SIDE // stride) for column in range(SIDE // stride)]
+
+
+def yolox(path, decoded=False, columns=6, inputs=IMAGE, name="output"):
+    """Each 8 x 8 cell is a person, as sure as the cell is red (the last plane of BGR), whose box is 16 pixels wide.
+
+    The cells of the two coarser grids are never sure.
+    """
+    table = []
+    for stride in (8, 16, 32):
+        for column, row in cells(stride):
+            box = [0.5, 0.5, np.log(16 / stride), np.log(24 / stride)]
+            if decoded:
+                box = [(column + 0.5) * stride, (row + 0.5) * stride, 16, 24]
+            table.append([*box, 0, 1, *[0.5] * (columns - 6)])
+    table = np.array(table, np.float32)[None]
+    nodes = [
+        node("Slice", "images two three one", "red"),
+        node("AveragePool", "red", "means", kernel_shape=[8, 8], strides=[8, 8]),
+        node("Div", "means full", "sure"),
+        node("Reshape", "sure column", "sure_column"),
+        node("Concat", "sure_column never", "objectness", axis=1),
+        node("Concat", "before objectness after", name, axis=2),
+    ]
+    constants = {
+        "one": np.array([1], np.int64), "two": np.array([2], np.int64), "three": np.array([3], np.int64),
+        "full": np.array(255, np.float32), "column": np.array([1, -1, 1], np.int64),
+        "never": np.zeros((1, 20, 1), np.float32), "before": table[..., :4], "after": table[..., 5:],
+    }  # fmt: skip
+    return save_graph(path, nodes, constants, inputs, {name: (FLOAT, [1, 84, columns])})
+
+
+def quarters():
+    """The four quarters of an image as x, y of the middle, width, height, in parts of it, row by row."""
+    return np.array([[x, y, 0.5, 0.5] for y in (0.25, 0.75) for x in (0.25, 0.75)], np.float32)
+
+
+def red_of_quarters(image):
+    return [
+        node("Slice", f"{image} zero one one", "red"),
+        node("AveragePool", "red", "means", kernel_shape=[SIDE // 2, SIDE // 2], strides=[SIDE // 2, SIDE // 2]),
+    ], {"zero": np.array([0], np.int64), "one": np.array([1], np.int64)}
+
+
+def rt_detr(path):
+    """Four queries, one for each quarter of the image; the third is no person. A person's score is how red it is."""
+    nodes, constants = red_of_quarters("images")
+    nodes += [
+        node("Reshape", "means row", "scores"),
+        node("Cast", "orig_target_sizes", "sizes", to=FLOAT),
+        node("Concat", "sizes sizes", "sizes4", axis=1),
+        node("Mul", "corners sizes4", "boxes"),
+        node("Identity", "classes", "labels"),
+    ]
+    middles, half = quarters()[:, :2], 0.25
+    constants |= {
+        "row": np.array([1, -1], np.int64),
+        "corners": np.concatenate([middles - half, middles + half], axis=1).astype(np.float32)[None],
+        "classes": np.array([[0, 0, 1, 0]], np.int64),
+    }
+    inputs = IMAGE | {"orig_target_sizes": (TensorProto.INT64, [1, 2])}
+    outputs = {
+        "labels": (TensorProto.INT64, [1, 4]), "boxes": (FLOAT, [1, 4, 4]), "scores": (FLOAT, [1, 4]),
+    }  # fmt: skip
+    return save_graph(path, nodes, constants, inputs, outputs)
+
+
+def hugging_face(path, classes=80, sides=(SIDE, SIDE)):
+    """Four queries, one for each quarter; the logit of a person is its mean red, the others' are high."""
+    nodes, constants = red_of_quarters("pixel_values")
+    nodes += [
+        node("Reshape", "means column", "persons"),
+        node("Concat", "persons others", "logits", axis=2),
+        node("Identity", "quarters", "pred_boxes"),
+    ]
+    constants |= {
+        "column": np.array([1, -1, 1], np.int64),
+        "others": np.full((1, 4, classes - 1), 9, np.float32),
+        "quarters": quarters()[None],
+    }
+    inputs = {"pixel_values": (FLOAT, ["batch", 3, *sides])}
+    return save_graph(
+        path, nodes, constants, inputs, {"logits": (FLOAT, [1, 4, classes]), "pred_boxes": (FLOAT, [1, 4, 4])}
+    )
+
+
+def detect(path, image, threshold=0.3):
+    return OnnxDetector(open_session(path, threads=1), path, threshold)(Photo(image))
+
+
+def red_at(x, y, side, red=255, size=(SIDE, SIDE)):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[y : y + side, x : x + side, 0] = red
+    return image
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+@pytest.mark.parametrize("columns", [6, 85])
+def test_yolox(tmp_path, decoded, columns):
+    boxes = detect(yolox(tmp_path / "yolox.onnx", decoded, columns), red_at(16, 40, 8, red=204))
+    np.testing.assert_allclose(boxes.boxes, [[20 - 8, 44 - 12, 20 + 8, 44 + 12]], rtol=1e-6)
+    np.testing.assert_allclose(boxes.scores, [0.8], rtol=1e-6)
+
+
+def test_yolox_fits_the_image_into_the_top_left_corner_on_grey(tmp_path):
+    """An image of 32 x 16 pixels is enlarged twice; grey below it scores 114 / 255."""
+    image = red_at(8, 4, 4, size=(32, 16))
+    path = yolox(tmp_path / "yolox.onnx")
+    np.testing.assert_allclose(detect(path, image, 0.5).boxes, [[10 - 4, 6 - 6, 10 + 4, 6 + 6]], atol=1e-5)
+    everything = detect(path, image, 0.4)
+    assert len(everything) == 1 + 8 * 4
+    np.testing.assert_allclose(everything.scores[1:], 114 / 255, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("columns_apart", "found"), [(1, 1), (2, 2)])
+def test_yolox_suppresses_boxes_of_the_same_person(tmp_path, monkeypatch, columns_apart, found):
+    """Boxes of 16 x 24, eight pixels apart, have an IoU of 1/3."""
+    monkeypatch.setattr("everypose.inference.onnx_detectors.Yolox.NMS", 0.3)
+    image = red_at(16, 40, 8) + red_at(16 + 8 * columns_apart, 40, 8, red=200)
+    assert len(detect(yolox(tmp_path / "yolox.onnx"), image)) == found
+
+
+def test_rt_detr(tmp_path):
+    image = red_at(0, 0, 32, red=102) + red_at(32, 32, 32) + red_at(0, 32, 32)
+    boxes = detect(rt_detr(tmp_path / "rt_detr.onnx"), image)
+    np.testing.assert_allclose(boxes.boxes, [[0, 0, 32, 32], [32, 32, 64, 64]])
+    np.testing.assert_allclose(boxes.scores, [0.4, 1], rtol=1e-4)
+
+
+def test_rt_detr_sees_the_whole_image_stretched(tmp_path):
+    image = np.zeros((30, 200, 3), np.uint8)
+    image[15:, 100:, 0] = 255
+    np.testing.assert_allclose(detect(rt_detr(tmp_path / "rt_detr.onnx"), image).boxes, [[100, 15, 200, 30]])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_hugging_faces_rt_detr(tmp_path):
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[20:, :40, 0] = 255
+    boxes = detect(hugging_face(tmp_path / "model.onnx"), image, 0.6)
+    np.testing.assert_allclose(boxes.boxes, [[0, 20, 40, 40]])
+    np.testing.assert_allclose(boxes.scores, [sigmoid(1)], rtol=1e-2)  # resizing blurs the edges
+    assert len(detect(tmp_path / "model.onnx", image, 0.4)) == 4  # the logits of black are 0
+
+
+@pytest.mark.parametrize("folder", [".", "onnx"])
+@pytest.mark.parametrize("normalise", [False, True])
+def test_hugging_faces_configuration_says_whether_to_normalise(tmp_path, folder, normalise):
+    values = {"do_normalize": normalise, "image_mean": [0.5, 0, 0], "image_std": [0.25, 1, 1]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    (tmp_path / folder).mkdir(exist_ok=True)
+    path = hugging_face(tmp_path / folder / "model.onnx")
+    scores = detect(path, red_at(0, 0, 32), 0.0).scores
+    np.testing.assert_allclose(scores, sigmoid(np.array([2, -2, -2, -2] if normalise else [1, 0, 0, 0])), rtol=1e-6)
+
+
+def test_a_size_that_the_file_leaves_open_is_in_the_configuration(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"height": SIDE, "width": SIDE}}))
+    path = hugging_face(tmp_path / "model.onnx", sides=("height", "width"))
+    np.testing.assert_allclose(detect(path, red_at(32, 0, 32), 0.6).boxes, [[32, 0, 64, 32]])
+
+
+def test_a_configuration_that_cannot_be_understood_is_one_line(tmp_path):
+    path = hugging_face(tmp_path / "model.onnx")
+    for content in (
+        "[]",
+        '{"size": 640}',
+        '{"do_normalize": true}',
+        '{"do_normalize": true, "image_mean": [1], "image_std": [1]}',
+    ):
+        (tmp_path / "preprocessor_config.json").write_text(content)
+        with pytest.raises(EveryposeError, match=r"preprocessor_config\.json does not say how images are prepared"):
+            detect(path, red_at(0, 0, 32))
+
+
+@pytest.mark.parametrize("classes", [91, 92])
+def test_detr_whose_people_have_another_number_is_refused(tmp_path, classes):
+    with pytest.raises(EveryposeError, match=f"detr.onnx cannot be used: it has {classes} classes"):
+        detect(hugging_face(tmp_path / "detr.onnx", classes), red_at(0, 0, 32))
+
+
+def test_a_table_of_another_size_is_refused(tmp_path):
+    path = yolox(tmp_path / "yolo.onnx", inputs={"images": (FLOAT, [1, 3, "height", "width"])})
+    with pytest.raises(EveryposeError, match=r"640 x 640 pixels gives 8400 boxes|failed on images"):
+        detect(path, red_at(0, 0, 32))
+    five = save_graph(
+        tmp_path / "five.onnx",
+        [node("ReduceMax", "images", "most", axes=[1, 2, 3], keepdims=0), node("Mul", "most zeros", "output")],
+        {"zeros": np.zeros((1, 84, 5), np.float32)},
+        IMAGE,
+        {"output": (FLOAT, [1, 84, 5])},
+    )
+    with pytest.raises(EveryposeError, match=r"five\.onnx cannot be used: it gives 84 x 5 numbers, where a YOLOX"):
+        detect(five, red_at(0, 0, 32))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({"x": (FLOAT, [1])}, {"y": (FLOAT, [1])}),
+        ({"images": (FLOAT, [1, 3, 64, 64])}, {"y": (FLOAT, [1, 3, 64, 64])}),
+        ({"pixel_values": (FLOAT, [1, 3, 64, 64]), "pixel_mask": (FLOAT, [1])}, {"logits": (FLOAT, [1, 3, 64, 64])}),
+        ({"images": (TensorProto.FLOAT16, [1, 3, 64, 64])}, {"y": (TensorProto.FLOAT16, [1, 84, 6])}),
+    ],
+    ids=["numbers", "image to image", "detr", "half precision"],
+)
+def test_other_files_are_refused_in_one_line(tmp_path, inputs, outputs):
+    first, (result, (kind, shape)) = next(iter(inputs)), next(iter(outputs.items()))
+    nodes, constants = [node("Identity", first, result)], {}
+    if len(shape) == 3:
+        nodes, constants = [node("Mul", f"{first}_sum zeros", result)], {"zeros": np.zeros(shape, np.float16)}
+        nodes.insert(0, node("ReduceMax", first, f"{first}_sum", axes=[1, 2, 3]))
+    path = save_graph(tmp_path / "other.onnx", nodes, constants, inputs, {result: (kind, shape)})
+    with pytest.raises(EveryposeError, match=r"other\.onnx is not a detector that is known: its inputs") as caught:
+        detect(path, red_at(0, 0, 32))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 40_000)], ids=str)
+@pytest.mark.parametrize("write", [yolox, rt_detr, hugging_face])
+def test_odd_shapes_work(tmp_path, write, shape):
+    boxes = detect(write(tmp_path / "model.onnx"), np.full((*shape, 3), 255, np.uint8))
+    assert len(boxes) > 0
+    assert np.isfinite(boxes.boxes).all()

@@ -1,0 +1,132 @@
+"""The authors' MIPNet, HRNet and SimpleBaseline files: what is read from their names and shapes, in and out."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from everypose.backbones.hrnet import HRNet
+from everypose.backbones.resnet import BLOCKS, ResNet
+from everypose.errors import EveryposeError
+from everypose.methods.mipnet import checkpoint as mipnet
+from everypose.methods.mipnet.network import MIPNet, Sites
+from everypose.methods.top_down.baselines import Baseline, HRNetPose, SimpleBaseline
+from everypose.models.build import load_strictly
+from everypose.models.import_checkpoint import identify, read_state, to_ours
+from everypose.models.settings import HRNetSettings
+from golden_vectors import load
+from methods.mipnet.golden_networks import built, tiny_baseline, tiny_mipnet, w8_state
+
+EVERY_SITES = [sites for sites in product((False, True), repeat=4) if any(sites)]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return set(one) == set(other) and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda state: state,
+    lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+    lambda state: {
+        "epoch": 103, "model": "pose_hrnet_se_lambda", "perf": 0.0, "optimizer": {"state": {}, "param_groups": []},
+        "state_dict": {f"module.{name}": value + 1 for name, value in state.items()},
+        "best_state_dict": {name: value + 1 for name, value in state.items()},
+        "latest_state_dict": state,
+    },
+])  # fmt: skip
+def test_the_latest_weights_are_read(tmp_path: Path, wrap: Any) -> None:
+    state = w8_state()
+    torch.save(wrap(state), tmp_path / "checkpoint_103.pth")
+    read = read_state(tmp_path / "checkpoint_103.pth")
+    assert same(read, state)
+    assert same(to_ours(read, tmp_path), mipnet.to_ours(state))
+
+
+def test_sizes_and_sites_of_the_recorded_networks() -> None:
+    backbone = HRNetSettings(width=8, modules=(1, 2, 2), blocks=1)
+    two = {"family": "mipnet", "backbone": backbone, "sites": (False, False, True, True), "instances": 2}
+    assert mipnet.read_settings(w8_state()) == (two, 17)
+    assert mipnet.read_settings(w8_state(all_sites=True)) == ({**two, "sites": (True,) * 4}, 17)
+
+
+@pytest.mark.parametrize("sites", EVERY_SITES)
+@pytest.mark.parametrize("kind", ["hrnet", "resnet"])
+def test_sites_are_read_from_the_names(kind: str, sites: Sites) -> None:
+    with torch.device("meta"):
+        ours = MIPNet(tiny_baseline(kind), sites, instances=3).state_dict()
+    settings, keypoints = mipnet.read_settings(mipnet.to_theirs(ours))
+    assert (settings["family"], settings["sites"], settings["instances"], keypoints) == ("mipnet", sites, 3, 5)
+
+
+@pytest.mark.parametrize(("baseline", "found"), [
+    (lambda: HRNetPose(HRNet(32, outputs=1), 17), {"family": "hrnet", "backbone": HRNetSettings(width=32)}),
+    (lambda: HRNetPose(HRNet(48, outputs=1), 17), {"family": "hrnet", "backbone": HRNetSettings(width=48)}),
+    *((
+        lambda depth=depth: SimpleBaseline(ResNet(BLOCKS[depth]), 17),
+        {"family": "simple-baseline", "backbone": {"kind": "resnet", "blocks": BLOCKS[depth]}, "deconv": 256},
+    ) for depth in BLOCKS),
+])  # fmt: skip
+def test_full_size_networks_are_recognised_there_and_back(baseline: Any, found: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        plain: Baseline = baseline()
+        several = MIPNet(plain)
+        networks = [(plain, found), (several, {**found, "family": "mipnet", "sites": (False, False, True, True)})]
+        for network, wanted in networks:
+            theirs = mipnet.to_theirs(network.state_dict())
+            assert mipnet.recognises(theirs)
+            settings, keypoints = mipnet.read_settings(theirs)
+            assert keypoints == 17
+            assert {name: settings[name] for name in wanted} == wanted
+            assert list(mipnet.to_ours(theirs)) == list(network.state_dict())
+
+
+@pytest.mark.parametrize("name", ["hrnet_w32", "resnet50"])
+def test_names_of_the_release_go_there_and_back(name: str) -> None:
+    names = load(f"mipnet/{name}")["keys"].tolist()
+    ours = mipnet.to_ours({name: torch.tensor(0) for name in names})
+    assert set(ours) == {name for name in ours if name.startswith(("backbone.", "modulation.", "head."))}
+    assert set(mipnet.to_theirs(ours)) == set(names)
+
+
+@pytest.mark.parametrize("kind", ["hrnet", "resnet"])
+def test_tensors_go_there_and_back(kind: str) -> None:
+    network = tiny_mipnet(kind, instances=3)
+    theirs = mipnet.to_theirs(network.state_dict())
+    again = built(*mipnet.read_settings(theirs))
+    load_strictly(again, mipnet.to_ours(theirs), Path("there.pth"))
+    assert same(again.state_dict(), network.state_dict())
+
+
+def test_counters_that_old_files_lack_are_filled_in() -> None:
+    ours = tiny_baseline("resnet").state_dict()
+    theirs = {name: value for name, value in mipnet.to_theirs(ours).items() if not name.endswith("_tracked")}
+    assert same(mipnet.to_ours(theirs), ours)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda t: t.pop("stage3_se.se_layers.2.fc.0.weight"), "1 missing (modulation.2.2.excite.0.weight)"),
+    (lambda t: t.update({"stage3_se.se_layers.4.fc.0.weight": torch.zeros(1)}), "1 not part of the network"),
+    (lambda t: t.update({"stage4_se.se_layers.0.fc_lambda.0.weight": torch.zeros(2, 3)}), "is (2, 3), not (2, 2)"),
+    (lambda t: t.update({"stage2_se.se_layers.0.fc_lambda.0.weight": torch.zeros(2, 2)}), "missing (modulation.1.0."),
+    (lambda t: t.pop("bn1.num_batches_tracked"), "1 missing (backbone.bn1.num_batches_tracked)"),
+])  # fmt: skip
+def test_tensors_that_do_not_fit(change: Any, words: str) -> None:
+    state = w8_state()
+    change(state)
+    with pytest.raises(EveryposeError) as caught:
+        load_strictly(built(*mipnet.read_settings(state)), mipnet.to_ours(state), Path("bad.pth"))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", [
+    "stage2.0.branches.0.0.conv1.weight", "stage3_se.se_layers.0.fc_lambda.0.weight",
+])  # fmt: skip
+def test_a_tensor_that_tells_is_missing(missing: str) -> None:
+    state = w8_state()
+    del state[missing]
+    with pytest.raises(EveryposeError, match=rf"bad\.pth: the tensor {missing} is missing"):
+        identify(state, Path("bad.pth"))

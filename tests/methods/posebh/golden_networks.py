@@ -1,0 +1,47 @@
+"""The golden tiny PoseBH and what was recorded of it."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everypose.backbones.vit import ViT
+from everypose.core.renaming import Renaming
+from everypose.methods.posebh.network import DataSet, PoseBH
+from everypose.methods.posebh.targets import Target, rows_by_dataset
+
+SIZES = [3, 4]
+DATASETS = [DataSet("a", 3), DataSet("b", 4)]
+RENAMING = Renaming(
+    (
+        ("keypoint_head.", "heads.0."),
+        ("associate_keypoint_heads.0.", "heads.1."),
+        ("proto_head.kpt_prototype.prototypes", "prototypes.bank"),
+        ("proto_head.", "embedding."),
+    )
+)
+
+
+def tensors(vectors: dict[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
+    """The recorded arrays whose names begin with ``prefix``, without it; but for names and the clusters' prototypes."""
+    return {
+        name[len(prefix) :]: torch.from_numpy(array)
+        for name, array in vectors.items()
+        if name.startswith(prefix) and "cluster_prototype" not in name and array.dtype.kind != "U"
+    }
+
+
+def noise(vectors: dict[str, np.ndarray], prefix: str = "") -> list[Tensor]:
+    """The recorded Gumbel noise in the order of its drawing."""
+    count = sum(name.startswith(f"{prefix}gumbel_") for name in vectors)
+    return [torch.from_numpy(vectors[f"{prefix}gumbel_{i}"]) for i in range(count)]
+
+
+def tiny() -> PoseBH:
+    """A network of the recorded sizes, with random weights."""
+    return PoseBH(ViT(32, 2, 2, 0.0, (48, 64), experts=2, expert_part=8), DATASETS, embedding=8, channels=16)
+
+
+def targets_of(datasets: list[int], truth: Tensor, weights: Tensor, sizes: list[int]) -> list[Target]:
+    """The padded truth (B, Kmax, h, w) and weights (B, Kmax) of a batch, apart for each data set."""
+    rows = rows_by_dataset(datasets, len(sizes))
+    return [Target(own, truth[own, :count], weights[own, :count]) for own, count in zip(rows, sizes, strict=True)]

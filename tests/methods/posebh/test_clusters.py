@@ -1,0 +1,79 @@
+"""Clustered prototypes against the golden vectors and their literal twins."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from everypose.methods.posebh.clusters import Clusters, cluster_loss, cluster_prototypes
+from everypose.methods.posebh.losses import LossSettings
+from golden_vectors import load, relative_error
+from methods.posebh.golden_networks import SIZES, targets_of, tensors
+from methods.posebh.twins import literal_cluster_loss, literal_clusters
+
+
+def test_the_released_sort_explains_the_golden_clusters() -> None:
+    get = tensors(load("posebh/h_cps_clusters"), "")
+    prototypes, keypoint, share = literal_clusters(
+        get["prototypes"], int(get["n_cluster"]), int(get["iters"]), released=True
+    )
+    # The clusters' own array is left out by ``tensors``.
+    golden = load("posebh/h_cps_clusters")["cluster_prototypes"]
+    assert relative_error(share, get["assign"].numpy()) < 1e-4
+    assert relative_error(prototypes, golden) < 1e-5
+    assert keypoint == get["closest_kpt"].tolist()
+
+
+def test_clusters_equal_their_literal_twin() -> None:
+    bank = tensors(load("posebh/h_cps_clusters"), "")["prototypes"]
+    ours = cluster_prototypes(bank, 5, 20)
+    prototypes, keypoint, _ = literal_clusters(bank, 5, 20)
+    assert torch.allclose(ours.prototypes, prototypes)
+    assert ours.keypoint.tolist() == keypoint
+
+
+def test_a_cluster_takes_the_prototypes_around_it() -> None:
+    """Directions with several prototypes each: every cluster finds those of its own direction, of any keypoint."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.eye(8)[:4]
+    bank = directions[torch.tensor([[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3], [0, 1, 2], [3, 3, 0]])]
+    bank = F.normalize(bank + 0.05 * torch.randn(bank.shape, generator=generator), dim=-1)
+    clusters = cluster_prototypes(bank, 4, 50)
+    nearest = (clusters.prototypes @ directions.T).argmax(-1)
+    assert (nearest == torch.arange(4)[:, None]).all()
+    assert all(
+        keypoint in ({0, 4, 5}, {1, 4}, {2, 4}, {3, 5})[c] for c, keypoint in enumerate(clusters.keypoint.tolist())
+    )
+
+
+def test_the_released_order_explains_the_golden_loss() -> None:
+    vectors = load("posebh/h_cps_loss")
+    get, batch = tensors(vectors, ""), tensors(load("posebh/c_proto_supervision"), "")
+    embedding = get["embedding"].requires_grad_()
+    loss = literal_cluster_loss(
+        embedding, get["dataset_idx"].tolist(), batch["target_padded"], batch["target_weight_padded"][..., 0],
+        torch.from_numpy(vectors["cluster_prototypes"]), get["closest_kpt"].tolist(), SIZES, LossSettings(),
+        released=True,
+    )  # fmt: skip
+    (1e5 * loss).backward()
+    assert loss.item() == pytest.approx(float(get["loss"]), rel=1e-5)
+    assert relative_error(embedding.grad, vectors["grad_embedding_of_1e5_times"]) < 1e-4
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3, 1, 0]])
+def test_the_loss_equals_its_literal_twin_in_any_order(order: list[int]) -> None:
+    vectors = load("posebh/h_cps_loss")
+    get, batch = tensors(vectors, ""), tensors(load("posebh/c_proto_supervision"), "")
+    prototypes, keypoint = torch.from_numpy(vectors["cluster_prototypes"]), torch.tensor([0, 4, 1, 6, 1])
+    datasets = get["dataset_idx"].tolist()
+    truth, weights = batch["target_padded"], batch["target_weight_padded"][..., 0]
+    twin = get["embedding"].clone().requires_grad_()
+    expected = literal_cluster_loss(
+        twin, datasets, truth, weights, prototypes, keypoint.tolist(), SIZES, LossSettings()
+    )
+    expected.backward()
+    embedding = get["embedding"][order].requires_grad_()
+    targets = targets_of([datasets[i] for i in order], truth[order], weights[order], SIZES)
+    loss = cluster_loss(embedding, targets, Clusters(prototypes, keypoint), LossSettings())
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert relative_error(embedding.grad, twin.grad[order].numpy()) < 1e-4
