@@ -223,3 +223,33 @@ def test_without_supervision(monkeypatch):
 
 def test_text_for_people():
     assert repr(some_people()) == "People(4, skeleton='coco')"
+
+
+def test_ids_stay_with_their_people():
+    people = People(np.ones((3, 17, 3)), [0.9, 0.8, 0.7], COCO, ids=[4, 2, 9])
+    assert people.ids.dtype == np.int64
+    assert people[[2, 0]].ids.tolist() == [9, 4]
+    assert [person.id for person in people] == [4, 2, 9]
+    assert People(np.ones((1, 17, 3)), [0.9], COCO)[0].id is None
+
+
+def test_ids_in_coco_results_and_json():
+    people = People(np.ones((2, 17, 3)), [0.9, 0.8], COCO, ids=[4, 2])
+    results = people.to_coco(image_id=1)
+    assert [entry["track_id"] for entry in results] == [4, 2]
+    assert People.from_coco(results, COCO).ids.tolist() == [4, 2]
+    assert People.from_json(people.to_json()).ids.tolist() == [4, 2]
+
+
+def test_results_of_which_some_have_no_track_id():
+    results = People(np.ones((2, 17, 3)), [0.9, 0.8], COCO, ids=[4, 2]).to_coco(image_id=1)
+    del results[0]["track_id"]
+    assert People.from_coco(results, COCO).ids is None
+
+
+def test_ids_that_do_not_fit():
+    with pytest.raises(UsageError, match=r"ids of shape \(1,\) are not \(2,\)"):
+        People(np.ones((2, 17, 3)), [0.9, 0.8], COCO, ids=[4])
+    results = People(np.ones((1, 17, 3)), [0.9], COCO, ids=[4]).to_coco(image_id=1)
+    with pytest.raises(EveryposeError, match="track_id"):
+        People.from_coco([results[0] | {"track_id": 1 << 70}], COCO)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from everypose.drawing import Drawing
 
 Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 Image = npt.NDArray[np.uint8]
 
 
@@ -30,12 +31,14 @@ class Person:
         score: the person's own score.
         box: (4,) x1 y1 x2 y2.
         skeleton: what the keypoints are called.
+        id: the person's identity in a video; None without tracking.
     """
 
     keypoints: Floats
     score: float
     box: Floats
     skeleton: Skeleton
+    id: int | None = None
 
     def __getitem__(self, name: str) -> tuple[float, float, float]:
         """The keypoint called ``name``: x, y, score.
@@ -56,6 +59,7 @@ class People:
         skeleton: what the K keypoints are.
         boxes: (N, 4) x1 y1 x2 y2; around the keypoints when None.
         image: (H, W, 3) uint8 RGB, for drawing.
+        ids: (N,) int64 identities in a video; None without tracking.
 
     Raises:
         UsageError: when the shapes do not belong together.
@@ -69,6 +73,7 @@ class People:
         skeleton: Skeleton,
         boxes: npt.ArrayLike | None = None,
         image: Image | None = None,
+        ids: npt.ArrayLike | None = None,
     ) -> None:
         self.skeleton = skeleton
         self.image = image
@@ -84,6 +89,9 @@ class People:
         self.boxes: Floats = np.asarray(around, dtype=np.float32)
         if self.boxes.shape != (count, 4):
             raise UsageError(f"boxes of shape {self.boxes.shape} are not ({count}, 4)")
+        self.ids: Ids | None = None if ids is None else np.asarray(ids, dtype=np.int64)
+        if self.ids is not None and self.ids.shape != (count,):
+            raise UsageError(f"ids of shape {self.ids.shape} are not ({count},)")
         for what, values in (("keypoints", self.keypoints), ("scores", self.scores), ("boxes", self.boxes)):
             if not np.isfinite(values).all():
                 raise EveryposeError(f"the people's {what} hold a number that is not finite")
@@ -106,11 +114,13 @@ class People:
     def __getitem__(self, which: int | slice | Sequence[int] | npt.NDArray[Any]) -> "Person | People":
         """One person by position; several by a slice, a list or array of positions, or a mask of N truth values."""
         if isinstance(which, int | np.integer):
-            return Person(self.keypoints[which], float(self.scores[which]), self.boxes[which], self.skeleton)
+            identity = None if self.ids is None else int(self.ids[which])
+            return Person(self.keypoints[which], float(self.scores[which]), self.boxes[which], self.skeleton, identity)
         chosen = which if isinstance(which, slice) else np.asarray(which)
         if not isinstance(chosen, slice) and chosen.size == 0:
             chosen = chosen.astype(np.int64)
-        return People(self.keypoints[chosen], self.scores[chosen], self.skeleton, self.boxes[chosen], self.image)
+        ids = None if self.ids is None else self.ids[chosen]
+        return People(self.keypoints[chosen], self.scores[chosen], self.skeleton, self.boxes[chosen], self.image, ids)
 
     def __repr__(self) -> str:
         return f"People({len(self)}, skeleton={self.skeleton.name!r})"
@@ -120,7 +130,10 @@ class People:
         return self[self.scores > score]
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """COCO results: image_id, category_id, keypoints [x, y, score, ...], score and bbox [x, y, w, h]."""
+        """COCO results: image_id, category_id, keypoints [x, y, score, ...], score and bbox [x, y, w, h].
+
+        With ids, each entry has a ``track_id``, too.
+        """
         sizes = self.boxes[:, 2:] - self.boxes[:, :2]
         return [
             {
@@ -130,8 +143,15 @@ class People:
                 "score": _decimals(score)[0],
                 "bbox": _decimals(box[:2]) + _decimals(size),
             }
-            for keypoints, score, box, size in zip(self.keypoints, self.scores, self.boxes, sizes, strict=True)
+            | identity
+            for keypoints, score, box, size, identity in zip(
+                self.keypoints, self.scores, self.boxes, sizes, self._identities("track_id"), strict=True
+            )
         ]
+
+    def _identities(self, key: str) -> list[dict[str, int]]:
+        """Each person's id as a dictionary with one entry; empty dictionaries without ids."""
+        return [{} for _ in self.scores] if self.ids is None else [{key: number} for number in self.ids.tolist()]
 
     @classmethod
     def from_coco(
@@ -172,10 +192,17 @@ class People:
                 raise EveryposeError(f"{where}: entry {place} is not a pose: {error}") from error
         keypoints, boxes, scores = zip(*read, strict=True) if read else ([], [], [])
         shape = (len(read), len(skeleton), 3)
-        return cls(np.reshape(keypoints, shape), scores, skeleton, np.reshape(boxes, (-1, 4)), image)
+        try:
+            ids = _ids_of(chosen, "track_id")
+        except ValueError as error:
+            raise EveryposeError(f"{where}: {error}") from error
+        return cls(np.reshape(keypoints, shape), scores, skeleton, np.reshape(boxes, (-1, 4)), image, ids)
 
     def to_json(self) -> str:
-        """JSON with the skeleton and each person's score, box (x1 y1 x2 y2) and keypoints (x, y, score) by name."""
+        """JSON with the skeleton and each person's score, box (x1 y1 x2 y2) and keypoints (x, y, score) by name.
+
+        With ids, each person has an ``id``, too.
+        """
         people = [
             {
                 "score": _decimals(score)[0],
@@ -184,7 +211,10 @@ class People:
                     name: _decimals(point) for name, point in zip(self.skeleton.keypoints, keypoints, strict=True)
                 },
             }
-            for keypoints, score, box in zip(self.keypoints, self.scores, self.boxes, strict=True)
+            | identity
+            for keypoints, score, box, identity in zip(
+                self.keypoints, self.scores, self.boxes, self._identities("id"), strict=True
+            )
         ]
         return json.dumps({"skeleton": self.skeleton.to_dict(), "people": people}, allow_nan=False)
 
@@ -202,9 +232,8 @@ class People:
             keypoints = [[person["keypoints"][name] for name in skeleton.keypoints] for person in people]
             scores = [person["score"] for person in people]
             boxes = [person["box"] for person in people]
-            return cls(
-                np.reshape(keypoints, (-1, len(skeleton), 3)), scores, skeleton, np.reshape(boxes, (-1, 4)), image
-            )
+            shaped = np.reshape(keypoints, (-1, len(skeleton), 3))
+            return cls(shaped, scores, skeleton, np.reshape(boxes, (-1, 4)), image, _ids_of(people, "id"))
         except (KeyError, TypeError, ValueError) as error:
             raise EveryposeError(f"not the JSON of People: {error!r}") from error
 
@@ -249,6 +278,16 @@ class People:
 def _decimals(values: Any) -> list[float]:
     """The shortest decimal numbers that read back as the same float32."""
     return [float(str(value)) for value in np.ravel(values)]
+
+
+def _ids_of(entries: Sequence[Mapping[str, Any]], key: str) -> list[int] | None:
+    """The identities of all entries; None where not every entry has one, or there are no entries."""
+    ids = [number for entry in entries if isinstance(number := entry.get(key), int)]
+    if not ids or len(ids) < len(entries):
+        return None
+    if not all(0 <= number < 1 << 63 for number in ids):
+        raise ValueError(f"a {key} is not between 0 and 2^63 - 1")
+    return ids
 
 
 def _from_entry(entry: Mapping[str, Any], skeleton: Skeleton) -> tuple[npt.NDArray[np.float64], list[float], float]:
