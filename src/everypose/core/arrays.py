@@ -1,4 +1,4 @@
-"""One name for each kind of array, so that a type always states the dtype."""
+"""Types of numpy arrays, one alias each; shapes are in the docstrings of what takes or returns them."""
 
 from typing import TypeAlias
 
@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 Float32: TypeAlias = npt.NDArray[np.float32]
-"""Network inputs and outputs."""
 Float64: TypeAlias = npt.NDArray[np.float64]
-"""Keypoints, boxes and scores outside the network."""
 Int64: TypeAlias = npt.NDArray[np.int64]
-"""Indices and counts."""
-Bool: TypeAlias = npt.NDArray[np.bool_]
-"""Masks over rows or keypoints."""
+Mask: TypeAlias = npt.NDArray[np.bool_]
 Image: TypeAlias = npt.NDArray[np.uint8]
-"""An image (H, W, 3), uint8, RGB."""
+"""(H, W, 3) uint8 RGB."""
+Numbers: TypeAlias = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+"""Real numbers of any precision."""
