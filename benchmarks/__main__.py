@@ -1,4 +1,4 @@
-"""Measure what everypose costs, and write docs/performance.md.
+"""Measure what everypose costs, and write docs/evidence/performance.md.
 
     python -m benchmarks                        # everything, about 15 minutes on two cores
     python -m benchmarks --only boir startup    # some sections; the page keeps the others as they were
@@ -38,7 +38,7 @@ PATIENCE = 600
 def main(arguments: Sequence[str]) -> int:
     """Measure the sections, one record each, and write the page; exit code 1 if one failed."""
     given = parse(arguments)
-    out = given.out or Path("out/performance" if given.quick else "docs")
+    out = given.out or Path("out/performance" if given.quick else "docs/evidence")
     failed = []
     if len(given.only) == 1:
         measure_section(given.only[0], arguments, options_of(given), out)
@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure; all by default")
     add("--quick", action="store_true", help="tiny networks and one round: shows that it runs, measures nothing")
-    add("--out", type=Path, help="folder of the page; docs by default, out/performance with --quick")
+    add("--out", type=Path, help="folder of the page; docs/evidence by default, out/performance with --quick")
     add("--threads", type=int, default=2, help="CPU threads")
     add("--rounds", type=int, default=15, help="of each measurement, at most")
     add("--images", type=int, default=200, help="of the folder that goes through the pipeline")

@@ -13,7 +13,7 @@ from everypose.training.recipe import load_recipe
 from inference.stand_in import crowd, write_model
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"])
 
 
 def blocks(page, language=""):
@@ -44,18 +44,18 @@ def test_the_python_of_predict_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "bundled", lambda _: write_model(tmp_path / "stand_in.onnx"))
     monkeypatch.chdir(tmp_path)
     assert cv2.imwrite("crowd.jpg", crowd([(0, 0, 100)])[..., ::-1])
-    (code,) = blocks(ROOT / "docs" / "predict.md", "python")
+    (code,) = blocks(ROOT / "docs" / "guides" / "predict.md", "python")
     exec(code, {})
     assert (tmp_path / "drawn.jpg").exists()
 
 
 def test_the_recipe_and_the_python_of_train_are_valid(tmp_path, monkeypatch):
-    (recipe,) = blocks(ROOT / "docs" / "train.md", "toml")
+    (recipe,) = blocks(ROOT / "docs" / "guides" / "train.md", "toml")
     (tmp_path / "mine.toml").write_text(recipe)
     assert load_recipe(tmp_path / "mine.toml").start.weights == "models/boir-w32-coco"
     seen = []
     monkeypatch.setattr("everypose.training.run.train", lambda recipe, folder: seen.append((recipe, folder)))
-    (code,) = blocks(ROOT / "docs" / "train.md", "python")
+    (code,) = blocks(ROOT / "docs" / "guides" / "train.md", "python")
     exec(code.partition("print(")[0], {})
     assert seen[0][0].data.root == "data/mine"
     assert seen[0][0].trainer.batch == 4
