@@ -12,6 +12,7 @@ from everypose.cli.importing import import_model
 from everypose.cli.list_models import list_models
 from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
+from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.train import train
 from everypose.errors import told_in_one_line
@@ -32,6 +33,7 @@ app.command()(compare)
 app.command("models")(list_models)
 app.command()(export)
 app.command()(prototypes)
+app.command()(serve)
 app.command("import")(import_model)
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")

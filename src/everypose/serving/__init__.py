@@ -1,0 +1,1 @@
+"""HTTP service: the people of an image, a video or a camera stream, over the network."""

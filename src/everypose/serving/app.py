@@ -1,0 +1,86 @@
+"""The ASGI application: routes, failures as JSON, and what every request passes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from everypose.serving.failures import ClientGone, RequestFailure, Unauthorized
+from everypose.serving.guard import Guard
+from everypose.serving.web_page import page_routes
+from everypose.serving.routes import pose_routes, service_routes
+from everypose.serving.service import Service
+
+DESCRIPTION = "Finds every person's keypoints in images, videos and streams of frames."
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of a service whose models are loaded; they are closed when it shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for pool in service.pools.values():
+            await pool.close()
+
+    app = FastAPI(
+        title="everypose",
+        version=version("everypose"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # these load scripts from the network; the API page does not
+        redoc_url=None,
+    )
+    app.include_router(pose_routes(service))
+    app.include_router(service_routes(service))
+    app.include_router(page_routes())
+    _add_failure_handlers(app)
+    if service.settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.settings.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(
+        Guard,
+        hosts=service.settings.accepted_hosts,
+        origins=service.settings.origins,
+        metrics=service.metrics,
+        log=service.log,
+    )
+    return app
+
+
+def _add_failure_handlers(app: FastAPI) -> None:
+    """Answer every failure with ``{"detail": "one line"}``."""
+
+    @app.exception_handler(RequestFailure)
+    async def failed(_: Request, failure: RequestFailure) -> JSONResponse:
+        headers = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
+        if isinstance(failure, Unauthorized):
+            headers["www-authenticate"] = "Bearer"
+        return JSONResponse({"detail": failure.detail}, failure.status, headers)
+
+    @app.exception_handler(ClientGone)
+    async def gone(_request: Request, _error: ClientGone) -> Response:
+        return Response(status_code=499)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, _error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "the service has a defect; its log says more"}, 500)

@@ -1,0 +1,94 @@
+"""Why a request has no answer: each reason is one HTTP status and one line."""
+
+
+class RequestFailure(Exception):
+    """A request that cannot be answered.
+
+    Attributes:
+        status: the HTTP status.
+        detail: one line for the client.
+        retry_after: seconds after which trying again makes sense; None when it does not.
+    """
+
+    status = 500
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class BadRequest(RequestFailure):
+    """The request is malformed."""
+
+    status = 400
+
+
+class Unauthorized(RequestFailure):
+    """The request carries no valid token."""
+
+    status = 401
+
+
+class Forbidden(RequestFailure):
+    """The request comes from a web origin, or is addressed to a host name, that is not accepted."""
+
+    status = 403
+
+
+class NotFound(RequestFailure):
+    """There is no such model or job."""
+
+    status = 404
+
+
+class BodyTimeout(RequestFailure):
+    """The body of the request did not arrive in time."""
+
+    status = 408
+
+
+class TooLarge(RequestFailure):
+    """The body has too many bytes, or the image too many pixels."""
+
+    status = 413
+
+
+class UnsupportedMedia(RequestFailure):
+    """The content is of no kind that the service reads."""
+
+    status = 415
+
+
+class Unprocessable(RequestFailure):
+    """The request is well formed, but an option or the image cannot be used."""
+
+    status = 422
+
+
+class Busy(RequestFailure):
+    """Too many requests are waiting."""
+
+    status = 429
+
+
+class ModelFailed(RequestFailure):
+    """The model failed on the image."""
+
+    status = 500
+
+
+class Unavailable(RequestFailure):
+    """No worker can answer now: it ended, is starting, or the service is stopping."""
+
+    status = 503
+
+
+class TimedOut(RequestFailure):
+    """The answer took too long."""
+
+    status = 504
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its answer."""

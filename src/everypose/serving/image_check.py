@@ -1,0 +1,37 @@
+"""Limits on an image, checked from its header before anything is decoded."""
+
+from everypose.data.image_header import parse_header
+from everypose.errors import EveryposeError
+from everypose.serving.failures import TooLarge, Unprocessable, UnsupportedMedia
+
+KINDS = "JPEG, PNG, WebP, BMP or TIFF"
+
+
+def check_image(content: bytes, max_pixels: int) -> int:
+    """The decoded pixels of an encoded image.
+
+    What counts is the content, not the media type that the client gives.
+
+    Args:
+        content: the encoded image.
+        max_pixels: the most that are accepted.
+
+    Raises:
+        UnsupportedMedia: it is no JPEG, PNG, WebP, BMP or TIFF.
+        Unprocessable: it is empty, or its header is damaged.
+        TooLarge: it has more pixels than that.
+    """
+    if not content:
+        raise Unprocessable("the image is empty (0 bytes)")
+    try:
+        header = parse_header(content, "the image")
+    except EveryposeError as error:
+        raise Unprocessable(str(error)) from error
+    if header is None:
+        raise UnsupportedMedia(f"the image is not a {KINDS}")
+    pixels = header.width * header.height
+    if pixels > max_pixels:
+        raise TooLarge(
+            f"the image has {header.width} x {header.height} = {pixels:,} pixels; at most {max_pixels:,} are accepted"
+        )
+    return pixels

@@ -1,0 +1,57 @@
+"""Messages between the service and its worker processes: a JSON header and raw bytes, with their lengths in front.
+
+Nothing is unpickled: a worker that a damaged image has taken over cannot make the service run code.
+"""
+
+import asyncio
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+LENGTHS = struct.Struct(">II")
+Header = dict[str, Any]
+
+
+def pack(header: Mapping[str, Any], content: bytes = b"") -> bytes:
+    """The bytes of one message.
+
+    >>> unpack_header(pack({"id": 1}, b"image")[LENGTHS.size :][:9])
+    {'id': 1}
+    """
+    text = json.dumps(header, allow_nan=False).encode()
+    return LENGTHS.pack(len(text), len(content)) + text + content
+
+
+def unpack_header(text: bytes) -> Header:
+    """The header of a message.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise ValueError("the header of a message is a JSON object")
+    return header
+
+
+def read_message(stream: BinaryIO) -> tuple[Header, bytes] | None:
+    """Read one message; None at the end of the stream."""
+    start = stream.read(LENGTHS.size)
+    if len(start) < LENGTHS.size:
+        return None
+    header_length, content_length = LENGTHS.unpack(start)
+    text, content = stream.read(header_length), stream.read(content_length)
+    if len(text) < header_length or len(content) < content_length:
+        return None
+    return unpack_header(text), content
+
+
+async def receive_message(stream: asyncio.StreamReader) -> tuple[Header, bytes] | None:
+    """Read one message without blocking the event loop; None at the end of the stream."""
+    try:
+        header_length, content_length = LENGTHS.unpack(await stream.readexactly(LENGTHS.size))
+        text = await stream.readexactly(header_length)
+        return unpack_header(text), await stream.readexactly(content_length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None

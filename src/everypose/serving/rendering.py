@@ -1,0 +1,92 @@
+"""The answer to one image in each format of the service."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from everypose.drawing import encode
+from everypose.errors import UsageError
+from everypose.people import People
+from everypose.skeleton import Skeleton
+from everypose.skeleton import conversion
+
+Format = Literal["json", "coco", "jpeg", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The body of an answer.
+
+    Attributes:
+        content: the bytes.
+        media_type: their media type.
+    """
+
+    content: bytes
+    media_type: str
+
+
+def render(people: People, output: Format, *, model: str, image_id: int = 1) -> Rendered:
+    """The people of one image in one of the service's formats.
+
+    Args:
+        people: the people, with their image attached.
+        output: the format.
+        model: name of the model that found them.
+        image_id: the image's id in COCO results.
+    """
+    return _RENDERERS[output](people, model, image_id)
+
+
+def in_skeleton(people: People, name: str) -> People:
+    """The same people with the keypoints of another known skeleton, matched by name.
+
+    Keypoints without a counterpart are zero: x, y and score.
+
+    Raises:
+        UsageError: there is no such skeleton, or no keypoint in common.
+    """
+    target = Skeleton.named(name)
+    if target.keypoints == people.skeleton.keypoints:
+        return people
+    match = conversion(people.skeleton, target)
+    if len(match.missing) == len(target):
+        raise UsageError(f"the skeleton {name!r} has no keypoint in common with {people.skeleton.name!r}")
+    return People(match.apply(people.keypoints), people.scores, target, people.boxes, people.image)
+
+
+def to_content(people: People, model: str) -> dict[str, object]:
+    """The JSON object of one image: the model, the image's size, and what :meth:`People.to_json` writes."""
+    height, width = (0, 0) if people.image is None else people.image.shape[:2]
+    return {"model": model, "image": {"width": width, "height": height}, **json.loads(people.to_json())}
+
+
+def _json(people: People, model: str, _image_id: int) -> Rendered:
+    return _as_json(to_content(people, model))
+
+
+def _coco(people: People, _model: str, image_id: int) -> Rendered:
+    return _as_json(people.to_coco(image_id=image_id))
+
+
+def _as_json(content: object) -> Rendered:
+    return Rendered(json.dumps(content, allow_nan=False).encode(), "application/json")
+
+
+def _picture(suffix: str, media_type: str) -> Callable[[People, str, int], Rendered]:
+    """A renderer of drawn pictures."""
+
+    def draw(people: People, _model: str, _image_id: int) -> Rendered:
+        return Rendered(encode(people.draw().image, suffix), media_type)
+
+    return draw
+
+
+_RENDERERS: Mapping[Format, Callable[[People, str, int], Rendered]] = {
+    "json": _json,
+    "coco": _coco,
+    "jpeg": _picture(".jpg", "image/jpeg"),
+    "png": _picture(".png", "image/png"),
+}

@@ -1,0 +1,116 @@
+"""The state that all routes share: settings, loaded models, tokens, metrics and log."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from everypose.serving.failures import ClientGone, NotFound, Unprocessable
+from everypose.serving.metrics import Metrics
+from everypose.serving.pool import ModelPool
+from everypose.serving.request_body import HeldBytes
+from everypose.serving.request_log import RequestLog
+from everypose.serving.schemas import PoseOptions
+from everypose.serving.settings import ServerSettings
+from everypose.serving.tokens import Tokens
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Service:
+    """A running service.
+
+    Attributes:
+        settings: limits and timeouts.
+        pools: the workers of each model, by the model's name; the first is the default.
+        tokens: what authorizes a request.
+        metrics: counters.
+        log: the request log.
+        memory: bytes of request bodies in memory.
+        stopping: whether the service has been asked to stop.
+    """
+
+    settings: ServerSettings
+    pools: Mapping[str, ModelPool]
+    tokens: Tokens
+    metrics: Metrics
+    log: RequestLog
+    memory: HeldBytes = field(init=False)
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.memory = HeldBytes(self.settings.held_bytes)
+
+    def pool(self, model: str | None) -> ModelPool:
+        """The workers of a model, by default of the first.
+
+        Raises:
+            NotFound: no model of that name is loaded.
+        """
+        name = next(iter(self.pools)) if model is None else model
+        if name not in self.pools:
+            raise NotFound(f"no model of this name is loaded; there are {', '.join(self.pools)}")
+        return self.pools[name]
+
+    def check(self, options: PoseOptions) -> None:
+        """Refuse options that the model cannot fulfil.
+
+        Raises:
+            NotFound: there is no such model.
+            Unprocessable: the threshold is below the model's, or there is no such skeleton.
+        """
+        from everypose.skeleton import Skeleton
+
+        lowest = self.pool(options.model).description["min_score"]
+        if options.min_score is not None and options.min_score < lowest:
+            raise Unprocessable(
+                f"min_score: the service finds people from {lowest:g} on; start it with --min-score for lower ones"
+            )
+        if options.skeleton is not None and options.skeleton not in Skeleton.names():
+            raise Unprocessable(f"skeleton: unknown; there are {', '.join(Skeleton.names())}")
+
+
+def merge_fields(options: PoseOptions, fields: Mapping[str, str]) -> PoseOptions:
+    """The options of the query with those of the form, which come first.
+
+    Raises:
+        Unprocessable: a field is unknown or has a value that it cannot have.
+    """
+    try:
+        return PoseOptions.model_validate({**options.model_dump(exclude_unset=True), **fields})
+    except ValidationError as error:
+        raise Unprocessable(one_line(error)) from error
+
+
+def one_line(error: ValidationError) -> str:
+    """The first problem of a validation error: the field and what is wrong with it."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
+    """Wait for ``work``; cancel it when the client closes the connection first.
+
+    Raises:
+        ClientGone: the client did.
+    """
+    working = asyncio.ensure_future(work)
+    closed = asyncio.ensure_future(_until_closed(request))
+    try:
+        await asyncio.wait({working, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        for future in (working, closed):
+            if not future.done():
+                future.cancel()
+
+
+async def _until_closed(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

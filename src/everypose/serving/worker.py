@@ -1,0 +1,206 @@
+"""A worker process: one loaded model that finds the people of encoded images, several at once where that is faster.
+
+The service starts it as ``python -m everypose.serving.worker`` and exchanges messages (:mod:`everypose.serving.messages`)
+with it over its standard input and output. Threads decode and resize the next images and render the last answers while
+the network runs. The process ends when its standard input does.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import BinaryIO
+
+from everypose.data.images import decode_image
+from everypose.errors import EveryposeError
+from everypose.inference.estimator import Estimator, Prepared
+from everypose.people import People
+from everypose.serving.messages import Header, pack, read_message
+from everypose.serving.rendering import Rendered, in_skeleton, render
+
+THREADS = 2
+"""Threads that decode images and render answers."""
+Send = Callable[[Header, bytes], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image on its way through the worker.
+
+    Attributes:
+        header: the message that asked for it: ``id``, ``format``, ``min_score``, ``skeleton``, ``image_id``.
+        prepared: the image, ready for the network.
+    """
+
+    header: Header
+    prepared: Prepared
+
+
+class Worker:
+    """Answers requests with one estimator; images of several requests go through the network as one batch.
+
+    Args:
+        estimator: the loaded model.
+        send: sends one message to the service.
+        batch_wait: seconds to wait for more images when others are on their way.
+    """
+
+    def __init__(self, estimator: Estimator, send: Send, batch_wait: float) -> None:
+        self._estimator = estimator
+        self._send = send
+        self._batch_wait = batch_wait
+        self._ready: SimpleQueue[Request | None] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._expected = 0
+        self._counting = threading.Lock()
+
+    def run(self, stream: BinaryIO) -> None:
+        """Answer the requests of ``stream`` until it ends."""
+        threading.Thread(target=self._receive, args=(stream,), daemon=True).start()
+        while (request := self._ready.get()) is not None:
+            batch = self._fill_batch(request)
+            for one, found in zip(batch, self._predict(batch), strict=True):
+                self._pool.submit(self._answer, one, found, len(batch))
+
+    def _receive(self, stream: BinaryIO) -> None:
+        """Hand every message to the threads that decode."""
+        while (message := read_message(stream)) is not None:
+            with self._counting:
+                self._expected += 1
+            self._pool.submit(self._prepare, *message)
+        self._ready.put(None)
+
+    def _prepare(self, header: Header, content: bytes) -> None:
+        """Decode and resize one image."""
+        try:
+            prepared = self._estimator.prepare(decode_image(content, "of the request"))
+        except Exception as error:
+            self._no_longer_expected(1)
+            self._refuse(header, "image", error)
+        else:
+            self._ready.put(Request(header, prepared))
+
+    def _fill_batch(self, first: Request) -> list[Request]:
+        """Up to a batch of requests; waits only while others are being decoded, and not for long."""
+        batch = [first]
+        deadline = time.monotonic() + self._batch_wait
+        while len(batch) < min(self._estimator.batch_size, self._expected):
+            try:
+                request = self._ready.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                break
+            if request is None:
+                self._ready.put(None)
+                break
+            batch.append(request)
+        self._no_longer_expected(len(batch))
+        return batch
+
+    def _no_longer_expected(self, count: int) -> None:
+        with self._counting:
+            self._expected -= count
+
+    def _predict(self, batch: Sequence[Request]) -> list[People | Exception]:
+        """The people of each image, or why the model failed; one that fails does not fail the others."""
+        try:
+            return list(self._estimator.predict([request.prepared for request in batch]))
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+        return [found for request in batch for found in self._predict([request])]
+
+    def _answer(self, request: Request, found: People | Exception, batch_size: int) -> None:
+        """Render and send the answer to one request."""
+        header = request.header
+        if isinstance(found, Exception):
+            self._refuse(header, "model", found)
+            return
+        try:
+            people, rendered = self._render(header, found)
+        except Exception as error:
+            self._refuse(header, "request", error)
+            return
+        height, width = request.prepared.image.shape[:2]
+        answer: Header = {"id": header["id"], "people": len(people), "media_type": rendered.media_type}
+        self._send({**answer, "width": width, "height": height, "batch": batch_size}, rendered.content)
+
+    def _render(self, header: Header, found: People) -> tuple[People, Rendered]:
+        """The people that the request asks for, and its answer."""
+        people = found
+        if header["min_score"] is not None:
+            people = people[people.scores >= header["min_score"]]
+        if header["skeleton"] is not None:
+            people = in_skeleton(people, header["skeleton"])
+        name = self._estimator.config.name
+        return people, render(people, header["format"], model=name, image_id=header["image_id"])
+
+    def _refuse(self, header: Header, what: str, error: Exception) -> None:
+        """Send one line that says why there is no answer; what is not the input's fault goes to the log, too."""
+        if isinstance(error, EveryposeError):
+            detail = str(error)
+        else:
+            detail = f"the {what} could not be processed"
+            print(f"everypose worker: {type(error).__name__}: {error!r}", file=sys.stderr, flush=True)
+        self._send({"id": header["id"], "failed": what, "detail": detail}, b"")
+
+
+def describe(estimator: Estimator) -> Header:
+    """What the service tells its users about a model."""
+    settings = estimator.config.inference
+    size = getattr(settings, "size", None) or getattr(settings, "crop_size", None)
+    return {
+        "name": estimator.config.name,
+        "skeleton": estimator.skeleton.name,
+        "keypoints": list(estimator.skeleton.keypoints),
+        "links": [list(link) for link in estimator.skeleton.links],
+        "sides": list(estimator.skeleton.sides),
+        "top_down": estimator.config.is_top_down,
+        "size": size,
+        "min_score": estimator.min_score,
+        "batch_size": estimator.batch_size,
+    }
+
+
+def main() -> None:
+    """Load the model that the first message names, and answer requests until standard input ends."""
+    source, target = _take_standard_streams()
+    # Ctrl-C and service managers signal the whole process group; the service decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sending = threading.Lock()
+
+    def send(header: Header, content: bytes = b"") -> None:
+        with sending:
+            target.write(pack(header, content))
+            target.flush()
+
+    message = read_message(source)
+    if message is None:
+        return
+    start, _ = message
+    try:
+        from everypose.inference.loading import load
+
+        estimator = load(start["model"], **start["options"])
+    except EveryposeError as error:
+        send({"error": str(error), "exit_code": error.exit_code})
+        return
+    send({"ready": describe(estimator), "pid": os.getpid()})
+    Worker(estimator, send, start["batch_wait"]).run(source)
+
+
+def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Standard input and output for messages; what else is printed goes to standard error."""
+    source, target = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return os.fdopen(source, "rb"), os.fdopen(target, "wb")
+
+
+if __name__ == "__main__":
+    main()
