@@ -24,7 +24,7 @@ lint: .venv-dev/ready
 .venv-dev/ready: pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
-	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino]'
+	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve]'
 	touch $@
 
 clean:

@@ -2,8 +2,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from inference.stand_in import config, write_model  # noqa: E402
-from serving.running import running  # noqa: E402
+from inference.stand_in import config, write_model
+from serving.running import running
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def test_another_skeleton_matches_by_name(client):
     person = send(client, skeleton="crowdpose").json()["people"][0]["keypoints"]
     coco = send(client).json()["people"][0]["keypoints"]
     assert person["left_knee"] == coco["left_knee"]
-    assert person["head_top"] == [0, 0, 0]
+    assert person["top_head"] == [0, 0, 0]
     refused = send(client, skeleton="interhand2d")
     assert (refused.status_code, "no keypoint in common" in refused.json()["detail"]) == (422, True)
 
@@ -204,7 +204,12 @@ def test_options_that_cannot_be(client, options):
 
 
 def test_damaged_forms(client):
-    bodies = [b"", b"--x", b"--x\r\n\r\n", b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--x--\r\n']
+    bodies = [
+        b"",
+        b"--x",
+        b"--x\r\n\r\n",
+        b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--x--\r\n',
+    ]
     for body in bodies:
         answer = client.post("/v1/poses", content=body, headers={"content-type": "multipart/form-data; boundary=x"})
         assert answer.status_code == 400

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from everypose.cli.data_options import DEVICE_HELP, SizeOption
+from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
     from everypose.serving.server import Certificate
-    from everypose.serving.settings import ServerSettings
 
 MEBIBYTE = 2**20
 
@@ -37,6 +36,8 @@ def serve(
     workers: Annotated[int, typer.Option(help="Worker processes for each model.", min=1, max=64)] = 1,
     queue: Annotated[int, typer.Option(help="Requests that may wait for a model; more get status 429.", min=1)] = 64,
     timeout: Annotated[float, typer.Option(help="Seconds from a request to its answer.", min=0.1)] = 60,
+    header_timeout: Annotated[float, typer.Option(help="Seconds for a request's header to arrive.", min=0.1)] = 10,
+    body_timeout: Annotated[float, typer.Option(help="Seconds for a request's body to arrive.", min=0.1)] = 30,
     grace: Annotated[float, typer.Option(help="Seconds that requests get to finish on a stop.", min=0)] = 30,
     max_mb: Annotated[float, typer.Option(help="Largest image, in MiB.", min=0.001)] = 20,
     max_megapixels: Annotated[float, typer.Option(help="Largest image, in decoded megapixels.", min=0.001)] = 64,
@@ -44,9 +45,7 @@ def serve(
     min_score: Annotated[
         float | None, typer.Option(help="Lowest person score. [default: the model's]", min=0, max=1)
     ] = None,
-    detector: Annotated[
-        str | None, typer.Option(help="Gives a top-down model its boxes. [default: boir-lite]")
-    ] = None,
+    detector: Annotated[str | None, typer.Option(help="Gives a top-down model its boxes. [default: boir-lite]")] = None,
     size: SizeOption = None,
     batch: Annotated[
         int | None, typer.Option(help="Images in one pass through the network. [default: 1 or 4]", min=1)
@@ -86,6 +85,8 @@ def serve(
         workers=workers,
         queue=queue,
         timeout=timeout,
+        header_timeout=header_timeout,
+        body_timeout=body_timeout,
         grace=grace,
         max_bytes=round(max_mb * MEBIBYTE),
         max_pixels=round(max_megapixels * 1e6),

@@ -12,9 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from everypose.serving.failures import ClientGone, RequestFailure, Unauthorized
 from everypose.serving.guard import Guard
-from everypose.serving.web_page import page_routes
 from everypose.serving.routes import pose_routes, service_routes
 from everypose.serving.service import Service
+from everypose.serving.web_page import page_routes
 
 DESCRIPTION = "Finds every person's keypoints in images, videos and streams of frames."
 

@@ -1,5 +1,6 @@
 """What every request passes: host and origin checks, a request id, security headers, log and metrics."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -14,6 +15,8 @@ from everypose.serving.metrics import Metrics
 from everypose.serving.request_log import RequestLog
 
 REQUEST_ID = "x-request-id"
+NO_ANSWER = 499
+"""What the log shows for a client that was gone before its answer."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,6 +59,11 @@ class Guard:
         exchange = _Exchange(scope, receive, send)
         try:
             await self._pass_on(exchange)
+        except asyncio.CancelledError:  # the service stops and does not wait any longer
+            if exchange.status != NO_ANSWER or scope["type"] != "http":
+                raise
+            response = JSONResponse({"detail": "the service is stopping"}, 503, {"retry-after": "5"})
+            await response(scope, receive, exchange.send)
         finally:
             self._record(exchange)
 
@@ -110,7 +118,7 @@ class _Exchange:
         given = self.headers.get(REQUEST_ID, "")
         self.request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
         self.started = time.monotonic()
-        self.status = 499  # the client was gone before an answer
+        self.status = NO_ANSWER
         self.received = 0
         self.sent = 0
         self._receive = receive
@@ -133,7 +141,7 @@ class _Exchange:
                 headers.setdefault(name, value)
         elif message["type"] == "websocket.accept":
             self.status = 101
-        elif message["type"] == "websocket.close" and self.status == 499:
+        elif message["type"] == "websocket.close" and self.status == NO_ANSWER:
             self.status = 403
         self.sent += len(message.get("body") or message.get("bytes") or message.get("text") or b"")
         await self._send(message)

@@ -74,8 +74,8 @@ class ModelPool:
 
     @property
     def waiting(self) -> int:
-        """Number of tasks in the queue."""
-        return len(self._waiting)
+        """Number of tasks in the queue whose clients still wait."""
+        return sum(not ticket.answer.done() for ticket in self._waiting)
 
     @property
     def pids(self) -> list[int]:
@@ -111,8 +111,7 @@ class ModelPool:
         """Stop the workers; tasks that are not answered fail."""
         self._closing = True
         self._fail_waiting(Unavailable("the service is stopping", retry_after=5))
-        for worker in list(self._workers):
-            await worker.stop()
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -8,8 +8,7 @@ from typing import Literal, get_args
 from everypose.drawing import encode
 from everypose.errors import UsageError
 from everypose.people import People
-from everypose.skeleton import Skeleton
-from everypose.skeleton import conversion
+from everypose.skeleton.skeleton import Skeleton, conversion
 
 Format = Literal["json", "coco", "jpeg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -54,7 +53,9 @@ def in_skeleton(people: People, name: str) -> People:
     match = conversion(people.skeleton, target)
     if len(match.missing) == len(target):
         raise UsageError(f"the skeleton {name!r} has no keypoint in common with {people.skeleton.name!r}")
-    return People(match.apply(people.keypoints), people.scores, target, people.boxes, people.image)
+    return People(
+        match.apply(people.keypoints), people.scores, target, people.boxes, image=people.image, ids=people.ids
+    )
 
 
 def to_content(people: People, model: str) -> dict[str, object]:

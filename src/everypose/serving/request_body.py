@@ -109,9 +109,7 @@ async def _read_form(request: Request, body: bytes, name: str) -> Upload:
     async def once() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(
-        request.headers, once(), max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
-    )
+    parser = MultiPartParser(request.headers, once(), max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD)
     parser.spool_max_size = len(body) + 1  # larger files would be written to disk
     try:
         form = await parser.parse()

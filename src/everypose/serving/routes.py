@@ -25,7 +25,7 @@ from everypose.serving.schemas import (
 )
 from everypose.serving.service import Service, merge_fields, unless_gone
 from everypose.serving.worker_process import Task
-from everypose.skeleton import Skeleton
+from everypose.skeleton.skeleton import Skeleton
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request is malformed."},
@@ -103,9 +103,7 @@ def pose_routes(service: Service) -> APIRouter:
             service.check(options)
             pool = service.pool(options.model)
             pixels = check_image(upload.content, settings.max_pixels)
-            task = Task(
-                upload.content, pixels, options.format, options.min_score, options.skeleton, options.image_id
-            )
+            task = Task(upload.content, pixels, options.format, options.min_score, options.skeleton, options.image_id)
             answer = await unless_gone(request, pool.run(task))
         service.metrics.people.labels(pool.description["name"]).inc(answer.people)
         service.metrics.batches.labels(pool.description["name"]).observe(answer.batch)
@@ -113,9 +111,7 @@ def pose_routes(service: Service) -> APIRouter:
 
     @router.get("/v1/models", summary="The loaded models")
     async def models() -> ModelList:
-        described = [
-            ModelDescription(**pool.description, ready=pool.is_ready) for pool in service.pools.values()
-        ]
+        described = [ModelDescription(**pool.description, ready=pool.is_ready) for pool in service.pools.values()]
         return ModelList(models=described, skeletons=Skeleton.names())
 
     return router

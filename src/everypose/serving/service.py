@@ -63,7 +63,7 @@ class Service:
             NotFound: there is no such model.
             Unprocessable: the threshold is below the model's, or there is no such skeleton.
         """
-        from everypose.skeleton import Skeleton
+        from everypose.skeleton.skeleton import Skeleton
 
         lowest = self.pool(options.model).description["min_score"]
         if options.min_score is not None and options.min_score < lowest:

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from pydantic import Field
-
-from everypose.settings import Settings
+from pydantic import BaseModel, ConfigDict, Field
 
 MEBIBYTE = 2**20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class ModelOptions(Settings):
+class ModelOptions(BaseModel):
     """One model of the service and the options of :func:`everypose.load` that it is loaded with.
 
     Attributes:
@@ -18,11 +16,13 @@ class ModelOptions(Settings):
         options: keyword arguments of :func:`everypose.load`, JSON values only.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     model: str
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class ServerSettings(Settings):
+class ServerSettings(BaseModel):
     """Limits and timeouts of the service.
 
     Attributes:
@@ -47,6 +47,8 @@ class ServerSettings(Settings):
         origins: web origins allowed by CORS, such as ``https://team.example``.
         hosts: values of the Host header that are accepted; empty accepts any, except on a loopback address.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -1,6 +1,6 @@
 """A worker process: one loaded model that finds the people of encoded images, several at once where that is faster.
 
-The service starts it as ``python -m everypose.serving.worker`` and exchanges messages (:mod:`everypose.serving.messages`)
+The service starts it as ``python -m everypose.serving.worker`` and exchanges :mod:`everypose.serving.messages`
 with it over its standard input and output. Threads decode and resize the next images and render the last answers while
 the network runs. The process ends when its standard input does.
 """

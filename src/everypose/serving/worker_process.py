@@ -15,7 +15,7 @@ from everypose.serving.messages import Header, pack, receive_message
 from everypose.serving.rendering import Format
 from everypose.serving.settings import ModelOptions
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
 """Seconds that a worker gets to end by itself once its standard input is closed."""
 
 
