@@ -17,7 +17,7 @@ from benchmarks.performance.boir import INT8, LITERAL, ONNX, SAME, TORCH, forms_
 from benchmarks.performance.timing import Effort, in_turns
 from benchmarks.performance.ways import config_of
 from everypose.errors import told_in_one_line
-from everypose.models.settings import BoIRSettings
+from everypose.methods.boir.settings import BoIRSettings
 
 OURS = (TORCH, ONNX, INT8)
 

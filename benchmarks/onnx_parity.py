@@ -12,7 +12,7 @@ import numpy as np
 from everypose.errors import told_in_one_line
 from everypose.export.onnx import export_onnx
 from everypose.inference.loading import load
-from everypose.models.build import load_model
+from everypose.models.storage import load_model
 from everypose.people import People
 
 

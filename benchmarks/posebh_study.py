@@ -29,10 +29,12 @@ from everypose.data.formats.coco import read_coco
 from everypose.data.scenes import SceneSet
 from everypose.errors import told_in_one_line
 from everypose.methods.posebh.network import PoseBH
+from everypose.methods.posebh.settings import PoseBHSettings
 from everypose.methods.vitpose.network import ViTPose
-from everypose.models.build import load_model, select_skeleton
-from everypose.models.settings import PoseBHSettings
-from everypose.skeleton.skeleton import Skeleton, conversion
+from everypose.models.skeleton_choice import select_skeleton
+from everypose.models.storage import load_model
+from everypose.skeleton.matching import conversion
+from everypose.skeleton.skeleton import Skeleton
 from everypose.training.recipe import Recipe, load_recipe
 from everypose.training.run import Machines, train
 from everypose.training.sections import ValidationSection

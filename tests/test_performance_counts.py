@@ -23,10 +23,13 @@ from everypose.data.images import read_image
 from everypose.export.onnx import export_onnx
 from everypose.methods.boir.instance_head import InstanceHead
 from everypose.methods.boir.losses import LossSettings, losses
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.cid.losses import LossSettings as CIDLossSettings
 from everypose.methods.cid.losses import losses as cid_losses
 from everypose.methods.cid.network import TrainingOutputs as CIDOutputs
+from everypose.methods.cid.settings import CIDSettings
 from everypose.methods.mipnet.losses import losses as mipnet_losses
+from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.posebh.clusters import cluster_prototypes
 from everypose.methods.posebh.losses import LossSettings as PoseBHLossSettings
 from everypose.methods.posebh.network import TrainingOutputs as PoseBHOutputs
@@ -34,16 +37,11 @@ from everypose.methods.posebh.objective import losses as posebh_losses
 from everypose.methods.posebh.phases import Phase
 from everypose.methods.single_stage.samples import Augmentation, draw, make_sample
 from everypose.methods.single_stage.targets import render_targets
+from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.top_down.targets import gaussian_targets
+from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.build import build_graph, build_network
-from everypose.models.settings import (
-    BoIRSettings,
-    CIDSettings,
-    HRNetPoseSettings,
-    MIPNetSettings,
-    Network,
-    ViTPoseSettings,
-)
+from everypose.models.settings import Network
 from golden_vectors import TINY_BOIR
 from methods.posebh.golden_networks import SIZES, targets_of, tiny
 

@@ -36,8 +36,8 @@ from everypose.export.int8 import quantise
 from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OUTPUTS, Arrays, open_session, run_session
 from everypose.methods.boir.network import BoIR
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.models.config import ModelConfig
-from everypose.models.settings import BoIRSettings
 
 SECONDS = 210
 LITERAL, TORCH = "literal", "torch"

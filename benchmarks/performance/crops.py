@@ -16,9 +16,10 @@ from everypose.backbones.vit import Attention
 from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime
 from everypose.methods.mipnet.network import MIPNet
+from everypose.methods.mipnet.settings import MIPNetSettings
+from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
-from everypose.models.settings import MIPNetSettings, ViTPoseSettings
 
 SECONDS = 110
 CROPS = 10

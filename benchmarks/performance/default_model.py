@@ -18,9 +18,11 @@ from benchmarks.performance.timing import Effort, Spread, in_turns
 from benchmarks.performance.ways import NO_OPENVINO, ONNX, OPENVINO, runtimes
 from benchmarks.side_by_side import cascade, measured, single
 from everypose.data.images import read_image
-from everypose.inference.estimator import Image, Resized, SingleStageEstimator, resize
+from everypose.inference.estimator import Image
+from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
-from everypose.models.config import bundled
+from everypose.inference.single_stage import Resized, SingleStageEstimator
+from everypose.models.locate import bundled
 
 SECONDS = 60
 MODEL = "boir-lite"

@@ -17,11 +17,11 @@ from benchmarks.performance.photos import MADE, photos_of
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Spread
 from everypose.inference.bulk import predict_all
-from everypose.inference.estimator import SingleStageEstimator
 from everypose.inference.inputs import Source, find_images
 from everypose.inference.outputs import open_outputs
 from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
-from everypose.models.config import bundled
+from everypose.inference.single_stage import SingleStageEstimator
+from everypose.models.locate import bundled
 
 MODEL = "boir-lite"
 NETWORK, ALL = "the network alone", "the folder: pictures and JSON"

@@ -14,17 +14,16 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Effort, Run, Spread, Timings, in_turns
 from benchmarks.performance.tiny import TINY_BOIR, TINY_VITPOSE
 from benchmarks.performance.ways import ONNX, WAYS, all_ways, config_of, noise, on_threads, random_network
+from everypose.backbones.settings import HRNetSettings
 from everypose.inference.runtimes.onnx import OnnxRuntime
+from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.cid.settings import CIDSettings
+from everypose.methods.mipnet.settings import MIPNetSettings
+from everypose.methods.top_down.settings import HRNetPoseSettings
+from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.build import PoseNetwork
-from everypose.models.config import ModelConfig, bundled
-from everypose.models.settings import (
-    BoIRSettings,
-    CIDSettings,
-    HRNetPoseSettings,
-    HRNetSettings,
-    MIPNetSettings,
-    ViTPoseSettings,
-)
+from everypose.models.config import ModelConfig
+from everypose.models.locate import bundled
 
 SECONDS = 150
 PEOPLE = 10

@@ -23,12 +23,12 @@ from everypose.backbones.colours import normalise
 from everypose.data.scenes import SceneSet
 from everypose.methods.boir.losses import LossSettings, bbox_loss, losses
 from everypose.methods.boir.network import TrainingOutputs
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.single_stage.losses import focal_loss
 from everypose.methods.single_stage.samples import Sample, collate, training_scenes
 from everypose.methods.single_stage.targets import Batch, Targets, render_targets
 from everypose.models.build import build_network
-from everypose.models.settings import BoIRSettings
-from everypose.training.sample_stream import to_tensors
+from everypose.training.tasks.single_stage import to_tensors
 
 PHOTOS = 60
 SECONDS = 130

@@ -17,9 +17,11 @@ from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.methods.boir.network import BoIR
+from everypose.methods.single_stage.settings import InferenceSettings, Step
+from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import PoseNetwork, SingleStageNetwork, build_graph, build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import InferenceSettings, Network, Step, TopDownInference, TopDownSettings
+from everypose.models.settings import Network, TopDownSettings
 from everypose.skeleton.skeleton import Skeleton
 
 EAGER, TORCH, ONNX = WAYS = "eager", "torch, channels last", "ONNX Runtime"

@@ -22,7 +22,7 @@ from everypose.backbones.openpose_light import OpenPoseLight, Trunk
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.data.images import read_image
 from everypose.errors import told_in_one_line
-from everypose.inference.estimator import resize
+from everypose.inference.resize import resize
 
 Weights = dict[str, Tensor]
 SIZE, STEP = 384, 16

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from everypose.errors import told_in_one_line
-from everypose.models.build import load_model, save_model
+from everypose.models.storage import load_model, save_model
 
 
 def main() -> None:

@@ -22,11 +22,12 @@ from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
 from everypose.errors import told_in_one_line
-from everypose.inference.estimator import Image, resize
+from everypose.inference.estimator import Image
+from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
 from everypose.methods.single_stage.decoding import STRIDE
 from everypose.methods.single_stage.targets import VISIBLE
-from everypose.models.build import load_model
+from everypose.models.storage import load_model
 
 Floats = npt.NDArray[np.float64]
 

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from everypose.backbones.colours import normalise
 from everypose.data.images import read_image
 from everypose.errors import told_in_one_line
-from everypose.inference.estimator import resize
+from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
-from everypose.models.build import build_network, load_model, save_model
+from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import InferenceSettings
+from everypose.models.storage import load_model, save_model
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ import numpy.typing as npt
 
 from everypose.core.files import write_bytes
 from everypose.errors import EveryposeError, UsageError
-from everypose.people import People, Person
 from everypose.skeleton.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from everypose.people import People, Person
 
 Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -83,7 +86,7 @@ def encode(image: Image, suffix: str) -> bytes:
     return bytes(content)
 
 
-def draw_people(image: Image, people: People, weakest: float = 0.3) -> Image:
+def draw_people(image: Image, people: "People", weakest: float = 0.3) -> Image:
     """A copy of an image with everybody's skeleton on it.
 
     Each person has a colour; left limbs are lighter and right limbs darker. Large people are drawn first, so that they
@@ -154,20 +157,20 @@ def contact_sheet(
     return sheet
 
 
-def _visible(person: Person, weakest: float) -> npt.NDArray[np.bool_]:
+def _visible(person: "Person", weakest: float) -> npt.NDArray[np.bool_]:
     """(K,) which keypoints are drawn: scores of different models differ too much for one fixed threshold."""
     scores = person.keypoints[:, 2]
     return np.asarray(scores > weakest * max(float(scores.max(initial=0)), 0.0))
 
 
-def _size(person: Person, visible: npt.NDArray[np.bool_]) -> float:
+def _size(person: "Person", visible: npt.NDArray[np.bool_]) -> float:
     """The longer side of the box around the visible keypoints."""
     points = person.keypoints[visible, :2]
     return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
 
 
 def _region(
-    people: People, visible: Sequence[npt.NDArray[np.bool_]], width: float, shape: tuple[int, ...]
+    people: "People", visible: Sequence[npt.NDArray[np.bool_]], width: float, shape: tuple[int, ...]
 ) -> tuple[slice, slice]:
     """Rows and columns of the picture that hold everybody, drawn with limbs of at most this width; or none of them."""
     points = people.keypoints[np.array(visible, dtype=np.bool_).reshape(people.keypoints.shape[:2]), :2]

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from everypose.cli.main import app
 from everypose.errors import UsageError
-from everypose.models.build import save_model
+from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.models.config import ModelConfig
-from everypose.models.settings import InferenceSettings
+from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 

@@ -7,7 +7,7 @@ import cv2
 import pytest
 
 from cli.outputs import results
-from everypose.inference.estimator import SingleStageEstimator
+from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.catalog import MODELS
 from inference.stand_in import crowd
 

@@ -95,7 +95,7 @@ def test_selector(everypose, tmp_path, monkeypatch, folder):
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     # Without a box the default detector looks, for which there is nobody here.
     detector = stand_in.write_model(tmp_path / "stand_in.onnx")
-    monkeypatch.setattr("everypose.models.config.bundled", lambda _: detector)
+    monkeypatch.setattr("everypose.models.locate.bundled", lambda _: detector)
     cv2.imwrite(str(tmp_path / "pair.png"), stand_in.crowd([])[..., ::-1])
     nobody = everypose(*given)
     assert (nobody.code, "give a --box" in nobody.err) == (1, True)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from everypose.data.discovery.layouts import Layout
-from everypose.inference.estimator import TOGETHER
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
+from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
 from everypose.skeleton.skeleton import Skeleton
 from inference.crop_stand_in import config, write_model

@@ -12,7 +12,8 @@ from everypose.evaluation.annotated_set import LabelledSet
 from everypose.evaluation.box_source import BoxSource
 from everypose.evaluation.evaluate import evaluate_model, open_model
 from everypose.evaluation.predict import predict_boxes, predict_images
-from everypose.inference.boxes import AnnotatedBoxes, Photo
+from everypose.inference.box_sources import AnnotatedBoxes
+from everypose.inference.boxes import Photo
 from everypose.skeleton.skeleton import Skeleton
 from inference import stand_in
 from inference.crop_stand_in import write_model
@@ -215,7 +216,7 @@ def coloured(tmp_path):
 def test_the_command_takes_every_kind_of_box(everypose, monkeypatch, tmp_path, coloured):
     model, data = coloured
     detector = stand_in.write_model(tmp_path / "stand_in.onnx")
-    monkeypatch.setattr("everypose.models.config.bundled", lambda _: detector)
+    monkeypatch.setattr("everypose.models.locate.bundled", lambda _: detector)
     (tmp_path / "det.json").write_text(json.dumps(detections(content(BOXES[:1]), [0.5])))
     said = {}
     for name, options in {

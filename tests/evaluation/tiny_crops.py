@@ -2,8 +2,9 @@
 
 import torch
 
-from everypose.models.build import build_network, save_model
+from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
+from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")

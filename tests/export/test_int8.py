@@ -11,20 +11,17 @@ import torch
 
 from everypose.backbones.colours import IMAGENET, Colours
 from everypose.backbones.openpose_light import OpenPoseLight
+from everypose.backbones.settings import OpenPoseLightSettings
 from everypose.errors import UsageError
 from everypose.export.int8 import JOIN, KEPT, PARTS, quantise, take_pixels
 from everypose.export.onnx import export_onnx
 from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import OnnxRuntime
+from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import (
-    BoIRSettings,
-    HRNetPoseSettings,
-    InferenceSettings,
-    OpenPoseLightSettings,
-    TopDownInference,
-)
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 

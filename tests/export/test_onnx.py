@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from everypose.backbones.settings import HRNetSettings
 from everypose.data.images import read_image
 from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
-from everypose.models.build import CID, BoIR, build_network, load_model, save_model
+from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.mipnet.settings import MIPNetSettings
+from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.models.build import CID, BoIR, build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import BoIRSettings, HRNetSettings, InferenceSettings, MIPNetSettings, TopDownInference
+from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, TINY_CID, tiny_boir, tiny_cid
 

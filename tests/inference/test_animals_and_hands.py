@@ -8,8 +8,9 @@ import pytest
 
 import everypose as package
 from everypose.errors import UsageError
-from everypose.inference.boxes import Boxes, WholeImage
-from everypose.models.build import save_model
+from everypose.inference.box_sources import WholeImage
+from everypose.inference.boxes import Boxes
+from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 from inference.tiny_posebh import tiny
 from painted_people import ground

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from everypose.core.geometry import box_iou, keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.boxes import (
-    AnnotatedBoxes,
-    Boxes,
-    DetectionsFile,
-    PeopleBoxes,
-    Photo,
-    WholeImage,
-    box_nms,
-    person_boxes,
-)
+from everypose.inference.box_sources import AnnotatedBoxes, DetectionsFile, PeopleBoxes, WholeImage, person_boxes
+from everypose.inference.boxes import Boxes, Photo, box_nms
 from everypose.people import People
 from inference.stand_in import OFFSETS, SKELETON
 

@@ -11,9 +11,9 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import MOST_PIXELS, in_order, predict_all
-from everypose.inference.estimator import SingleStageEstimator
 from everypose.inference.inputs import find_images
 from everypose.inference.outputs import Outputs, open_outputs
+from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from everypose.people import People
 from inference.stand_in import SKELETON, StandIn, config, crowd

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from everypose.core import geometry
 from everypose.errors import EveryposeError
-from everypose.inference.estimator import SingleStageEstimator, fit, resize
+from everypose.inference.resize import fit, resize
+from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from everypose.people import People
 from inference.stand_in import OFFSETS, SKELETON, StandIn, config, crowd, people_of

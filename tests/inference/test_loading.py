@@ -10,13 +10,16 @@ import torch
 import everypose
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.export.onnx import export_onnx
-from everypose.inference.boxes import Boxes, DetectionsFile, PeopleBoxes
-from everypose.inference.estimator import images_at_once
+from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
+from everypose.inference.boxes import Boxes
 from everypose.inference.loading import find_detector, load
 from everypose.inference.onnx_detectors import OnnxDetector
+from everypose.inference.single_stage import images_at_once
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.build import build_network, save_model
-from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, resolve
+from everypose.models.build import build_network
+from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
+from everypose.models.locate import resolve
+from everypose.models.storage import save_model
 from golden_vectors import TINY_BOIR, tiny_boir
 from inference import crop_stand_in
 from inference.crop_stand_in import paint
@@ -169,7 +172,7 @@ def test_a_top_down_folder_runs_in_torch_and_finds_what_its_export_finds(tmp_pat
 
 
 def test_by_default_the_bundled_model_gives_boxes(crops, model, monkeypatch):
-    monkeypatch.setattr("everypose.models.config.bundled", lambda _: model)
+    monkeypatch.setattr("everypose.models.locate.bundled", lambda _: model)
     pose = load(crops, threads=1)
     assert isinstance(pose, TopDownEstimator)
     people = pose(crowd([(0, 0, 100), (1, 1, 200)]))  # a box for each of the red blocks

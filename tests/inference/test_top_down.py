@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everypose.errors import EveryposeError
-from everypose.inference.boxes import AnnotatedBoxes, Boxes, Photo
+from everypose.inference.box_sources import AnnotatedBoxes
+from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.top_down import LARGEST_SIDE, TopDownEstimator, cut_crop
 from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 from inference.crop_stand_in import CROP, OFFSETS, SKELETON, CropStandIn, config, paint

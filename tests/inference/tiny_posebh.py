@@ -2,9 +2,11 @@
 
 import torch
 
+from everypose.backbones.settings import ViTSettings
+from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings
+from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import DataSetSettings, PoseBHSettings, TopDownInference, ViTSettings
 from everypose.skeleton.skeleton import Skeleton
 
 SETS = {"coco": "udp", "crowdpose": "classic", "mpii": "udp"}

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from everypose.backbones.settings import OpenPoseLightSettings
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.build import load_model, save_model
+from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.models.catalog import MODELS
-from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config, resolve
-from everypose.models.settings import BoIRSettings, InferenceSettings, OpenPoseLightSettings
+from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config
+from everypose.models.locate import resolve
+from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.recipe import load_recipe, recipe_names
 from golden_vectors import TINY_BOIR, tiny_boir

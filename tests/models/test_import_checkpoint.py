@@ -10,10 +10,11 @@ import torch
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.boir import checkpoint as boir
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.cid import checkpoint as cid
-from everypose.models.build import build_network, load_model, save_model
+from everypose.models.build import build_network
 from everypose.models.import_checkpoint import import_checkpoint, read_state, write_released
-from everypose.models.settings import BoIRSettings
+from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, TINY_CID, load, state, tiny_boir, tiny_cid
 

@@ -5,20 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from everypose.inference.boxes import Boxes, Photo, WholeImage
+from everypose.backbones.settings import HRNetSettings, ResNetSettings, ViTSettings
+from everypose.inference.box_sources import WholeImage
+from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
-from everypose.models.build import build_network, save_model
+from everypose.methods.mipnet.settings import MIPNetSettings
+from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselineSettings
+from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.models.build import build_network
 from everypose.models.import_checkpoint import import_checkpoint, write_released
-from everypose.models.settings import (
-    HRNetPoseSettings,
-    HRNetSettings,
-    MIPNetSettings,
-    Network,
-    ResNetSettings,
-    SimpleBaselineSettings,
-    ViTPoseSettings,
-    ViTSettings,
-)
+from everypose.models.settings import Network
+from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 
 NARROW = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)

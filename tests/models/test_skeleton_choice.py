@@ -15,7 +15,9 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Boxes
 from everypose.methods.posebh.union_skeleton import every_skeleton
 from everypose.methods.top_down.graph import TopDownGraph
-from everypose.models.build import build_network, save_model, select_skeleton
+from everypose.models.build import build_network
+from everypose.models.skeleton_choice import select_skeleton
+from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 from inference.tiny_posebh import SETS, tiny
 
@@ -86,7 +88,7 @@ def test_all_skeletons_come_from_one_pass_by_prototypes(folder, flip):
 
 def test_the_joined_skeleton_keeps_pairs_links_and_sigmas():
     coco, mpii = Skeleton.named("coco"), Skeleton.named("mpii")
-    joined = every_skeleton({"a": coco, "b": mpii})
+    joined = every_skeleton({"a": coco, "b": mpii}, "all")
     assert len(joined) == 33
     for left, right in joined.flip_pairs:
         one, other = sorted([joined.keypoints[left], joined.keypoints[right]])

@@ -8,9 +8,10 @@ from research.boir_lite.mean_of_models import main as mean_of_models
 from research.boir_lite.squeeze_neck import squeeze
 
 from everypose.methods.boir.network import BoIR
-from everypose.models.build import load_model, save_model
+from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.models.config import ModelConfig
-from everypose.models.settings import BoIRSettings, InferenceSettings
+from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 

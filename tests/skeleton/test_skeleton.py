@@ -8,7 +8,8 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.formats import pairs_from_names
-from everypose.skeleton.skeleton import Skeleton, conversion, recognise, require_same_places, split_side
+from everypose.skeleton.matching import conversion, require_same_places, split_side
+from everypose.skeleton.skeleton import Skeleton, recognise
 
 KEYPOINTS = {
     "aic": 14,

@@ -14,8 +14,9 @@ from everypose.evaluation.evaluate import evaluate_model, open_model
 from everypose.inference.boxes import Boxes
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.build import build_network, save_model
+from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
+from everypose.models.storage import save_model
 from everypose.studies import latency
 from everypose.studies.boxes import parse_thresholds, study_boxes
 from everypose.studies.dark import open_decoders, study_dark

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from everypose.skeleton.skeleton import Skeleton, conversion
+from everypose.skeleton.matching import conversion
+from everypose.skeleton.skeleton import Skeleton
 from everypose.training.run import Machines
 
 ONE = Machines(1)

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from everypose.backbones.settings import HRNetSettings
 from everypose.errors import UsageError
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.single_stage.augmentation import Augmentation
-from everypose.models.settings import BoIRSettings, HRNetSettings, InferenceSettings
+from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.training.recipe import Recipe, load_recipe, recipe_names
 
 

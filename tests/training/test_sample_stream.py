@@ -8,14 +8,9 @@ import torch
 
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
-from everypose.training.sample_stream import (
-    StepBatches,
-    TrainingSamples,
-    read_training_set,
-    read_validation_set,
-    trainable,
-    training_loader,
-)
+from everypose.training.datasets import read_training_set, read_validation_set, trainable
+from everypose.training.sample_stream import StepBatches, training_loader
+from everypose.training.tasks.single_stage import TrainingSamples
 
 
 @pytest.fixture

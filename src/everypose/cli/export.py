@@ -9,7 +9,7 @@ import typer
 from everypose.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from everypose.models.config import ModelFile
+    from everypose.models.locate import ModelFile
 
 
 def export(
@@ -38,7 +38,7 @@ def export(
 
     Example: everypose export models/boir-w32-coco -o boir-w32-coco.onnx
     """
-    from everypose.models.config import resolve
+    from everypose.models.locate import resolve
 
     if out.suffix != ".onnx":
         raise UsageError(f"{out}: the name of an exported model ends in .onnx")

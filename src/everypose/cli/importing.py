@@ -30,8 +30,8 @@ def import_model(
     from everypose.errors import MissingDependencyError
 
     try:
-        from everypose.models.build import load_model, save_model
         from everypose.models.import_checkpoint import import_checkpoint, write_released
+        from everypose.models.storage import load_model, save_model
     except ImportError as error:
         raise MissingDependencyError("importing a checkpoint", "train") from error
     from everypose.skeleton.skeleton import Skeleton

@@ -11,7 +11,7 @@ from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
-    from everypose.inference.boxes import DetectionsFile, WholeImage
+    from everypose.inference.box_sources import DetectionsFile, WholeImage
     from everypose.inference.bulk import Summary
     from everypose.inference.estimator import Estimator
     from everypose.inference.outputs import Outputs
@@ -135,7 +135,7 @@ def _given_boxes(
     boxes: str | None, image_ids: dict[Path, int], threshold: float | None, category: str | None
 ) -> "DetectionsFile | WholeImage | None":
     """The boxes that ``--boxes`` says; None where a detector is to find them."""
-    from everypose.inference.boxes import PERSON_CATEGORY, DetectionsFile, WholeImage
+    from everypose.inference.box_sources import PERSON_CATEGORY, DetectionsFile, WholeImage
 
     is_file = boxes not in (None, WHOLE_IMAGE)
     if category is not None and not is_file:
@@ -156,7 +156,7 @@ def _about_boxes(
     estimator: "Estimator", detector: str | None, given: "DetectionsFile | WholeImage | None", images: int
 ) -> str | None:
     """Where a top-down model had its boxes from; None for a model that needs none."""
-    from everypose.inference.boxes import DetectionsFile, WholeImage
+    from everypose.inference.box_sources import DetectionsFile, WholeImage
     from everypose.inference.loading import DEFAULT_DETECTOR
     from everypose.inference.top_down import TopDownEstimator
 

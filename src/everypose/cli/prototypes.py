@@ -22,8 +22,8 @@ def prototypes(
     Example: everypose prototypes models/posebh-b -o prototypes.png
     """
     from everypose.drawing import Drawing
-    from everypose.models.config import resolve
-    from everypose.models.settings import PoseBHSettings
+    from everypose.methods.posebh.settings import PoseBHSettings
+    from everypose.models.locate import resolve
     from everypose.skeleton.skeleton import Skeleton
     from everypose.studies.prototype_map import prototype_picture
 

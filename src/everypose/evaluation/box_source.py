@@ -6,8 +6,10 @@ from pathlib import Path
 from everypose.core.files import sha256
 from everypose.errors import EveryposeError, UsageError
 from everypose.evaluation.annotated_set import LabelledSet
-from everypose.inference.boxes import AnnotatedBoxes, DetectionsFile, Detector
-from everypose.models.config import WEIGHTS_FILE, resolve
+from everypose.inference.box_sources import AnnotatedBoxes, DetectionsFile
+from everypose.inference.boxes import Detector
+from everypose.models.config import WEIGHTS_FILE
+from everypose.models.locate import resolve
 
 TRUTH = "truth"
 

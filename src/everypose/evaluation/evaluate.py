@@ -13,11 +13,13 @@ from everypose.evaluation.box_source import BoxSource, model_sha256
 from everypose.evaluation.predict import predict_annotated, predict_images
 from everypose.evaluation.report.record import Metric, Protocol, Record
 from everypose.evaluation.scores import Measured, choose_metric, measure
-from everypose.inference.boxes import DetectionsFile
+from everypose.inference.box_sources import DetectionsFile
 from everypose.inference.loading import DEFAULT_DETECTOR, load
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.config import ModelConfig, resolve
-from everypose.skeleton.skeleton import Skeleton, require_same_places
+from everypose.models.config import ModelConfig
+from everypose.models.locate import resolve
+from everypose.skeleton.matching import require_same_places
+from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from everypose.data.discovery.layouts import Layout

@@ -20,10 +20,10 @@ from everypose.core.progress import track
 from everypose.data.images import read_image
 from everypose.errors import UsageError
 from everypose.export.equalisation import Feed, equalise
-from everypose.inference.estimator import resize
 from everypose.inference.inputs import find_images
+from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import open_session, read_metadata
-from everypose.models.settings import InferenceSettings
+from everypose.methods.single_stage.settings import InferenceSettings
 
 PARTS = ("/backbone/", "/neck/", "/center/")
 """How the names of the nodes begin that become int8."""

@@ -9,9 +9,9 @@ import onnx
 import torch
 
 from everypose.core.files import written_whole
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.models.build import PoseNetwork, build_graph
 from everypose.models.config import METADATA_KEY, ModelConfig
-from everypose.models.settings import BoIRSettings
 
 OPSET = 18
 OF_IMAGES = {

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from everypose.errors import MissingDependencyError, UsageError
-from everypose.inference.boxes import DetectionsFile, Detector, PeopleBoxes
-from everypose.inference.estimator import LARGEST_SIZE, TOGETHER, Estimator, SingleStageEstimator, images_at_once
+from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
+from everypose.inference.boxes import Detector
+from everypose.inference.estimator import Estimator
 from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
 from everypose.inference.runtimes.onnx import (
     OPENVINO,
@@ -16,9 +17,11 @@ from everypose.inference.runtimes.onnx import (
     open_session,
     read_metadata,
 )
+from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStageEstimator, images_at_once
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.config import ModelConfig, ModelFile, resolve
-from everypose.models.settings import SMALLEST_SIDE
+from everypose.methods.single_stage.settings import SMALLEST_SIDE
+from everypose.models.config import ModelConfig
+from everypose.models.locate import ModelFile, resolve
 
 DEFAULT_DETECTOR = "boir-lite"
 """What gives top-down models their boxes when nothing else is named: it comes with the package."""
@@ -98,7 +101,7 @@ def find_detector(
 
     Args:
         source: a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX or RT-DETR; a ``.json`` file
-            of detections (:class:`everypose.inference.boxes.DetectionsFile`); or a detector, returned as it is.
+            of detections (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector, returned as it is.
         threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for YOLOX
             and RT-DETR, and 0 for a file.
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Image
 from everypose.core.files import read_json
 from everypose.core.geometry import Floats
 from everypose.errors import EveryposeError
-from everypose.inference.boxes import Boxes, Image, Photo, box_nms
+from everypose.inference.boxes import Boxes, Photo, box_nms
 from everypose.inference.runtimes.onnx import Arrays, run_session
 
 PERSON = 0

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Image
 from everypose.core.files import write_bytes, write_json, written_whole
 from everypose.drawing import contact_sheet, encode
 from everypose.errors import UsageError
@@ -23,7 +23,6 @@ SHEET_SIDE = 400
 """The longer side of a picture kept for the contact sheet, in pixels."""
 JPEG_LARGEST_SIDE = 65_500
 
-Image: TypeAlias = npt.NDArray[np.uint8]
 Row: TypeAlias = dict[str, Any]
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core import geometry
+from everypose.core.arrays import Image
 from everypose.errors import EveryposeError
-from everypose.inference.boxes import AnnotatedBoxes, Boxes, Detector, Image, Photo
-from everypose.inference.estimator import TOGETHER, Estimator, ImageLike, pixels_of
+from everypose.inference.box_sources import AnnotatedBoxes
+from everypose.inference.boxes import Boxes, Detector, Photo
+from everypose.inference.estimator import Estimator, ImageLike, pixels_of
 from everypose.inference.runtimes.onnx import CropRuntime
+from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
 from everypose.methods.top_down.scoring import Scoring, merge
 from everypose.models.config import ModelConfig

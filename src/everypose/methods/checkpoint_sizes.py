@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from everypose.models.settings import HRNetSettings
+from everypose.backbones.settings import HRNetSettings
 
 
 def count_parts(state: Mapping[str, Tensor], prefix: str) -> int:

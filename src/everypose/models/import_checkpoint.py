@@ -10,32 +10,28 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from everypose import __version__
+from everypose.backbones.settings import HRNetSettings, ResNetSettings
 from everypose.core.files import sha256, written_whole
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.boir import checkpoint as boir
 from everypose.methods.boir.network import BoIR
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.checkpoint_sizes import hrnet_settings
 from everypose.methods.cid import checkpoint as cid
 from everypose.methods.cid.network import CID
+from everypose.methods.cid.settings import CIDSettings
 from everypose.methods.mipnet import checkpoint as mipnet
 from everypose.methods.posebh.network import PoseBH
+from everypose.methods.posebh.settings import PoseBHSettings, decoder_of
+from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.top_down.settings import TopDownInference
 from everypose.methods.vitpose import checkpoint as vitpose
 from everypose.methods.vitpose.network import ViTPose
-from everypose.models.build import PoseNetwork, build_network, load_strictly
+from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.models.build import PoseNetwork, build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import (
-    BoIRSettings,
-    CIDSettings,
-    HRNetSettings,
-    InferenceSettings,
-    Network,
-    PoseBHSettings,
-    ResNetSettings,
-    TopDownInference,
-    TopDownSettings,
-    ViTPoseSettings,
-    decoder_of,
-)
+from everypose.models.settings import Network, TopDownSettings
+from everypose.models.storage import load_strictly
 from everypose.skeleton.skeleton import Skeleton
 
 WRAPPERS = ("latest_state_dict", "best_state_dict", "state_dict", "model", "module")

@@ -1,47 +1,58 @@
-"""Skeletons from the files of others: COCO categories, MMPose data set infos and Ultralytics pose YAML."""
+"""Fields of a skeleton from COCO categories, MMPose data set infos and Ultralytics pose YAML."""
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from everypose.errors import EveryposeError
-from everypose.skeleton.skeleton import Skeleton, recognise, split_side
+from everypose.skeleton.matching import split_side
 
 
-def from_coco_category(category: Mapping[str, Any], name: str | None = None) -> Skeleton:
-    """The skeleton of a COCO category: its ``keypoints`` and ``skeleton`` links, which count from 1.
+class SkeletonFields(TypedDict, total=False):
+    """Fields of :class:`everypose.skeleton.skeleton.Skeleton` (which describes them), except its name."""
 
-    When a known skeleton has these keypoints in this order it is returned, with its sigmas, pairs and right links
-    (CrowdPose's files list wrong ones). Otherwise pairs come from left and right in the names, and sigmas are None.
+    keypoints: Required[tuple[str, ...]]
+    flip_pairs: Required[tuple[tuple[int, int], ...]]
+    links: Required[tuple[tuple[int, int], ...]]
+    sigmas: Required[tuple[float, ...] | None]
+    upper_body: tuple[int, ...]
+    lower_body: tuple[int, ...]
+    joint_weights: tuple[float, ...] | None
 
-    Args:
-        category: an entry of ``categories``.
-        name: what an unknown skeleton shall be called; the category's name when None.
+
+def coco_keypoints(category: Mapping[str, Any], title: str) -> tuple[str, ...]:
+    """Read the keypoint names of a COCO category; ``title`` names it in messages.
 
     Raises:
-        EveryposeError: when there are no keypoint names, links are not pairs, or left and right cannot be told.
+        EveryposeError: if there are none.
     """
-    title = name or str(category.get("name", "category"))
     names = category.get("keypoints")
     if not _is_list(names) or not names or not all(isinstance(keypoint, str) for keypoint in names):
         raise EveryposeError(f"category {title!r} has no list of keypoint names: is this a keypoint annotation file?")
-    known = recognise(names)
-    if known is not None:
-        return known
-    keypoints = tuple(keypoint.strip() for keypoint in names)
+    return tuple(keypoint.strip() for keypoint in names)
+
+
+def coco_fields(category: Mapping[str, Any], keypoints: tuple[str, ...], title: str) -> SkeletonFields:
+    """Read links of a COCO category and determine its pairs from its keypoints' names.
+
+    Raises:
+        EveryposeError: if links are not pairs, or left and right cannot be determined.
+    """
     links = _coco_links(category.get("skeleton") or [], len(keypoints), title)
-    return Skeleton(title, keypoints, pairs_from_names(keypoints, title), links, sigmas=None)
+    return SkeletonFields(keypoints=keypoints, flip_pairs=pairs_from_names(keypoints, title), links=links, sigmas=None)
 
 
-def from_mmpose(dataset_info: Mapping[str, Any]) -> Skeleton:
-    """The skeleton of an MMPose ``dataset_info``: dataset_name, keypoint_info, skeleton_info, joint_weights, sigmas.
+def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields:
+    """Read an MMPose ``dataset_info``: keypoint_info, skeleton_info, joint_weights, sigmas.
+
+    ``title`` names it in messages.
 
     Raises:
         EveryposeError: when an entry is missing or names an unknown keypoint.
     """
-    title = str(dataset_info.get("dataset_name", "mmpose"))
     try:
         infos = sorted(dataset_info["keypoint_info"].values(), key=lambda info: int(info["id"]))
         place = {info["name"]: index for index, info in enumerate(infos)}
@@ -49,8 +60,7 @@ def from_mmpose(dataset_info: Mapping[str, Any]) -> Skeleton:
         links = [
             info["link"] for _, info in sorted(dataset_info["skeleton_info"].items(), key=lambda item: int(item[0]))
         ]
-        return Skeleton(
-            name=title,
+        return SkeletonFields(
             keypoints=tuple(place),
             flip_pairs=tuple(sorted({(min(pair), max(pair)) for pair in swaps if pair[0] != pair[1]})),
             links=tuple((place[start], place[end]) for start, end in links),
@@ -65,37 +75,54 @@ def from_mmpose(dataset_info: Mapping[str, Any]) -> Skeleton:
         raise EveryposeError(f"the MMPose data set {title!r} is not a dataset_info: {error}") from error
 
 
-def from_ultralytics(source: Path | str | Mapping[str, Any]) -> Skeleton:
-    """The skeleton of an Ultralytics pose data set: ``kpt_shape``, ``flip_idx`` and, where given, ``kpt_names``.
+@dataclass(frozen=True)
+class UltralyticsKeys:
+    """What an Ultralytics data set says of its keypoints.
 
-    Without names the keypoints are called ``keypoint_0`` and so on. A known skeleton is recognised by its names.
+    Attributes:
+        keypoints: K names; ``keypoint_0`` and so on if the file has none.
+        flips: for each keypoint, the index of its twin, or its own; empty if the file has none.
+        has_names: whether the names are the file's.
+        where: the file, for messages.
+    """
 
-    Args:
-        source: the YAML file, or its content as a dict.
+    keypoints: tuple[str, ...]
+    flips: tuple[int, ...]
+    has_names: bool
+    where: str
+
+
+def ultralytics_keys(source: Path | str | Mapping[str, Any]) -> UltralyticsKeys:
+    """Read ``kpt_shape``, ``flip_idx`` and ``kpt_names`` of an Ultralytics YAML file or its content.
 
     Raises:
-        EveryposeError: when the file cannot be read, a key is missing, or the flips are not pairs.
+        EveryposeError: if the file cannot be read, or there is no ``kpt_shape`` or it disagrees with the names.
     """
     where = str(source) if isinstance(source, Path | str) else "the Ultralytics data set"
-    shape, flips, names = _ultralytics_keys(source, where)
+    shape, flips, names = _ultralytics_lists(source, where)
     if not shape:
         raise EveryposeError(f"{where} has no kpt_shape: it is not a pose data set")
     keypoints = tuple(names) if names else tuple(f"keypoint_{index}" for index in range(shape[0]))
     if len(keypoints) != shape[0]:
         raise EveryposeError(f"{where}: kpt_shape says {shape[0]} keypoints, but kpt_names lists {len(keypoints)}")
-    known = recognise(keypoints)
-    if known is not None:
-        return known
-    title = Path(where).stem if isinstance(source, Path | str) else "ultralytics"
-    if flips:
-        pairs = _pairs_from_flips(flips, len(keypoints), where)
-    elif names:
-        pairs = pairs_from_names(keypoints, title)
+    return UltralyticsKeys(keypoints, tuple(flips), bool(names), where)
+
+
+def ultralytics_fields(keys: UltralyticsKeys, title: str) -> SkeletonFields:
+    """Determine the flip pairs by ``flip_idx``, or else by the keypoints' names.
+
+    Raises:
+        EveryposeError: if there is neither, or the flips are not pairs.
+    """
+    if keys.flips:
+        pairs = _pairs_from_flips(keys.flips, len(keys.keypoints), keys.where)
+    elif keys.has_names:
+        pairs = pairs_from_names(keys.keypoints, title)
     else:
         raise EveryposeError(
-            f"{where} has neither flip_idx nor kpt_names: left and right cannot be told; give flip_idx"
+            f"{keys.where} has neither flip_idx nor kpt_names: left and right cannot be told; give flip_idx"
         )
-    return Skeleton(title, keypoints, pairs, links=(), sigmas=None)
+    return SkeletonFields(keypoints=keys.keypoints, flip_pairs=pairs, links=(), sigmas=None)
 
 
 def pairs_from_names(keypoints: Sequence[str], title: str) -> tuple[tuple[int, int], ...]:
@@ -145,7 +172,7 @@ def _pairs_from_flips(flips: Sequence[int], count: int, where: str) -> tuple[tup
     return tuple((index, other) for index, other in enumerate(flips) if index < other)
 
 
-def _ultralytics_keys(
+def _ultralytics_lists(
     source: Path | str | Mapping[str, Any], where: str
 ) -> tuple[list[int], list[int], list[str] | None]:
     """kpt_shape, flip_idx and kpt_names of a dict or a file."""

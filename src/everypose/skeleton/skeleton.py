@@ -4,8 +4,6 @@ The known ones are files, ``skeletons/<name>.toml``; :mod:`everypose.skeleton.fo
 """
 
 import difflib
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -17,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError, UsageError
-
-# Different names of one anatomical point, each with the name that stands for all of them. The neck is where the head
-# meets it, not MPII's thorax (the point between the shoulders); JHMDB's "head" is the face, not the top of the head.
-SYNONYMS = {"top_head": "head_top", "upper_neck": "neck", "head_bottom": "neck"}
+from everypose.skeleton import formats
+from everypose.skeleton.matching import split_side
+from everypose.skeleton.toml import parse_toml
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ class Skeleton:
 
     @classmethod
     def read(cls, path: Path | str) -> "Skeleton":
-        """A skeleton of your own, from a TOML file like those in ``everypose/skeleton/known``; its name is the file's stem.
+        """Read a skeleton from a TOML file like those in ``everypose/skeleton/known``; its name is the file's stem.
 
         Raises:
             EveryposeError: when the file cannot be read or is not a skeleton.
@@ -146,7 +143,7 @@ class Skeleton:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise EveryposeError(f"cannot read the skeleton {path}: {error}") from error
-        return _parse(text, Path(path).stem, str(path))[0]
+        return cls(name=Path(path).stem, **parse_toml(text, str(path))[0])
 
     @classmethod
     def find(cls, source: str) -> "Skeleton":
@@ -155,24 +152,47 @@ class Skeleton:
 
     @classmethod
     def from_coco_category(cls, category: Mapping[str, Any], name: str | None = None) -> "Skeleton":
-        """The skeleton of a COCO category; see :func:`everypose.skeleton.formats.from_coco_category`."""
-        from everypose.skeleton import formats as skeleton_formats
+        """Make the skeleton of a COCO category: its ``keypoints`` and ``skeleton`` links, which count from 1.
 
-        return skeleton_formats.from_coco_category(category, name)
+        If a known skeleton has these keypoints in this order it is returned, with its sigmas, pairs and correct links
+        (CrowdPose's files list wrong ones). Otherwise pairs come from left and right in the names, and sigmas are None.
+
+        Args:
+            category: an entry of ``categories``.
+            name: the name of an unknown skeleton; the category's name by default.
+
+        Raises:
+            EveryposeError: if there are no keypoint names, links are not pairs, or left and right cannot be determined.
+        """
+        title = name or str(category.get("name", "category"))
+        keypoints = formats.coco_keypoints(category, title)
+        return recognise(keypoints) or cls(name=title, **formats.coco_fields(category, keypoints, title))
 
     @classmethod
     def from_mmpose(cls, dataset_info: Mapping[str, Any]) -> "Skeleton":
-        """The skeleton of an MMPose ``dataset_info``; see :func:`everypose.skeleton.formats.from_mmpose`."""
-        from everypose.skeleton import formats as skeleton_formats
+        """Make the skeleton of an MMPose ``dataset_info``: dataset_name, keypoint_info, skeleton_info, joint_weights, sigmas.
 
-        return skeleton_formats.from_mmpose(dataset_info)
+        Raises:
+            EveryposeError: if an entry is missing or names an unknown keypoint.
+        """
+        title = str(dataset_info.get("dataset_name", "mmpose"))
+        return cls(name=title, **formats.mmpose_fields(dataset_info, title))
 
     @classmethod
     def from_ultralytics(cls, source: Path | str | Mapping[str, Any]) -> "Skeleton":
-        """The skeleton of an Ultralytics pose YAML; see :func:`everypose.skeleton.formats.from_ultralytics`."""
-        from everypose.skeleton import formats as skeleton_formats
+        """Make the skeleton of an Ultralytics pose data set: ``kpt_shape``, ``flip_idx`` and, if given, ``kpt_names``.
 
-        return skeleton_formats.from_ultralytics(source)
+        Without names the keypoints are called ``keypoint_0`` and so on. A known skeleton is recognised by its names.
+
+        Args:
+            source: the YAML file, or its content as a dict.
+
+        Raises:
+            EveryposeError: if the file cannot be read, a key is missing, or the flips are not pairs.
+        """
+        title = Path(source).stem if isinstance(source, Path | str) else "ultralytics"
+        keys = formats.ultralytics_keys(source)
+        return recognise(keys.keypoints) or cls(name=title, **formats.ultralytics_fields(keys, title))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types, for a model's configuration."""
@@ -191,35 +211,6 @@ class Skeleton:
             raise EveryposeError(f"not a skeleton: {error}") from error
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """How poses of one skeleton become poses of another, by keypoint name.
-
-    Attributes:
-        index: (K_target,) source keypoint of each target keypoint; -1 where there is none.
-        missing: target keypoints without a counterpart in the source.
-        lost: source keypoints without a counterpart in the target.
-    """
-
-    index: npt.NDArray[np.int64]
-    missing: tuple[str, ...]
-    lost: tuple[str, ...]
-
-    def apply(self, keypoints: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Keypoints (N, K_source, 3) -> (N, K_target, 3); x, y and score are zero where nothing corresponds."""
-        found = (self.index >= 0)[None, :, None]
-        return np.where(found, keypoints[:, self.index], np.zeros((), dtype=keypoints.dtype))
-
-
-def conversion(source: Skeleton, target: Skeleton) -> Conversion:
-    """Match two skeletons by keypoint name, in any spelling (``L_Eye``, ``left eye``), and by :data:`SYNONYMS`."""
-    places = {_anatomy(name): index for index, name in reversed(list(enumerate(source.keypoints)))}
-    index = np.array([places.get(_anatomy(name), -1) for name in target.keypoints], dtype=np.int64)
-    missing = tuple(name for name, place in zip(target.keypoints, index, strict=True) if place < 0)
-    lost = tuple(name for place, name in enumerate(source.keypoints) if place not in index)
-    return Conversion(index, missing, lost)
-
-
 def recognise(names: Sequence[str]) -> Skeleton | None:
     """The known skeleton with these keypoints in this order, whatever the spelling; None when there is none."""
     wanted = [split_side(name) for name in names]
@@ -231,80 +222,11 @@ def recognise(names: Sequence[str]) -> Skeleton | None:
     return None
 
 
-def require_same_places(names: Sequence[str], skeleton: Skeleton, where: str) -> None:
-    """See that keypoints which a file and a skeleton both name stand at the same places.
-
-    Raises:
-        EveryposeError: when one does not; ``where`` is the file.
-    """
-    places = {_anatomy(name): index for index, name in enumerate(skeleton.keypoints)}
-    for index, name in enumerate(names):
-        place = places.get(_anatomy(name), index)
-        if place != index:
-            raise EveryposeError(
-                f"{where} has {name!r} as keypoint {index + 1}, the skeleton {skeleton.name} as keypoint {place + 1}: "
-                "give the skeleton that the annotations follow"
-            )
-
-
-@cache
-def split_side(name: str) -> tuple[str, str]:
-    """The side (``left``, ``right`` or nothing) in a keypoint's name and the rest: ``L_Eye``, ``eyeL`` -> left, eye."""
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+", name)]
-    side = ""
-    rest = []
-    for word in words:
-        match = None if side else re.fullmatch(r"(l|r|left|right)|(left|right)(.+)", word)
-        if match is None:
-            rest.append(word)
-            continue
-        side = "left" if word.startswith("l") else "right"
-        if match[3]:
-            rest.append(match[3])
-    return side, "_".join(rest)
-
-
-def _anatomy(name: str) -> tuple[str, str]:
-    side, rest = split_side(name)
-    return side, SYNONYMS.get(rest, rest)
-
-
 @cache
 def _known(name: str) -> tuple[Skeleton, dict[str, str]]:
     file = resources.files("everypose.skeleton") / "known" / f"{name}.toml"
-    return _parse(file.read_text(encoding="utf-8"), name, f"{name}.toml")
-
-
-def _parse(text: str, name: str, where: str) -> tuple[Skeleton, dict[str, str]]:
-    """A skeleton and other names of its keypoints, from TOML, where everything is said by keypoint name."""
-    try:
-        values = tomllib.loads(text)
-        rows = values["keypoints"]
-        place = {row["name"]: index for index, row in enumerate(rows)}
-        skeleton = Skeleton(
-            name=name,
-            keypoints=tuple(row["name"] for row in rows),
-            flip_pairs=tuple((place[left], place[right]) for left, right in values.get("flip_pairs", [])),
-            links=tuple((place[start], place[end]) for start, end in values.get("links", [])),
-            sigmas=_column(rows, "sigma"),
-            upper_body=tuple(place[row["name"]] for row in rows if row.get("half") == "upper"),
-            lower_body=tuple(place[row["name"]] for row in rows if row.get("half") == "lower"),
-            joint_weights=_column(rows, "weight"),
-        )
-        return skeleton, dict(values.get("also_called", {}))
-    except tomllib.TOMLDecodeError as error:
-        raise EveryposeError(f"{where} is not valid TOML: {error}") from error
-    except KeyError as error:
-        raise EveryposeError(f"{where} is not a skeleton: {error} is not there") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise EveryposeError(f"{where} is not a skeleton: {error}") from error
-
-
-def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, ...] | None:
-    """One number a keypoint, when any keypoint has it."""
-    if not any(key in row for row in rows):
-        return None
-    return tuple(float(row[key]) for row in rows)
+    fields, also_called = parse_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
+    return Skeleton(name=name, **fields), also_called
 
 
 def _nearest(name: str, choices: Sequence[str]) -> str:

@@ -1,11 +1,18 @@
-"""Writing a skeleton as the TOML file that :meth:`everypose.skeleton.skeleton.Skeleton.read` reads."""
+"""Reading and writing a skeleton as a TOML file."""
 
 import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from everypose.skeleton.skeleton import Skeleton
+from everypose.errors import EveryposeError
+from everypose.skeleton.formats import SkeletonFields
+
+if TYPE_CHECKING:
+    from everypose.skeleton.skeleton import Skeleton
 
 
-def to_toml(skeleton: Skeleton) -> str:
+def to_toml(skeleton: "Skeleton") -> str:
     """The text of a skeleton's TOML file, where pairs and links are said by keypoint name."""
     rows = [f"    {{ {_row(skeleton, index)} }}," for index in range(len(skeleton))]
     pairs = [[skeleton.keypoints[left], skeleton.keypoints[right]] for left, right in skeleton.flip_pairs]
@@ -16,7 +23,49 @@ def to_toml(skeleton: Skeleton) -> str:
     )
 
 
-def _row(skeleton: Skeleton, index: int) -> str:
+def parse_toml(text: str, where: str) -> tuple[SkeletonFields, dict[str, str]]:
+    """Parse a skeleton's TOML, in which pairs and links are given by keypoint names.
+
+    Args:
+        text: the file's content.
+        where: the file's name, for messages.
+
+    Returns:
+        The skeleton's fields except its name, and other names of its keypoints with the names they stand for.
+
+    Raises:
+        EveryposeError: if it is not valid TOML, or not a skeleton.
+    """
+    try:
+        values = tomllib.loads(text)
+        rows = values["keypoints"]
+        place = {row["name"]: index for index, row in enumerate(rows)}
+        fields = SkeletonFields(
+            keypoints=tuple(row["name"] for row in rows),
+            flip_pairs=tuple((place[left], place[right]) for left, right in values.get("flip_pairs", [])),
+            links=tuple((place[start], place[end]) for start, end in values.get("links", [])),
+            sigmas=_column(rows, "sigma"),
+            upper_body=tuple(place[row["name"]] for row in rows if row.get("half") == "upper"),
+            lower_body=tuple(place[row["name"]] for row in rows if row.get("half") == "lower"),
+            joint_weights=_column(rows, "weight"),
+        )
+        return fields, dict(values.get("also_called", {}))
+    except tomllib.TOMLDecodeError as error:
+        raise EveryposeError(f"{where} is not valid TOML: {error}") from error
+    except KeyError as error:
+        raise EveryposeError(f"{where} is not a skeleton: {error} is not there") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise EveryposeError(f"{where} is not a skeleton: {error}") from error
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, ...] | None:
+    """One number a keypoint, when any keypoint has it."""
+    if not any(key in row for row in rows):
+        return None
+    return tuple(float(row[key]) for row in rows)
+
+
+def _row(skeleton: "Skeleton", index: int) -> str:
     """One keypoint: its name and what is known of it."""
     fields = [f"name = {json.dumps(skeleton.keypoints[index])}"]
     if skeleton.sigmas is not None:

@@ -13,10 +13,10 @@ from everypose.evaluation.box_source import BoxSource, model_sha256
 from everypose.evaluation.evaluate import Opened, fitting
 from everypose.evaluation.predict import predict_boxes
 from everypose.evaluation.report.tables import percent
-from everypose.inference.estimator import TOGETHER
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
+from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.decoding import Decoder
 from everypose.models.config import ModelConfig

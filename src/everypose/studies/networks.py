@@ -4,7 +4,8 @@ from everypose.errors import UsageError
 from everypose.inference.runtimes.torch import read_network
 from everypose.methods.mipnet.network import MIPNet
 from everypose.models.build import PoseNetwork
-from everypose.models.config import ModelConfig, ModelFile, resolve
+from everypose.models.config import ModelConfig
+from everypose.models.locate import ModelFile, resolve
 
 
 def read_top_down(model: str) -> tuple[PoseNetwork, ModelConfig, ModelFile]:

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Image
 from everypose.core.geometry import Floats
 from everypose.drawing import HUES
 from everypose.errors import UsageError
-from everypose.skeleton.skeleton import SYNONYMS, Skeleton, split_side
+from everypose.skeleton.matching import SYNONYMS, split_side
+from everypose.skeleton.skeleton import Skeleton
 
-Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 SIDE, MARGIN, LEGEND = 1200, 60, 460

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 
 from everypose.backbones.colours import normalise
+from everypose.core.arrays import Image
 from everypose.core.geometry import Floats, inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.boxes import Detector, Image, Photo
+from everypose.inference.boxes import Detector, Photo
 from everypose.inference.top_down import cut_crop
 from everypose.methods.mipnet.network import MIPNet
 from everypose.methods.top_down.crops import CropGeometry

@@ -15,9 +15,11 @@ from everypose.backbones.vit import ViT
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.transfer import transfer
-from everypose.models.build import PoseNetwork, build_network, load_model
-from everypose.models.config import ModelConfig, resolve
+from everypose.models.build import PoseNetwork, build_network
+from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint, read_state
+from everypose.models.locate import resolve
+from everypose.models.storage import load_model
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.recipe import Recipe
 from everypose.training.sections import StartSection

@@ -18,15 +18,10 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from everypose.errors import UsageError
-from everypose.models.settings import (
-    Inference,
-    InferenceSettings,
-    Network,
-    PoseBHSettings,
-    TopDownInference,
-    TopDownSettings,
-    check_step,
-)
+from everypose.methods.posebh.settings import PoseBHSettings
+from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.models.settings import Inference, Network, TopDownSettings, check_step
 from everypose.training.sections import (
     NONE,
     CropsSection,

@@ -21,7 +21,8 @@ from lightning.pytorch import Trainer
 from everypose.core.files import sha256, write_json, write_text
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.settings import PoseBHSettings, SingleStageSettings
+from everypose.methods.posebh.settings import PoseBHSettings
+from everypose.models.settings import SingleStageSettings
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.console import Display
 from everypose.training.lightning_module import PoseTraining

@@ -12,8 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from everypose.core.files import write_text
 from everypose.errors import EveryposeError
-from everypose.models.build import save_model
 from everypose.models.config import ModelConfig
+from everypose.models.storage import save_model
 from everypose.training.checkpoints import CheckpointClock
 from everypose.training.console import Display
 from everypose.training.guard import finite_weights

@@ -12,16 +12,18 @@ from everypose.data.formats.coco import coco_content
 from everypose.data.scenes import Scene, SceneSet
 from everypose.drawing import draw_people
 from everypose.evaluation.metrics.oks import OksScores, evaluate_oks
-from everypose.inference.boxes import AnnotatedBoxes
-from everypose.inference.estimator import Estimator, SingleStageEstimator, images_at_once
+from everypose.inference.box_sources import AnnotatedBoxes
+from everypose.inference.estimator import Estimator
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
+from everypose.inference.single_stage import SingleStageEstimator, images_at_once
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.samples import trainable_people
-from everypose.models.build import PoseNetwork, select_skeleton
+from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
+from everypose.models.skeleton_choice import select_skeleton
 from everypose.people import People
+from everypose.training.datasets import read_validation_set, require_same_skeleton
 from everypose.training.recipe import Recipe
-from everypose.training.sample_stream import read_validation_set, require_same_skeleton
 from everypose.training.sections import ValidationSection
 
 CHUNK = 16

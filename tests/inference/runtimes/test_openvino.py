@@ -16,9 +16,9 @@ from everypose.inference.loading import load
 from everypose.inference.runtimes import openvino as openvino_runtime
 from everypose.inference.runtimes.onnx import OnnxRuntime, open_session
 from everypose.inference.runtimes.openvino import OpenVinoSession
-from everypose.models.build import save_model
+from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.models.config import ModelConfig
-from everypose.models.settings import InferenceSettings
+from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 from inference import crop_stand_in

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from everypose.backbones.hrnet import HRNet
+from everypose.backbones.settings import HRNetSettings
 from everypose.methods.boir.network import ASPP, BoIR
+from everypose.methods.boir.settings import BoIRSettings
 from everypose.models.build import build_network
-from everypose.models.settings import BoIRSettings, HRNetSettings
 from golden_vectors import TINY_BOIR, tiny_boir
 
 

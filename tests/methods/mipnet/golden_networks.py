@@ -9,11 +9,11 @@ from torch import Tensor
 
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.resnet import ResNet
+from everypose.backbones.settings import HRNetSettings
 from everypose.core.renaming import Renaming
 from everypose.methods.mipnet import checkpoint as mipnet
 from everypose.methods.mipnet.network import PUBLISHED_SITES, MIPNet, Sites
 from everypose.methods.top_down.baselines import Baseline, HRNetPose, SimpleBaseline
-from everypose.models.settings import HRNetSettings
 from golden_vectors import load
 
 BLOCK_NAMES = Renaming((("fc.", "excite."), ("fc_lambda.", "embed.")))

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.resnet import BLOCKS, ResNet
+from everypose.backbones.settings import HRNetSettings
 from everypose.errors import EveryposeError
 from everypose.methods.mipnet import checkpoint as mipnet
 from everypose.methods.mipnet.network import MIPNet, Sites
 from everypose.methods.top_down.baselines import Baseline, HRNetPose, SimpleBaseline
-from everypose.models.build import load_strictly
 from everypose.models.import_checkpoint import identify, read_state, to_ours
-from everypose.models.settings import HRNetSettings
+from everypose.models.storage import load_strictly
 from golden_vectors import load
 from methods.mipnet.golden_networks import built, tiny_baseline, tiny_mipnet, w8_state
 

@@ -8,9 +8,10 @@ import torch
 
 import everypose
 from everypose.data.images import read_image
-from everypose.inference.estimator import resize
-from everypose.models.build import build_graph, load_model
-from everypose.models.settings import InferenceSettings
+from everypose.inference.resize import resize
+from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.models.build import build_graph
+from everypose.models.storage import load_model
 
 MODEL = Path(__file__).parents[3] / "weights" / "boir-lite"
 PICTURES = sorted((Path(everypose.__file__).parent / "examples").glob("*.jpg"))

@@ -4,8 +4,8 @@ import pytest
 
 from everypose.methods.posebh.losses import LossSettings
 from everypose.methods.posebh.phases import TRANSFER_TO_3DPW, TRANSFER_TO_INTERHAND, Schedule
+from everypose.methods.posebh.settings import PoseBHSettings
 from everypose.methods.top_down.augmentation import VITPOSE
-from everypose.models.settings import PoseBHSettings
 from everypose.training.recipe import load_recipe
 
 # --- the published experiments

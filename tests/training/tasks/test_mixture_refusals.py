@@ -3,7 +3,7 @@ import json
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.build import save_model
+from everypose.models.storage import save_model
 from everypose.training.initial_weights import make_network
 from everypose.training.recipe import load_recipe
 from everypose.training.run import make_task

@@ -9,7 +9,7 @@ from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes
 from everypose.methods.top_down.augmentation import Draws
 from everypose.methods.top_down.samples import sample_matrix
-from everypose.models.build import load_model, save_model
+from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.run import make_task, train
 from everypose.training.sample_stream import StepBatches, training_loader

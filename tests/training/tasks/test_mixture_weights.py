@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.build import save_model, select_skeleton
+from everypose.models.skeleton_choice import select_skeleton
+from everypose.models.storage import save_model
 from everypose.training.run import make_task, train
 from training.mixtures import ONE, set_tables
 

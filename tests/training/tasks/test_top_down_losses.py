@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from everypose.backbones.colours import IMAGENET
+from everypose.methods.mipnet.settings import MIPNetSettings
+from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.top_down.targets import gaussian_targets
-from everypose.models.settings import HRNetPoseSettings, MIPNetSettings, ViTPoseSettings
+from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.training.run import make_task
 from everypose.training.tasks.top_down import objective_of
 from training.crop_recipes import VIT

@@ -1,7 +1,8 @@
 import pytest
 
+from everypose.backbones.settings import HRNetSettings, ResNetSettings
+from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.top_down.augmentation import SIMPLE_BASELINE, Augmentation
-from everypose.models.settings import HRNetSettings, MIPNetSettings, ResNetSettings
 from everypose.training.recipe import load_recipe
 
 HRNETS = [

@@ -8,9 +8,9 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.top_down.crops import CropGeometry
+from everypose.training.datasets import read_training_set
 from everypose.training.recipe import load_recipe
 from everypose.training.run import make_task
-from everypose.training.sample_stream import read_training_set
 from everypose.training.tasks.top_down import CropSamples
 from training.crop_recipes import VIT
 

@@ -9,8 +9,9 @@ from everypose.methods.mipnet.assignment import box_people, present_people
 from everypose.methods.top_down.augmentation import Draws
 from everypose.methods.top_down.crops import clean_boxes
 from everypose.methods.top_down.samples import sample_matrix, trainable_people
+from everypose.training.datasets import read_training_set
 from everypose.training.run import make_task
-from everypose.training.sample_stream import StepBatches, read_training_set, training_loader
+from everypose.training.sample_stream import StepBatches, training_loader
 from everypose.training.tasks.top_down import people_of_crops
 from everypose.training.validation import annotated_boxes
 from painted_people import painted_scene

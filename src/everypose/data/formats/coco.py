@@ -13,7 +13,8 @@ from everypose.data.discovery.annotation_files import load
 from everypose.data.image_header import read_header
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
-from everypose.skeleton.skeleton import Skeleton, require_same_places
+from everypose.skeleton.matching import require_same_places
+from everypose.skeleton.skeleton import Skeleton
 
 # The share of its box that a person covers, where no segmentation says it (the CrowdPose protocol's number).
 AREA_OF_BOX = 0.53

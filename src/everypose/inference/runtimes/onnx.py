@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
-from everypose.models.settings import SMALLEST_SIDE
 
 INPUTS = {"images", "mirrored", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}

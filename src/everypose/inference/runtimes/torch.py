@@ -8,9 +8,12 @@ import torch
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.runtimes.onnx import RawPoses, check_batch, check_crops
-from everypose.models.build import PoseNetwork, build_graph, load_model, select_skeleton
-from everypose.models.config import ModelConfig, ModelFile
+from everypose.models.build import PoseNetwork, build_graph
+from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint
+from everypose.models.locate import ModelFile
+from everypose.models.skeleton_choice import select_skeleton
+from everypose.models.storage import load_model
 
 
 def read_network(file: ModelFile, skeleton: str | None = None) -> tuple[PoseNetwork, ModelConfig]:
@@ -18,7 +21,7 @@ def read_network(file: ModelFile, skeleton: str | None = None) -> tuple[PoseNetw
 
     Args:
         file: where the model lies.
-        skeleton: which of a PoseBH's; see :func:`everypose.models.build.select_skeleton`.
+        skeleton: which of a PoseBH's; see :func:`everypose.models.skeleton_choice.select_skeleton`.
 
     Raises:
         EveryposeError: when the files are damaged or do not fit.

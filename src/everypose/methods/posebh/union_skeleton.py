@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 
 from everypose.errors import EveryposeError
-from everypose.models.config import ALL_SKELETONS
 from everypose.skeleton.skeleton import Skeleton
 
 
-def every_skeleton(skeletons: Mapping[str, Skeleton], need_sigmas: bool = True) -> Skeleton:
+def every_skeleton(skeletons: Mapping[str, Skeleton], name: str, *, need_sigmas: bool = True) -> Skeleton:
     """The keypoints of all data sets, one set after the other, with their sets' names before theirs ("coco.nose").
 
     Args:
         skeletons: by the names of their data sets.
+        name: the name of the joined skeleton.
         need_sigmas: whether every set must have them, as the suppression of people found twice does; where not,
             unknown ones of one set make those of all unknown.
 
@@ -35,4 +35,4 @@ def every_skeleton(skeletons: Mapping[str, Skeleton], need_sigmas: bool = True) 
         links += [(start + one, start + other) for one, other in skeleton.links]
         sigmas += list(skeleton.sigmas or ())
     known = tuple(sigmas) if len(sigmas) == len(keypoints) else None
-    return Skeleton(ALL_SKELETONS, tuple(keypoints), tuple(pairs), tuple(links), known)
+    return Skeleton(name, tuple(keypoints), tuple(pairs), tuple(links), known)

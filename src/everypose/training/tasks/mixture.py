@@ -13,12 +13,13 @@ from everypose.methods.posebh.clusters import Clusters, cluster_prototypes
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.objective import losses
 from everypose.methods.posebh.phases import freeze
+from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings, decoder_of
 from everypose.methods.posebh.targets import render_targets
-from everypose.models.settings import DataSetSettings, PoseBHSettings, TopDownInference, decoder_of
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.training.datasets import require_same_skeleton
 from everypose.training.initial_weights import make_network, model_config
 from everypose.training.optimizer_groups import parameter_groups
 from everypose.training.recipe import Recipe
-from everypose.training.sample_stream import require_same_skeleton
 from everypose.training.tasks.mixture_samples import MixedBatch, MixedSamples, SetPeople, read_source
 from everypose.training.validation import Validator
 

@@ -23,10 +23,11 @@ from everypose.methods.posebh.targets import rows_by_dataset
 from everypose.methods.top_down.augmentation import draw
 from everypose.methods.top_down.crops import CropGeometry
 from everypose.methods.top_down.samples import Sample, collate, make_sample, trainable_people
+from everypose.methods.top_down.settings import TopDownInference
 from everypose.methods.top_down.targets import Batch
-from everypose.models.settings import TopDownInference
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.sample_stream import generator_at, require_same_skeleton
+from everypose.training.datasets import require_same_skeleton
+from everypose.training.sample_stream import generator_at
 from everypose.training.sections import MixedSet, Source
 
 

@@ -16,16 +16,19 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.mipnet.assignment import Rule, box_people, present_people
 from everypose.methods.mipnet.losses import losses as mipnet_losses
+from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.top_down.augmentation import draw
 from everypose.methods.top_down.crops import CropGeometry, clean_boxes
 from everypose.methods.top_down.losses import joints_mse
 from everypose.methods.top_down.samples import Sample, collate, make_sample, trainable_people
 from everypose.methods.top_down.targets import Batch, gaussian_targets
-from everypose.models.settings import MIPNetSettings, TopDownSettings, ViTPoseSettings
+from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.models.settings import TopDownSettings
+from everypose.training.datasets import read_training_set
 from everypose.training.initial_weights import make_network, model_config
 from everypose.training.optimizer_groups import freeze, parameter_groups
 from everypose.training.recipe import Recipe
-from everypose.training.sample_stream import generator_at, index_at, read_training_set
+from everypose.training.sample_stream import generator_at, index_at
 from everypose.training.sections import CropsSection
 from everypose.training.validation import make_validators
 

@@ -1,0 +1,189 @@
+"""Where a top-down model's boxes come from: a file, annotations, the whole image or another model."""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from everypose.core.arrays import Image
+from everypose.core.files import read_json
+from everypose.core.geometry import Numbers, keypoint_boxes, xywh_to_xyxy
+from everypose.errors import EveryposeError, UsageError
+from everypose.inference.boxes import Boxes, Floats, Photo
+from everypose.people import People
+
+PERSON_CATEGORY = 1
+"""COCO's category of people."""
+MARGIN = 1 / 8
+"""How far a person reaches beyond their keypoints, on each side, as a part of the keypoints' width and height.
+
+Of 1,098 people of COCO with five labelled keypoints or more the medians are 0.14 (left), 0.16 (right), 0.15 (top) and
+0.10 (bottom). Around the keypoints that boir-lite finds, four such numbers give no better boxes than one eighth.
+"""
+SURE = 0.4
+"""Keypoints whose score is below this part of their person's best do not count for the box."""
+
+
+class DetectionsFile:
+    """The boxes of a COCO results list: rows of ``image_id``, ``category_id``, ``bbox`` (x y w h) and ``score``.
+
+    Rows of one category count, by default people's. Rows with a ``file_name`` belong to the image of that name, others
+    to the one whose number is their ``image_id``. Boxes are taken as they are: not clipped to the image, no two of them
+    merged. Boxes of other images are not used, and an image without boxes has nobody.
+
+    Attributes:
+        path: the file.
+        other_categories: how many rows were left out because they are of another category.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        image_ids: Mapping[Path, int] | None = None,
+        threshold: float = 0.0,
+        category: int | None = PERSON_CATEGORY,
+    ) -> None:
+        """Read the file.
+
+        Args:
+            path: the JSON file.
+            image_ids: the number of each image that will be asked for; by default, that at the end of its file name.
+            threshold: boxes that score less are left out.
+            category: whose boxes count; None for all, such as the species of animals.
+
+        Raises:
+            EveryposeError: when the file cannot be read, or a row lacks something or holds no finite numbers.
+        """
+        self.path = path
+        self.other_categories = 0
+        self._image_ids = image_ids
+        self._name_counts = Counter(image.name for image in image_ids or ())
+        rows = read_json(path)
+        if not isinstance(rows, list):
+            raise EveryposeError(
+                f"{path} is not a COCO results list: a JSON list of objects with image_id, category_id, bbox, score"
+            )
+        self._of_name: defaultdict[str, list[_Row]] = defaultdict(list)
+        self._of_id: defaultdict[int, list[_Row]] = defaultdict(list)
+        for position, values in enumerate(rows):
+            try:
+                row = _Row.read(values)
+            except (KeyError, TypeError, ValueError) as error:
+                reason = f"it has no {error}" if isinstance(error, KeyError) else error
+                raise EveryposeError(f"{path}: entry {position} is not a detection: {reason}") from error
+            if category not in (None, row.category):
+                self.other_categories += 1
+            elif row.score >= threshold:
+                if row.file_name is None:
+                    self._of_id[row.image_id].append(row)
+                else:
+                    self._of_name[row.file_name].append(row)
+
+    def __call__(self, photo: Photo) -> Boxes:
+        """The boxes of one image.
+
+        Raises:
+            UsageError: when the image comes from no file, so that nothing says which one it is.
+        """
+        if photo.path is None:
+            raise UsageError(f"boxes from {self.path} need images with file names: give paths, not arrays")
+        rows = self._rows(photo.path)
+        boxes = np.array([row.bbox for row in rows], np.float64).reshape(-1, 4)
+        return Boxes(xywh_to_xyxy(boxes), np.array([row.score for row in rows], np.float64))
+
+    def count_images(self) -> int:
+        """How many of the images that will be asked for have boxes."""
+        return sum(bool(self._rows(image)) for image in self._image_ids or ())
+
+    def _rows(self, image: Path) -> list["_Row"]:
+        image_id = _number_of(image) if self._image_ids is None else self._image_ids.get(image)
+        named = self._of_name.get(image.name, [])
+        if self._name_counts[image.name] > 1:
+            named = [row for row in named if row.image_id == image_id]
+        return named + ([] if image_id is None else self._of_id.get(image_id, []))
+
+
+class WholeImage:
+    """One box for each image, all of it: for pictures that show one person, animal or hand and little else."""
+
+    def __call__(self, photo: Photo) -> Boxes:
+        """From the middle of the first pixel to that of the last one, with score 1."""
+        height, width = photo.image.shape[:2]
+        return Boxes(np.array([[0.0, 0.0, width - 1.0, height - 1.0]]), np.ones(1))
+
+
+class AnnotatedBoxes:
+    """The boxes that images are annotated with, as a detector that is always right: their scores are 1.
+
+    A top-down model cleans them as its method does with the ground truth, and not with detections.
+    """
+
+    def __init__(self, boxes: Mapping[Path, Floats]) -> None:
+        """Take the boxes (N, 4), x1 y1 x2 y2 in image pixels, of every image that will be asked for."""
+        self._boxes = boxes
+
+    def __call__(self, photo: Photo) -> Boxes:
+        """The boxes of one image's people."""
+        assert photo.path is not None
+        boxes = self._boxes[photo.path]
+        return Boxes(boxes, np.ones(len(boxes)))
+
+
+class PeopleBoxes:
+    """Boxes around the people whom another model finds, such as a single-stage model that was made for crowds."""
+
+    def __init__(self, find: Callable[[Image], People]) -> None:
+        """Take a model: an estimator, or anything that gives an image's people."""
+        self._find = find
+
+    def __call__(self, photo: Photo) -> Boxes:
+        """Boxes a little larger than the keypoints' (`MARGIN`), with the people's scores."""
+        people = self._find(photo.image)
+        return Boxes(person_boxes(people.keypoints), people.scores.astype(np.float64))
+
+
+def person_boxes(keypoints: Numbers) -> Floats:
+    """Boxes (N, 4), x1 y1 x2 y2, about as an annotator draws them around people with keypoints (N, K, 3).
+
+    A stray keypoint makes a box far too large, so those much less sure than the surest do not count (`SURE`).
+    """
+    points = np.array(keypoints, dtype=np.float64)
+    points[points[..., 2] < SURE * points[..., 2].max(axis=1, keepdims=True, initial=0), 2] = 0
+    boxes = keypoint_boxes(points)
+    reach = MARGIN * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], axis=1)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One entry of a results list."""
+
+    image_id: int
+    file_name: str | None
+    category: int
+    bbox: tuple[float, float, float, float]
+    score: float
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "_Row":
+        """Check an entry; TypeError, KeyError or ValueError says what is wrong."""
+        x, y, width, height = bbox = [float(number) for number in values["bbox"]]
+        score = float(values["score"])
+        if not all(map(math.isfinite, [*bbox, score])):
+            raise ValueError("its box or score is not a finite number")
+        file_name = values.get("file_name")
+        return cls(
+            int(values["image_id"]), file_name and Path(file_name).name, int(values["category_id"]),
+            (x, y, width, height), score,
+        )  # fmt: skip
+
+
+def _number_of(image: Path) -> int | None:
+    """The number at the end of a file's name, as COCO's."""
+    match = re.search(r"[0-9]+$", image.stem)
+    return int(match[0]) if match else None

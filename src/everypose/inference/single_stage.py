@@ -1,0 +1,115 @@
+"""The estimator for single-stage models: one pass over the whole image."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core import geometry
+from everypose.core.arrays import Image
+from everypose.errors import EveryposeError
+from everypose.inference.estimator import Estimator, ImageLike, pixels_of
+from everypose.inference.resize import resize
+from everypose.inference.runtimes.onnx import OPENVINO, RawPoses, Runtime
+from everypose.models.config import ModelConfig
+from everypose.people import People
+
+LARGEST_SIZE = 1280
+"""The largest short side that may be asked for.
+
+At 1280 a photo of a crowd, 16:9, takes boir-lite 1.7 GB, and one of `LONGEST_RATIO` 7.5 GB; larger networks take more.
+What is too much ends the process without a word.
+"""
+TOGETHER = 4
+"""Images that are looked at together where that is faster."""
+
+
+@dataclass(frozen=True)
+class Resized:
+    """An image and what a single-stage network sees of it."""
+
+    image: Image
+    """(H, W, 3) uint8 RGB."""
+    canvas: Image
+    """(H', W', 3) uint8 RGB, sides multiples of the model's step: the network's input."""
+    matrix: npt.NDArray[np.float64]
+    """(2, 3), image pixels to canvas pixels."""
+
+
+class SingleStageEstimator(Estimator):
+    """Finds the people in images by one pass over the whole image."""
+
+    def __init__(
+        self, runtime: Runtime, config: ModelConfig, min_score: float | None = None, batch_size: int = 1
+    ) -> None:
+        """Join a loaded model and its configuration.
+
+        Args:
+            runtime: the loaded model.
+            config: its configuration: skeleton, input size, thresholds.
+            min_score: lowest person score to report; the configuration's by default.
+            batch_size: the most images that go through the network at once (`images_at_once`).
+
+        Raises:
+            EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
+        """
+        super().__init__(config, min_score, batch_size)
+        self._runtime = runtime
+        self._sigmas = self.skeleton.require_sigmas()
+
+    def prepare(self, image: ImageLike) -> Resized:
+        """Read an image if it is a path, and resize it for the network."""
+        pixels = pixels_of(image)
+        canvas, matrix = resize(pixels, self.config.on_images.size, self.config.on_images.step)
+        return Resized(pixels, canvas, matrix)
+
+    def predict(self, prepared: Sequence[Resized]) -> list[People]:
+        """Find the people in prepared images; those with equal canvases go through the network together."""
+        groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, one in enumerate(prepared):
+            groups[one.canvas.shape].append(index)
+        found: dict[int, People] = {}
+        for shape, group in groups.items():
+            together = self._how_many(shape)
+            for start in range(0, len(group), together):
+                members = group[start : start + together]
+                raw = self._runtime.run(np.stack([prepared[index].canvas for index in members]), self.min_score)
+                self._check(raw)
+                for position, index in enumerate(members):
+                    found[index] = self._people(raw, position, prepared[index])
+        return [found[index] for index in range(len(prepared))]
+
+    def _how_many(self, shape: tuple[int, ...]) -> int:
+        """Images of one shape for one run: fewer of those over twice as long as wide, so that memory stays bounded."""
+        pixels = self.batch_size * 2 * self.config.on_images.size**2
+        return max(1, min(self.batch_size, pixels // (shape[0] * shape[1])))
+
+    def _check(self, raw: RawPoses) -> None:
+        """Refuse output that cannot be this skeleton's people."""
+        keypoints, scores, _ = raw
+        if keypoints.shape[1:] != (len(self.skeleton), 3):
+            raise EveryposeError(
+                f"the model gives keypoints of shape {keypoints.shape}, but its skeleton {self.skeleton.name} "
+                f"has {len(self.skeleton)} keypoints: its configuration belongs to another model"
+            )
+        if not (np.isfinite(keypoints).all() and np.isfinite(scores).all()):
+            raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
+
+    def _people(self, raw: RawPoses, position: int, prepared: Resized) -> People:
+        """The people of one image of a batch: back in image pixels, each once, those that score enough."""
+        mine = raw[2] == position
+        keypoints = raw[0][mine].astype(np.float64)
+        scores = raw[1][mine].astype(np.float64)
+        keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(prepared.matrix))
+        kept = geometry.oks_nms(keypoints, scores, self._sigmas, self.config.on_images.nms)
+        kept = kept[scores[kept] >= self.min_score]
+        return People(
+            keypoints[kept].astype(np.float32), scores[kept].astype(np.float32), self.skeleton, image=prepared.image
+        )
+
+
+def images_at_once(device: str) -> int:
+    """How many images best go through a single-stage network together: on a CPU, several take no less time each."""
+    return 1 if device == "cpu" or device in OPENVINO else TOGETHER

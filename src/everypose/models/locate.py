@@ -1,0 +1,88 @@
+"""From a model's name, path or hub id to its file. Nothing here needs torch."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.models.catalog import MODELS
+from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """Where a model lies: an ``onnx`` file, a ``folder`` of ours, or an authors' ``checkpoint`` to import."""
+
+    kind: Literal["onnx", "folder", "checkpoint"]
+    path: Path
+
+
+def bundled(name: str) -> Path:
+    """The path of a weights file that comes with the package."""
+    return Path(str(resources.files("everypose.models") / "weights" / name))
+
+
+def resolve(source: str | Path) -> ModelFile:
+    """Find a model by a known name, a folder, a file or a hub id (``owner/name``).
+
+    Raises:
+        UsageError: for a name that is not known, or whose weights do not come with the package.
+        EveryposeError: for a path that holds no model.
+    """
+    path = Path(source)
+    if path.exists():
+        return _at(path)
+    known = {model.name: model for model in MODELS}
+    name = str(source)
+    if name in known:
+        if (file := known[name].file) is not None:
+            return ModelFile("onnx", bundled(file))
+        raise UsageError(
+            f"the weights of {name} do not come with everypose: import the authors' checkpoint "
+            f"(everypose import FILE -o {name}) or train it (everypose train {name}), then give the folder"
+        )
+    if path.suffix in (".onnx", ".safetensors", *CHECKPOINT_SUFFIXES) or name.startswith((".", "/", "~")):
+        raise UsageError(f"there is no model at {source}")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return _at(_from_hub(name))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(known)}"
+    raise UsageError(f"there is no model named {name!r}, nor a file or folder of that name; {hint}")
+
+
+def _at(path: Path) -> ModelFile:
+    """The model that lies at an existing path."""
+    if path.is_dir():
+        if (path / CONFIG_FILE).exists() and (path / WEIGHTS_FILE).exists():
+            return ModelFile("folder", path)
+        graphs = sorted(path.glob("*.onnx"))
+        if len(graphs) == 1:
+            return ModelFile("onnx", graphs[0])
+        raise EveryposeError(f"{path} is not a model: it needs {CONFIG_FILE} and {WEIGHTS_FILE}, or one .onnx file")
+    if path.suffix == ".onnx":
+        return ModelFile("onnx", path)
+    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():
+        return ModelFile("folder", path.parent)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        return ModelFile("checkpoint", path)
+    raise EveryposeError(f"{path} is not a model: give a folder, an .onnx file or an authors' checkpoint (.pth)")
+
+
+def _from_hub(name: str) -> Path:
+    """Download a model folder from the Hugging Face hub."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingDependencyError(f"{name} is neither a known name nor a path; as a hub id it", "hub") from error
+    try:
+        patterns = [CONFIG_FILE, WEIGHTS_FILE, "*.onnx"]
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EveryposeError(f"there is no folder {name}, and as a hub id it cannot be downloaded: {reason}") from error

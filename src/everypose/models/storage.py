@@ -1,0 +1,72 @@
+"""Saving a model as a folder and loading it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from everypose.core.files import sha256, write_text, written_whole
+from everypose.errors import EveryposeError
+from everypose.models.build import PoseNetwork, build_network
+from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config
+
+
+def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:
+    """Write ``config.json`` and ``model.safetensors``; the configuration then names the weights' SHA-256.
+
+    The weights are written first, each file whole or not at all.
+    """
+    weights = folder / WEIGHTS_FILE
+    with written_whole(weights) as part:
+        try:
+            save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+        except SafetensorError as error:  # what safetensors makes of a full disk
+            raise EveryposeError(f"cannot write {weights}: {error}") from error
+    provenance = {**config.provenance, "sha256": sha256(weights)}
+    config = config.model_copy(update={"provenance": provenance})
+    write_text(folder / CONFIG_FILE, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+    return config
+
+
+def load_model(folder: Path) -> tuple[PoseNetwork, ModelConfig]:
+    """Read a model that :func:`save_model` wrote.
+
+    Raises:
+        EveryposeError: when a file is missing or damaged, or tensors do not fit the configuration.
+    """
+    config = read_config(folder / CONFIG_FILE)
+    weights = folder / WEIGHTS_FILE
+    try:
+        state = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise EveryposeError(f"cannot read {weights}: {error}") from error
+    network = build_network(config.network, len(config.read_skeleton()))
+    load_strictly(network, state, weights)
+    return network.eval(), config
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: Path) -> None:
+    """Load ``state`` into ``network``; every tensor must be there, fit and be known.
+
+    Raises:
+        EveryposeError: one line that counts and names what is missing, extra or of another shape.
+    """
+    expected = network.state_dict()
+    missing = [name for name in expected if name not in state]
+    extra = [name for name in state if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
+    ]
+    found = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in ((missing, "missing"), (extra, "not part of the network"), (misshapen, "of another shape"))
+        if names
+    ]
+    if found:
+        raise EveryposeError(f"{where}: tensors do not fit the network: {'; '.join(found)}")
+    network.load_state_dict(dict(state))

@@ -1,0 +1,81 @@
+"""Reading the data sets that a recipe names."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from everypose.data.discovery.layouts import find_data
+from everypose.data.formats.coco import read_coco
+from everypose.data.scenes import Scene, SceneSet
+from everypose.errors import EveryposeError
+from everypose.methods.single_stage.samples import training_scenes
+from everypose.skeleton.skeleton import Skeleton
+from everypose.training.sections import DataSection, Source
+
+
+def read_training_set(data: DataSection) -> list[SceneSet]:
+    """The sets that a recipe trains on: its sources, or the layout found under its root, and the extra sets.
+
+    Raises:
+        EveryposeError: a set cannot be found or read, has no labelled person, or has another skeleton than the first.
+    """
+    sets = _read_split(data, data.train, data.dataset, data.train_split) + [
+        _read_source(data, source) for source in data.extra
+    ]
+    for other in sets[1:]:
+        require_same_skeleton(sets[0], other)
+    return sets
+
+
+def read_validation_set(data: DataSection) -> SceneSet:
+    """The set that a recipe validates on.
+
+    Raises:
+        EveryposeError: it cannot be found or read.
+    """
+    sets = _read_split(data, data.val, data.val_dataset or data.dataset, data.val_split)
+    if len(sets) > 1:
+        raise EveryposeError("data.val names several sets: AP is measured on one")
+    return sets[0]
+
+
+def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
+    """See that two sets of one run have the same keypoints.
+
+    Raises:
+        EveryposeError: they have not.
+    """
+    if other.skeleton.keypoints != first.skeleton.keypoints:
+        raise EveryposeError(
+            f"{other.annotation_file} has the keypoints of {other.skeleton.name}, {first.annotation_file} those "
+            f"of {first.skeleton.name}: sets of one run must share one skeleton"
+        )
+
+
+def _read_split(data: DataSection, sources: Sequence[Source], dataset: str, split: str) -> list[SceneSet]:
+    if sources:
+        return [_read_source(data, source) for source in sources]
+    layout = find_data(Path(data.root), split, dataset)
+    skeleton = _skeleton(data)
+    return [replace(layout, annotation_files=(file,)).read(skeleton) for file in layout.annotation_files]
+
+
+def _read_source(data: DataSection, source: Source) -> SceneSet:
+    return read_coco(Path(data.root, source.annotations), Path(data.root, source.images), _skeleton(data))
+
+
+def _skeleton(data: DataSection) -> Skeleton | None:
+    return Skeleton.find(data.skeleton) if data.skeleton else None
+
+
+def trainable(sets: Sequence[SceneSet], data: DataSection) -> list[Scene]:
+    """The scenes of all sets that are worth training on.
+
+    Raises:
+        EveryposeError: there is none.
+    """
+    scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=data.mask_unlabelled)]
+    if not any(scene.is_labelled_person.any() for scene in scenes):
+        files = ", ".join(str(one.annotation_file or one.name) for one in sets)
+        raise EveryposeError(f"no image of {files} has a person with labelled keypoints: there is nothing to train on")
+    return scenes
