@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from everypose.cli.main import app
-from everypose.models import config as models
+from everypose.models import locate as models
 from everypose.training.recipe import load_recipe
 from inference.stand_in import crowd, write_model
 

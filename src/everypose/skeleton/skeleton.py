@@ -170,7 +170,7 @@ class Skeleton:
 
     @classmethod
     def from_mmpose(cls, dataset_info: Mapping[str, Any]) -> "Skeleton":
-        """Make the skeleton of an MMPose ``dataset_info``: dataset_name, keypoint_info, skeleton_info, joint_weights, sigmas.
+        """Make the skeleton of an MMPose ``dataset_info``.
 
         Raises:
             EveryposeError: if an entry is missing or names an unknown keypoint.
