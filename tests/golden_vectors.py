@@ -7,11 +7,13 @@ import torch
 
 from everypose.backbones.settings import HRNetSettings
 from everypose.methods.boir import checkpoint as boir
+from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.cid import checkpoint as cid
+from everypose.methods.cid.network import CID
 from everypose.methods.cid.settings import CIDSettings
 from everypose.methods.single_stage.targets import Owners, Targets
-from everypose.models.build import CID, BoIR, build_network
+from everypose.models.build import build_network
 
 FOLDER = Path(__file__).parent / "golden"
 TINY_HRNET = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1)

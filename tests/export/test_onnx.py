@@ -13,11 +13,13 @@ from everypose.data.images import read_image
 from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
+from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.cid.network import CID
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.methods.top_down.settings import TopDownInference
-from everypose.models.build import CID, BoIR, build_network
+from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
 from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from everypose.data.image_header import parse_header
 from everypose.errors import EveryposeError
-from everypose.inference.estimator import SingleStageEstimator
+from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from everypose.serving.messages import pack, read_message
 from everypose.serving.settings import ServerSettings

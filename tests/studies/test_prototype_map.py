@@ -6,11 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from everypose.cli.main import app
+from everypose.data.crowds.compose import GREY
 from everypose.errors import UsageError
 from everypose.models.skeleton_choice import select_skeleton
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
-from everypose.studies.prototype_map import GREY, Joint, colour_of, joint_of, plane_of, prototype_picture, shared_parts
+from everypose.studies.prototype_map import Joint, colour_of, joint_of, plane_of, prototype_picture, shared_parts
 from models.test_skeleton_choice import tiny
 
 SKELETONS = {name: Skeleton.named(name) for name in ("coco", "mpii", "ap10k")}

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 from everypose.drawing import encode
 from everypose.errors import UsageError
 from everypose.people import People
-from everypose.skeleton.skeleton import Skeleton, conversion
+from everypose.skeleton.matching import conversion
+from everypose.skeleton.skeleton import Skeleton
 
 Format = Literal["json", "coco", "jpeg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
