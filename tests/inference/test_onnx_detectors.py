@@ -1,12 +1,15 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Photo
-from everypose.inference.onnx_detectors import OnnxDetector
+from everypose.inference.onnx_detectors import OnnxDetector, PicoDet
 from everypose.inference.runtimes.onnx import open_session
 from inference.crop_stand_in import save_graph
 
@@ -107,6 +110,24 @@ def hugging_face(path, classes=80, sides=(SIDE, SIDE)):
     )
 
 
+def picodet(path, classes=1):
+    """The four quarters of the image as corners in input pixels; a person's score is the quarter's normalised red."""
+    nodes, constants = red_of_quarters("image")
+    nodes += [node("Reshape", "means row", "persons"), node("Identity", "corners", "boxes")]
+    if classes > 1:
+        nodes.append(node("Concat", "persons others", "scores", axis=1))
+    else:
+        nodes.append(node("Identity", "persons", "scores"))
+    middles, half = quarters()[:, :2], 0.25
+    constants |= {
+        "row": np.array([1, 1, 4], np.int64),
+        "others": np.full((1, max(classes - 1, 1), 4), 9, np.float32),
+        "corners": (np.concatenate([middles - half, middles + half], axis=1) * SIDE).astype(np.float32)[None],
+    }
+    outputs = {"boxes": (FLOAT, [1, 4, 4]), "scores": (FLOAT, [1, classes, 4])}
+    return save_graph(path, nodes, constants, {"image": IMAGE["images"]}, outputs)
+
+
 def detect(path, image, threshold=0.3):
     return OnnxDetector(open_session(path, threads=1), path, threshold)(Photo(image))
 
@@ -199,6 +220,42 @@ def test_a_configuration_that_cannot_be_understood_is_one_line(tmp_path):
             detect(path, red_at(0, 0, 32))
 
 
+@pytest.mark.parametrize("classes", [1, 80])
+def test_picodet(tmp_path, classes):
+    """Red is normalised by ImageNet's mean and standard deviation; corners are scaled to the image."""
+    image = red_at(50, 0, 50, red=180, size=(100, 40))
+    boxes = detect(picodet(tmp_path / "picodet.onnx", classes), image)
+    np.testing.assert_allclose(boxes.boxes, [[50, 0, 100, 20], [50, 20, 100, 40]], rtol=1e-6)
+    np.testing.assert_allclose(boxes.scores, [(180 / 255 - 0.485) / 0.229] * 2, rtol=0.05)
+
+
+@given(data=st.data())
+def test_picodet_suppresses_as_the_reference(data):
+    """OpenCV's own suppression on x, y, width, height, as the published pipeline uses it."""
+    count = data.draw(st.integers(0, 60))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    corners = rng.uniform(0, 300, (1, count, 4)).astype(np.float32)
+    corners[..., 2:] = corners[..., :2] + rng.uniform(20, 120, (1, count, 2))
+    scores = rng.uniform(0, 1, (1, 1, count)).astype(np.float32)
+    found = PicoDet("image", (416, 416)).boxes({"boxes": corners, "scores": scores}, (640, 480), 0.3)
+    above = scores[0, 0] > 0.3
+    expected = corners[0][above] * np.array([640, 480, 640, 480]) / 416
+    sized = np.concatenate([expected[:, :2], expected[:, 2:] - expected[:, :2]], axis=1)
+    best = np.array(cv2.dnn.NMSBoxes(sized.tolist(), scores[0, 0][above].tolist(), 0.3, 0.6), int).ravel()
+    np.testing.assert_allclose(found.boxes, expected[best], atol=1e-4)
+    np.testing.assert_array_equal(found.scores, scores[0, 0][above][best])
+
+
+def test_picodet_gives_a_hundred_boxes_at_most():
+    grid = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
+    boxes = np.concatenate([grid * 10, grid * 10 + 9], axis=1)[None]
+    found = PicoDet("image", (416, 416)).boxes(
+        {"boxes": boxes, "scores": np.linspace(0.5, 0.9, 144)[None, None]}, (416, 416), 0.3
+    )
+    assert len(found) == 100
+    assert found.scores.min() > 0.5 + 0.4 * 43 / 144
+
+
 @pytest.mark.parametrize("classes", [91, 92])
 def test_detr_whose_people_have_another_number_is_refused(tmp_path, classes):
     with pytest.raises(EveryposeError, match=f"detr.onnx cannot be used: it has {classes} classes"):
@@ -243,7 +300,7 @@ def test_other_files_are_refused_in_one_line(tmp_path, inputs, outputs):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 40_000)], ids=str)
-@pytest.mark.parametrize("write", [yolox, rt_detr, hugging_face])
+@pytest.mark.parametrize("write", [yolox, rt_detr, hugging_face, picodet])
 def test_odd_shapes_work(tmp_path, write, shape):
     boxes = detect(write(tmp_path / "model.onnx"), np.full((*shape, 3), 255, np.uint8))
     assert len(boxes) > 0

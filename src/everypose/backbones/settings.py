@@ -17,6 +17,14 @@ class HRNetSettings(Settings):
     stem_blocks: int = 4
 
 
+class LiteHRNetSettings(Settings):
+    """Lite-HRNet; see :class:`everypose.backbones.lite_hrnet.LiteHRNet`."""
+
+    kind: Literal["lite-hrnet"] = "lite-hrnet"
+    width: Annotated[int, Field(gt=0, multiple_of=4)] = 40
+    modules: tuple[int, int, int] = (2, 4, 2)
+
+
 class LiteSettings(Settings):
     """The small trunk of the default model; see :class:`everypose.backbones.lite.Lite`."""
 

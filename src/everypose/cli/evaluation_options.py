@@ -38,7 +38,7 @@ DetectorOption = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        help="For a top-down model: a single-stage model, or a YOLOX or RT-DETR (.onnx). [default: boir-lite]",
+        help="For a top-down model: a single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). [default: boir-lite]",
     ),
 ]
 BoxThresholdOption = Annotated[

@@ -38,7 +38,7 @@ def predict(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="What gives a top-down model its boxes: a single-stage model, or a YOLOX or RT-DETR (.onnx). "
+            help="What gives a top-down model its boxes: a single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). "
             "[default: boir-lite]"
         ),
     ] = None,

@@ -20,7 +20,7 @@ class BoxSource:
 
     Attributes:
         boxes: ``truth``, the annotated boxes, or a file of detections.
-        detector: instead: a single-stage model, or a YOLOX or RT-DETR in an ``.onnx`` file.
+        detector: instead: a single-stage model, or a YOLOX, RT-DETR or PicoDet in an ``.onnx`` file.
         threshold: lowest score of a box; by default the detector's own, and 0 for a file.
 
     Raises:

@@ -100,10 +100,11 @@ def find_detector(
     """What gives a top-down model its boxes.
 
     Args:
-        source: a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX or RT-DETR; a ``.json`` file
-            of detections (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector, returned as it is.
-        threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for YOLOX
-            and RT-DETR, and 0 for a file.
+        source: a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, RT-DETR or PicoDet; a
+            ``.json`` file of detections (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector,
+            returned as it is.
+        threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for other
+            detectors, and 0 for a file.
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
             torch can use, or OpenVINO.
         threads: CPU threads; by default the runtime chooses.

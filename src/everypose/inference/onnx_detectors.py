@@ -1,4 +1,4 @@
-"""Person detectors in ONNX files of other projects: YOLOX and RT-DETR, recognised by their inputs and outputs."""
+"""Person detectors in ONNX files of other projects: YOLOX, RT-DETR and PicoDet, recognised by inputs and outputs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ THRESHOLD = 0.3
 SIZE = 640
 """Side of the input of a detector whose file leaves it open."""
 PREPROCESSOR = "preprocessor_config.json"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Layout(Protocol):
@@ -36,7 +38,7 @@ class Layout(Protocol):
 
 
 class OnnxDetector:
-    """A YOLOX or RT-DETR in an ``.onnx`` file; its first class must be people, as in COCO."""
+    """A YOLOX, RT-DETR or PicoDet in an ``.onnx`` file; its first class must be people, as in COCO."""
 
     def __init__(self, session: Any, path: str | Path, threshold: float = THRESHOLD) -> None:
         """Take an open file.
@@ -83,12 +85,15 @@ def recognise(session: Any, path: Path) -> Layout:
             return HuggingFaceRtDetr.read(inputs[image], path)
         if set(inputs) == {"images", "orig_target_sizes"} and {"labels", "boxes", "scores"} <= set(outputs):
             return RtDetr(_input_size(inputs["images"]))
+        if len(inputs) == 1 and set(outputs) == {"boxes", "scores"} and len(outputs["scores"]) == 3:
+            return PicoDet(image, _input_size(inputs[image]))
         if len(inputs) == len(outputs) == 1 and _ranks(inputs, outputs) == (4, 3):
             return Yolox(image, next(iter(outputs)), _input_size(inputs[image]))
     raise EveryposeError(
         f"{path} is not a detector that is known: its inputs {', '.join(inputs)} and outputs {', '.join(outputs)} are"
         " neither YOLOX's (one image, one table of boxes) nor RT-DETR's (pixel_values to logits, pred_boxes; or images,"
-        " orig_target_sizes to labels, boxes, scores), in 32-bit floating point"
+        " orig_target_sizes to labels, boxes, scores) nor PicoDet's (one image to boxes, scores), in 32-bit floating"
+        " point"
     )
 
 
@@ -232,6 +237,34 @@ class HuggingFaceRtDetr:
         middles, sizes = np.split(outputs["pred_boxes"][0].astype(np.float64)[sure], 2, axis=1)
         corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
         return Boxes(corners * (image_size + image_size), scores[sure])
+
+
+@dataclass(frozen=True)
+class PicoDet:
+    """PicoDet (Yu et al., 2021): corners in input pixels (1, N, 4) and class scores (1, C, N) after the sigmoid.
+
+    The image is stretched to the input, RGB, normalised by ImageNet's mean and standard deviation.
+    """
+
+    input: str
+    size: tuple[int, int]
+    """(width, height) of the input."""
+
+    NMS = 0.6
+    MOST = 100
+
+    def feed(self, image: Image) -> Arrays:  # noqa: D102
+        resized = cv2.resize(image, self.size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+        mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+        return {self.input: _planes((resized / np.float32(255) - mean) / std)}
+
+    def boxes(self, outputs: Arrays, image_size: tuple[int, int], threshold: float) -> Boxes:
+        """Scale the corners to the image, then suppress boxes of the same person; the best 100 stay."""
+        scores = outputs["scores"][0, PERSON].astype(np.float64)
+        detected = scores > threshold
+        corners = outputs["boxes"][0].astype(np.float64)[detected] * (np.divide(image_size, self.size).tolist() * 2)
+        kept = box_nms(Boxes(corners, scores[detected]), self.NMS)
+        return kept[np.arange(min(len(kept), self.MOST))]
 
 
 def _input_size(shape: list[Any], default: tuple[int, int] = (SIZE, SIZE)) -> tuple[int, int]:

@@ -7,9 +7,17 @@ from torch import nn
 
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.lite import Lite
+from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.resnet import ResNet
-from everypose.backbones.settings import HRNetSettings, LiteSettings, OpenPoseLightSettings, ResNetSettings, ViTSettings
+from everypose.backbones.settings import (
+    HRNetSettings,
+    LiteHRNetSettings,
+    LiteSettings,
+    OpenPoseLightSettings,
+    ResNetSettings,
+    ViTSettings,
+)
 from everypose.backbones.vit import ViT
 from everypose.errors import EveryposeError
 from everypose.methods.boir.network import BoIR
@@ -93,13 +101,15 @@ def build_top_down(settings: TopDownSettings, keypoints: int, hidden: float | No
     if isinstance(settings.backbone, ResNetSettings):
         deconv = settings.deconv if isinstance(settings, SimpleBaselineSettings | MIPNetSettings) else 0
         baseline = SimpleBaseline(ResNet(settings.backbone.blocks), keypoints, deconv)
+    elif isinstance(settings.backbone, LiteHRNetSettings):
+        baseline = HRNetPose(LiteHRNet(settings.backbone.width, settings.backbone.modules), keypoints)
     else:
         baseline = HRNetPose(build_hrnet(settings.backbone, outputs=1), keypoints)
     if hidden is not None:
         initialise_baseline(baseline, hidden)
     if not isinstance(settings, MIPNetSettings):
         return baseline
-    network = MIPNet(baseline, settings.sites, settings.instances)
+    network = MIPNet(baseline, settings.sites, settings.instances, settings.gain)
     if hidden is not None:
         initialise_mipnet(network, hidden)
     return network

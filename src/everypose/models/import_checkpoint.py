@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from everypose import __version__
-from everypose.backbones.settings import HRNetSettings, ResNetSettings
+from everypose.backbones.pretrained.tinypose import read_tinypose
+from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
 from everypose.core.files import sha256, written_whole
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.boir import checkpoint as boir
@@ -24,7 +25,7 @@ from everypose.methods.mipnet import checkpoint as mipnet
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.settings import PoseBHSettings, decoder_of
 from everypose.methods.single_stage.settings import InferenceSettings
-from everypose.methods.top_down.settings import TopDownInference
+from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
 from everypose.methods.vitpose import checkpoint as vitpose
 from everypose.methods.vitpose.network import ViTPose
 from everypose.methods.vitpose.settings import ViTPoseSettings
@@ -50,7 +51,8 @@ def import_checkpoint(
     """Read an authors' checkpoint: method, sizes, keypoints and training heads are found out from its tensors.
 
     Args:
-        path: the file; a plain state dict, or one under a usual key, with or without ``module.`` before the names.
+        path: the file; a plain state dict, or one under a usual key, with or without ``module.`` before the names; or
+            PP-TinyPose's ONNX file.
         skeleton: whose keypoints they are; without it COCO for 17 keypoints and CrowdPose for 14.
         crop_size: (width, height) that a convolutional network on crops was trained for, which no tensor tells.
 
@@ -61,11 +63,17 @@ def import_checkpoint(
         EveryposeError: for a damaged file, one that holds more than tensors (nothing in it is run), another method's,
             or one whose tensors are missing, unknown or of another shape.
     """
-    state = read_state(path)
-    settings, keypoints = identify(state, path)
+    settings: Network
+    if path.suffix == ".onnx":
+        tensors = read_tinypose(path)
+        settings, keypoints = HRNetPoseSettings(backbone=LiteHRNetSettings()), len(tensors["head.weight"])
+    else:
+        state = read_state(path)
+        settings, keypoints = identify(state, path)
+        tensors = to_ours(state, path)
     skeleton = _fitting_skeleton(skeleton, keypoints, path)
     network = build_network(settings, keypoints)
-    load_strictly(network, to_ours(state, path), path)
+    load_strictly(network, tensors, path)
     config = ModelConfig(
         name=path.stem,
         network=settings,
@@ -169,6 +177,8 @@ def _inference(
     if isinstance(settings, TopDownSettings):
         # CrowdPose's people are too close for suppression; the ResNets were trained on BGR.
         nms = None if skeleton.name == "crowdpose" else 0.9
+        if isinstance(settings.backbone, LiteHRNetSettings):
+            return TopDownInference(crop_size=crop_size, nms=nms, decoder="dark-3")
         return TopDownInference(crop_size=crop_size, nms=nms, bgr=isinstance(settings.backbone, ResNetSettings))
     wide = isinstance(settings.backbone, HRNetSettings) and settings.backbone.width >= 48
     return InferenceSettings(size=640 if wide else 512)

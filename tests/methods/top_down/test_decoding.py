@@ -187,3 +187,23 @@ def test_a_batch_equals_its_maps_one_by_one(decoder):
     together = decode(heatmaps, decoder, (72, 96))
     alone = torch.stack([torch.stack([decode(one, decoder, (72, 96)) for one in person]) for person in heatmaps])
     assert torch.allclose(together, alone, atol=1e-4)
+
+
+def test_dark_with_a_small_kernel_equals_the_published_pipeline():
+    """PP-TinyPose's decoding, literally, with OpenCV's blur; it moves keypoints by at most two cells."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[:64, :48]
+    centers = rng.uniform((4, 4), (44, 60), (40, 2))
+    maps = np.exp(-((columns - centers[:, :1, None]) ** 2 + (rows - centers[:, 1:, None]) ** 2) / 8)
+    maps = (maps + rng.uniform(0, 0.02, maps.shape)).astype(np.float32)
+    found = decode(torch.from_numpy(maps), "dark-3", (192, 256)).numpy()
+    for heatmap, (x, y, confidence) in zip(maps, found, strict=True):
+        row, column = divmod(int(heatmap.argmax()), 48)
+        log = np.log(np.maximum(cv2.GaussianBlur(heatmap, (3, 3), 0), 1e-10)).astype(np.float64)
+        gradient = np.array([log[row, column + 1] - log[row, column - 1], log[row + 1, column] - log[row - 1, column]])
+        xx = log[row, column + 2] - 2 * log[row, column] + log[row, column - 2]
+        yy = log[row + 2, column] - 2 * log[row, column] + log[row - 2, column]
+        xy = log[row + 1, column + 1] - log[row - 1, column + 1] - log[row + 1, column - 1] + log[row - 1, column - 1]
+        move = -np.linalg.solve(np.array([[xx, xy], [xy, yy]]) / 4, gradient / 2)
+        np.testing.assert_allclose([x, y], 4 * (np.array([column, row]) + move), atol=2e-3)
+        assert confidence == heatmap.max()

@@ -30,10 +30,12 @@ class MIMB(nn.Module):
     Args:
         channels: channels of the map, 4 at least.
         instances: length of the selectors, N.
+        gain: constant factor of the product of both gates; 4 lets a block with small weights start as the identity.
     """
 
-    def __init__(self, channels: int, instances: int = 2) -> None:
+    def __init__(self, channels: int, instances: int = 2, gain: float = 1.0) -> None:
         super().__init__()
+        self.gain = gain
         hidden = channels // REDUCTION
         self.excite = nn.Sequential(
             nn.Linear(channels, hidden, bias=False),
@@ -68,4 +70,4 @@ class MIMB(nn.Module):
                 "--set model.instances=2 or more"
             )
         gate: Tensor = self.excite(x.mean((2, 3))) * self.embed(selectors)
-        return x * gate[..., None, None]
+        return x * (self.gain * gate)[..., None, None]

@@ -28,6 +28,7 @@ class MIPNet(nn.Module):
         baseline: SimpleBaseline or HRNet, whose backbone, head and weights it takes over.
         sites: where there are blocks.
         instances: how many people of a crop can be asked for, N.
+        gain: factor of the blocks' gates; see :class:`MIMB`.
 
     Raises:
         UsageError: when no site has blocks, so that all people would be the same one.
@@ -35,14 +36,16 @@ class MIPNet(nn.Module):
 
     selectors: Tensor
 
-    def __init__(self, baseline: Baseline, sites: Sites = PUBLISHED_SITES, instances: int = 2) -> None:
+    def __init__(
+        self, baseline: Baseline, sites: Sites = PUBLISHED_SITES, instances: int = 2, gain: float = 1.0
+    ) -> None:
         super().__init__()
         if not any(sites):
             raise UsageError("MIPNet needs modulation blocks: at least one of its four sites must be on")
         self.backbone = baseline.backbone
         self.head = baseline.head
         self.modulation = nn.ModuleList(
-            nn.ModuleList(MIMB(channels, instances) for channels in widths if on)
+            nn.ModuleList(MIMB(channels, instances, gain) for channels in widths if on)
             for widths, on in zip(self.backbone.step_widths, sites, strict=True)
         )
         self.first_site = sites.index(True)

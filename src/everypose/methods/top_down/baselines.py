@@ -8,6 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from everypose.backbones.hrnet import HRNet
+from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.backbones.resnet import ResNet
 
 
@@ -41,7 +42,7 @@ class DeconvHead(nn.Module):
 class Baseline(nn.Module):
     """A backbone and a head on its feature: what SimpleBaseline and HRNet have in common."""
 
-    backbone: HRNet | ResNet
+    backbone: HRNet | LiteHRNet | ResNet
     head: nn.Module
 
     def heatmaps(self, images: Tensor) -> Tensor:
@@ -70,14 +71,14 @@ class SimpleBaseline(Baseline):
 
 
 class HRNetPose(Baseline):
-    """HRNet and a 1x1 convolution on its branch at stride 4.
+    """HRNet or Lite-HRNet and a 1x1 convolution on its feature at stride 4.
 
     Args:
-        backbone: HRNet with ``outputs=1``.
+        backbone: HRNet with ``outputs=1``, or LiteHRNet.
         keypoints: number of keypoints of the skeleton.
     """
 
-    def __init__(self, backbone: HRNet, keypoints: int) -> None:
+    def __init__(self, backbone: HRNet | LiteHRNet, keypoints: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Conv2d(backbone.channels, keypoints, 1)

@@ -13,11 +13,14 @@ from torch import Tensor
 
 from everypose.methods.top_down.crops import Size
 
-Decoder = Literal["quarter", "dark", "udp"]
+Decoder = Literal["quarter", "dark", "dark-3", "udp"]
 
-# DARK smooths with 11 cells and sigma 2, whatever the sigma of the targets.
-_BLUR_RADIUS = 5
-_BLUR_SIGMA = 2.0
+Blur = tuple[int, float]
+
+# Radius in cells and sigma. DARK smooths with 11 cells and sigma 2, whatever the sigma of the targets; PP-TinyPose with
+# 3 cells, for which OpenCV takes a sigma of 0.8.
+_BLUR = (5, 2.0)
+_BLUR_3 = (1, 0.8)
 _DARK_LEAST = 1e-10
 _UDP_RANGE = (0.001, 50.0)
 # Keeps UDP's Hessian invertible: float32's epsilon, as in the release.
@@ -42,8 +45,8 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
     y = torch.div(position, width, rounding_mode="floor")
     if decoder == "quarter":
         moves = quarter_offset(heatmaps, x, y)
-    elif decoder == "dark":
-        moves = dark(heatmaps, x, y)
+    elif decoder in ("dark", "dark-3"):
+        moves = dark(heatmaps, x, y, _BLUR if decoder == "dark" else _BLUR_3)
     else:
         moves = dark_udp(heatmaps, x, y)
     end = 1 if decoder == "udp" else 0
@@ -73,14 +76,15 @@ def quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tens
     return torch.where(inner, dx, 0.0), torch.where(inner, dy, 0.0)
 
 
-def dark(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Tensor, Tensor]:
     """DARK as first published: second differences over two cells; none within two cells of the border.
 
     The map is smoothed with zeros around it, brought back to its maximum, and bounded by 1e-10 for the logarithm.
-    There is no limit on the move. Arguments and result as :func:`quarter_offset`.
+    There is no limit on the move. Arguments and result as :func:`quarter_offset`; ``blur`` is the Gaussian's radius in
+    cells and sigma.
     """
     height, width = heatmaps.shape[-2:]
-    smooth = _blurred(heatmaps, mirrored=False)
+    smooth = _blurred(heatmaps, mirrored=False, blur=blur)
     highest = heatmaps.amax(dim=(-2, -1), keepdim=True) / smooth.amax(dim=(-2, -1), keepdim=True)
     at = _Around((smooth * highest).clamp(min=_DARK_LEAST).log(), x, y)
     xx = (at(2, 0) - 2 * at(0, 0) + at(-2, 0)) / 4
@@ -129,27 +133,30 @@ def _newton(dx: Tensor, dy: Tensor, xx: Tensor, xy: Tensor, yy: Tensor) -> tuple
     return torch.where(regular, step_x, 0.0), torch.where(regular, step_y, 0.0)
 
 
-def _blurred(maps: Tensor, mirrored: bool) -> Tensor:
-    """Maps (..., h, w) smoothed by the 11 x 11 Gaussian, with zeros or their mirror image around them."""
+def _blurred(maps: Tensor, mirrored: bool, blur: Blur = _BLUR) -> Tensor:
+    """Maps (..., h, w) smoothed by a square Gaussian window, with zeros or their mirror image around them."""
     height, width = maps.shape[-2:]
     # Half precision, in which autocast would multiply, is too coarse for the logarithm's differences.
     with torch.autocast(maps.device.type, enabled=False):
-        blurred: Tensor = _blur_matrix(height, mirrored, maps) @ maps @ _blur_matrix(width, mirrored, maps).T
+        blurred: Tensor = (
+            _blur_matrix(height, mirrored, maps, blur) @ maps @ _blur_matrix(width, mirrored, maps, blur).T
+        )
     return blurred
 
 
-def _blur_matrix(length: int, mirrored: bool, like: Tensor) -> Tensor:
+def _blur_matrix(length: int, mirrored: bool, like: Tensor, blur: Blur) -> Tensor:
     """(length, length): what each cell (column) adds to each smoothed one (row), on one axis."""
     places = torch.arange(length, dtype=like.dtype, device=like.device)
     row, column, last = places[:, None], places, length - 1
-    matrix = _blur_weight(row - column)
+    matrix = _blur_weight(row - column, blur)
     if mirrored:
         # The mirror images of all columns but those at the border, in which they are mirrored.
-        matrix = matrix + _blur_weight(row + column) * (column > 0)
-        matrix = matrix + _blur_weight(row + column - 2 * last) * (column < last)
+        matrix = matrix + _blur_weight(row + column, blur) * (column > 0)
+        matrix = matrix + _blur_weight(row + column - 2 * last, blur) * (column < last)
     return matrix
 
 
-def _blur_weight(distance: Tensor) -> Tensor:
-    total = sum(math.exp(-(k**2) / (2 * _BLUR_SIGMA**2)) for k in range(-_BLUR_RADIUS, _BLUR_RADIUS + 1))
-    return torch.exp(-(distance**2) / (2 * _BLUR_SIGMA**2)) * (distance.abs() <= _BLUR_RADIUS) / total
+def _blur_weight(distance: Tensor, blur: Blur) -> Tensor:
+    radius, sigma = blur
+    total = sum(math.exp(-(k**2) / (2 * sigma**2)) for k in range(-radius, radius + 1))
+    return torch.exp(-(distance**2) / (2 * sigma**2)) * (distance.abs() <= radius) / total

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from everypose.backbones.settings import HRNetSettings, ResNetSettings
+from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
 from everypose.core.settings import Settings
 
 
@@ -20,7 +20,7 @@ class HRNetPoseSettings(Settings):
     """HRNet on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`."""
 
     family: Literal["hrnet"] = "hrnet"
-    backbone: HRNetSettings = HRNetSettings()
+    backbone: Annotated[HRNetSettings | LiteHRNetSettings, Field(discriminator="kind")] = HRNetSettings()
 
 
 class TopDownInference(Settings):
@@ -39,7 +39,7 @@ class TopDownInference(Settings):
     padding: Annotated[float, Field(gt=0)] = 1.25
     convention: Literal["classic", "udp"] = "classic"
     crop: Literal["box", "mpii"] = "box"
-    decoder: Literal["quarter", "dark", "udp"] = "quarter"
+    decoder: Literal["quarter", "dark", "dark-3", "udp"] = "quarter"
     bgr: bool = False
     decay: Annotated[float, Field(ge=0, le=1)] = 0.5
     nms: Annotated[float, Field(gt=0, le=1)] | None = 0.9
