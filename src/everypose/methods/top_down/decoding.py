@@ -18,9 +18,9 @@ Decoder = Literal["quarter", "dark", "dark-3", "udp"]
 Blur = tuple[int, float]
 
 # Radius in cells and sigma. DARK smooths with 11 cells and sigma 2, whatever the sigma of the targets; PP-TinyPose with
-# 3 cells, for which OpenCV takes a sigma of 0.8.
+# weights of 1/4, 1/2 and 1/4.
 _BLUR = (5, 2.0)
-_BLUR_3 = (1, 0.8)
+_BLUR_3 = (1, math.sqrt(0.5 / math.log(2)))
 _DARK_LEAST = 1e-10
 _UDP_RANGE = (0.001, 50.0)
 # Keeps UDP's Hessian invertible: float32's epsilon, as in the release.
