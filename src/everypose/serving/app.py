@@ -14,6 +14,7 @@ from everypose.serving.failures import ClientGone, RequestFailure, Unauthorized
 from everypose.serving.guard import Guard
 from everypose.serving.routes import pose_routes, service_routes
 from everypose.serving.service import Service
+from everypose.serving.stream import stream_routes
 from everypose.serving.web_page import page_routes
 
 DESCRIPTION = "Finds every person's keypoints in images, videos and streams of frames."
@@ -38,6 +39,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.include_router(pose_routes(service))
     app.include_router(service_routes(service))
+    app.include_router(stream_routes(service))
     app.include_router(page_routes())
     _add_failure_handlers(app)
     if service.settings.origins:

@@ -1,0 +1,133 @@
+"""``WS /v1/stream``: frames in, people out, one frame at a time.
+
+The first message of a client is a JSON object with its options (:class:`StreamOptions`); the service answers with the
+model's description. Each further message is one encoded frame, and each answer a JSON object: ``frame`` (its number,
+from 0) and either what ``POST /v1/poses`` gives or ``detail`` and ``status`` when the frame could not be answered. A
+client sends the next frame when it has the answer to the last.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from everypose.serving.failures import RequestFailure
+from everypose.serving.image_check import check_image
+from everypose.serving.schemas import PoseOptions
+from everypose.serving.service import Service, one_line
+from everypose.serving.worker_process import Task
+
+POLICY, TRY_AGAIN_LATER, GOING_AWAY = 1008, 1013, 1001
+LONGEST_OPTIONS = 4096
+
+
+class StreamOptions(BaseModel):
+    """What a client may ask for at the start of a stream.
+
+    Attributes:
+        token: a token of the server's token file, for clients that cannot set an Authorization header.
+        model: name of a loaded model; the first by default.
+        min_score: lowest person score; the model's by default.
+        skeleton: known skeleton of the answers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: str = Field("", max_length=1000)
+    model: str | None = Field(None, max_length=200)
+    min_score: float | None = Field(None, ge=0, le=1)
+    skeleton: str | None = Field(None, max_length=100)
+
+
+class Refused(Exception):
+    """A stream that is closed by the service.
+
+    Attributes:
+        code: the WebSocket close code.
+        reason: one line for the client.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def stream_routes(service: Service) -> APIRouter:
+    """``WS /v1/stream``."""
+    router = APIRouter()
+    streams: set[WebSocket] = set()
+
+    @router.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            if len(streams) >= service.settings.streams:
+                raise Refused(TRY_AGAIN_LATER, "too many streams are open: try again later")
+            streams.add(socket)
+            options = await _read_options(service, socket)
+            await _answer_frames(service, socket, options)
+        except Refused as refusal:
+            await socket.close(refusal.code, refusal.reason)
+        except WebSocketDisconnect:
+            return
+        finally:
+            streams.discard(socket)
+
+    return router
+
+
+async def _read_options(service: Service, socket: WebSocket) -> PoseOptions:
+    """The options of the first message, once they are authorized and valid; answers with the model's description."""
+    text = (await _receive(service, socket)).get("text")
+    if not isinstance(text, str) or len(text) > LONGEST_OPTIONS:
+        raise Refused(POLICY, "the first message is a JSON object with the options of the stream")
+    try:
+        options = StreamOptions.model_validate_json(text)
+        chosen = PoseOptions.model_validate(options.model_dump(exclude={"token"}))
+        service.check(chosen)
+    except ValidationError as error:
+        raise Refused(POLICY, one_line(error)[:120]) from error
+    except RequestFailure as failure:
+        raise Refused(POLICY, failure.detail[:120]) from failure
+    header = socket.headers.get("authorization")
+    if not (service.tokens.accept(header) if header else service.tokens.accept_token(options.token)):
+        raise Refused(POLICY, "a valid token is needed")
+    await socket.send_json({"model": service.pool(chosen.model).description})
+    return chosen
+
+
+async def _answer_frames(service: Service, socket: WebSocket, options: PoseOptions) -> None:
+    """Answer one frame after the other until the client leaves."""
+    number = 0
+    while True:
+        content = (await _receive(service, socket)).get("bytes")
+        if not isinstance(content, bytes):
+            raise Refused(POLICY, "a frame is a binary message with an encoded image")
+        await socket.send_text(await _answer(service, content, options, number))
+        number += 1
+
+
+async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
+    """The next message; a client that sends none for long is sent away."""
+    try:
+        message = await asyncio.wait_for(socket.receive(), service.settings.stream_idle)
+    except TimeoutError:
+        raise Refused(GOING_AWAY, f"no message for {service.settings.stream_idle:g} seconds") from None
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    return message
+
+
+async def _answer(service: Service, content: bytes, options: PoseOptions, number: int) -> str:
+    """The answer to one frame as JSON."""
+    pool = service.pool(options.model)
+    try:
+        pixels = check_image(content, service.settings.max_pixels)
+        answer = await pool.run(Task(content, pixels, "json", options.min_score, options.skeleton))
+    except RequestFailure as failure:
+        return json.dumps({"frame": number, "status": failure.status, "detail": failure.detail})
+    service.metrics.people.labels(pool.description["name"]).inc(answer.people)
+    return json.dumps({"frame": number, **json.loads(answer.content)})
