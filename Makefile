@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-browser lint clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -16,6 +16,10 @@ lint: .venv-dev/ready
 	.venv-dev/bin/mypy
 	.venv-dev/bin/lint-imports
 
+# The pages in a real browser: needs Debian's chromium (apt-get install chromium), or CHROMIUM=PATH.
+test-browser: .venv-browser/ready
+	.venv-browser/bin/python -m pytest tests/browser
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(PIP_OPTIONS) -e .
@@ -27,5 +31,10 @@ lint: .venv-dev/ready
 	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve]'
 	touch $@
 
+.venv-browser/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-browser
+	.venv-browser/bin/pip install $(PIP_OPTIONS) -e '.[serve,video]' httpx onnx playwright pytest
+	touch $@
+
 clean:
-	rm -rf .venv .venv-dev out
+	rm -rf .venv .venv-browser .venv-dev out
