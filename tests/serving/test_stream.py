@@ -59,7 +59,8 @@ def test_a_frame_that_cannot_be_used_does_not_end_the_stream(service, content, s
 
 
 @pytest.mark.parametrize(
-    "options", ["", "[]", "{", b"{}", '{"model": "other"}', '{"min_score": 3}', '{"unknown": 1}', '{"token": "' + "x" * 5000]
+    "options",
+    ["", "[]", "{", b"{}", '{"model": "other"}', '{"min_score": 3}', '{"unknown": 1}', '{"token": "' + "x" * 5000],
 )
 def test_options_that_cannot_be(service, options):
     assert refused(service, options) == 1008

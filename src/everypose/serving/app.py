@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from everypose.serving.failures import ClientGone, RequestFailure, Unauthorized
+from everypose.serving.failures import ClientGoneError, RequestError, UnauthorizedError
 from everypose.serving.guard import Guard
 from everypose.serving.routes import pose_routes, service_routes
 from everypose.serving.service import Service
@@ -62,15 +62,15 @@ def create_app(service: Service) -> FastAPI:
 def _add_failure_handlers(app: FastAPI) -> None:
     """Answer every failure with ``{"detail": "one line"}``."""
 
-    @app.exception_handler(RequestFailure)
-    async def failed(_: Request, failure: RequestFailure) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def failed(_: Request, failure: RequestError) -> JSONResponse:
         headers = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
-        if isinstance(failure, Unauthorized):
+        if isinstance(failure, UnauthorizedError):
             headers["www-authenticate"] = "Bearer"
         return JSONResponse({"detail": failure.detail}, failure.status, headers)
 
-    @app.exception_handler(ClientGone)
-    async def gone(_request: Request, _error: ClientGone) -> Response:
+    @app.exception_handler(ClientGoneError)
+    async def gone(_request: Request, _error: ClientGoneError) -> Response:
         return Response(status_code=499)
 
     @app.exception_handler(RequestValidationError)

@@ -1,7 +1,7 @@
 """Why a request has no answer: each reason is one HTTP status and one line."""
 
 
-class RequestFailure(Exception):
+class RequestError(Exception):
     """A request that cannot be answered.
 
     Attributes:
@@ -18,77 +18,71 @@ class RequestFailure(Exception):
         self.retry_after = retry_after
 
 
-class BadRequest(RequestFailure):
+class BadRequestError(RequestError):
     """The request is malformed."""
 
     status = 400
 
 
-class Unauthorized(RequestFailure):
+class UnauthorizedError(RequestError):
     """The request carries no valid token."""
 
     status = 401
 
 
-class Forbidden(RequestFailure):
-    """The request comes from a web origin, or is addressed to a host name, that is not accepted."""
-
-    status = 403
-
-
-class NotFound(RequestFailure):
+class NotFoundError(RequestError):
     """There is no such model or job."""
 
     status = 404
 
 
-class BodyTimeout(RequestFailure):
+class BodyTimeoutError(RequestError):
     """The body of the request did not arrive in time."""
 
     status = 408
 
 
-class TooLarge(RequestFailure):
+class TooLargeError(RequestError):
     """The body has too many bytes, or the image too many pixels."""
 
     status = 413
 
 
-class UnsupportedMedia(RequestFailure):
+class UnsupportedMediaError(RequestError):
     """The content is of no kind that the service reads."""
 
     status = 415
 
 
-class Unprocessable(RequestFailure):
+class UnprocessableError(RequestError):
     """The request is well formed, but an option or the image cannot be used."""
 
     status = 422
 
 
-class Busy(RequestFailure):
+class BusyError(RequestError):
     """Too many requests are waiting."""
 
     status = 429
 
 
-class ModelFailed(RequestFailure):
+class ModelFailedError(RequestError):
     """The model failed on the image."""
 
     status = 500
 
 
-class Unavailable(RequestFailure):
+class UnavailableError(RequestError):
     """No worker can answer now: it ended, is starting, or the service is stopping."""
 
     status = 503
 
 
-class TimedOut(RequestFailure):
+class AnswerTimeoutError(RequestError):
     """The answer took too long."""
 
     status = 504
 
 
-class ClientGone(Exception):
+class ClientGoneError(Exception):
     """The client closed the connection before its answer."""

@@ -2,7 +2,7 @@
 
 from everypose.data.image_header import parse_header
 from everypose.errors import EveryposeError
-from everypose.serving.failures import TooLarge, Unprocessable, UnsupportedMedia
+from everypose.serving.failures import TooLargeError, UnprocessableError, UnsupportedMediaError
 
 KINDS = "JPEG, PNG, WebP, BMP or TIFF"
 
@@ -17,21 +17,21 @@ def check_image(content: bytes, max_pixels: int) -> int:
         max_pixels: the most that are accepted.
 
     Raises:
-        UnsupportedMedia: it is no JPEG, PNG, WebP, BMP or TIFF.
-        Unprocessable: it is empty, or its header is damaged.
-        TooLarge: it has more pixels than that.
+        UnsupportedMediaError: it is no JPEG, PNG, WebP, BMP or TIFF.
+        UnprocessableError: it is empty, or its header is damaged.
+        TooLargeError: it has more pixels than that.
     """
     if not content:
-        raise Unprocessable("the image is empty (0 bytes)")
+        raise UnprocessableError("the image is empty (0 bytes)")
     try:
         header = parse_header(content, "the image")
     except EveryposeError as error:
-        raise Unprocessable(str(error)) from error
+        raise UnprocessableError(str(error)) from error
     if header is None:
-        raise UnsupportedMedia(f"the image is not a {KINDS}")
+        raise UnsupportedMediaError(f"the image is not a {KINDS}")
     pixels = header.width * header.height
     if pixels > max_pixels:
-        raise TooLarge(
+        raise TooLargeError(
             f"the image has {header.width} x {header.height} = {pixels:,} pixels; at most {max_pixels:,} are accepted"
         )
     return pixels

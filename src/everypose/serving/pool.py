@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from everypose.errors import EveryposeError
-from everypose.serving.failures import Busy, TimedOut, Unavailable
+from everypose.serving.failures import AnswerTimeoutError, BusyError, UnavailableError
 from everypose.serving.messages import Header
 from everypose.serving.settings import ModelOptions, ServerSettings
 from everypose.serving.worker_process import Answer, Task, Ticket, WorkerProcess
@@ -86,31 +86,31 @@ class ModelPool:
         """The answer to one task.
 
         Raises:
-            Busy: the queue is full.
-            Unavailable: no worker can be started, or the worker ended meanwhile.
-            TimedOut: there was no answer within ``settings.timeout`` seconds.
-            Unprocessable: the image cannot be used.
-            ModelFailed: the model failed on it.
+            BusyError: the queue is full.
+            UnavailableError: no worker can be started, or the worker ended meanwhile.
+            AnswerTimeoutError: there was no answer within ``settings.timeout`` seconds.
+            UnprocessableError: the image cannot be used.
+            ModelFailedError: the model failed on it.
         """
         if self._closing:
-            raise Unavailable("the service is stopping", retry_after=5)
+            raise UnavailableError("the service is stopping", retry_after=5)
         if not self._workers and self.problem is not None:
-            raise Unavailable(f"the model cannot be loaded: {self.problem}", retry_after=int(LONGEST_DELAY))
+            raise UnavailableError(f"the model cannot be loaded: {self.problem}", retry_after=int(LONGEST_DELAY))
         self._drop_abandoned()
         if len(self._waiting) >= self._settings.queue:
-            raise Busy(f"{len(self._waiting)} requests are waiting: try again later", retry_after=1)
+            raise BusyError(f"{len(self._waiting)} requests are waiting: try again later", retry_after=1)
         ticket = Ticket(task)
         self._waiting.append(ticket)
         self._dispatch()
         try:
             return await asyncio.wait_for(ticket.answer, self._settings.timeout)
         except TimeoutError:
-            raise TimedOut(f"no answer within {self._settings.timeout:g} seconds", retry_after=1) from None
+            raise AnswerTimeoutError(f"no answer within {self._settings.timeout:g} seconds", retry_after=1) from None
 
     async def close(self) -> None:
         """Stop the workers; tasks that are not answered fail."""
         self._closing = True
-        self._fail_waiting(Unavailable("the service is stopping", retry_after=5))
+        self._fail_waiting(UnavailableError("the service is stopping", retry_after=5))
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         for task in self._tasks:
             task.cancel()
@@ -139,7 +139,7 @@ class ModelPool:
         most = 2 * int(worker.description["batch_size"]) + READ_AHEAD
         return len(worker.in_flight) < most and worker.pixels + task.pixels <= MOST_PIXELS
 
-    def _fail_waiting(self, failure: Unavailable) -> None:
+    def _fail_waiting(self, failure: UnavailableError) -> None:
         for ticket in self._waiting:
             ticket.fail(failure)
         self._waiting.clear()
@@ -179,7 +179,7 @@ class ModelPool:
                 self.problem = str(error)
                 if not self._workers:
                     self._fail_waiting(
-                        Unavailable(f"the model cannot be loaded: {self.problem}", retry_after=int(LONGEST_DELAY))
+                        UnavailableError(f"the model cannot be loaded: {self.problem}", retry_after=int(LONGEST_DELAY))
                     )
                 delay = min(2 * delay, LONGEST_DELAY)
             else:

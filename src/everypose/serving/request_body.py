@@ -9,7 +9,14 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from everypose.serving.failures import BadRequest, BodyTimeout, ClientGone, TooLarge, Unavailable, UnsupportedMedia
+from everypose.serving.failures import (
+    BadRequestError,
+    BodyTimeoutError,
+    ClientGoneError,
+    TooLargeError,
+    UnavailableError,
+    UnsupportedMediaError,
+)
 
 MOST_FIELDS = 16
 LONGEST_FIELD = 1000
@@ -60,17 +67,17 @@ async def received(
         memory: the count of bytes held by all requests.
 
     Raises:
-        UnsupportedMedia: the media type is none of these.
-        TooLarge: the body is larger than ``limit``.
-        BodyTimeout: it did not arrive in time.
-        Unavailable: all requests together hold too many bytes.
-        BadRequest: the form is damaged, or lacks the file.
-        ClientGone: the connection was closed.
+        UnsupportedMediaError: the media type is none of these.
+        TooLargeError: the body is larger than ``limit``.
+        BodyTimeoutError: it did not arrive in time.
+        UnavailableError: all requests together hold too many bytes.
+        BadRequestError: the form is damaged, or lacks the file.
+        ClientGoneError: the connection was closed.
     """
     media_type = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     is_form = media_type == MULTIPART
     if not is_form and media_type != "application/octet-stream" and not media_type.startswith(kinds):
-        raise UnsupportedMedia(
+        raise UnsupportedMediaError(
             f"the body is {media_type!r}: send the file itself ({', '.join(f'{kind}*' for kind in kinds)} or "
             f"application/octet-stream) or {MULTIPART} with a field {name!r}"
         )
@@ -84,7 +91,7 @@ async def received(
 
 async def _receive(request: Request, body: bytearray, limit: int, seconds: float, memory: HeldBytes) -> None:
     """Append the body of a request to ``body``, within limits."""
-    too_large = TooLarge(f"the body has more than {limit:,} bytes")
+    too_large = TooLargeError(f"the body has more than {limit:,} bytes")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise too_large
@@ -96,11 +103,11 @@ async def _receive(request: Request, body: bytearray, limit: int, seconds: float
                 if len(body) > limit:
                     raise too_large
                 if memory.held > memory.limit:
-                    raise Unavailable("too much is being uploaded at once: try again later", retry_after=2)
+                    raise UnavailableError("too much is being uploaded at once: try again later", retry_after=2)
     except TimeoutError:
-        raise BodyTimeout(f"the body did not arrive within {seconds:g} seconds") from None
+        raise BodyTimeoutError(f"the body did not arrive within {seconds:g} seconds") from None
     except ClientDisconnect:
-        raise ClientGone from None
+        raise ClientGoneError from None
 
 
 async def _read_form(request: Request, body: bytes, name: str) -> Upload:
@@ -114,10 +121,10 @@ async def _read_form(request: Request, body: bytes, name: str) -> Upload:
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise BadRequest(f"the form is damaged: {error.message}") from error
+        raise BadRequestError(f"the form is damaged: {error.message}") from error
     file = form.get(name)
     if not isinstance(file, UploadFile):
-        raise BadRequest(f"the form has no file in a field {name!r}")
+        raise BadRequestError(f"the form has no file in a field {name!r}")
     try:
         content = await file.read()
     finally:

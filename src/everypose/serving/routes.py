@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from everypose.serving.failures import Unauthorized
+from everypose.serving.failures import UnauthorizedError
 from everypose.serving.image_check import check_image
 from everypose.serving.rendering import FORMATS
 from everypose.serving.request_body import received
@@ -66,7 +66,7 @@ def authorization(service: Service) -> Any:
 
     async def authorize(request: Request, _: Annotated[Any, Depends(bearer)]) -> None:
         if not service.tokens.accept(request.headers.get("authorization")):
-            raise Unauthorized("a valid token is needed: Authorization: Bearer TOKEN")
+            raise UnauthorizedError("a valid token is needed: Authorization: Bearer TOKEN")
 
     return Depends(authorize)
 

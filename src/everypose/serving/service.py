@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from everypose.serving.failures import ClientGone, NotFound, Unprocessable
+from everypose.serving.failures import ClientGoneError, NotFoundError, UnprocessableError
 from everypose.serving.metrics import Metrics
 from everypose.serving.pool import ModelPool
 from everypose.serving.request_body import HeldBytes
@@ -49,41 +49,41 @@ class Service:
         """The workers of a model, by default of the first.
 
         Raises:
-            NotFound: no model of that name is loaded.
+            NotFoundError: no model of that name is loaded.
         """
         name = next(iter(self.pools)) if model is None else model
         if name not in self.pools:
-            raise NotFound(f"no model of this name is loaded; there are {', '.join(self.pools)}")
+            raise NotFoundError(f"no model of this name is loaded; there are {', '.join(self.pools)}")
         return self.pools[name]
 
     def check(self, options: PoseOptions) -> None:
         """Refuse options that the model cannot fulfil.
 
         Raises:
-            NotFound: there is no such model.
-            Unprocessable: the threshold is below the model's, or there is no such skeleton.
+            NotFoundError: there is no such model.
+            UnprocessableError: the threshold is below the model's, or there is no such skeleton.
         """
         from everypose.skeleton.skeleton import Skeleton
 
         lowest = self.pool(options.model).description["min_score"]
         if options.min_score is not None and options.min_score < lowest:
-            raise Unprocessable(
+            raise UnprocessableError(
                 f"min_score: the service finds people from {lowest:g} on; start it with --min-score for lower ones"
             )
         if options.skeleton is not None and options.skeleton not in Skeleton.names():
-            raise Unprocessable(f"skeleton: unknown; there are {', '.join(Skeleton.names())}")
+            raise UnprocessableError(f"skeleton: unknown; there are {', '.join(Skeleton.names())}")
 
 
 def merge_fields(options: PoseOptions, fields: Mapping[str, str]) -> PoseOptions:
     """The options of the query with those of the form, which come first.
 
     Raises:
-        Unprocessable: a field is unknown or has a value that it cannot have.
+        UnprocessableError: a field is unknown or has a value that it cannot have.
     """
     try:
         return PoseOptions.model_validate({**options.model_dump(exclude_unset=True), **fields})
     except ValidationError as error:
-        raise Unprocessable(one_line(error)) from error
+        raise UnprocessableError(one_line(error)) from error
 
 
 def one_line(error: ValidationError) -> str:
@@ -96,14 +96,14 @@ async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
     """Wait for ``work``; cancel it when the client closes the connection first.
 
     Raises:
-        ClientGone: the client did.
+        ClientGoneError: the client did.
     """
     working = asyncio.ensure_future(work)
     closed = asyncio.ensure_future(_until_closed(request))
     try:
         await asyncio.wait({working, closed}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientGone
+            raise ClientGoneError
         return working.result()
     finally:
         for future in (working, closed):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from everypose.serving.failures import RequestFailure
+from everypose.serving.failures import RequestError
 from everypose.serving.image_check import check_image
 from everypose.serving.schemas import PoseOptions
 from everypose.serving.service import Service, one_line
@@ -41,7 +41,7 @@ class StreamOptions(BaseModel):
     skeleton: str | None = Field(None, max_length=100)
 
 
-class Refused(Exception):
+class StreamRefusedError(Exception):
     """A stream that is closed by the service.
 
     Attributes:
@@ -65,11 +65,11 @@ def stream_routes(service: Service) -> APIRouter:
         await socket.accept()
         try:
             if len(streams) >= service.settings.streams:
-                raise Refused(TRY_AGAIN_LATER, "too many streams are open: try again later")
+                raise StreamRefusedError(TRY_AGAIN_LATER, "too many streams are open: try again later")
             streams.add(socket)
             options = await _read_options(service, socket)
             await _answer_frames(service, socket, options)
-        except Refused as refusal:
+        except StreamRefusedError as refusal:
             await socket.close(refusal.code, refusal.reason)
         except WebSocketDisconnect:
             return
@@ -83,18 +83,18 @@ async def _read_options(service: Service, socket: WebSocket) -> PoseOptions:
     """The options of the first message, once they are authorized and valid; answers with the model's description."""
     text = (await _receive(service, socket)).get("text")
     if not isinstance(text, str) or len(text) > LONGEST_OPTIONS:
-        raise Refused(POLICY, "the first message is a JSON object with the options of the stream")
+        raise StreamRefusedError(POLICY, "the first message is a JSON object with the options of the stream")
     try:
         options = StreamOptions.model_validate_json(text)
         chosen = PoseOptions.model_validate(options.model_dump(exclude={"token"}))
         service.check(chosen)
     except ValidationError as error:
-        raise Refused(POLICY, one_line(error)[:120]) from error
-    except RequestFailure as failure:
-        raise Refused(POLICY, failure.detail[:120]) from failure
+        raise StreamRefusedError(POLICY, one_line(error)[:120]) from error
+    except RequestError as failure:
+        raise StreamRefusedError(POLICY, failure.detail[:120]) from failure
     header = socket.headers.get("authorization")
     if not (service.tokens.accept(header) if header else service.tokens.accept_token(options.token)):
-        raise Refused(POLICY, "a valid token is needed")
+        raise StreamRefusedError(POLICY, "a valid token is needed")
     await socket.send_json({"model": service.pool(chosen.model).description})
     return chosen
 
@@ -105,7 +105,7 @@ async def _answer_frames(service: Service, socket: WebSocket, options: PoseOptio
     while True:
         content = (await _receive(service, socket)).get("bytes")
         if not isinstance(content, bytes):
-            raise Refused(POLICY, "a frame is a binary message with an encoded image")
+            raise StreamRefusedError(POLICY, "a frame is a binary message with an encoded image")
         await socket.send_text(await _answer(service, content, options, number))
         number += 1
 
@@ -115,7 +115,7 @@ async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
     try:
         message = await asyncio.wait_for(socket.receive(), service.settings.stream_idle)
     except TimeoutError:
-        raise Refused(GOING_AWAY, f"no message for {service.settings.stream_idle:g} seconds") from None
+        raise StreamRefusedError(GOING_AWAY, f"no message for {service.settings.stream_idle:g} seconds") from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
     return message
@@ -127,7 +127,7 @@ async def _answer(service: Service, content: bytes, options: PoseOptions, number
     try:
         pixels = check_image(content, service.settings.max_pixels)
         answer = await pool.run(Task(content, pixels, "json", options.min_score, options.skeleton))
-    except RequestFailure as failure:
+    except RequestError as failure:
         return json.dumps({"frame": number, "status": failure.status, "detail": failure.detail})
     service.metrics.people.labels(pool.description["name"]).inc(answer.people)
     return json.dumps({"frame": number, **json.loads(answer.content)})

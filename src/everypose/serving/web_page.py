@@ -5,7 +5,7 @@ from importlib import resources
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from everypose.serving.failures import NotFound
+from everypose.serving.failures import NotFoundError
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -24,7 +24,7 @@ def page_routes() -> APIRouter:
 
     def answer(name: str) -> Response:
         if name not in files:
-            raise NotFound("there is no such page")
+            raise NotFoundError("there is no such page")
         media_type, content = files[name]
         return Response(content, media_type=media_type, headers={"cache-control": HALF_A_MINUTE})
 

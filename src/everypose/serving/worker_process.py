@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.serving.failures import ModelFailed, RequestFailure, Unavailable, Unprocessable
+from everypose.serving.failures import ModelFailedError, RequestError, UnavailableError, UnprocessableError
 from everypose.serving.messages import Header, pack, receive_message
 from everypose.serving.rendering import Format
 from everypose.serving.settings import ModelOptions
@@ -69,7 +69,7 @@ class Ticket:
     task: Task
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def fail(self, failure: RequestFailure) -> None:
+    def fail(self, failure: RequestError) -> None:
         """Answer with a failure, unless the request is over."""
         if not self.answer.done():
             self.answer.set_exception(failure)
@@ -172,7 +172,7 @@ class WorkerProcess:
                     self._process.kill()
             await self._process.wait()
             for ticket in self.in_flight.values():
-                ticket.fail(Unavailable("the worker ended while it was processing this image", retry_after=1))
+                ticket.fail(UnavailableError("the worker ended while it was processing this image", retry_after=1))
             self.in_flight.clear()
 
     def _take_answer(self, header: Header, content: bytes) -> None:
@@ -200,6 +200,6 @@ class WorkerProcess:
             self.kill()
 
 
-def _failure(what: Literal["image", "model", "request"], detail: str) -> RequestFailure:
+def _failure(what: Literal["image", "model", "request"], detail: str) -> RequestError:
     """The failure that a worker reports."""
-    return ModelFailed(detail) if what == "model" else Unprocessable(detail)
+    return ModelFailedError(detail) if what == "model" else UnprocessableError(detail)
