@@ -1,213 +1,330 @@
-"""Image sizes and orientation from the first bytes of a file, without decoding the picture."""
+"""Image format, size, orientation and bit depth from a file's header, without decoding its pixels.
 
+Sources: JPEG ITU-T T.81 annex B, PNG third edition (W3C 2025), TIFF 6.0 and Exif 2.32 (tag 0x0112), WebP container
+specification, Windows BITMAPINFOHEADER.
+"""
+
+import io
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
-
 from everypose.errors import EveryposeError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-
-MOST_SEGMENTS = 10_000
-"""Segments and fill bytes before a JPEG's frame header; a file with more is refused, since reading it takes long."""
-_NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+    | {".pnm", ".avif", ".gif", ".jp2", ".j2k", ".heic", ".heif"}
+)
+"""The suffixes, in lower case, of the files that a search of a folder takes for images."""
+SIGNATURE_BYTES = 32
+_SIGNATURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("JPEG", re.compile(rb"\xff\xd8")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("TIFF", re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")),
+    ("BMP", re.compile(rb"BM")),
+    ("PNM", re.compile(rb"P[1-7]\s")),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    ("AVIF", re.compile(rb".{4}ftypavi[fs]", re.DOTALL)),
+    ("HEIC", re.compile(rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)),
+    ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
+)
+_JPEG_MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ORIENTATION_TAG = 0x0112
+_TAIL = 4096
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says of its picture.
+    """What a file's header says about its image.
 
     Attributes:
         width: pixels of a stored row, before the orientation is applied.
         height: number of stored rows, before the orientation is applied.
         orientation: EXIF orientation, 1 (upright) to 8.
+        format: JPEG, PNG, WebP and so on.
+        bits: bits per sample; 8 where the header does not say it.
+
+    Example:
+        >>> ImageHeader(640, 480, orientation=6).upright
+        (480, 640)
     """
 
     width: int
     height: int
     orientation: int = 1
+    format: str = ""
+    bits: int = 8
 
     @property
     def upright(self) -> tuple[int, int]:
-        """Width and height once the orientation is applied: what viewers and everypose show."""
+        """Width and height in pixels after the orientation is applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read the header of an image file; JPEG and PNG without decoding, other kinds with OpenCV.
+    """Read the header of an image file; formats without a header reader are decoded.
+
+    The size and orientation always agree with :func:`everypose.data.images.read_image`.
+
+    Args:
+        path: the image file.
+
+    Returns:
+        The header.
 
     Raises:
-        EveryposeError: when the file is missing, is no image, or ends before its picture does.
+        EveryposeError: the file is missing, is no image, or is truncated; the message names it.
     """
     try:
         with Path(path).open("rb") as file:
-            start = file.read(8)
-            if start[:2] == b"\xff\xd8":
-                return _jpeg(file, path)
-            if start == b"\x89PNG\r\n\x1a\n":
-                return _png(file, path)
+            header = parse_header(file, str(path))
     except FileNotFoundError as error:
         raise EveryposeError(f"{path} does not exist") from error
-    except OSError as error:
-        raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
-    except (struct.error, IndexError) as error:
-        raise EveryposeError(f"{path} ends in the middle of its header") from error
-    return _decoded(path)
+    except (OSError, ValueError) as error:
+        raise EveryposeError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if header is not None:
+        return header
+    from everypose.data.images import read_image
+
+    height, width = read_image(path).shape[:2]
+    return ImageHeader(width, height)
 
 
-def parse_header(content: bytes, name: str) -> ImageHeader | None:
-    """Read the header of an image in memory, without decoding: JPEG, PNG, WebP, BMP or TIFF; None for other kinds.
+def image_format(start: bytes) -> str:
+    """Name the image format of a file's first bytes; empty when it is none of those known.
+
+    Example:
+        >>> image_format(b"GIF89a")
+        'GIF'
+    """
+    return next((name for name, signature in _SIGNATURES if signature.match(start)), "")
+
+
+def parse_header(file: BinaryIO, name: str) -> ImageHeader | None:
+    """Read the header of an open image file; None for formats that only decoding can measure.
 
     Args:
-        content: the whole file.
-        name: what errors call it.
+        file: the file, open for reading and seekable.
+        name: what error messages call it.
+
+    Returns:
+        The header, or None.
 
     Raises:
-        EveryposeError: when the header is damaged.
-
-    >>> parse_header(b"not an image", "note.txt") is None
-    True
+        EveryposeError: the header is damaged or truncated; the message names the file.
     """
-    for starts, read in _READERS:
-        if starts(content):
-            try:
-                return read(content, name)
-            except (struct.error, IndexError) as error:
-                raise EveryposeError(f"{name} ends in the middle of its header") from error
-    return None
+    file.seek(0)
+    kind = image_format(file.read(SIGNATURE_BYTES))
+    reader = _READERS.get(kind)
+    if reader is None:
+        return None
+    try:
+        width, height, orientation, bits = reader(file)
+    except _DamagedError as error:
+        raise EveryposeError(f"{name} {error}") from error
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
+        raise EveryposeError(f"{name} is truncated or damaged: its {kind} header ends early") from error
+    if width < 1 or height < 1:
+        raise EveryposeError(f"{name} is damaged: its header gives a size of {width} x {height} pixels")
+    return ImageHeader(width, height, orientation, kind, bits)
 
 
-def _webp(content: bytes, name: str) -> ImageHeader:
-    """Sizes from the first chunk, which is lossy (VP8), lossless (VP8L) or extended (VP8X)."""
-    kind = content[12:16]
-    if kind == b"VP8X":
-        width, height = (1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27))
-    elif kind == b"VP8L":
-        (bits,) = struct.unpack_from("<I", content, 21)
-        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    elif kind == b"VP8 ":
-        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
-    else:
-        raise EveryposeError(f"{name} is not a readable WebP: its header is damaged")
-    return _checked(ImageHeader(width, height), name)
+def parse_header_bytes(content: bytes, name: str) -> ImageHeader | None:
+    """Read the header of an image file's bytes; see :func:`parse_header`."""
+    return parse_header(io.BytesIO(content), name)
 
 
-def _bmp(content: bytes, name: str) -> ImageHeader:
-    """Sizes from the information header; a negative height means rows from the top."""
-    (header_size,) = struct.unpack_from("<I", content, 14)
-    width, height = struct.unpack_from("<HH" if header_size == 12 else "<ii", content, 18)
-    return _checked(ImageHeader(width, abs(height)), name)
+class _DamagedError(Exception):
+    """A header that cannot be used; the message follows the file's name."""
 
 
-def _tiff(content: bytes, name: str) -> ImageHeader:
-    """Sizes from the first directory (tags 256 and 257)."""
-    order = "<" if content[:2] == b"II" else ">"
-    (first,) = struct.unpack_from(order + "I", content, 4)
-    (entries,) = struct.unpack_from(order + "H", content, first)
-    sides = {256: 0, 257: 0}
-    for entry in range(entries):
-        tag, kind = struct.unpack_from(order + "HH", content, first + 2 + 12 * entry)
-        if tag in sides:
-            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), content, first + 10 + 12 * entry)
-    return _checked(ImageHeader(sides[256], sides[257]), name)
+_Fields = tuple[int, int, int, int]
+"""Width, height, orientation, bits."""
 
 
-def _png(file: BinaryIO, path: Path | str) -> ImageHeader:
-    """Sizes from IHDR; the last chunk must be there."""
-    file.seek(16)
-    width, height = struct.unpack(">II", file.read(8))
-    size = file.seek(0, 2)
-    file.seek(max(0, size - 4096))
-    if b"IEND" not in file.read():
-        raise EveryposeError(f"{path} is cut short: the PNG has no end")
-    return _checked(ImageHeader(width, height), path)
-
-
-def _jpeg(file: BinaryIO, path: Path | str) -> ImageHeader:
-    """Walk the segments up to the start of frame; EXIF, where there is one, comes before it."""
+def _jpeg(file: BinaryIO) -> _Fields:
+    """Walk the segments to the start of frame; an EXIF segment comes before it."""
     orientation = 1
     file.seek(2)
-    for _ in range(MOST_SEGMENTS):
-        if file.read(1) != b"\xff":
-            raise EveryposeError(f"{path} is not a readable JPEG: its header is damaged")
-        marker = file.read(1)[0]
-        if marker == 0xFF:  # a fill byte: the marker is yet to come
-            file.seek(-1, 1)
+    while True:
+        marker = _next_jpeg_marker(file)
+        if marker in _JPEG_MARKERS_WITHOUT_LENGTH:
             continue
-        if marker in _NO_LENGTH:
-            continue
-        (length,) = struct.unpack(">H", file.read(2))
-        if marker in _START_OF_FRAME:
-            height, width = struct.unpack(">xHH", file.read(5))
-            _require_end(file, path)
-            return _checked(ImageHeader(width, height, orientation), path)
         if marker in (0xD9, 0xDA):
-            raise EveryposeError(f"{path} is not a readable JPEG: it has no frame header")
+            raise _DamagedError("is damaged: the JPEG has no frame header")
+        (length,) = struct.unpack(">H", file.read(2))
+        if length < 2:
+            raise _DamagedError("is damaged: a JPEG segment has an impossible length")
+        if marker in _JPEG_START_OF_FRAME:
+            bits, height, width = struct.unpack(">BHH", file.read(5))
+            _require_jpeg_end(file)
+            return width, height, orientation, bits
         if marker == 0xE1:
             segment = file.read(length - 2)
             if segment[:6] == b"Exif\0\0":
-                orientation = _exif_orientation(segment[6:])
+                orientation = exif_orientation(segment[6:])
         else:
             file.seek(length - 2, 1)
-    raise EveryposeError(f"{path} is not a readable JPEG: its header does not end")
 
 
-def _require_end(file: BinaryIO, path: Path | str) -> None:
-    """A whole JPEG has an end marker after its frame header (padding may follow it)."""
+def _next_jpeg_marker(file: BinaryIO) -> int:
+    """The next marker byte; bytes between segments are skipped, as libjpeg does."""
+    while file.read(1)[0] != 0xFF:
+        pass
+    marker = 0xFF
+    while marker == 0xFF:
+        marker = file.read(1)[0]
+    return marker
+
+
+def _require_jpeg_end(file: BinaryIO) -> None:
+    """Require an end marker after the frame header; padding may follow it."""
     frame = file.tell()
     size = file.seek(0, 2)
-    file.seek(max(frame, size - 4096))
+    file.seek(max(frame, size - _TAIL))
     if b"\xff\xd9" in file.read():
         return
     file.seek(frame)
     if b"\xff\xd9" not in file.read():
-        raise EveryposeError(f"{path} is cut short: the JPEG has no end")
+        raise _DamagedError("is truncated: the JPEG has no end")
 
 
-def _exif_orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of the first directory; 1 where EXIF is absent or damaged (as viewers do)."""
+def _png(file: BinaryIO) -> _Fields:
+    """Walk the chunks to IEND: size and depth from IHDR, orientation from eXIf."""
+    file.seek(16)
+    width, height, bits = struct.unpack(">IIB", file.read(9))
+    orientation = 1
+    position = 8
+    while True:
+        file.seek(position)
+        start = file.read(8)
+        if len(start) < 8:
+            raise _DamagedError("is truncated: the PNG has no end")
+        length, kind = struct.unpack(">I4s", start)
+        if kind == b"eXIf":
+            orientation = exif_orientation(file.read(length))
+        if kind == b"IEND":
+            return width, height, orientation, bits
+        position += 12 + length
+
+
+def _webp(file: BinaryIO) -> _Fields:
+    """Walk the RIFF chunks: size from VP8X, VP8L or VP8, orientation from EXIF."""
+    size: tuple[int, int] | None = None
+    orientation = 1
+    position = 12
+    while True:
+        file.seek(position)
+        start = file.read(8)
+        if len(start) < 8:
+            break
+        kind, length = struct.unpack("<4sI", start)
+        if kind == b"EXIF":
+            orientation = exif_orientation(file.read(length).removeprefix(b"Exif\0\0"))
+        elif size is None and kind in (b"VP8X", b"VP8L", b"VP8 "):
+            size = _webp_size(kind, file.read(10))
+        position += 8 + length + length % 2
+    if size is None:
+        raise _DamagedError("is damaged: the WebP file holds no image")
+    return *size, orientation, 8
+
+
+def _webp_size(kind: bytes, data: bytes) -> tuple[int, int]:
+    """Width and height from the first ten bytes of an image chunk."""
+    if kind == b"VP8X":
+        return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
+    if kind == b"VP8L":
+        (packed,) = struct.unpack("<xI", data[:5])
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", data[6:10])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _tiff(file: BinaryIO) -> _Fields:
+    """Size, orientation and depth from the first directory."""
+    tags = {tag: value for tag, value, _ in tiff_tags(file)}
+    if 256 not in tags or 257 not in tags:
+        raise _DamagedError("is damaged: the TIFF directory gives no size")
+    orientation = tags.get(_ORIENTATION_TAG, 1)
+    return tags[256], tags[257], orientation if 1 <= orientation <= 8 else 1, tags.get(258, 1)
+
+
+def tiff_tags(file: BinaryIO) -> list[tuple[int, int, int]]:
+    """The whole-number tags of the first directory of TIFF or EXIF data.
+
+    Returns:
+        Tag, first value, and the position in the file of that value.
+
+    Raises:
+        ValueError: the data are no TIFF.
+        struct.error: the data end early.
+    """
+    file.seek(0)
+    start = file.read(8)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    if order is None:
+        raise ValueError("not a TIFF")
+    big = struct.unpack(f"{order}H", start[2:4])[0] == 43
+    offset, count, entry, value_at = ("Q", "Q", 20, 12) if big else ("I", "H", 12, 8)
+    file.seek(8 if big else 4)
+    (directory,) = struct.unpack(order + offset, file.read(8 if big else 4))
+    file.seek(directory)
+    width = 8 if big else 2
+    (entries,) = struct.unpack(order + count, file.read(width))
+    found = []
+    for index in range(min(entries, 4096)):
+        position = directory + width + index * entry
+        file.seek(position)
+        data = file.read(entry)
+        tag, kind, values = struct.unpack(f"{order}HH{offset}", data[:value_at])
+        letter = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
+        if letter is None:
+            continue
+        size = struct.calcsize(letter)
+        place = position + value_at
+        if size * values > entry - value_at:
+            (place,) = struct.unpack(order + offset, data[value_at:])
+        file.seek(place)
+        (value,) = struct.unpack(order + letter, file.read(size))
+        found.append((tag, value, place))
+    return found
+
+
+def exif_orientation(tiff: bytes) -> int:
+    """The orientation, 1 to 8, of EXIF data; 1 when they are damaged or do not say it.
+
+    Example:
+        >>> exif_orientation(b"no EXIF")
+        1
+    """
     try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
-        (first,) = struct.unpack_from(order + "I", tiff, 4)
-        (entries,) = struct.unpack_from(order + "H", tiff, first)
-        for entry in range(entries):
-            tag, _kind, _count, value = struct.unpack_from(order + "HHIH", tiff, first + 2 + 12 * entry)
-            if tag == 0x0112:
-                return value if 1 <= value <= 8 else 1
-    except (KeyError, struct.error):
-        pass
-    return 1
+        tags = {tag: value for tag, value, _ in tiff_tags(io.BytesIO(tiff))}
+    except (ValueError, struct.error, OverflowError):
+        return 1
+    orientation = tags.get(_ORIENTATION_TAG, 1)
+    return orientation if 1 <= orientation <= 8 else 1
 
 
-def _decoded(path: Path) -> ImageHeader:
-    """Kinds without a header reader here: decode (upright, as OpenCV gives it)."""
-    image = None
-    if Path(path).suffix.lower() in SUFFIXES:
-        try:
-            image = cv2.imread(str(path))
-        except cv2.error:
-            image = None
-    if image is None:
-        raise EveryposeError(f"{path} is not an image that can be read")
-    return ImageHeader(image.shape[1], image.shape[0])
+def _bmp(file: BinaryIO) -> _Fields:
+    """Size from BITMAPINFOHEADER, whose height is negative for rows from the top, or from BITMAPCOREHEADER."""
+    file.seek(14)
+    (length,) = struct.unpack("<I", file.read(4))
+    if length == 12:
+        width, height = struct.unpack("<HH", file.read(4))
+        return width, height, 1, 8
+    width, height = struct.unpack("<ii", file.read(8))
+    return width, abs(height), 1, 8
 
 
-def _checked(header: ImageHeader, path: Path | str) -> ImageHeader:
-    if header.width < 1 or header.height < 1:
-        raise EveryposeError(f"{path} says that it is {header.width} × {header.height} pixels")
-    return header
-
-
-_READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str], ImageHeader]], ...] = (
-    (lambda content: content.startswith(b"\xff\xd8"), lambda content, name: _jpeg(BytesIO(content), name)),
-    (lambda content: content.startswith(b"\x89PNG\r\n\x1a\n"), lambda content, name: _png(BytesIO(content), name)),
-    (lambda content: content.startswith(b"RIFF") and content[8:12] == b"WEBP", _webp),
-    (lambda content: content.startswith(b"BM"), _bmp),
-    (lambda content: content.startswith((b"II*\0", b"MM\0*")), _tiff),
-)
+_READERS: dict[str, Callable[[BinaryIO], _Fields]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WebP": _webp,
+    "TIFF": _tiff,
+    "BMP": _bmp,
+}

@@ -1,0 +1,106 @@
+"""Settings of the whole process, each in one place: native libraries' messages, threads, signals, standard streams."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import FrameType
+
+EXIT_INTERRUPTED = 130
+"""The shell's exit code after Ctrl-C: 128 + SIGINT."""
+
+
+class Terminated(KeyboardInterrupt):  # noqa: N818  # it is a request to end, like KeyboardInterrupt, and no fault
+    """The process was asked to end by a signal.
+
+    Attributes:
+        exit_code: 128 plus the signal's number, as shells report it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@cache
+def silence_opencv() -> None:
+    """Turn off OpenCV's own messages about damaged files: the raised errors name the file. Once for the process."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+@contextmanager
+def termination_as_exception() -> Iterator[None]:
+    """Raise :class:`Terminated` on SIGTERM and SIGHUP, so that temporary files are removed before the process ends.
+
+    Only handlers that still are the system's default are replaced; in other threads than the main one nothing is done.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the cleaning up
+        raise Terminated(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    replaced = []
+    for name in names:
+        number = getattr(signal, name)
+        if signal.getsignal(number) is signal.SIG_DFL:
+            try:
+                signal.signal(number, stop)
+            except ValueError:  # not in the main thread
+                break
+            replaced.append(number)
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that the parent process closed.
+
+    Without it a file opened later would get the descriptor 0, 1 or 2 and receive messages of native libraries.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+
+
+def write_any_text() -> None:
+    """Let the standard streams write any file name and symbol, whatever the locale: as escapes where they must."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def available_threads() -> int:
+    """Number of CPU threads that this process should use: its CPU affinity and cgroup quota, divided by the load.
+
+    Runs in parallel on one machine share it: with a load of L on C CPUs, C / (1 + L / C) threads, 1 at least.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return max(1, cpus if quota is None else min(cpus, quota))
+
+
+def _cgroup_cpus() -> int | None:
+    """The CPUs that a container may use (cgroup v2); None without a limit."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # noqa: PTH123
+            limit, period = file.read().split()
+        return None if limit == "max" else max(1, round(int(limit) / int(period)))
+    except (OSError, ValueError):
+        return None
