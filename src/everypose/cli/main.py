@@ -15,6 +15,7 @@ from everypose.cli.prototypes import prototypes
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.train import train
+from everypose.core.process_setup import hide_native_messages, open_missing_streams, write_any_text
 from everypose.errors import told_in_one_line
 
 app = typer.Typer(
@@ -48,9 +49,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_READ_IMAGES = ("predict", "demo", "data", "evaluate", "compare")
+"""The commands that decode images and start no processes."""
+
+
 @app.callback()
 def everypose(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  # its callback has done all
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
@@ -60,9 +66,13 @@ def everypose(
 
     Example: everypose predict crowd.jpg -o out
     """
+    if context.invoked_subcommand in _READ_IMAGES:
+        hide_native_messages()
 
 
 def main() -> None:
     """Run the command line; a user's error is one line on standard error and its exit code."""
+    open_missing_streams()
+    write_any_text()
     with told_in_one_line("everypose"):
         app(prog_name="everypose")

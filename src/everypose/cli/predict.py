@@ -11,6 +11,7 @@ from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
+    from everypose.data.discovery.walk import Skipped
     from everypose.inference.box_sources import DetectionsFile, WholeImage
     from everypose.inference.bulk import Summary
     from everypose.inference.estimator import Estimator
@@ -98,12 +99,14 @@ def predict(
             raise UsageError(f"--save {part} is unknown: choose from {', '.join(SAVES)}")
     if detector is not None and boxes is not None:
         raise UsageError("--detector and --boxes both say where the people are: give one of them")
+    from everypose.data.discovery.walk import Skipped
     from everypose.inference.bulk import predict_all
     from everypose.inference.inputs import find_images
     from everypose.inference.loading import load
     from everypose.inference.outputs import open_outputs
 
-    found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
+    skipped: list[Skipped] = []
+    found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out, skipped=skipped)
     image_ids = {source.path: source.image_id for source in found}
     given = _given_boxes(boxes, image_ids, box_threshold, box_category)
     estimator = load(
@@ -119,15 +122,16 @@ def predict(
     )
     with open_outputs(out, found, chosen) as outputs:
         summary = predict_all(estimator, found, outputs, quiet)
+    failed = skipped + [Skipped(source.path, reason) for source, reason in summary.failed]
     about_boxes = _about_boxes(estimator, detector, given, len(found))
     if as_json:
-        print(json.dumps(_as_dict(summary, outputs, about_boxes)))
+        print(json.dumps(_as_dict(summary, failed, outputs, about_boxes)))
     elif not quiet:
         _print_summary(summary, outputs, about_boxes)
-    if summary.failed:
-        print(f"everypose: {len(summary.failed)} of {len(found)} images failed:", file=sys.stderr)
-        for _, reason in summary.failed:
-            print(f"  {reason}", file=sys.stderr)
+    if failed:
+        print(f"everypose: {len(failed)} of {len(found) + len(skipped)} images failed:", file=sys.stderr)
+        for one in failed:
+            print(f"  {one.reason}", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -175,13 +179,15 @@ def _about_boxes(
     return f"{source}; {estimator.dropped} left out, which have no area, lie outside or are too small"
 
 
-def _as_dict(summary: "Summary", outputs: "Outputs", about_boxes: str | None) -> dict[str, object]:
+def _as_dict(
+    summary: "Summary", failed: "list[Skipped]", outputs: "Outputs", about_boxes: str | None
+) -> dict[str, object]:
     """The summary for a program that reads it."""
     return {
         "images": summary.images,
         "people": summary.people,
         "seconds": round(summary.seconds, 3),
-        "failed": [{"path": str(source.path), "reason": reason} for source, reason in summary.failed],
+        "failed": [{"path": str(one.path), "reason": one.reason} for one in failed],
         "boxes": about_boxes,
         "results": str(outputs.results),
         "pictures": str(outputs.pictures) if outputs.pictures else None,

@@ -12,7 +12,7 @@ EXIT_INTERRUPTED = 130
 """The shell's exit code after Ctrl-C: 128 + SIGINT."""
 
 
-class Terminated(KeyboardInterrupt):  # noqa: N818  # it is a request to end, like KeyboardInterrupt, and no fault
+class Terminated(KeyboardInterrupt):  # it is a request to end, like KeyboardInterrupt, and no fault
     """The process was asked to end by a signal.
 
     Attributes:
@@ -30,6 +30,25 @@ def silence_opencv() -> None:
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def hide_native_messages() -> None:
+    """Send what native libraries print on descriptor 2 to the null device; Python's standard error stays.
+
+    libjpeg and libpng print a line for every damaged image, past all settings of OpenCV; everypose names such images
+    itself. For whole commands only, because child processes inherit the descriptor.
+    """
+    try:
+        if sys.stderr.fileno() != 2:
+            return
+    except (AttributeError, OSError, ValueError):  # a test or a notebook replaced it
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    sys.stderr = os.fdopen(kept, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
 
 
 @contextmanager
@@ -71,11 +90,11 @@ def open_missing_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def write_any_text() -> None:

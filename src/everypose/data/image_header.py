@@ -32,6 +32,10 @@ _SIGNATURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("HEIC", re.compile(rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)),
     ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
 )
+MOST_SEGMENTS = 10_000
+"""JPEG segments, fill bytes and WebP chunks that a header may have; one with more is refused, since it takes long."""
+MOST_CHUNKS = 1_000_000
+"""The most chunks of a PNG: encoders cut the pixels of a large image into chunks of 8,192 bytes."""
 _JPEG_MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ORIENTATION_TAG = 0x0112
@@ -82,7 +86,7 @@ def read_header(path: Path) -> ImageHeader:
     """
     try:
         with Path(path).open("rb") as file:
-            header = parse_header(file, str(path))
+            header = _parse_header(file, str(path))
     except FileNotFoundError as error:
         raise EveryposeError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
@@ -105,19 +109,8 @@ def image_format(start: bytes) -> str:
     return next((name for name, signature in _SIGNATURES if signature.match(start)), "")
 
 
-def parse_header(file: BinaryIO, name: str) -> ImageHeader | None:
-    """Read the header of an open image file; None for formats that only decoding can measure.
-
-    Args:
-        file: the file, open for reading and seekable.
-        name: what error messages call it.
-
-    Returns:
-        The header, or None.
-
-    Raises:
-        EveryposeError: the header is damaged or truncated; the message names the file.
-    """
+def _parse_header(file: BinaryIO, name: str) -> ImageHeader | None:
+    """As :func:`parse_header`, of an open, seekable file."""
     file.seek(0)
     kind = image_format(file.read(SIGNATURE_BYTES))
     reader = _READERS.get(kind)
@@ -134,9 +127,24 @@ def parse_header(file: BinaryIO, name: str) -> ImageHeader | None:
     return ImageHeader(width, height, orientation, kind, bits)
 
 
-def parse_header_bytes(content: bytes, name: str) -> ImageHeader | None:
-    """Read the header of an image file's bytes; see :func:`parse_header`."""
-    return parse_header(io.BytesIO(content), name)
+def parse_header(content: bytes, name: str) -> ImageHeader | None:
+    """Read the header of an image file in memory; None for formats that only decoding can measure.
+
+    Args:
+        content: the whole file.
+        name: what error messages call it.
+
+    Returns:
+        The header, or None.
+
+    Raises:
+        EveryposeError: the header is damaged or truncated; the message names the image.
+
+    Example:
+        >>> parse_header(b"not an image", "note.txt") is None
+        True
+    """
+    return _parse_header(io.BytesIO(content), name)
 
 
 class _DamagedError(Exception):
@@ -151,7 +159,7 @@ def _jpeg(file: BinaryIO) -> _Fields:
     """Walk the segments to the start of frame; an EXIF segment comes before it."""
     orientation = 1
     file.seek(2)
-    while True:
+    for _ in range(MOST_SEGMENTS):
         marker = _next_jpeg_marker(file)
         if marker in _JPEG_MARKERS_WITHOUT_LENGTH:
             continue
@@ -170,16 +178,18 @@ def _jpeg(file: BinaryIO) -> _Fields:
                 orientation = exif_orientation(segment[6:])
         else:
             file.seek(length - 2, 1)
+    raise _DamagedError("is damaged: its JPEG header has no end")
 
 
 def _next_jpeg_marker(file: BinaryIO) -> int:
-    """The next marker byte; bytes between segments are skipped, as libjpeg does."""
-    while file.read(1)[0] != 0xFF:
-        pass
-    marker = 0xFF
-    while marker == 0xFF:
-        marker = file.read(1)[0]
-    return marker
+    """The next marker byte; a few bytes between segments are skipped, as libjpeg does."""
+    after_fill = False
+    for _ in range(MOST_SEGMENTS):
+        byte = file.read(1)[0]
+        if after_fill and byte not in (0, 0xFF):
+            return byte
+        after_fill = byte == 0xFF
+    raise _DamagedError("is damaged: its JPEG header has no end")
 
 
 def _require_jpeg_end(file: BinaryIO) -> None:
@@ -200,7 +210,7 @@ def _png(file: BinaryIO) -> _Fields:
     width, height, bits = struct.unpack(">IIB", file.read(9))
     orientation = 1
     position = 8
-    while True:
+    for _ in range(MOST_CHUNKS):
         file.seek(position)
         start = file.read(8)
         if len(start) < 8:
@@ -211,6 +221,7 @@ def _png(file: BinaryIO) -> _Fields:
         if kind == b"IEND":
             return width, height, orientation, bits
         position += 12 + length
+    raise _DamagedError("is damaged: the PNG has no end")
 
 
 def _webp(file: BinaryIO) -> _Fields:
@@ -218,7 +229,7 @@ def _webp(file: BinaryIO) -> _Fields:
     size: tuple[int, int] | None = None
     orientation = 1
     position = 12
-    while True:
+    for _ in range(MOST_SEGMENTS):
         file.seek(position)
         start = file.read(8)
         if len(start) < 8:

@@ -14,7 +14,7 @@ from everypose.data.image_header import (
     SIGNATURE_BYTES,
     ImageHeader,
     image_format,
-    parse_header_bytes,
+    parse_header,
     tiff_tags,
 )
 from everypose.errors import EveryposeError
@@ -29,6 +29,7 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _END_OF_IMAGE = 0xD9
 _MARKERS_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _OPTIONAL_FORMATS = ("AVIF", "GIF", "HEIC", "JPEG 2000")
+
 
 def read_image(path: Path | str, reduction: int = 1) -> Image:
     """Read an image file upright and in color.
@@ -50,9 +51,7 @@ def read_image(path: Path | str, reduction: int = 1) -> Image:
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise EveryposeError(
-            f"cannot read the image {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise EveryposeError(f"cannot read the image {path}: {getattr(error, 'strerror', None) or error}") from error
     except MemoryError as error:
         raise EveryposeError(f"cannot read the image {path}: not enough memory") from error
     return decode_image(content, str(path), reduction)
@@ -81,7 +80,7 @@ def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:
     # OpenCV fills the missing part of a truncated file with grey, so the end is looked for first.
     if is_truncated(content):
         raise EveryposeError(f"the image {name} is truncated: its end is missing; copy or download it again")
-    header = parse_header_bytes(content, name)
+    header = parse_header(content, name)
     if header is not None and header.width * header.height > MOST_PIXELS:
         raise EveryposeError(
             f"{name} is too large: {header.width} x {header.height} pixels, and {MOST_PIXELS:,} are the most"

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
-from everypose.data.formats.coco import AREA_OF_BOX, WHOLE_BODY_PARTS
+from everypose.data.formats.coco import AREA_OF_BOX
+from everypose.data.formats.coco_entries import WHOLE_BODY_PARTS
 from everypose.errors import EveryposeError
 from everypose.evaluation.coco_schema import require_coco, require_results
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.progress import track
+from everypose.data.discovery.walk import is_file
 from everypose.data.image_header import read_header
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator, Prepared
@@ -113,8 +114,10 @@ def in_order(
 
 
 def _pixels_of_file(source: Source) -> int:
-    """Pixels of a JPEG or PNG, from its header; 0 for other kinds, and for one that will be refused when it is read."""
-    if source.path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+    """Pixels of an image, from its header; 0 for other kinds, and for one that will be refused when it is read."""
+    if source.path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"):
+        return 0
+    if not is_file(source.path):  # reading the header of a pipe would take it from the image
         return 0
     try:
         header = read_header(source.path)

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from everypose.data.discovery.walk import Skipped, is_folder, problem_of, walk
 from everypose.errors import UsageError
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-)
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
 LARGEST_ID = 2**53
 """JSON readers that keep numbers as doubles hold integers below this one exactly."""
@@ -27,7 +25,12 @@ class Source:
     image_id: int
 
 
-def find_images(sources: Sequence[str], listed: Iterable[bytes] = (), skip: Path | None = None) -> list[Source]:
+def find_images(
+    sources: Sequence[str],
+    listed: Iterable[bytes] = (),
+    skip: Path | None = None,
+    skipped: list[Skipped] | None = None,
+) -> list[Source]:
     """Find the images that the user named.
 
     Files are taken as they are, whatever their suffix; folders are searched with all their subfolders, in sorted
@@ -38,17 +41,22 @@ def find_images(sources: Sequence[str], listed: Iterable[bytes] = (), skip: Path
         sources: files, folders and globs; "-" stands for the list.
         listed: the list, one file, folder or glob a line.
         skip: a folder whose content is left out when a search meets it: the output folder.
+        skipped: receives what searches of folders and globs met and cannot use: folders that cannot be entered, named
+            pipes, devices, broken links.
 
     Raises:
         UsageError: when something named is missing, holds no image, or is a video.
     """
-    paths: dict[Path, Path] = {}
+    paths: dict[str, Path] = {}
+    problems = [] if skipped is None else skipped
     for source in sources:
         lines = (os.fsdecode(line).strip("\r\n") for line in listed) if source == "-" else iter([source])
         for line in lines:
             if line.strip():
-                for path in _images_of(line, skip):
-                    paths.setdefault(path.resolve(), path)
+                for path in _images_of(line, skip, problems):
+                    paths.setdefault(os.path.realpath(path), path)
+    if not paths and problems:
+        raise UsageError(problems[0].reason)
     if not paths:
         raise UsageError("no image is named: give files, folders or globs, or a list on standard input after -")
     found = list(paths.values())
@@ -86,57 +94,68 @@ def image_ids(paths: Sequence[Path]) -> list[int]:
     return numbers
 
 
-def _images_of(source: str, skip: Path | None) -> list[Path]:
-    """As `_expand`; what the system does not let us look at is a user's error, too."""
+def _images_of(source: str, skip: Path | None, problems: list[Skipped]) -> list[Path]:
+    """The images that one file, folder or glob names; what the system does not let us read is a user's error, too."""
     try:
-        return _expand(source, skip)
+        return _expand(source, skip, problems)
     except OSError as error:
-        raise UsageError(f"cannot look at {source}: {error.strerror or error}") from error
+        raise UsageError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _expand(source: str, skip: Path | None) -> list[Path]:
-    """The images that one file, folder or glob names."""
+def _expand(source: str, skip: Path | None, problems: list[Skipped]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        found = _in_folder(path, skip)
-        if not found:
+        found = walk(path, without=skip)
+        problems += found.skipped
+        if not found.files and not found.skipped:
             raise UsageError(f"no image in folder {source}: a file counts when it is called .jpg, .png or the like")
-        return found
+        return found.files
     if path.exists():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             raise UsageError(f"{source} is a video, and predict reads images only: save its frames as images first")
+        problem = None if path.is_fifo() else problem_of(path)  # a pipe that is named may be meant: <(cat a.jpg)
+        if problem is not None:
+            raise UsageError(problem)
         return [path]
+    if path.is_symlink():
+        raise UsageError(problem_of(path) or f"{source} is a broken link")
     if glob.has_magic(source):
-        found = _matching(source, skip)
-        if not found:
+        before = len(problems)
+        matching = _matching(source, skip, problems)
+        if not matching and len(problems) == before:
             raise UsageError(f"no image matches {source}")
-        return found
+        return matching
     raise UsageError(f"no such file or folder: {source}")
 
 
-def _matching(pattern: str, skip: Path | None) -> list[Path]:
+def _matching(pattern: str, skip: Path | None, problems: list[Skipped]) -> list[Path]:
     """The images that a glob names, sorted; those in the folders that it names, too."""
-    avoided = skip.resolve() if skip else None
-    found = []
+    avoided = os.path.realpath(skip) if skip else None
+    found: list[Path] = []
     # Path.glob takes no absolute pattern.
-    for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
-        if avoided in (match.resolve(), *match.resolve().parents):
+    for match in map(Path, sorted(glob.glob(_literal_start(pattern), recursive=True))):  # noqa: PTH207
+        real = os.path.realpath(match)
+        if avoided is not None and (real == avoided or real.startswith(avoided + os.sep)):
             continue
-        if match.is_dir():
-            found += _in_folder(match, skip)
+        if is_folder(match):
+            entered = walk(match, without=skip)
+            found += entered.files
+            problems += entered.skipped
         elif match.suffix.lower() not in VIDEO_SUFFIXES:
-            found.append(match)
+            problem = problem_of(match)
+            if problem is None:
+                found.append(match)
+            else:
+                problems.append(Skipped(match, problem))
     return found
 
 
-def _in_folder(folder: Path, skip: Path | None) -> list[Path]:
-    """The images in a folder and its subfolders, sorted; nothing hidden, nothing of the folder ``skip``."""
-    avoided = skip.resolve() if skip else None
-    found = []
-    for parent, folders, files in os.walk(folder):
-        here = Path(parent)
-        folders[:] = sorted(each for each in folders if each[0] != "." and (here / each).resolve() != avoided)
-        found += [
-            here / each for each in sorted(files) if each[0] != "." and Path(each).suffix.lower() in IMAGE_SUFFIXES
-        ]
-    return found
+def _literal_start(pattern: str) -> str:
+    """The pattern with its leading folders escaped where they exist as written, such as ``trip[1]/*.jpg``."""
+    parts = Path(pattern).parts
+    start = Path()
+    for index, part in enumerate(parts):
+        if not (start / part).exists():
+            return os.path.join(glob.escape(str(start)), *parts[index:]) if index else pattern  # noqa: PTH118
+        start /= part
+    return pattern

@@ -1,6 +1,7 @@
 """What a run leaves behind: a COCO results list, a JSON for each image, drawn pictures and a contact sheet."""
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,13 +156,14 @@ def _description(source: Source, people: People) -> Row:
 
 
 def _refuse_to_overwrite(folder: Path, sources: Sequence[Source], save: Collection[str]) -> None:
-    """Refuse an output folder in which a picture would take the place of an image of the run."""
-    if "pictures" not in save:
-        return
-    ours = {(folder / "pictures" / f"{source.name}.jpg").resolve() for source in sources}
-    ours.add((folder / "contact_sheet.jpg").resolve())
+    """Refuse an output folder in which an output would take the place of an image of the run."""
+    outputs = {os.path.realpath(folder / name) for name in ("results.json", "contact_sheet.jpg")}
+    if "pictures" in save:
+        outputs |= {os.path.realpath(folder / "pictures" / f"{source.name}.jpg") for source in sources}
+    if "json" in save:
+        outputs |= {os.path.realpath(folder / "json" / f"{source.name}.json") for source in sources}
     for source in sources:
-        if source.path.resolve() in ours:
+        if os.path.realpath(source.path) in outputs:
             raise UsageError(f"the output would overwrite {source.path}: choose another output folder than {folder}")
 
 

@@ -36,13 +36,22 @@ def coco_keypoints(category: Mapping[str, Any], title: str) -> tuple[str, ...]:
 
 
 def coco_fields(category: Mapping[str, Any], keypoints: tuple[str, ...], title: str) -> SkeletonFields:
-    """Read links of a COCO category and determine its pairs from its keypoints' names.
+    """Read links of a COCO category and determine its pairs from ``flip_idx``, or else from its keypoints' names.
+
+    ``flip_idx`` is what ``everypose data convert`` writes where the names tell no left and right.
 
     Raises:
         EveryposeError: if links are not pairs, or left and right cannot be determined.
     """
     links = _coco_links(category.get("skeleton") or [], len(keypoints), title)
-    return SkeletonFields(keypoints=keypoints, flip_pairs=pairs_from_names(keypoints, title), links=links, sigmas=None)
+    flips = category.get("flip_idx")
+    if flips is None:
+        pairs = pairs_from_names(keypoints, title)
+    elif _is_list(flips) and all(type(index) is int for index in flips):
+        pairs = _pairs_from_flips(flips, len(keypoints), f"category {title!r}")
+    else:
+        raise EveryposeError(f"category {title!r}: flip_idx is not a list of whole numbers")
+    return SkeletonFields(keypoints=keypoints, flip_pairs=pairs, links=links, sigmas=None)
 
 
 def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields:

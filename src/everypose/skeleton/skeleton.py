@@ -166,7 +166,10 @@ class Skeleton:
         """
         title = name or str(category.get("name", "category"))
         keypoints = formats.coco_keypoints(category, title)
-        return recognise(keypoints) or cls(name=title, **formats.coco_fields(category, keypoints, title))
+        known = recognise(keypoints)
+        if known is not None and category.get("flip_idx") in (None, known.flip_index.tolist()):
+            return known
+        return cls(name=title, **formats.coco_fields(category, keypoints, title))
 
     @classmethod
     def from_mmpose(cls, dataset_info: Mapping[str, Any]) -> "Skeleton":
@@ -192,7 +195,10 @@ class Skeleton:
         """
         title = Path(source).stem if isinstance(source, Path | str) else "ultralytics"
         keys = formats.ultralytics_keys(source)
-        return recognise(keys.keypoints) or cls(name=title, **formats.ultralytics_fields(keys, title))
+        known = recognise(keys.keypoints)
+        if known is not None and (not keys.flips or list(keys.flips) == known.flip_index.tolist()):
+            return known
+        return cls(name=title, **formats.ultralytics_fields(keys, title))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types, for a model's configuration."""

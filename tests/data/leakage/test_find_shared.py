@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.data.discovery.image_sets import images_of
+from everypose.data.discovery.image_sets import find_image_set
 from everypose.data.leakage import find_shared as overlap
 from everypose.data.leakage.find_shared import describe, describe_all, shared_images
 from everypose.data.leakage.html_page import overlap_page
@@ -110,12 +110,13 @@ def test_unreadable_image_is_a_line(photos: list[Path], tmp_path: Path) -> None:
     assert "\n" not in line
 
 
-def test_images_of(photos: list[Path], tmp_path: Path) -> None:
-    assert images_of(photos[0].parent) == (sorted(photos), 0)
+def test_find_image_set(photos: list[Path], tmp_path: Path) -> None:
+    found = find_image_set(photos[0].parent)
+    assert (found.files, found.problems) == (sorted(photos), [])
     with pytest.raises(EveryposeError, match="holds no images"):
-        images_of(tmp_path)
+        find_image_set(tmp_path)
     with pytest.raises(EveryposeError, match="does not exist"):
-        images_of(tmp_path / "nothing")
+        find_image_set(tmp_path / "nothing")
 
 
 def test_page_holds_the_pictures(photos: list[Path], tmp_path: Path) -> None:

@@ -48,11 +48,16 @@ def crowd(
     scenes = read_coco(annotations, images)
     if not scenes.scenes:
         raise EveryposeError(f"{annotations} lists no images")
-    below = scenes.scenes if backgrounds is None else background_scenes(backgrounds, len(scenes.skeleton))
+    problems: list[str] = []
+    photos = scenes.scenes if backgrounds is None else background_scenes(backgrounds, len(scenes.skeleton), problems)
     settings = Settings(people=people, overlap=overlap)
-    tally = compose_set(scenes, below, out, count or len(scenes), settings, seed, quiet)
+    tally = compose_set(scenes, photos, out, count or len(scenes), settings, seed, problems, quiet=quiet)
     if not quiet:
         _report(tally, out, overlap)
+    for problem in problems:
+        typer.echo(f"everypose: left out: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
 
 
 def _report(tally: "Tally", out: Path, wanted: float) -> None:

@@ -28,18 +28,14 @@ def overlap(
 
     Example: everypose data overlap coco/train2017 crowdpose/json/crowdpose_val.json -o overlap
     """
-    from everypose.data.discovery.image_sets import images_of
+    from everypose.data.discovery.image_sets import find_image_set
     from everypose.errors import UsageError
 
     if len(sets) < 2:
         raise UsageError("give two or more sets: folders of images, or annotation files with their images nearby")
-    listed = [images_of(one) for one in sets]
-    described, failures = _describe(sets, [paths for paths, _ in listed], quiet)
-    failures += [
-        f"{one}: {missing:,} images of its list are not there"
-        for one, (_, missing) in zip(sets, listed, strict=True)
-        if missing
-    ]
+    listed = [find_image_set(one) for one in sets]
+    described, failures = _describe(sets, [one.files for one in listed], quiet)
+    failures += [problem for one in listed for problem in one.problems]
     found = _compare(sets, described)
     report = {"overlaps": [_as_dict(*entry) for entry in found], "failed": failures}
     if out is not None:

@@ -1,5 +1,6 @@
 """A whole composed set: cut-outs from annotated photos, crowds from the cut-outs, images and annotations on disk."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256 as digest
@@ -16,7 +17,7 @@ from everypose.core.progress import track
 from everypose.data.crowds.compose import Settings, compose
 from everypose.data.crowds.cutouts import CutOut, cut_out, may_be_cut_out
 from everypose.data.crowds.placement import heaviest_overlap
-from everypose.data.discovery.image_sets import images_of
+from everypose.data.discovery.image_sets import find_image_set
 from everypose.data.image_header import read_header
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
@@ -24,6 +25,8 @@ from everypose.errors import EveryposeError, UsageError
 
 JPEG_QUALITY = 92
 THRESHOLDS = (0.3, 0.5)
+_UNFINISHED = ".unfinished"
+_COMPOSED_NAME = re.compile(r"\d{6,}\.jpg")
 
 
 @dataclass
@@ -57,11 +60,16 @@ class Tally:
         return min(1.0, max(0.0, wanted + (wanted * self.people - int(self.overlapping[0])) / max(1.0, expected)))
 
 
-def collect_cutouts(scenes: SceneSet, quiet: bool = False) -> list[CutOut]:
-    """Every person of the set that can be cut out well.
+def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = False) -> list[CutOut]:
+    """Cut out every person of the set that can be cut out well.
+
+    Args:
+        scenes: annotated photos.
+        problems: receives one line for each photo that cannot be read; it is left out.
+        quiet: no progress bar.
 
     Raises:
-        EveryposeError: a photo cannot be read, the set has no labelled people, or no cut-out is good enough.
+        EveryposeError: no photo can be read, the set has no labelled people, or no cut-out is good enough.
     """
     if not any(scene.is_labelled_person.any() for scene in scenes):
         raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labelled keypoints")
@@ -69,9 +77,15 @@ def collect_cutouts(scenes: SceneSet, quiet: bool = False) -> list[CutOut]:
     for scene in track(scenes.scenes, "cutting people out", quiet=quiet):
         people = [person for person in range(len(scene)) if may_be_cut_out(scene, person, scenes.skeleton)]
         if people:
-            image = _photo(scene)
+            try:
+                image = _photo(scene)
+            except EveryposeError as error:
+                problems.append(str(error))
+                continue
             cuts = (cut_out(image, scene, person, scenes.skeleton) for person in people)
             found.extend(cut for cut in cuts if cut is not None)
+    if not found and problems:
+        raise EveryposeError(problems[0])
     if not found:
         raise EveryposeError(
             f"nobody in {scenes.annotation_file or scenes.name} can be cut out well: people of 64 pixels or more with "
@@ -80,14 +94,28 @@ def collect_cutouts(scenes: SceneSet, quiet: bool = False) -> list[CutOut]:
     return found
 
 
-def background_scenes(folder: Path, skeleton_size: int) -> list[Scene]:
-    """The photos of a folder (its folders included), taken to show nobody.
+def background_scenes(folder: Path, skeleton_size: int, problems: list[str]) -> list[Scene]:
+    """The photos of a folder and its subfolders, as scenes without people.
+
+    Args:
+        folder: the folder.
+        skeleton_size: number of keypoints of the people to be pasted.
+        problems: receives one line for each photo or folder that cannot be read; it is left out.
 
     Raises:
-        EveryposeError: the folder is not there, or has no images.
+        EveryposeError: the folder does not exist, or no photo in it can be read.
     """
-    paths, _ = images_of(folder)
-    return [_empty_scene(index, path, skeleton_size) for index, path in enumerate(paths)]
+    images = find_image_set(folder)
+    problems += images.problems
+    scenes = []
+    for index, path in enumerate(images.files):
+        try:
+            scenes.append(_empty_scene(index, path, skeleton_size))
+        except EveryposeError as error:
+            problems.append(str(error))
+    if not scenes:
+        raise EveryposeError(problems[0])
+    return scenes
 
 
 def compose_set(
@@ -97,6 +125,8 @@ def compose_set(
     count: int,
     settings: Settings,
     seed: int,
+    problems: list[str],
+    *,
     quiet: bool = False,
 ) -> Tally:
     """Compose ``count`` photos and write OUT/images/*.jpg, then OUT/annotations.json.
@@ -110,6 +140,7 @@ def compose_set(
         count: photos to make.
         settings: of one photo; ``overlap`` is kept over the whole set.
         seed: decides everything that is left to chance.
+        problems: receives one line for each photo that cannot be read; it is left out.
         quiet: no progress bar.
 
     Returns:
@@ -120,12 +151,12 @@ def compose_set(
         EveryposeError: OUT cannot be written, a photo cannot be read, or nobody can be pasted on any photo.
     """
     out = Path(out)
-    _prepare(out)
-    cutouts = collect_cutouts(scenes, quiet)
+    unfinished = _prepare(out)
+    cutouts = collect_cutouts(scenes, problems, quiet=quiet)
     tally = Tally()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    photos = _composed(backgrounds, cutouts, count, settings, seed, tally, scenes)
+    photos = _composed(backgrounds, cutouts, count, settings, seed, tally, scenes, problems)
     for number, (image, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
         name = f"{number:06d}.jpg"
         write_bytes(out / "images" / name, _jpeg(image))
@@ -137,6 +168,7 @@ def compose_set(
         entry["category_id"] = categories[0]["id"]
     content = {"info": info, "licenses": [], "categories": categories, "images": images, "annotations": annotations}
     write_json(out / "annotations.json", content)
+    unfinished.unlink(missing_ok=True)
     return tally
 
 
@@ -148,8 +180,9 @@ def _composed(
     seed: int,
     tally: Tally,
     scenes: SceneSet,
+    problems: list[str],
 ) -> Iterator[tuple[npt.NDArray[np.uint8], Scene]]:
-    """Composed photos until there are ``count``; backgrounds on which nobody finds a place are passed over."""
+    """Composed photos until there are ``count``; backgrounds without a place or that cannot be read are passed over."""
     order = np.random.default_rng([seed, 0])
     turn: list[int] = []
     since_last = 0
@@ -159,7 +192,16 @@ def _composed(
         scene = backgrounds[turn.pop()]
         rng = np.random.default_rng([seed, 1, tally.photos, since_last])
         aimed = replace(settings, overlap=tally.aim(settings.overlap))
-        image, composed = compose(rng, scene, _photo(scene), cutouts, aimed, scenes.skeleton)
+        try:
+            photo = _photo(scene)
+        except EveryposeError as error:
+            if str(error) not in problems:
+                problems.append(str(error))
+            if since_last >= 3 * len(backgrounds):
+                raise
+            since_last += 1
+            continue
+        image, composed = compose(rng, scene, photo, cutouts, aimed, scenes.skeleton)
         if composed.extra["pasted"]:
             since_last = 0
             tally.add(composed)
@@ -170,12 +212,28 @@ def _composed(
             since_last += 1
 
 
-def _prepare(out: Path) -> None:
-    """Make the folders before the long work begins, and leave a finished set alone."""
+def _prepare(out: Path) -> Path:
+    """Make the folders before the long work begins; refuse one with other content.
+
+    Returns:
+        The file that marks the set as unfinished, by which a later run knows that it may replace the images.
+    """
     if (out / "annotations.json").exists():
         raise UsageError(f"{out} holds a set already: choose another folder, or remove it first")
-    write_bytes(out / "images" / ".writable", b"")
-    (out / "images" / ".writable").unlink()
+    unfinished, images = out / _UNFINISHED, out / "images"
+    try:
+        present = list(images.iterdir()) if images.is_dir() else []
+        composed = unfinished.exists() and all(_COMPOSED_NAME.fullmatch(path.name) for path in present)
+        if present and not composed:
+            raise UsageError(f"{images} holds other files: choose another folder")
+        for path in present:
+            path.unlink()
+    except OSError as error:
+        raise EveryposeError(f"cannot write {images}: {error.strerror or error}") from error
+    write_bytes(unfinished, b"")
+    write_bytes(images / ".writable", b"")
+    (images / ".writable").unlink()
+    return unfinished
 
 
 def _photo(scene: Scene) -> npt.NDArray[np.uint8]:

@@ -1,10 +1,12 @@
 """Finding the COCO-format annotation files of a folder, and the folder with the pictures they name."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from everypose.core.files import read_json
+from everypose.data.discovery.walk import is_file, walk
 from everypose.errors import EveryposeError
 
 _LISTS = ("images", "annotations", "categories")
@@ -39,7 +41,7 @@ def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[t
 
     Args:
         root: the folder.
-        damaged: takes a line for each .json file that is not JSON: it may have been an annotation file.
+        damaged: takes a line for each .json file that is not JSON and each folder that cannot be read.
 
     Raises:
         EveryposeError: when the folder does not exist or holds none; the message says what was looked for.
@@ -49,7 +51,9 @@ def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[t
         raise EveryposeError(f"{root} does not exist; give a data set's folder or its annotation file")
     found = False
     lines: list[str] = [] if damaged is None else damaged
-    for path in sorted(_json_files(root)):
+    entered = walk(root, (".json",), depth=_DEPTH)
+    lines += [skipped.reason for skipped in entered.skipped]
+    for path in sorted(entered.files):
         try:
             content = read_json(path)
         except EveryposeError as error:
@@ -99,21 +103,6 @@ def find_image_root(annotation_file: Path, file_names: Sequence[str]) -> Path | 
     return best
 
 
-def _json_files(root: Path) -> Iterator[Path]:
-    folders = [(root, 0)]
-    while folders:
-        folder, depth = folders.pop()
-        try:
-            entries = list(folder.iterdir())
-        except OSError:
-            continue
-        for entry in entries:
-            if entry.is_dir() and depth < _DEPTH and not entry.name.startswith("."):
-                folders.append((entry, depth + 1))
-            elif entry.suffix == ".json" and not entry.name.startswith("."):
-                yield entry
-
-
 def _is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in _LISTS)
 
@@ -145,16 +134,39 @@ def _subfolders(folder: Path) -> list[Path]:
         return []
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+def contained(root: Path, file_name: str) -> Path | None:
+    """The path of a file name below a folder; None when it leaves the folder (``..``, another absolute path).
+
+    Links below the folder are followed: data sets often consist of links to images elsewhere.
+
+    Example:
+        >>> contained(Path("images"), "train/../a.jpg"), contained(Path("images"), "../secret.txt")
+        (PosixPath('images/a.jpg'), None)
+    """
+    if not file_name or "\0" in file_name:
+        return None
+    base = Path.cwd() / root
+    inside = os.path.relpath(os.path.normpath(base / file_name), os.path.normpath(base))
+    return None if inside == "." or inside.split(os.sep, 1)[0] == ".." else Path(root) / inside
 
 
 def image_path(root: Path, file_name: str) -> Path | None:
-    """Where an image is below ``root``: as written, else without the folders of its name; None when it is nowhere."""
-    for name in (file_name, file_name.replace("\\", "/").rsplit("/", 1)[-1]):
-        if name and _exists(root / name):
-            return root / name
+    """The image file of a name below ``root``: as written, else without its folders; None when neither is a file."""
+    posix = file_name.replace("\\", "/")
+    for name in dict.fromkeys((file_name, posix, posix.rsplit("/", 1)[-1])):
+        path = contained(root, name)
+        if path is not None and is_file(path):
+            return path
     return None
+
+
+def expected_path(root: Path, file_name: str) -> Path:
+    """Where an image of an annotation file is, or should be, below ``root``.
+
+    Raises:
+        EveryposeError: the name leaves the folder, and the folder has no image of its last part either.
+    """
+    path = image_path(root, file_name) or contained(root, file_name)
+    if path is None:
+        raise EveryposeError(f"the image name {file_name!r} is not inside the folder of the images, {root}")
+    return path

@@ -1,34 +1,57 @@
-"""The image files of a set: of a folder, or those that an annotation file names."""
+"""The image files of a set: those below a folder, or those that an annotation file names."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from everypose.data.discovery.annotation_files import find_image_root, image_path, load
-from everypose.data.image_header import SUFFIXES
+from everypose.data.discovery.walk import walk
+from everypose.data.image_header import IMAGE_SUFFIXES
 from everypose.errors import EveryposeError
 
 
-def images_of(source: Path) -> tuple[list[Path], int]:
-    """The image files of a folder (its folders included) or of an annotation file, sorted.
+@dataclass(frozen=True)
+class ImageSet:
+    """The image files of a set.
+
+    Attributes:
+        files: sorted paths.
+        problems: one line for each image or folder that cannot be used; missing images of an annotation file are
+            counted in one line.
+    """
+
+    files: list[Path]
+    problems: list[str]
+
+
+def find_image_set(source: Path) -> ImageSet:
+    """Find the image files below a folder, or those that an annotation file names.
+
+    Args:
+        source: the folder or the annotation file.
 
     Returns:
-        The files, and how many more an annotation file names that are not there.
+        The files, and what could not be used.
 
     Raises:
-        EveryposeError: when ``source`` does not exist or no image belongs to it.
+        EveryposeError: ``source`` does not exist, or no image belongs to it.
     """
     if source.is_dir():
-        found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        if not found:
-            raise EveryposeError(f"{source} holds no images ({', '.join(sorted(SUFFIXES))})")
-        return found, 0
+        found = walk(source)
+        problems = [skipped.reason for skipped in found.skipped]
+        if not found.files:
+            raise EveryposeError(
+                problems[0] if problems else f"{source} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            )
+        return ImageSet(sorted(found.files), problems)
     if not source.exists():
         raise EveryposeError(f"{source} does not exist; give a folder of images or an annotation file")
     entries = load(source)["images"]
-    names = [image["file_name"] for image in entries if isinstance(image, dict) and "file_name" in image]
-    names = sorted({name for name in names if isinstance(name, str)})
+    listed = [image["file_name"] for image in entries if isinstance(image, dict) and "file_name" in image]
+    names = sorted({name for name in listed if isinstance(name, str)})
     root = find_image_root(source, names)
     if root is None:
         raise EveryposeError(f"the images of {source} are not near it; give the folder that holds them instead")
     paths = [image_path(root, name) for name in names]
-    there = [path for path in paths if path is not None]
-    return there, len(paths) - len(there)
+    present = [path for path in paths if path is not None]
+    missing = len(paths) - len(present)
+    return ImageSet(present, [f"{source}: {missing:,} images of its list are not there"] if missing else [])

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from everypose.data.discovery.annotation_files import contained
+from everypose.data.discovery.walk import is_file, is_folder
 from everypose.data.formats.coco import read_coco
 from everypose.data.formats.mpii import read_mpii
 from everypose.data.scenes import SceneSet, joined
@@ -139,13 +141,17 @@ def _bases(root: Path, dataset: str | None) -> list[Path]:
     if dataset is None:
         return [root]
     named = re.compile(rf"(ms)?{dataset}[-_ ]?(20\d\d)?", re.IGNORECASE)
-    return [root, *sorted(entry for entry in root.iterdir() if named.fullmatch(entry.name) and entry.is_dir())]
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        raise EveryposeError(f"cannot read the folder {root}: {error.strerror or error}") from error
+    return [root, *(entry for entry in entries if named.fullmatch(entry.name) and is_folder(entry))]
 
 
 def _annotation_file(base: Path, pattern: str, split: str) -> Path | None:
     for name in _SPLIT_NAMES.get(split, (split,)):
         path = base / pattern.format(split=name)
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 
@@ -159,7 +165,8 @@ def _image_root(base: Path, annotation_file: Path, split: str) -> Path:
         folders += [base / folder.format(split=each) for folder in _IMAGE_FOLDERS]
     for candidate in names:
         for folder in folders:
-            if (folder / candidate).is_file():
+            path = contained(folder, candidate)
+            if path is not None and is_file(path):
                 return folder
     tried = ", ".join(dict.fromkeys(str(folder.relative_to(base)) for folder in folders))
     raise EveryposeError(f"{annotation_file} is there, but its image {name} is not; looked in these of {base}: {tried}")

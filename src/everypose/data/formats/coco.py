@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.geometry import keypoint_boxes, xywh_to_xyxy, xyxy_to_xywh
-from everypose.data.discovery.annotation_files import load
+from everypose.data.discovery.annotation_files import contained, image_path, load
+from everypose.data.formats.coco_entries import (
+    WHOLE_BODY_PARTS,
+    parse_entries,
+    require_pixels,
+    whole_visibilities,
+)
 from everypose.data.image_header import read_header
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
@@ -18,8 +24,6 @@ from everypose.skeleton.skeleton import Skeleton
 
 # The share of its box that a person covers, where no segmentation says it (the CrowdPose protocol's number).
 AREA_OF_BOX = 0.53
-# COCO-WholeBody keeps its 133 keypoints in five lists of an annotation.
-WHOLE_BODY_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 _NOT_EXTRA = frozenset(
     {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "not_exhaustive"}
 )
@@ -43,30 +47,20 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
             names the entry.
     """
     annotation_file, image_root = Path(annotation_file), Path(image_root)
-    content = load(annotation_file)
+    content = parse_entries(load(annotation_file), str(annotation_file))
     categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
     if skeleton is None:
         skeleton = Skeleton.from_coco_category(categories[0])
     require_same_places(categories[0].get("keypoints") or (), skeleton, str(annotation_file))
-    try:
-        repairs: Counter[str] = Counter()
-        images = _unique_images(content["images"], annotation_file, repairs)
-        names = {category["id"] for category in categories}
-        chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]
-        kept = [entry for entry in chosen if entry["image_id"] in images]
-        repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
-        scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
-        raise EveryposeError(
-            f"{annotation_file} is not a usable COCO annotation file: an image or annotation has a missing or "
-            f"malformed field ({_described(error)})"
-        ) from error
+    repairs: Counter[str] = Counter()
+    images = _unique_images(content["images"], annotation_file, repairs)
+    names = {category["id"] for category in categories}
+    chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]
+    kept = [entry for entry in chosen if entry["image_id"] in images]
+    repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
+    scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
     told = [f"{count} {what}" for what, count in repairs.items() if count]
     return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, told)
-
-
-def _described(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0][:120]
 
 
 def _keypoint_categories(categories: list[Any], path: Path, skeleton: Skeleton | None) -> list[dict[str, Any]]:
@@ -115,9 +109,10 @@ def _scenes(
     keypoints = _keypoints(annotations, skeleton, annotation_file, repairs)
     boxes, boxless = _boxes(annotations, keypoints, repairs)
     areas = _areas(annotations, boxes, repairs)
-    is_crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in annotations], dtype=np.bool_)
+    require_pixels(xyxy_to_xywh(boxes[~boxless]), keypoints, str(annotation_file))
+    is_crowd = np.array([entry.get("iscrowd", 0) == 1 for entry in annotations], dtype=np.bool_)
     ids = np.array([entry.get("id", index) for index, entry in enumerate(annotations)], dtype=np.int64)
-    segmentations: list[Segmentation] = [entry.get("segmentation") or None for entry in annotations]
+    segmentations: list[Segmentation] = [entry.get("segmentation") for entry in annotations]
 
     without_segmentation = np.array([segmentation is None for segmentation in segmentations], dtype=np.bool_)
     empty = boxless & without_segmentation
@@ -125,16 +120,16 @@ def _scenes(
     kept = np.flatnonzero(~empty)
     bounds = np.searchsorted(image_of[kept], np.arange(len(images) + 1))
 
-    file_names = _file_names(images, image_root, repairs)
+    paths = _paths(images, image_root, annotation_file, repairs)
     scenes = []
-    for index, (entry, file_name) in enumerate(zip(images, file_names, strict=True)):
+    for index, (entry, path) in enumerate(zip(images, paths, strict=True)):
         rows = kept[bounds[index] : bounds[index + 1]]
-        width, height = _size(entry, image_root / file_name, repairs)
+        width, height = _size(entry, path, repairs)
         scenes.append(
             Scene(
-                image_id=int(entry["id"]),
-                path=image_root / file_name,
-                file_name=str(entry["file_name"]),
+                image_id=entry["id"],
+                path=path,
+                file_name=entry["file_name"],
                 width=width,
                 height=height,
                 annotation_ids=ids[rows],
@@ -166,10 +161,11 @@ def _keypoints(
     unusable = ~np.isfinite(keypoints).all(axis=2)
     repairs["keypoints that are no numbers were taken as unlabelled"] += int(unusable.sum())
     keypoints[unusable] = 0
+    repairs["visibilities that are no whole numbers were taken as 2 (visible)"] += whole_visibilities(keypoints)
     keypoints[:, :, 2] = keypoints[:, :, 2].clip(0, 2)
 
     labelled = (keypoints[:, :, 2] > 0).sum(axis=1)
-    told = np.array([_number(entry.get("num_keypoints"), -1) for entry in annotations])
+    told = np.array([entry.get("num_keypoints", -1) for entry in annotations])
     repairs["annotations had a num_keypoints other than their labels; the labels count"] += int(
         ((told >= 0) & (told != labelled)).sum()
     )
@@ -202,42 +198,56 @@ def _boxes(
 def _areas(
     annotations: list[dict[str, Any]], boxes: npt.NDArray[np.float64], repairs: Counter[str]
 ) -> npt.NDArray[np.float64]:
-    areas = np.array([_number(entry.get("area"), -1.0) for entry in annotations])
+    areas = np.array([entry.get("area", -1.0) for entry in annotations], dtype=np.float64)
     missing = ~(np.isfinite(areas) & (areas > 0))
     areas[missing] = AREA_OF_BOX * np.prod(boxes[missing, 2:] - boxes[missing, :2], axis=1)
     repairs[f"missing areas were taken as {AREA_OF_BOX} of the box"] += int(missing.sum())
     return areas
 
 
-def _number(value: Any, otherwise: float) -> float:
-    return float(value) if isinstance(value, int | float) else otherwise
-
-
-def _file_names(images: list[dict[str, Any]], root: Path, repairs: Counter[str]) -> list[str]:
-    """File names that exist under the root: as written, or, when the first is not there so, without their folders."""
-    names = [str(entry["file_name"]) for entry in images]
-    if not names or (root / names[0]).exists():
-        return names
-    last_parts = [name.replace("\\", "/").rsplit("/", 1)[-1] for name in names]
-    if last_parts != names and (root / last_parts[0]).exists():
-        repairs["file names were taken without their folders"] += len(names)
-        return last_parts
-    return names
+def _paths(images: list[dict[str, Any]], root: Path, where: Path, repairs: Counter[str]) -> list[Path]:
+    """The images' files below the root: by name as written, or, when the first is not there so, without folders."""
+    names = [entry["file_name"] for entry in images]
+    first = image_path(root, names[0]) if names else None
+    if first is not None and first != root / names[0]:
+        last_parts = [name.replace("\\", "/").rsplit("/", 1)[-1] for name in names]
+        posix = [name.replace("\\", "/") for name in names]
+        names = posix if first == root / posix[0] else last_parts
+        repairs["file names were taken without their folders"] += len(names) if names is last_parts else 0
+    paths = [contained(root, name) for name in names]
+    for name, path in zip(names, paths, strict=True):
+        if path is None:
+            raise EveryposeError(f"{where}: the image name {name!r} leaves the folder of the images, {root}")
+    return [path for path in paths if path is not None]
 
 
 def _size(entry: dict[str, Any], path: Path, repairs: Counter[str]) -> tuple[int, int]:
     """Width and height as the file says, else as the image does."""
-    width, height = _number(entry.get("width"), 0), _number(entry.get("height"), 0)
-    if width >= 1 and height >= 1:
-        return int(width), int(height)
+    if "width" in entry and "height" in entry:
+        return int(entry["width"]), int(entry["height"])
     repairs["missing image sizes were read from the images"] += 1
     return read_header(path).upright
 
 
+def coco_category_fields(skeleton: Skeleton) -> dict[str, Any]:
+    """A skeleton as the fields of a COCO category: names, links from 1, and ``flip_idx`` where names tell no sides.
+
+    Example:
+        >>> coco_category_fields(Skeleton("pair", ("a", "b"), ((0, 1),), ((0, 1),), None))
+        {'keypoints': ['a', 'b'], 'skeleton': [[1, 2]], 'flip_idx': [1, 0]}
+    """
+    links = [[start + 1, end + 1] for start, end in skeleton.links]
+    fields = {"keypoints": list(skeleton.keypoints), "skeleton": links}
+    try:
+        says_pairs = Skeleton.from_coco_category(fields).flip_pairs == skeleton.flip_pairs
+    except EveryposeError:
+        says_pairs = False
+    return fields if says_pairs else {**fields, "flip_idx": skeleton.flip_index.tolist()}
+
+
 def coco_content(scenes: SceneSet) -> dict[str, Any]:
     """A set of scenes as the content of a COCO annotation file."""
-    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
-    category = {"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}
+    category = {"id": 1, "name": "person", **coco_category_fields(scenes.skeleton)}
     images, annotations = [], []
     for scene in scenes:
         size = {"width": scene.width, "height": scene.height}

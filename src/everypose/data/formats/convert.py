@@ -7,8 +7,9 @@ from typing import Any
 from everypose.core.files import read_json, write_json
 from everypose.data.discovery.annotation_files import annotation_files, find_image_root, load
 from everypose.data.formats.coco import coco_content
+from everypose.data.formats.coco_entries import parse_entries
 from everypose.data.formats.mpii import read_mpii
-from everypose.data.formats.split import Split, inside_name, place_images, split_name
+from everypose.data.formats.split import Split, checked_images, inside_name, place_images, split_name
 from everypose.data.formats.vendor_exports import cleaned
 from everypose.data.formats.yolo import find_yaml, read_yolo
 from everypose.errors import EveryposeError
@@ -21,7 +22,7 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
     Args:
         source: a folder with a data.yaml or COCO files, a data.yaml, a COCO file or an MPII list.
         images: folder of the images; found by itself when None.
-        skeleton: names of the keypoints where the format has none (YOLO).
+        skeleton: what the keypoints are; replaces what the data set says. Needed where the format has no names.
 
     Raises:
         EveryposeError: when it is none of these.
@@ -34,16 +35,17 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
     if yaml_file is not None:
         return read_yolo(yaml_file, skeleton)
     if source.is_dir():
-        return [_from_coco(path, content, images) for path, content in _coco_files(source)]
+        return [_from_coco(path, content, images, skeleton) for path, content in _coco_files(source)]
     if isinstance(read_json(source), list):
         return [_from_mpii(source, images)]
-    return [_from_coco(source, load(source), images)]
+    return [_from_coco(source, load(source), images, skeleton)]
 
 
 def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
     """Write splits as ``annotations/<split>.json`` with ``images/<split>/`` linked or copied.
 
-    When ``out`` is a .json file, only the annotations of the one split are written.
+    When ``out`` is a .json file, only the annotations of the one split are written. Images come first, so that an
+    annotation file is only there when its images are.
 
     Raises:
         EveryposeError: when an image is not at hand, two share a name, or ``out`` is one file for several splits.
@@ -54,21 +56,12 @@ def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
             raise EveryposeError(f"{out} is one file, but there are several splits ({names}); give a folder")
         write_json(out, splits[0].content)
         return
+    targets = [checked_images(split, out / "images" / split.name) for split in splits]
+    for each in targets:
+        place_images(each, copy=copy)
     for split in splits:
-        pairs: dict[Path, Path] = {}
-        for image in split.content["images"]:
-            source = split.image_path(image["file_name"])
-            if source is None:
-                raise EveryposeError(
-                    f"the image {image['file_name']} of {split.name} is not at hand; give --images FOLDER, or a .json "
-                    "file as OUT for annotations only"
-                )
-            target = out / "images" / split.name / inside_name(image["file_name"])
-            if pairs.setdefault(target, source) != source:
-                raise EveryposeError(f"{split.name}: two images are called {inside_name(image['file_name'])}")
         entries = [{**image, "file_name": inside_name(image["file_name"])} for image in split.content["images"]]
         write_json(out / "annotations" / f"{split.name}.json", {**split.content, "images": entries})
-        place_images(((source, target) for target, source in pairs.items()), copy)
 
 
 def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -84,31 +77,27 @@ def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         EveryposeError: when categories differ, one image id stands for two files or has two sets of labels, or an entry
             has no id.
     """
+    contents = [(name, parse_entries(content, name)) for name, content in contents]
     first_name, first = contents[0]
-    images: dict[Any, dict[str, Any]] = {}
+    images: dict[int, dict[str, Any]] = {}
     annotations: list[dict[str, Any]] = []
     for name, content in contents:
-        try:
-            if _skeletons(content) != _skeletons(first):
-                raise EveryposeError(f"cannot join {first_name} and {name}: their categories or keypoints differ")
-            repeated = {image["id"] for image in content["images"] if image["id"] in images}
-            for image in content["images"]:
-                known = images.setdefault(image["id"], image)
-                ours, theirs = known["file_name"], image["file_name"]
-                if ours != theirs:
-                    raise EveryposeError(f"cannot join: image id {image['id']} is {ours}, but {theirs} in {name}")
-            again = [entry for entry in content["annotations"] if entry["image_id"] in repeated]
-            if _labels(again) != _labels([entry for entry in annotations if entry["image_id"] in repeated]):
+        if _skeletons(content) != _skeletons(first):
+            raise EveryposeError(f"cannot join {first_name} and {name}: their categories or keypoints differ")
+        repeated = {image["id"] for image in content["images"] if image["id"] in images}
+        for image in content["images"]:
+            known = images.setdefault(image["id"], image)["file_name"]
+            if known != image["file_name"]:
                 raise EveryposeError(
-                    f"cannot join: {len(repeated)} images of {name} are listed before it (first: {min(repeated)}), "
-                    "with other annotations; give different images different ids, or correct the annotations"
+                    f"cannot join: image id {image['id']} is {known}, but {image['file_name']} in {name}"
                 )
-            annotations += [entry for entry in content["annotations"] if entry["image_id"] not in repeated]
-        except (KeyError, TypeError, AttributeError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        again = [entry for entry in content["annotations"] if entry["image_id"] in repeated]
+        if _labels(again) != _labels([entry for entry in annotations if entry["image_id"] in repeated]):
             raise EveryposeError(
-                f"{name} has a malformed image, annotation or category ({what}); see 'everypose data doctor'"
-            ) from error
+                f"cannot join: {len(repeated)} images of {name} are listed before it (first: {min(repeated)}), "
+                "with other annotations; give different images different ids, or correct the annotations"
+            )
+        annotations += [entry for entry in content["annotations"] if entry["image_id"] not in repeated]
     return {**first, "images": list(images.values()), "annotations": _with_own_ids(annotations)}
 
 
@@ -136,19 +125,19 @@ def _with_own_ids(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _coco_files(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    damaged: list[str] = []
     try:
-        return list(annotation_files(folder))
+        return list(annotation_files(folder, damaged))
     except EveryposeError as error:
+        if damaged:
+            raise
         raise EveryposeError(
             f"{folder} is not a data set: neither a data.yaml with kpt_shape nor a COCO file with keypoints is in it"
         ) from error
 
 
-def _from_coco(path: Path, content: dict[str, Any], images: Path | None) -> Split:
-    try:
-        content, notes = cleaned(content)
-    except EveryposeError as error:
-        raise EveryposeError(f"{path}: {error}") from error
+def _from_coco(path: Path, content: dict[str, Any], images: Path | None, skeleton: Skeleton | None) -> Split:
+    content, notes = cleaned(content, str(path), skeleton)
     names = [image["file_name"] for image in content["images"]]
     root = images if images is not None else find_image_root(path, names)
     return Split(split_name(path), content, root, notes)

@@ -6,11 +6,13 @@ from typing import Any
 
 from everypose.errors import EveryposeError
 
+_DEEPEST = 500
+"""The most brackets of one value."""
 _KEY = re.compile(r"""(?P<key>"[^"]*"|'[^']*'|[^\s:#\[\]{},-][^:#\[\]{},]*?)\s*:(?:\s+(?P<rest>.*))?$""")
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Top-level keys with scalars, lists, and maps one level deep, in block or flow style.
+    """Parse top-level keys with scalars, block texts, lists, and maps one level deep, in block or flow style.
 
     Raises:
         EveryposeError: naming the first line that is something else.
@@ -31,7 +33,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
         while position < len(lines) and (lines[position][:1].isspace() or lines[position][:1] in "-]}"):
             block.append(lines[position].strip())
             position += 1
-        result[_scalar_text(match["key"])] = _value(match["rest"] or "", block, where)
+        rest = match["rest"] or ""
+        is_text = re.fullmatch(r"[|>][-+\d]*", rest) is not None
+        result[_scalar_text(match["key"])] = "\n".join(block) if is_text else _value(rest, block, where)
     return result
 
 
@@ -85,6 +89,8 @@ def _block_map(block: list[str], where: str) -> dict[Any, Any] | None:
 
 def _flow_value(text: str, where: str) -> Any:
     """A scalar, ``[a, b]`` or ``{k: v}``, nested at will."""
+    if text.count("[") + text.count("{") > _DEEPEST:
+        raise EveryposeError(f"{where} is not a data set YAML that can be read: {text[:80]!r} has too many brackets")
     value, rest = _take(text.strip(), where)
     if rest.strip():
         raise EveryposeError(f"{where} is not a data set YAML that can be read: {text[:80]!r}")
@@ -126,7 +132,7 @@ def _scalar(text: str) -> Any:
         return text[1:-1]
     if text.lower() in ("", *_WORDS):
         return _WORDS.get(text.lower())
-    if re.fullmatch(r"[-+]?\d+", text):
+    if re.fullmatch(r"[-+]?\d{1,18}", text):
         return int(text)
     try:
         return float(text)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.files import read_json
+from everypose.data.discovery.annotation_files import expected_path
 from everypose.data.formats.coco import AREA_OF_BOX
 from everypose.data.image_header import read_header
 from everypose.data.scenes import Scene, SceneSet
@@ -37,11 +38,13 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
         rows_of: dict[str, list[int]] = {}
         for row, person in enumerate(people):
             rows_of.setdefault(str(person["image"]), []).append(row)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EveryposeError(
             f"{annotation_file} is not an MPII annotation list: each person needs image, center, scale, joints "
             "(16 points) and joints_vis"
         ) from error
+    if not (np.isfinite(keypoints).all() and np.isfinite(centers).all() and np.isfinite(half).all()):
+        raise EveryposeError(f"{annotation_file} has a joint, center or scale that is not a finite number")
     boxes = np.concatenate([centers - half, centers + half], axis=1)
     scenes = [
         _scene(index, name, np.array(rows), keypoints, boxes, image_root)
@@ -66,10 +69,11 @@ def _scene(
     boxes: npt.NDArray[np.float64],
     image_root: Path,
 ) -> Scene:
-    width, height = read_header(image_root / name).upright
+    path = expected_path(image_root, name)
+    width, height = read_header(path).upright
     return Scene(
         image_id=image_id,
-        path=image_root / name,
+        path=path,
         file_name=name,
         width=width,
         height=height,

@@ -1,12 +1,17 @@
 """A split of a data set on its way from one format to another: COCO content and where its images are."""
 
+import filecmp
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from everypose.core.files import written_whole
 from everypose.data.discovery.annotation_files import image_path
+from everypose.data.discovery.walk import walk
+from everypose.data.image_header import read_header
 from everypose.errors import EveryposeError
 
 _NAMES = {
@@ -46,29 +51,62 @@ def split_name(path: Path) -> str:
     return path.stem
 
 
-def place_images(pairs: Iterable[tuple[Path, Path]], copy: bool) -> int:
-    """Make each (source, target): a symbolic link, or a copy where asked for or links are not possible.
+def checked_images(split: Split, folder: Path) -> dict[Path, Path]:
+    """Where each image of a split is, and where it goes.
+
+    Args:
+        split: its images are read from below ``split.image_root``.
+        folder: the folder that the images go to.
 
     Returns:
-        The number of images placed.
+        Target to source, in the split's order.
 
     Raises:
-        EveryposeError: when a target cannot be written, or is another file already.
+        EveryposeError: an image is missing or no image, two share a target, or ``folder`` holds other images.
     """
-    placed = 0
-    for source, target in pairs:
-        source = source.resolve()
-        placed += 1
-        if target.exists():
-            if target.samefile(source) or target.stat().st_size == source.stat().st_size:
-                continue
-            raise EveryposeError(f"{target} is there already and is not {source}; give an empty folder")
+    targets: dict[Path, Path] = {}
+    names: set[str] = set()
+    for image in split.content["images"]:
+        source = split.image_path(image["file_name"])
+        if source is None:
+            raise EveryposeError(
+                f"the image {image['file_name']!r} of {split.name} is not in the folder of the images; give --images "
+                "FOLDER, or leave such images out with 'everypose data doctor --fix'"
+            )
+        read_header(source)  # a file that is no image must not be published with the set
+        target = folder / inside_name(image["file_name"])
+        if targets.setdefault(target, source) != source or str(target).casefold() in names:
+            raise EveryposeError(f"{split.name}: two images are called {inside_name(image['file_name'])}")
+        names.add(str(target).casefold())
+    others = [path for path in walk(folder).files if path not in targets] if folder.is_dir() else []
+    if others:
+        raise EveryposeError(
+            f"{folder} holds {len(others):,} images of another set (such as {others[0].name}): give an empty folder"
+        )
+    return targets
+
+
+def place_images(targets: Mapping[Path, Path], *, copy: bool) -> None:
+    """Put each image at its target: a symbolic link, or a copy where asked for or where links are not possible.
+
+    Args:
+        targets: target to source.
+        copy: copy instead of linking.
+
+    Raises:
+        EveryposeError: a target cannot be written, or is another file already.
+    """
+    for target, source in targets.items():
+        source = Path(os.path.realpath(source))
         try:
+            if target.exists() or target.is_symlink():
+                if target.exists() and (target.samefile(source) or filecmp.cmp(target, source, shallow=False)):
+                    continue
+                raise EveryposeError(f"{target} is there already and is not {source}; give an empty folder")
             target.parent.mkdir(parents=True, exist_ok=True)
             _place(source, target, copy)
         except OSError as error:
             raise EveryposeError(f"cannot write {target}: {error.strerror or error}") from error
-    return placed
 
 
 def _place(source: Path, target: Path, copy: bool) -> None:
@@ -77,12 +115,18 @@ def _place(source: Path, target: Path, copy: bool) -> None:
             target.symlink_to(source)
             return
         except OSError:
-            # Windows allows links to some users only: a copy does as well.
+            # Windows allows links to some users only; a copy serves as well.
             pass
-    shutil.copyfile(source, target)
+    with written_whole(target) as part:
+        shutil.copyfile(source, part)
 
 
 def inside_name(file_name: str) -> str:
-    """A file name that stays in the folder it is put in: without drive, root and '..', with forward slashes."""
+    """A file name that stays in the folder it is put in: without drive, root and '..', with forward slashes.
+
+    Example:
+        >>> inside_name("../train/a.jpg")
+        'train/a.jpg'
+    """
     parts = [part for part in file_name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     return "/".join(part for part in parts if not part.endswith(":"))

@@ -4,29 +4,36 @@ A label line is ``class cx cy w h x1 y1 v1 x2 y2 v2 ...``, everything but class 
 width or height. Format: https://docs.ultralytics.com/datasets/pose/.
 """
 
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from everypose.core.files import write_text
+from everypose.data.discovery.annotation_files import contained
+from everypose.data.discovery.walk import is_file, is_folder, walk
 from everypose.data.formats import flat_yaml
-from everypose.data.formats.coco import AREA_OF_BOX
-from everypose.data.formats.split import Split, inside_name, place_images
-from everypose.data.image_header import SUFFIXES, read_header
+from everypose.data.formats.coco import AREA_OF_BOX, coco_category_fields
+from everypose.data.formats.coco_entries import whole_visibilities
+from everypose.data.formats.split import Split, checked_images, inside_name, place_images
+from everypose.data.image_header import read_header
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 
 _SPLITS = ("train", "val", "test")
+_SHARE_SLACK = 0.1
+"""How far outside of 0 to 1 a share may lie: keypoints may be a little outside of their image."""
 
 
 def find_yaml(source: Path) -> Path | None:
-    """The data set's YAML file: ``source`` itself, or the one in the folder that speaks of ``kpt_shape``."""
+    """The data set's YAML file: ``source`` itself, or the one in the folder that has a ``kpt_shape``."""
     if source.is_file():
         return source if source.suffix in (".yaml", ".yml") else None
-    files = sorted([*source.glob("*.yaml"), *source.glob("*.yml")], key=lambda path: path.stem != "data")
-    return next((path for path in files if b"kpt_shape" in path.read_bytes()), None)
+    files = sorted(walk(source, (".yaml", ".yml"), depth=0).files, key=lambda path: path.stem != "data")
+    return next((path for path in files if "kpt_shape" in _text(path)), None)
 
 
 def read_yolo(yaml_file: Path, skeleton: Skeleton | None = None) -> list[Split]:
@@ -72,9 +79,16 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
     skeleton = Skeleton.from_coco_category(categories[0])
     if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
         raise EveryposeError(f"{splits[0].name} holds categories with different keypoints; split it by category")
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
+    category_ids = [category["id"] for category in categories]
+    targets = []
     for split in splits:
-        _write_split(split, [category["id"] for category in categories], out, copy, left_out)
+        _require_own_labels(split, out / "labels" / split.name)
+        targets.append(checked_images(split, out / "images" / split.name))
+    # Images first and data.yaml last, so that what is interrupted is not taken for a data set.
+    for split, each in zip(splits, targets, strict=True):
+        place_images(each, copy=copy)
+        _write_labels(split, each, category_ids, out, left_out)
     names = {index: str(category.get("name", index)) for index, category in enumerate(categories)}
     described = {split.name: f"images/{split.name}" for split in splits}
     # Without 'path' Ultralytics takes the YAML file's own folder; a relative one it takes from where it was started.
@@ -91,6 +105,11 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
         ),
     )
     notes = [f"{count:,} {what}" for what, count in left_out.items() if count]
+    if len(skeleton) > 1 and not skeleton.flip_pairs:
+        notes.append(
+            "flip_idx swaps no keypoints, because their names tell no left and right: if some are twins, give "
+            "--skeleton FILE.toml with flip_pairs"
+        )
     return notes if "val" in described else [*notes, "no split is called val; Ultralytics wants one to train"]
 
 
@@ -132,11 +151,8 @@ def _categories(values: dict[str, Any], skeleton: Skeleton, path: Path) -> list[
         names = [names.get(index) for index in range(len(names))]
     if not isinstance(names, list) or not names or any(name is None for name in names):
         raise EveryposeError(f"{path} has no 'names' of the classes, numbered from 0")
-    links = [[start + 1, end + 1] for start, end in skeleton.links]
-    return [
-        {"id": index + 1, "name": str(name), "keypoints": list(skeleton.keypoints), "skeleton": links}
-        for index, name in enumerate(names)
-    ]
+    fields = coco_category_fields(skeleton)
+    return [{"id": index + 1, "name": str(name), **fields} for index, name in enumerate(names)]
 
 
 def _images(values: dict[str, Any], split: str, yaml_file: Path) -> list[Path]:
@@ -146,22 +162,41 @@ def _images(values: dict[str, Any], split: str, yaml_file: Path) -> list[Path]:
     for place in places:
         path = _resolved(str(place), values.get("path"), yaml_file)
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            entered = walk(path)
+            if entered.skipped:
+                raise EveryposeError(f"{yaml_file}: {entered.skipped[0].reason}")
+            found += sorted(entered.files)
         else:
             lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
-            found += [path.parent / line.removeprefix("./") for line in lines]
+            found += [_listed(path, line) for line in lines]
     return found
 
 
 def _resolved(place: str, root: Any, yaml_file: Path) -> Path:
-    """Below ``path:`` of the file, beside the file, or, as Roboflow writes it, with one ``../`` too many."""
+    """Below ``path:`` of the file, next to the file, or, as Roboflow writes it, with one ``../`` too many.
+
+    Raises:
+        EveryposeError: the place does not exist, or lies outside of these folders.
+    """
     base = yaml_file.parent
     bases = [base / str(root), base] if root else [base]
-    candidates = [each / place for each in bases] + [base / place.removeprefix("../")]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    raise EveryposeError(f"{yaml_file}: there is no {place}; looked in {', '.join(str(each) for each in bases)}")
+    for folder in bases:
+        for name in (place, place.removeprefix("../")):
+            inside = folder if name in (".", "./") else contained(folder, name)
+            if inside is not None and (is_folder(inside) or is_file(inside)):
+                return inside
+    looked = ", ".join(str(each) for each in bases)
+    if any(is_folder(each / place) or is_file(each / place) for each in bases):
+        raise EveryposeError(f"{yaml_file}: {place} lies outside of the data set's folder, {looked}: give it as 'path'")
+    raise EveryposeError(f"{yaml_file}: there is no {place}; looked in {looked}")
+
+
+def _listed(list_file: Path, line: str) -> Path:
+    """The image of one line of a list file, which must lie in that file's folder."""
+    path = contained(list_file.parent, line)
+    if path is None:
+        raise EveryposeError(f"{list_file}: the image {line} lies outside of {list_file.parent}")
+    return path
 
 
 def _read_split(
@@ -229,6 +264,13 @@ def _annotation(
         raise EveryposeError(f"{path}: a value is not a number ({error})") from error
     if not np.isfinite(numbers).all() or not 0 <= class_index < len(categories):
         raise EveryposeError(f"{path}: class {fields[0]} is unknown, or a value is not finite")
+    shares = np.concatenate([numbers[1:5], numbers[5:].reshape(count, values_each)[:, :2].reshape(-1)])
+    if (np.abs(shares - 0.5) > 0.5 + _SHARE_SLACK).any():
+        worst = shares[np.abs(shares - 0.5).argmax()]
+        raise EveryposeError(
+            f"{path}: a coordinate is {worst:g}: coordinates are shares of the image's size, 0 to 1; divide pixels by "
+            "its width and height, percent by 100"
+        )
     scale = np.array(size, np.float64)
     center, extent = numbers[1:3] * scale, numbers[3:5] * scale
     keypoints = np.full((count, 3), 2.0)
@@ -236,7 +278,9 @@ def _annotation(
     if values_each == 2:
         keypoints[(keypoints[:, :2] == 0).all(axis=1), 2] = 0
     keypoints[:, :2] *= scale
-    keypoints[keypoints[:, 2] == 0] = 0
+    whole_visibilities(keypoints)
+    keypoints[keypoints[:, 2] <= 0] = 0
+    keypoints[:, 2] = keypoints[:, 2].clip(0, 2)
     return {
         "category_id": categories[class_index]["id"],
         "bbox": _plain(np.concatenate([center - extent / 2, extent])),
@@ -251,34 +295,50 @@ def _plain(values: npt.NDArray[np.float64]) -> list[float | int]:
     return [int(value) if value.is_integer() else value for value in values.round(6).tolist()]
 
 
-def _write_split(split: Split, category_ids: list[Any], out: Path, copy: bool, left_out: dict[str, int]) -> None:
-    """images/<split>, labels/<split>."""
-    people: dict[Any, list[dict[str, Any]]] = {}
+def _write_labels(
+    split: Split, targets: Mapping[Path, Path], category_ids: list[int], out: Path, left_out: Counter[str]
+) -> None:
+    """Write ``labels/<split>``, one text file for each image."""
+    people: dict[int, list[dict[str, Any]]] = {}
     for entry in split.content["annotations"]:
         people.setdefault(entry["image_id"], []).append(entry)
-    pairs: dict[Path, Path] = {}
-    for image in split.content["images"]:
-        source = split.image_path(image["file_name"])
-        if source is None:
-            raise EveryposeError(f"the image {image['file_name']} of {split.name} is not at hand; give --images FOLDER")
-        name = inside_name(image["file_name"])
-        target = out / "images" / split.name / name
-        if target in pairs:
-            raise EveryposeError(f"{split.name}: two images are called {name}")
-        pairs[target] = source
+    for image, source in zip(split.content["images"], targets.values(), strict=True):
         size = read_header(source).upright
         lines = [_line(entry, category_ids, size, left_out) for entry in people.get(image["id"], [])]
         text = "".join(f"{line}\n" for line in lines if line)
-        write_text((out / "labels" / split.name / name).with_suffix(".txt"), text)
-    place_images(((source, target) for target, source in pairs.items()), copy)
+        write_text(out / "labels" / split.name / f"{_label_name(image['file_name'])}", text)
 
 
-def _line(
-    entry: dict[str, Any], category_ids: list[Any], size: tuple[int, int], left_out: dict[str, int]
-) -> str | None:
+def _label_name(file_name: str) -> str:
+    return PurePosixPath(inside_name(file_name)).with_suffix(".txt").as_posix()
+
+
+def _require_own_labels(split: Split, folder: Path) -> None:
+    """Require that no two images share a label file, as ``a.jpg`` and ``a.png`` do, and that no other labels are there.
+
+    Raises:
+        EveryposeError: two images do, or ``folder`` holds label files of another set.
+    """
+    labels: dict[str, str] = {}
+    for image in split.content["images"]:
+        label = _label_name(image["file_name"]).casefold()
+        other = labels.setdefault(label, image["file_name"])
+        if other != image["file_name"]:
+            raise EveryposeError(
+                f"{split.name}: the images {other} and {image['file_name']} would share the label file {label}: rename "
+                "one of them"
+            )
+    others = [p for p in walk(folder, (".txt",)).files if p.relative_to(folder).as_posix().casefold() not in labels]
+    if others:
+        raise EveryposeError(
+            f"{folder} holds {len(others):,} labels of another set (such as {others[0].name}): give an empty folder"
+        )
+
+
+def _line(entry: dict[str, Any], category_ids: list[int], size: tuple[int, int], left_out: Counter[str]) -> str | None:
     """The label line of a person; None for what the format has no place for."""
     scale = np.array(size, np.float64)
-    box = np.array(entry.get("bbox") or [0, 0, 0, 0], np.float64)
+    box = np.array(entry.get("bbox", [0, 0, 0, 0]), np.float64)
     low, high = box[:2].clip(0, scale), (box[:2] + box[2:]).clip(0, scale)
     reason = None
     if entry.get("category_id") not in category_ids:
@@ -288,12 +348,11 @@ def _line(
     elif not (high > low).all():
         reason = "persons without a box inside the image were left out"
     if reason is not None:
-        left_out[reason] = left_out.get(reason, 0) + 1
+        left_out[reason] += 1
         return None
-    keypoints = np.array(entry.get("keypoints") or [], np.float64).reshape(-1, 3).copy()
+    keypoints = np.array(entry["keypoints"], np.float64).reshape(-1, 3)
     outside = (keypoints[:, 2] > 0) & ((keypoints[:, :2] < 0) | (keypoints[:, :2] > scale)).any(axis=1)
-    what = "keypoints outside their image became unlabelled: Ultralytics refuses them"
-    left_out[what] = left_out.get(what, 0) + int(outside.sum())
+    left_out["keypoints outside their image became unlabelled: Ultralytics refuses them"] += int(outside.sum())
     keypoints[outside | (keypoints[:, 2] <= 0)] = 0
     keypoints[:, :2] /= scale
     shares = np.concatenate([(low + high) / 2 / scale, (high - low) / scale])
