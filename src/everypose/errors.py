@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from everypose.core.process_setup import EXIT_INTERRUPTED, Terminated, termination_as_exception
-
 
 class EveryposeError(Exception):
     """An input could not be used: a file, a checkpoint, a data set. Exit code 1."""
@@ -32,19 +30,9 @@ class MissingDependencyError(UsageError):
 
 @contextmanager
 def told_in_one_line(program: str) -> Iterator[None]:
-    """End the process with an error's exit code and one line on standard error that begins with the program's name.
-
-    Ctrl-C, SIGTERM and SIGHUP end it by the shell's code (130, 143, 129) after temporary files are removed.
-    """
+    """End the process with an error's exit code and one line on standard error that begins with the program's name."""
     try:
-        with termination_as_exception():
-            yield
+        yield
     except EveryposeError as error:
         print(f"{program}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except Terminated as error:
-        print(f"{program}: ended by {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)

@@ -15,7 +15,7 @@ from everypose.cli.prototypes import prototypes
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.train import train
-from everypose.core.process_setup import hide_native_messages, open_missing_streams, write_any_text
+from everypose.core.process_setup import exit_on_signals, hide_native_messages, open_missing_streams, write_any_text
 from everypose.errors import told_in_one_line
 
 app = typer.Typer(
@@ -74,5 +74,5 @@ def main() -> None:
     """Run the command line; a user's error is one line on standard error and its exit code."""
     open_missing_streams()
     write_any_text()
-    with told_in_one_line("everypose"):
+    with told_in_one_line("everypose"), exit_on_signals("everypose"):
         app(prog_name="everypose")

@@ -79,6 +79,24 @@ def termination_as_exception() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def exit_on_signals(program: str) -> Iterator[None]:
+    """End the process on Ctrl-C, SIGTERM and SIGHUP with one line and the shell's code, 130, 143 or 129.
+
+    Args:
+        program: what the line begins with.
+    """
+    try:
+        with termination_as_exception():
+            yield
+    except Terminated as error:
+        print(f"{program}: ended by {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
 def open_missing_streams() -> None:
     """Open the null device for each standard stream that the parent process closed.
 

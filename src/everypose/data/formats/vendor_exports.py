@@ -8,7 +8,8 @@ import numpy as np
 from everypose.data.formats.coco import AREA_OF_BOX, coco_category_fields
 from everypose.data.formats.coco_entries import parse_entries, require_pixels, whole_visibilities
 from everypose.errors import EveryposeError
-from everypose.skeleton.skeleton import Skeleton, require_same_places
+from everypose.skeleton.matching import require_same_places
+from everypose.skeleton.skeleton import Skeleton
 
 
 def is_label_studio(content: dict[str, Any]) -> bool:
