@@ -1,0 +1,76 @@
+"""How often each kind of pose error occurs, by body part (released PoseFix code, from Ronchi and Perona, ICCV 2017)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.arrays import Float64
+from everypose.skeleton.skeleton import Skeleton, split_side
+
+_FACE = {"nose", "eye", "ear", "head", "head_top", "top_head", "jaw"}
+_STABLE = {"nose", "knee", "ankle"}
+"""Keypoints with little jitter."""
+_HIPS = {"hip", "pelvis"}
+_RARELY_MISSED = {"shoulder", "ankle"}
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """Body parts of a skeleton's K keypoints, each (K,) bool, which the error probabilities depend on.
+
+    Parts are found by the keypoints' names, so that any skeleton has rates; keypoints with other names count as the
+    part of the body that the skeleton puts them in.
+
+    Example:
+        >>> rates = ErrorRates.of(Skeleton.named("coco"))
+        >>> rates.probabilities(labelled=17, overlap=0)[0].round(2).tolist()  # nose: good, jitter, ..., miss
+        [0.86, 0.1, 0.01, 0.01, 0.02]
+    """
+
+    face: npt.NDArray[np.bool_]
+    lower: npt.NDArray[np.bool_]
+    stable: npt.NDArray[np.bool_]
+    hips: npt.NDArray[np.bool_]
+    rarely_missed: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, skeleton: Skeleton) -> "ErrorRates":
+        """The body parts of a skeleton."""
+        names = [split_side(name)[1].strip("_") for name in skeleton.keypoints]
+
+        def named(part: set[str]) -> npt.NDArray[np.bool_]:
+            return np.array([name in part for name in names])
+
+        lower = np.isin(np.arange(len(names)), skeleton.lower_body)
+        return cls(named(_FACE), lower, named(_STABLE), named(_HIPS), named(_RARELY_MISSED))
+
+    def probabilities(self, labelled: int, overlap: int) -> Float64:
+        """The probabilities of the kinds of error.
+
+        Args:
+            labelled: number of labelled keypoints of the person.
+            overlap: number of people nearby.
+
+        Returns:
+            (K, 5): good, jitter, inversion, swap, miss; rows sum to 1.
+        """
+        few = labelled <= 10
+        jitter = _by_part(self.stable, self.hips, (0.15, 0.25, 0.20) if few else (0.10, 0.20, 0.15))
+        if labelled <= 5:
+            miss_rates = (0.15, 0.20, 0.25)
+        else:
+            miss_rates = (0.10, 0.13, 0.15) if few else (0.02, 0.05, 0.10)
+        miss = _by_part(self.face, self.rarely_missed, miss_rates)
+        inversion = _by_part(self.face, self.lower, (0.01, 0.06, 0.03))
+        crowded = (few and overlap > 0) or (labelled <= 15 and overlap >= 3)
+        swap = _by_part(self.face, self.lower, (0.02, 0.10, 0.15) if crowded else (0.01, 0.03, 0.06))
+        good = 1 - jitter - inversion - swap - miss
+        return np.stack([good, jitter, inversion, swap, miss], axis=1)
+
+
+def _by_part(
+    first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], rates: tuple[float, float, float]
+) -> Float64:
+    """(K,): the first rate where ``first``, the second where ``second``, the third elsewhere."""
+    return np.where(first, rates[0], np.where(second, rates[1], rates[2]))
