@@ -57,11 +57,7 @@ class ErrorRates:
         """
         few = labelled <= 10
         jitter = _by_part(self.stable, self.hips, (0.15, 0.25, 0.20) if few else (0.10, 0.20, 0.15))
-        if labelled <= 5:
-            miss_rates = (0.15, 0.20, 0.25)
-        else:
-            miss_rates = (0.10, 0.13, 0.15) if few else (0.02, 0.05, 0.10)
-        miss = _by_part(self.face, self.rarely_missed, miss_rates)
+        miss = _by_part(self.face, self.rarely_missed, _miss_rates(labelled))
         inversion = _by_part(self.face, self.lower, (0.01, 0.06, 0.03))
         crowded = (few and overlap > 0) or (labelled <= 15 and overlap >= 3)
         swap = _by_part(self.face, self.lower, (0.02, 0.10, 0.15) if crowded else (0.01, 0.03, 0.06))
@@ -69,8 +65,13 @@ class ErrorRates:
         return np.stack([good, jitter, inversion, swap, miss], axis=1)
 
 
-def _by_part(
-    first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], rates: tuple[float, float, float]
-) -> Float64:
+def _miss_rates(labelled: int) -> tuple[float, float, float]:
+    """Rates of misses: face, shoulders and ankles, other keypoints."""
+    if labelled <= 5:
+        return 0.15, 0.20, 0.25
+    return (0.10, 0.13, 0.15) if labelled <= 10 else (0.02, 0.05, 0.10)
+
+
+def _by_part(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], rates: tuple[float, float, float]) -> Float64:
     """(K,): the first rate where ``first``, the second where ``second``, the third elsewhere."""
     return np.where(first, rates[0], np.where(second, rates[1], rates[2]))

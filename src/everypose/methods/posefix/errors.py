@@ -17,7 +17,7 @@ Kind = Literal["good", "jitter", "inversion", "swap", "miss"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GOOD, JITTER, MISS = 0.85, 0.5, 0.1
 """Keypoint similarities where good positions, jitter and misses end."""
-CANDIDATES = 500
+CANDIDATES = 100
 """Positions drawn per keypoint and kind; the first that no rule rejects is taken."""
 _OWN_START_WEIGHT = 4
 """A miss starts from the keypoint itself this many times as often as from each other start."""
@@ -83,52 +83,59 @@ def synthesize(
 
 @dataclass(frozen=True)
 class _Starts:
-    """Points from which the errors of one keypoint start: (S, 2), the keypoint itself first."""
+    """Points from which the errors of one keypoint start.
+
+    Attributes:
+        points: (S, 2): the keypoint itself, the person's mirror keypoint if labelled, then other people's.
+        has_mirror: whether ``points[1]`` is the person's mirror keypoint.
+        swaps: indices of the points that swaps start from.
+    """
 
     points: Float64
-    mirror: int
-    """Index of the person's own mirror keypoint in ``points``; 0 where there is none."""
+    has_mirror: bool
+    swaps: tuple[int, ...]
 
     @classmethod
     def of(cls, context: ErrorContext, index: int, mirror: int, own: Float64) -> "_Starts":
-        points = [own]
-        has_mirror = mirror != index and context.keypoints[mirror, 2] > 0
-        if has_mirror:
-            points.append(context.keypoints[mirror, :2])
-        for target in dict.fromkeys((index, mirror)):
-            points += [person[target, :2] for person in context.neighbors if person[target, 2] > 0]
-        return cls(np.array(points), int(has_mirror))
+        paired = mirror != index
+        has_mirror = paired and context.keypoints[mirror, 2] > 0
+        own_points = [own, context.keypoints[mirror, :2]] if has_mirror else [own]
+        same, mirrored = (
+            [person[target, :2] for person in context.neighbors if person[target, 2] > 0] for target in (index, mirror)
+        )
+        points = np.array([*own_points, *same, *(mirrored if paired else [])])
+        swaps = list(range(len(own_points), len(points)))
+        if not has_mirror and paired and mirrored:
+            # The released code skips the first of these where the person's own mirror keypoint is not labelled.
+            del swaps[len(same)]
+        return cls(points, has_mirror, tuple(swaps))
 
-    @property
-    def others(self) -> range:
-        """Indices of other people's keypoints."""
-        return range(1 + self.mirror, len(self.points))
 
-
-def _position(
-    starts: _Starts, rings: tuple[float, ...], probabilities: Float64, rng: np.random.Generator
-) -> Float64:
+def _position(starts: _Starts, rings: tuple[float, ...], probabilities: Float64, rng: np.random.Generator) -> Float64:
     """The position (2,) of one keypoint; kinds without an acceptable position are excluded."""
     probabilities = probabilities.copy()
     while probabilities.sum() > 0:
         kind = int(rng.choice(len(KINDS), p=probabilities / probabilities.sum()))
         candidates = _candidates(KINDS[kind], starts, rings, rng)
         if len(candidates):
-            return candidates[0]
+            chosen: Float64 = candidates[0]
+            return chosen
         probabilities[kind] = 0
-    return starts.points[0]
+    own: Float64 = starts.points[0]
+    return own
 
 
 def _candidates(kind: Kind, starts: _Starts, rings: tuple[float, ...], rng: np.random.Generator) -> Float64:
     """Acceptable positions (C, 2) of one kind, in random order; none where the kind is not possible."""
     good, jitter, miss = rings
-    everything = range(len(starts.points))
+    everything = list(range(len(starts.points)))
+    own = [0, 1] if starts.has_mirror else [0]
     sources, weights, low, high = {
         "good": ([0], None, 0.0, good),
         "jitter": ([0], None, good, jitter),
-        "inversion": ([1] if starts.mirror else [], None, 0.0, jitter),
-        "swap": (list(starts.others), None, 0.0, jitter),
-        "miss": (list(everything), [_OWN_START_WEIGHT] + [1] * (len(everything) - 1), jitter, miss),
+        "inversion": (own[1:], None, 0.0, jitter),
+        "swap": (list(starts.swaps), None, 0.0, jitter),
+        "miss": (everything, [_OWN_START_WEIGHT] + [1] * (len(everything) - 1), jitter, miss),
     }[kind]
     if not sources:
         return np.empty((0, 2))
@@ -137,7 +144,7 @@ def _candidates(kind: Kind, starts: _Starts, rings: tuple[float, ...], rng: np.r
     angle = rng.uniform(0, 2 * np.pi, CANDIDATES)
     radius = rng.uniform(low, high, CANDIDATES)
     points = starts.points[source] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    avoided = list(range(1 + starts.mirror)) if kind == "swap" else list(everything)
+    avoided = own if kind == "swap" else everything
     distances = np.linalg.norm(points[:, None] - starts.points[None, avoided], axis=2)
     limit = np.full(CANDIDATES, jitter) if kind == "miss" else radius
     is_source = np.array(avoided)[None] == source[:, None]

@@ -61,7 +61,7 @@ def soft_argmax(heatmaps: Tensor) -> Tensor:
         [[[2.0, 1.0]]]
     """
     height, width = heatmaps.shape[-2:]
-    mass = heatmaps.flatten(-2).softmax(-1).unflatten(-1, (height, width))
+    mass = heatmaps.flatten(-2).softmax(-1).view(heatmaps.shape)
     columns = torch.arange(width, dtype=mass.dtype, device=mass.device)
     rows = torch.arange(height, dtype=mass.dtype, device=mass.device)
     x = (mass.sum(-2) * columns).sum(-1)
