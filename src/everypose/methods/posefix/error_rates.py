@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.arrays import Float64
-from everypose.skeleton.skeleton import Skeleton, split_side
+from everypose.skeleton.matching import split_side
+from everypose.skeleton.skeleton import Skeleton
 
 _FACE = {"nose", "eye", "ear", "head", "head_top", "top_head", "jaw"}
 _STABLE = {"nose", "knee", "ankle"}
