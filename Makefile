@@ -2,13 +2,17 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-browser lint clean
+.PHONY: demo test test-browser test-formats lint clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
 
 test: .venv-dev/ready lint
 	.venv-dev/bin/python -m pytest -n 2 --dist loadfile
+
+# Result files read by movement, OpenSim and Pose2Sim, which need an environment of their own.
+test-formats: .venv-formats/ready
+	.venv-formats/bin/python -m pytest tests/external/test_format_readers.py
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
@@ -28,7 +32,12 @@ test-browser: .venv-browser/ready
 .venv-dev/ready: pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
-	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve]'
+	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve,video,tables]'
+	touch $@
+
+.venv-formats/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-formats
+	.venv-formats/bin/pip install $(PIP_OPTIONS) pytest movement Pose2Sim -e .
 	touch $@
 
 .venv-browser/ready: pyproject.toml
@@ -37,4 +46,4 @@ test-browser: .venv-browser/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-browser .venv-dev out
+	rm -rf .venv .venv-browser .venv-dev .venv-formats out

@@ -114,12 +114,12 @@ def test_nobody():
 )
 def test_shapes_that_do_not_belong_together(keypoints, scores, boxes):
     with pytest.raises(UsageError, match="shape"):
-        People(keypoints, scores, COCO, boxes)
+        People(keypoints, scores, COCO, boxes=boxes)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_numbers_that_are_none(bad):
-    with pytest.raises(EveryposeError, match="scores hold a number that is not finite"):
+    with pytest.raises(EveryposeError, match="scores contain a number that is not finite"):
         People(np.zeros((1, 17, 3)), [bad], COCO)
 
 

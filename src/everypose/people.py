@@ -1,4 +1,4 @@
-"""People: everyone found in one image, with their skeleton."""
+"""People: the poses of one image, as arrays and person by person."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,61 +9,68 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Float64, Image, Int64, Mask
 from everypose.core.files import read_json
 from everypose.core.geometry import keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
+    import supervision
+
     from everypose.drawing import Drawing
 
-Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int64]
-Image = npt.NDArray[np.uint8]
+LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Person:
-    """One person of :class:`People`.
+    """One person of `People`.
+
+    >>> coco = Skeleton.named("coco")
+    >>> person = People(np.full((1, 17, 3), 0.5), [0.9], coco)[0]
+    >>> person["left_wrist"]
+    (0.5, 0.5, 0.5)
 
     Attributes:
-        keypoints: (K, 3) x, y in image pixels, score.
-        score: the person's own score.
-        box: (4,) x1 y1 x2 y2.
-        skeleton: what the keypoints are called.
+        keypoints: (K, 3) float32: x, y in image pixels, score.
+        score: the person's score.
+        box: (4,) float32: x1, y1, x2, y2 in image pixels.
+        skeleton: names and links of the K keypoints.
         id: the person's identity in a video; None without tracking.
     """
 
-    keypoints: Floats
+    keypoints: Float32
     score: float
-    box: Floats
+    box: Float32
     skeleton: Skeleton
     id: int | None = None
 
     def __getitem__(self, name: str) -> tuple[float, float, float]:
-        """The keypoint called ``name``: x, y, score.
+        """Return x, y and score of the keypoint called ``name``.
 
         Raises:
-            UsageError: when the skeleton has no such keypoint.
+            UsageError: if the skeleton has no such keypoint.
         """
         x, y, score = self.keypoints[self.skeleton.index(name)].tolist()
         return x, y, score
 
 
 class People:
-    """The people of one image, as arrays and one by one.
+    """The poses of one image.
 
-    Args:
-        keypoints: (N, K, 3) x, y in image pixels (centres at integers), score.
-        scores: (N,)
-        skeleton: what the K keypoints are.
-        boxes: (N, 4) x1 y1 x2 y2; around the keypoints when None.
-        image: (H, W, 3) uint8 RGB, for drawing.
+    >>> coco = Skeleton.named("coco")
+    >>> people = People(np.zeros((2, 17, 3)), [0.9, 0.4], coco)
+    >>> len(people), len(people.above(0.5)), people[0].score > people[1].score
+    (2, 1, True)
+
+    Attributes:
+        keypoints: (N, K, 3) float32: x, y in image pixels (pixel centers at whole numbers), score.
+        scores: (N,) float32.
+        skeleton: names and links of the K keypoints.
+        boxes: (N, 4) float32: x1, y1, x2, y2 in image pixels.
+        image: (H, W, 3) uint8 RGB; None if the poses were not found in an image at hand.
         ids: (N,) int64 identities in a video; None without tracking.
-
-    Raises:
-        UsageError: when the shapes do not belong together.
-        EveryposeError: when a keypoint, score or box is not a finite number.
     """
 
     def __init__(
@@ -71,14 +78,29 @@ class People:
         keypoints: npt.ArrayLike,
         scores: npt.ArrayLike,
         skeleton: Skeleton,
+        *,
         boxes: npt.ArrayLike | None = None,
         image: Image | None = None,
         ids: npt.ArrayLike | None = None,
     ) -> None:
+        """Check and store the arrays.
+
+        Args:
+            keypoints: (N, K, 3) x, y in image pixels, score.
+            scores: (N,)
+            skeleton: names and links of the K keypoints.
+            boxes: (N, 4) x1, y1, x2, y2; by default those around the keypoints.
+            image: (H, W, 3) uint8 RGB, for drawing.
+            ids: (N,) identities in a video.
+
+        Raises:
+            UsageError: if the shapes do not match.
+            EveryposeError: if a keypoint, score or box is not a finite number.
+        """
         self.skeleton = skeleton
         self.image = image
-        self.keypoints: Floats = np.asarray(keypoints, dtype=np.float32)
-        self.scores: Floats = np.asarray(scores, dtype=np.float32)
+        self.keypoints: Float32 = np.asarray(keypoints, dtype=np.float32)
+        self.scores: Float32 = np.asarray(scores, dtype=np.float32)
         count = len(self.scores) if self.scores.ndim == 1 else -1
         if self.keypoints.shape != (count, len(skeleton), 3):
             raise UsageError(
@@ -86,19 +108,19 @@ class People:
                 f"(people, {len(skeleton)}, 3) and (people,), as the skeleton {skeleton.name!r} needs"
             )
         around = keypoint_boxes(self.keypoints) if boxes is None else boxes
-        self.boxes: Floats = np.asarray(around, dtype=np.float32)
+        self.boxes: Float32 = np.asarray(around, dtype=np.float32)
         if self.boxes.shape != (count, 4):
             raise UsageError(f"boxes of shape {self.boxes.shape} are not ({count}, 4)")
-        self.ids: Ids | None = None if ids is None else np.asarray(ids, dtype=np.int64)
+        self.ids: Int64 | None = None if ids is None else np.asarray(ids, dtype=np.int64)
         if self.ids is not None and self.ids.shape != (count,):
             raise UsageError(f"ids of shape {self.ids.shape} are not ({count},)")
         for what, values in (("keypoints", self.keypoints), ("scores", self.scores), ("boxes", self.boxes)):
             if not np.isfinite(values).all():
-                raise EveryposeError(f"the people's {what} hold a number that is not finite")
+                raise EveryposeError(f"the people's {what} contain a number that is not finite")
 
     @classmethod
     def empty(cls, skeleton: Skeleton, image: Image | None = None) -> "People":
-        """Nobody."""
+        """Return no people, of an image without detections."""
         return cls(np.zeros((0, len(skeleton), 3)), np.zeros(0), skeleton, image=image)
 
     def __len__(self) -> int:
@@ -110,29 +132,70 @@ class People:
     @overload
     def __getitem__(self, which: int) -> Person: ...
     @overload
-    def __getitem__(self, which: slice | Sequence[int] | npt.NDArray[Any]) -> "People": ...
-    def __getitem__(self, which: int | slice | Sequence[int] | npt.NDArray[Any]) -> "Person | People":
-        """One person by position; several by a slice, a list or array of positions, or a mask of N truth values."""
+    def __getitem__(self, which: slice | Sequence[int] | Int64 | Mask) -> "People": ...
+    def __getitem__(self, which: int | slice | Sequence[int] | Int64 | Mask) -> "Person | People":
+        """Return one person by position, or several by a slice, positions or a boolean mask (N,)."""
         if isinstance(which, int | np.integer):
             identity = None if self.ids is None else int(self.ids[which])
             return Person(self.keypoints[which], float(self.scores[which]), self.boxes[which], self.skeleton, identity)
         chosen = which if isinstance(which, slice) else np.asarray(which)
         if not isinstance(chosen, slice) and chosen.size == 0:
             chosen = chosen.astype(np.int64)
-        ids = None if self.ids is None else self.ids[chosen]
-        return People(self.keypoints[chosen], self.scores[chosen], self.skeleton, self.boxes[chosen], self.image, ids)
+        return People(
+            self.keypoints[chosen],
+            self.scores[chosen],
+            self.skeleton,
+            boxes=self.boxes[chosen],
+            image=self.image,
+            ids=None if self.ids is None else self.ids[chosen],
+        )
 
     def __repr__(self) -> str:
         return f"People({len(self)}, skeleton={self.skeleton.name!r})"
 
     def above(self, score: float) -> "People":
-        """The people whose own score is above ``score``."""
+        """Return the people whose score is greater than ``score``."""
         return self[self.scores > score]
 
-    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """COCO results: image_id, category_id, keypoints [x, y, score, ...], score and bbox [x, y, w, h].
+    def to_table(self, *, wide: bool = False) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the people as columns of equal length, which pandas and pyarrow take as they are.
 
-        With ids, each entry has a ``track_id``, too.
+        Long tables have a row for each keypoint, wide ones a row for each person. Each row has ``person`` (position,
+        from 0), ``track_id`` (only of tracked people), ``person_score``, ``box_x1`` ... ``box_y2`` and ``skeleton``;
+        long ones ``keypoint``, ``x``, ``y``, ``score``; wide ones ``nose_x``, ``nose_y``, ``nose_score`` and so on.
+        Coordinates are in image pixels.
+
+        >>> people = People(np.zeros((2, 17, 3)), [0.9, 0.4], Skeleton.named("coco"))
+        >>> {name: len(column) for name, column in people.to_table().items()}["keypoint"]
+        34
+        >>> list(people.to_table(wide=True))[-3:]
+        ['right_ankle_x', 'right_ankle_y', 'right_ankle_score']
+
+        Args:
+            wide: one row for each person.
+        """
+        names = self.skeleton.keypoints
+        corners = zip(("box_x1", "box_y1", "box_x2", "box_y2"), self.boxes.T, strict=True)
+        columns: dict[str, npt.NDArray[np.generic]] = {
+            "person": np.arange(len(self)),
+            **({} if self.ids is None else {"track_id": self.ids}),
+            "person_score": self.scores,
+            **dict(corners),
+            "skeleton": np.full(len(self), self.skeleton.name),
+        }
+        if wide:
+            values = self.keypoints.reshape(len(self), 3 * len(names)).T
+            axes = [f"{name}_{axis}" for name in names for axis in ("x", "y", "score")]
+            return columns | dict(zip(axes, values, strict=True))
+        repeated = {name: np.repeat(column, len(names)) for name, column in columns.items()}
+        x, y, score = self.keypoints.reshape(-1, 3).T
+        return repeated | {"keypoint": np.tile(np.array(names), len(self)), "x": x, "y": y, "score": score}
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """Return a COCO results list.
+
+        Each entry has image_id, category_id, keypoints [x, y, score, ...], score and bbox [x, y, width, height]; those
+        of tracked people have a ``track_id``, too.
         """
         sizes = self.boxes[:, 2:] - self.boxes[:, :2]
         return [
@@ -150,7 +213,7 @@ class People:
         ]
 
     def _identities(self, key: str) -> list[dict[str, int]]:
-        """Each person's id as a dictionary with one entry; empty dictionaries without ids."""
+        """Return each person's id as a dictionary with one entry; empty dictionaries without ids."""
         return [{} for _ in self.scores] if self.ids is None else [{key: number} for number in self.ids.tolist()]
 
     @classmethod
@@ -158,22 +221,23 @@ class People:
         cls,
         source: Sequence[Mapping[str, Any]] | Path | str,
         skeleton: Skeleton,
+        *,
         image_id: int | None = None,
         image: Image | None = None,
     ) -> "People":
-        """The people of one image in a COCO results list or a COCO annotation file.
+        """Return the people of one image in a COCO results list or a COCO annotation file.
 
-        Annotations have no score: it is 1 for them, and the keypoints' third column is their visibility.
+        Annotations have no scores: theirs are 1, and the third column of their keypoints is the visibility.
 
         Args:
-            source: the list of results or annotations, or a JSON file with it.
-            skeleton: what their keypoints are.
-            image_id: which image; may be left out when the list speaks of one only.
-            image: the picture itself, for drawing.
+            source: the list of results or annotations, or a JSON file that contains it.
+            skeleton: names and links of the keypoints.
+            image_id: the image; may be left out if the list contains only one.
+            image: (H, W, 3) uint8 RGB, for drawing.
 
         Raises:
-            EveryposeError: when the list is not COCO's or its keypoints do not fit the skeleton.
-            UsageError: when the list speaks of several images and ``image_id`` is None.
+            EveryposeError: if the list is not COCO's or its keypoints do not match the skeleton.
+            UsageError: if the list contains several images and ``image_id`` is None.
         """
         where = str(source) if isinstance(source, Path | str) else "the list"
         content = read_json(Path(source)) if isinstance(source, Path | str) else source
@@ -182,7 +246,7 @@ class People:
             raise EveryposeError(f"{where} is neither a COCO results list nor a COCO annotation file")
         images = {repr(entry.get("image_id")) for entry in entries}
         if image_id is None and len(images) > 1:
-            raise UsageError(f"{where} speaks of {len(images)} images: say which with image_id")
+            raise UsageError(f"{where} contains {len(images)} images: choose one with image_id")
         chosen = [entry for entry in entries if image_id is None or entry.get("image_id") == image_id]
         read = []
         for place, entry in enumerate(chosen):
@@ -191,17 +255,17 @@ class People:
             except (TypeError, ValueError) as error:
                 raise EveryposeError(f"{where}: entry {place} is not a pose: {error}") from error
         keypoints, boxes, scores = zip(*read, strict=True) if read else ([], [], [])
-        shape = (len(read), len(skeleton), 3)
         try:
             ids = _ids_of(chosen, "track_id")
         except ValueError as error:
             raise EveryposeError(f"{where}: {error}") from error
-        return cls(np.reshape(keypoints, shape), scores, skeleton, np.reshape(boxes, (-1, 4)), image, ids)
+        shaped = np.reshape(keypoints, (len(read), len(skeleton), 3))
+        return cls(shaped, scores, skeleton, boxes=np.reshape(boxes, (-1, 4)), image=image, ids=ids)
 
     def to_json(self) -> str:
-        """JSON with the skeleton and each person's score, box (x1 y1 x2 y2) and keypoints (x, y, score) by name.
+        """Return JSON with the skeleton and each person's score, box (x1, y1, x2, y2) and keypoints by name.
 
-        With ids, each person has an ``id``, too.
+        Each keypoint is [x, y, score]. Tracked people have an ``id``, too.
         """
         people = [
             {
@@ -220,10 +284,10 @@ class People:
 
     @classmethod
     def from_json(cls, text: str, image: Image | None = None) -> "People":
-        """The inverse of :meth:`to_json`, exact to the last bit.
+        """Return the people that `to_json` wrote, equal to the last bit.
 
         Raises:
-            EveryposeError: when the text is not what :meth:`to_json` writes.
+            EveryposeError: if the text is not what `to_json` writes.
         """
         try:
             content = json.loads(text)
@@ -231,17 +295,17 @@ class People:
             people = content["people"]
             keypoints = [[person["keypoints"][name] for name in skeleton.keypoints] for person in people]
             scores = [person["score"] for person in people]
-            boxes = [person["box"] for person in people]
+            boxes = np.reshape([person["box"] for person in people], (-1, 4))
             shaped = np.reshape(keypoints, (-1, len(skeleton), 3))
-            return cls(shaped, scores, skeleton, np.reshape(boxes, (-1, 4)), image, _ids_of(people, "id"))
+            return cls(shaped, scores, skeleton, boxes=boxes, image=image, ids=_ids_of(people, "id"))
         except (KeyError, TypeError, ValueError) as error:
             raise EveryposeError(f"not the JSON of People: {error!r}") from error
 
-    def to_supervision(self) -> Any:
-        """The same people as ``supervision.KeyPoints``.
+    def to_supervision(self) -> "supervision.KeyPoints":
+        """Return the people as ``supervision.KeyPoints``.
 
         Raises:
-            UsageError: when the package ``supervision`` is not installed.
+            UsageError: if the package ``supervision`` is not installed.
         """
         try:
             import supervision
@@ -254,10 +318,13 @@ class People:
             return supervision.KeyPoints(xy=places, confidence=scores)
 
     def draw(self, image: Image | Path | str | None = None) -> "Drawing":
-        """The people drawn over ``image``, or over the one they were found in.
+        """Draw the people on an image.
+
+        Args:
+            image: the image or its path; by default the one in which they were found.
 
         Raises:
-            UsageError: when there is neither.
+            UsageError: if there is no image.
         """
         from everypose.drawing import Drawing, draw_people
 
@@ -271,27 +338,35 @@ class People:
         return Drawing(draw_people(picture, self))
 
     def _repr_png_(self) -> bytes | None:
-        """The picture that notebooks show; None, and so the text, without an image."""
+        """Return the picture that notebooks show; None, and so the text, without an image."""
         return None if self.image is None else self.draw().to_png()
 
 
-def _decimals(values: Any) -> list[float]:
-    """The shortest decimal numbers that read back as the same float32."""
+def _decimals(values: npt.ArrayLike) -> list[float]:
+    """Return the shortest decimal numbers that read back as the same float32."""
     return [float(str(value)) for value in np.ravel(values)]
 
 
 def _ids_of(entries: Sequence[Mapping[str, Any]], key: str) -> list[int] | None:
-    """The identities of all entries; None where not every entry has one, or there are no entries."""
+    """Return the identities of all entries; None if an entry has none, or there are no entries.
+
+    Raises:
+        ValueError: if one is out of range.
+    """
     ids = [number for entry in entries if isinstance(number := entry.get(key), int)]
     if not ids or len(ids) < len(entries):
         return None
-    if not all(0 <= number < 1 << 63 for number in ids):
+    if not all(0 <= number <= LARGEST_ID for number in ids):
         raise ValueError(f"a {key} is not between 0 and 2^63 - 1")
     return ids
 
 
-def _from_entry(entry: Mapping[str, Any], skeleton: Skeleton) -> tuple[npt.NDArray[np.float64], list[float], float]:
-    """Keypoints (K, 3), box x1 y1 x2 y2 and score of one COCO result or annotation."""
+def _from_entry(entry: Mapping[str, Any], skeleton: Skeleton) -> tuple[Float64, list[float], float]:
+    """Return keypoints (K, 3), box x1, y1, x2, y2 and score of one COCO result or annotation.
+
+    Raises:
+        ValueError: if it has another number of keypoints than the skeleton.
+    """
     flat = np.array(entry.get("keypoints", []), dtype=np.float64)
     if flat.shape != (3 * len(skeleton),):
         raise ValueError(

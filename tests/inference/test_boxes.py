@@ -74,7 +74,7 @@ def test_of_files_with_one_name_the_number_tells(detections):
 
 
 def test_the_results_of_a_run_are_boxes_for_the_next(detections):
-    people = People(np.column_stack([OFFSETS + 40, np.ones(17)])[None], [0.75], SKELETON, [[10, 20, 70, 90]])
+    people = People(np.column_stack([OFFSETS + 40, np.ones(17)])[None], [0.75], SKELETON, boxes=[[10, 20, 70, 90]])
     rows = [entry | {"file_name": "crowd.jpg"} for entry in people.to_coco(image_id=1)]
     boxes = detections(rows)(Photo(IMAGE, Path("elsewhere/crowd.jpg")))
     np.testing.assert_allclose(boxes.boxes, people.boxes)

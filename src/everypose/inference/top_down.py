@@ -124,7 +124,7 @@ class TopDownEstimator(Estimator):
         boxes = np.where(is_primary, found.boxes.boxes[merged.box], geometry.keypoint_boxes(merged.keypoints))
         order = np.argsort(-merged.scores, kind="stable")
         order = order[merged.scores[order] >= self.min_score]
-        return People(merged.keypoints[order], merged.scores[order], self.skeleton, boxes[order], image)
+        return People(merged.keypoints[order], merged.scores[order], self.skeleton, boxes=boxes[order], image=image)
 
     def _cut(self, photo: Photo) -> "_Cuts":
         """Ask the detector; leave out boxes that cannot be cropped."""

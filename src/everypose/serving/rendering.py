@@ -55,7 +55,7 @@ def in_skeleton(people: People, name: str) -> People:
     if len(match.missing) == len(target):
         raise UsageError(f"the skeleton {name!r} has no keypoint in common with {people.skeleton.name!r}")
     return People(
-        match.apply(people.keypoints), people.scores, target, people.boxes, image=people.image, ids=people.ids
+        match.apply(people.keypoints), people.scores, target, boxes=people.boxes, image=people.image, ids=people.ids
     )
 
 

@@ -1,0 +1,123 @@
+"""DeepLabCut tables: a CSV with four header rows (scorer, individuals, bodyparts, coords) and a row for each frame.
+
+Coordinates are x, y in pixels and a likelihood, the keypoint's score. Individuals are the tracked people, ``person3``
+for the identity 3; cells of people who are not in a frame are empty.
+
+Format: https://deeplabcut.github.io/DeepLabCut/docs/standardDeepLabCut_UserGuide.html
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from everypose.core.files import written_whole
+from everypose.errors import EveryposeError
+from everypose.inference.results.record import FrameResult, ResultsWriter
+from everypose.inference.results.tracked_rows import TrackedRows
+from everypose.people import People
+from everypose.skeleton.skeleton import Skeleton, recognise
+
+SCORER = "everypose"
+COORDS = ("x", "y", "likelihood")
+MOST_CELLS = 200_000_000
+
+
+class DeepLabCutWriter(ResultsWriter):
+    """Writes one table for a video when it is closed: the header names everyone who appears in it."""
+
+    def __init__(self, path: Path) -> None:
+        """Start to collect.
+
+        Args:
+            path: the CSV file.
+        """
+        self.path = path
+        self._collected = TrackedRows(path)
+
+    def add(self, result: FrameResult) -> None:
+        """Collect the people of one frame.
+
+        Raises:
+            UsageError: if the result is that of a photo, or its people are not tracked.
+        """
+        self._collected.add(result)
+
+    def close(self) -> None:
+        """Write the table.
+
+        Raises:
+            EveryposeError: if it cannot be written, or would have more than `MOST_CELLS` cells.
+        """
+        collected = self._collected
+        rows = collected.rows()
+        ids = np.unique(rows["id"]).tolist()
+        keypoints = collected.skeleton.keypoints if collected.skeleton else ()
+        columns = len(ids) * len(keypoints) * len(COORDS)
+        if columns * len(collected.frames) > MOST_CELLS:
+            raise EveryposeError(
+                f"{self.path}: {len(ids)} people in {len(collected.frames)} frames are too many; use csv"
+            )
+        with written_whole(self.path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["scorer", *[SCORER] * columns])
+            writer.writerow(["individuals", *(f"person{i}" for i in ids for _ in range(len(keypoints) * len(COORDS)))])
+            writer.writerow(["bodyparts", *(name for _ in ids for name in keypoints for _ in COORDS)])
+            writer.writerow(["coords", *(axis for _ in ids for _ in keypoints for axis in COORDS)])
+            start = 0
+            for position, frame in enumerate(collected.frames):
+                end = start + int(np.searchsorted(rows["position"][start:], position, side="right"))
+                cells = {int(row["id"]): row["keypoints"].ravel().astype(str).tolist() for row in rows[start:end]}
+                empty = [""] * (len(keypoints) * len(COORDS))
+                writer.writerow([frame, *(cell for i in ids for cell in cells.get(i, empty))])
+                start = end
+        collected.close()
+
+
+def read_deeplabcut(path: Path) -> Iterator[FrameResult]:
+    """Yield the people of a DeepLabCut table of one or several individuals.
+
+    A person's score is the mean likelihood of their keypoints. The identity is the number at the end of the
+    individual's name, or the position in the header where not every name has one. Times are not in the format.
+
+    Raises:
+        EveryposeError: if the file cannot be read or is not a DeepLabCut table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = {row[0]: row[1:] for row in islice(reader, 3)}
+            if "coords" not in header:
+                header["coords"] = next(reader)[1:]
+            individuals = header.get("individuals", ["person0"] * len(header["coords"]))
+            layout = _Layout(individuals, header["bodyparts"], header["coords"], path)
+            for row in reader:
+                yield FrameResult(path.stem, layout.people(row[1:]), frame=int(row[0]))
+    except OSError as error:
+        raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
+    except (KeyError, IndexError, StopIteration, ValueError, csv.Error) as error:
+        raise EveryposeError(f"{path} is not a DeepLabCut table: {error}") from error
+
+
+class _Layout:
+    """Which column of a DeepLabCut table holds what."""
+
+    def __init__(self, individuals: list[str], parts: list[str], coords: list[str], path: Path) -> None:
+        names = list(dict.fromkeys(individuals))
+        keypoints = tuple(dict.fromkeys(parts))
+        wanted = [(name, part, axis) for name in names for part in keypoints for axis in COORDS]
+        if list(zip(individuals, parts, coords, strict=True)) != wanted:
+            raise ValueError("not every individual has x, y and likelihood of the same bodyparts")
+        self._skeleton = recognise(keypoints) or Skeleton(path.stem, keypoints, (), (), None)
+        numbers = [int(match[0]) for name in names if (match := re.search(r"\d+$", name))]
+        self._ids = np.array(numbers if len(set(numbers)) == len(names) else range(len(names)))
+
+    def people(self, cells: list[str]) -> People:
+        """Return the people of one row; an individual without any cell is not there."""
+        values = np.array([float(cell) if cell else np.nan for cell in cells]).reshape(len(self._ids), -1, len(COORDS))
+        there = ~np.isnan(values).all(axis=(1, 2))
+        keypoints = np.nan_to_num(values[there])
+        return People(keypoints, keypoints[..., 2].mean(axis=1), self._skeleton, ids=self._ids[there])

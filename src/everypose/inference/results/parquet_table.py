@@ -1,0 +1,148 @@
+"""Tables as Parquet, through pyarrow: parts while a run goes on, one file at its end."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everypose.core.files import written_whole
+from everypose.errors import EveryposeError, MissingDependencyError
+from everypose.inference.results.record import FrameResult, ResultsWriter
+from everypose.inference.results.table import LONG_COLUMNS, Row, results_of, table_of, wide_columns
+
+if TYPE_CHECKING:
+    import pyarrow
+
+PART_SECONDS = 1.0
+"""Rows are written as a part after so many seconds: what a killed run can lose."""
+
+
+class ParquetWriter(ResultsWriter):
+    """Writes a long or wide table (`everypose.inference.results.table`) as one Parquet file.
+
+    Parquet is of use only when it is finished. Until then the rows are in parts in a folder with the suffix ``.parts``,
+    which a killed run leaves: `read_parquet`, pandas and pyarrow read that, too.
+    """
+
+    def __init__(self, path: Path, *, wide: bool = False) -> None:
+        """Start a table.
+
+        Args:
+            path: the file; an existing one is replaced at the end.
+            wide: one row for each person instead of one for each keypoint.
+
+        Raises:
+            MissingDependencyError: if pyarrow is not installed.
+            EveryposeError: if the folder cannot be written.
+        """
+        _require_pyarrow()
+        self.path = path
+        self._wide = wide
+        self._parts = path.with_name(f"{path.name}.parts")
+        self._schema: pyarrow.Schema | None = None
+        self._pending: list[pyarrow.RecordBatch] = []
+        self._written = 0
+        self._last_part = time.monotonic()
+        try:
+            shutil.rmtree(self._parts, ignore_errors=True)
+            self._parts.mkdir(parents=True)
+        except OSError as error:
+            raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def add(self, result: FrameResult) -> None:
+        """Add the rows of one frame.
+
+        Raises:
+            EveryposeError: if the disk is full, or a wide table gets people of another skeleton.
+        """
+        import pyarrow
+
+        columns = wide_columns(result.people.skeleton) if self._wide else LONG_COLUMNS
+        if self._schema is None:
+            self._schema = _schema(columns)
+        if tuple(self._schema.names) != columns:
+            raise EveryposeError(f"{self.path}: a wide table cannot hold people of different skeletons")
+        rows = len(result.people) * (1 if self._wide else len(result.people.skeleton))
+        arrays = []
+        for field, column in zip(self._schema, table_of(result, wide=self._wide).values(), strict=True):
+            array = pyarrow.nulls(rows, field.type) if column is None else pyarrow.array(column)
+            arrays.append(array.cast(field.type))
+        self._pending.append(pyarrow.record_batch(arrays, schema=self._schema))
+        if time.monotonic() - self._last_part > PART_SECONDS:
+            self._write_part()
+
+    def _write_part(self) -> None:
+        """Write the pending rows as a part, whole or not at all."""
+        import pyarrow
+        from pyarrow import parquet
+
+        with written_whole(self._parts / f"part-{self._written:06d}.parquet") as part:
+            parquet.write_table(pyarrow.Table.from_batches(self._pending, self._schema), part)
+        self._pending = []
+        self._written += 1
+        self._last_part = time.monotonic()
+
+    def close(self) -> None:
+        """Join the parts to the file and remove them.
+
+        Raises:
+            EveryposeError: if the disk is full; the parts stay.
+        """
+        from pyarrow import parquet
+
+        if self._pending:
+            self._write_part()
+        schema = _schema(LONG_COLUMNS) if self._schema is None else self._schema
+        with written_whole(self.path) as whole, parquet.ParquetWriter(whole, schema) as writer:
+            for part in sorted(self._parts.glob("part-*.parquet")):
+                writer.write_table(parquet.read_table(part, schema=schema))
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+
+def _schema(columns: tuple[str, ...]) -> "pyarrow.Schema":
+    """Return the types of the columns: texts as dictionaries, numbers of people as 32-bit floats."""
+    import pyarrow
+
+    types = {
+        "frame": pyarrow.int64(),
+        "time_s": pyarrow.float64(),
+        "person": pyarrow.int32(),
+        "track_id": pyarrow.int64(),
+        **dict.fromkeys(("file", "skeleton", "keypoint"), pyarrow.dictionary(pyarrow.int32(), pyarrow.string())),
+    }
+    return pyarrow.schema([(name, types.get(name, pyarrow.float32())) for name in columns])
+
+
+def _require_pyarrow() -> None:
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("Parquet", "tables") from error
+
+
+def read_parquet(path: Path) -> Iterator[FrameResult]:
+    """Yield the results of a Parquet table, or of the folder of parts that a killed run leaves.
+
+    Raises:
+        MissingDependencyError: if pyarrow is not installed.
+        EveryposeError: if the file cannot be read or is not a table of everypose.
+    """
+    _require_pyarrow()
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        files = [parquet.ParquetFile(part) for part in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
+        columns = files[0].schema_arrow.names if files else []
+
+        def rows() -> Iterator[Row]:
+            for file in files:
+                for batch in file.iter_batches():
+                    yield from batch.to_pylist()
+
+        yield from results_of(rows(), columns, str(path))
+    except OSError as error:
+        raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
+    except pyarrow.ArrowException as error:
+        raise EveryposeError(f"{path} is not a Parquet file: {error}") from error

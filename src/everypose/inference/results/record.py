@@ -1,0 +1,66 @@
+"""What all result formats have in common: the result of one photo or video frame, and the writer's interface."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from everypose.people import People
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The people of one photo or video frame.
+
+    Attributes:
+        file: the photo or video, as the user named it.
+        people: its people.
+        width: width of the image in pixels; 0 if unknown, as in results read from a table.
+        height: height of the image in pixels; 0 if unknown.
+        frame: number of the frame in its video, from 0; None for a photo.
+        time: when the frame is shown, in seconds from the start of the video; None for a photo.
+        image_id: COCO's number of the image; None if the format has none.
+    """
+
+    file: str
+    people: People
+    width: int = 0
+    height: int = 0
+    frame: int | None = None
+    time: float | None = None
+    image_id: int | None = None
+
+
+class ResultsWriter(ABC):
+    """Writes the results of photos or frames, one after the other, in one format.
+
+    Attributes:
+        path: the file or folder that is written.
+    """
+
+    path: Path
+
+    @abstractmethod
+    def add(self, result: FrameResult) -> None:
+        """Write the next result.
+
+        Raises:
+            EveryposeError: if the format cannot hold it, or the disk is full.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the files.
+
+        Raises:
+            EveryposeError: if the disk is full.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
