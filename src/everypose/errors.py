@@ -28,6 +28,40 @@ class MissingDependencyError(UsageError):
         super().__init__(f"{what} needs packages that are not installed: pip install 'everypose[{extra}]'")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message without its full stop, or the error's type when it has none.
+
+    Example:
+        >>> first_line(ValueError("no such layer."))
+        'no such layer'
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+@contextmanager
+def as_user_error(message: str) -> Iterator[None]:
+    """Turn every exception of a block that parses untrusted input into one :class:`EveryposeError`.
+
+    Parsers of other projects raise what their code happens to raise on damaged input, so no list of types is complete.
+
+    Args:
+        message: what the line begins with; it names the file.
+
+    Example:
+        >>> with as_user_error("cannot read a.toml"):
+        ...     int("x")
+        Traceback (most recent call last):
+        ...
+        everypose.errors.EveryposeError: cannot read a.toml: invalid literal for int() with base 10: 'x'
+    """
+    try:
+        yield
+    except EveryposeError:
+        raise
+    except Exception as error:
+        raise EveryposeError(f"{message}: {first_line(error)}") from error
+
+
 @contextmanager
 def told_in_one_line(program: str) -> Iterator[None]:
     """End the process with an error's exit code and one line on standard error that begins with the program's name."""

@@ -273,10 +273,39 @@ def no_names(data: Set) -> dict:
     return {"no_keypoint_category": ["'person'"]}
 
 
+def text_ids(data: Set) -> dict:
+    for entry in data.content["annotations"][:3]:
+        entry["image_id"] = str(entry["image_id"])
+    return {"id_type": ["101", "102", "103"]}
+
+
+def crowd_text(data: Set) -> dict:
+    data.entry(3)["iscrowd"] = "0"
+    return {"iscrowd_text": ["103"]}
+
+
+def crowd_value(data: Set) -> dict:
+    data.entry(4)["iscrowd"] = "yes"
+    return {"iscrowd_value": ["104"]}
+
+
+def keypoint_at_minus_one(data: Set) -> dict:
+    set_keypoint(data.entry(8), 0, -1, -1, 2)
+    return {"keypoint_at_origin": ["108"]}
+
+
+def normalised(data: Set) -> dict:
+    for entry in data.content["annotations"]:
+        points = entry["keypoints"]
+        entry["keypoints"] = [v if i % 3 == 2 else v / (WIDTH, HEIGHT)[i % 3] for i, v in enumerate(points)]
+        entry["bbox"] = [v / (WIDTH, HEIGHT)[i % 2] for i, v in enumerate(entry["bbox"])]
+    return {"normalised_coordinates": [str(entry["id"]) for entry in data.content["annotations"][:8]]}
+
+
 PLANTS = [
     swapped, wrong_size, no_size, missing, unreadable, exif_upright, exif_stored, exif_and_swapped, duplicate_image,
     image_twice, same_file, image_without_name, wrong_count, no_count, nobody, no_area, box_outside, empty_box, no_box,
     keypoint_outside, keypoint_at_origin, not_finite, text, visibility, few_keypoints, duplicate_annotation,
     unknown_image, unknown_category, no_id, crowd, category_name, misspelt, name_twice, links, no_names,
-    malformed_box, category_without_id,
+    malformed_box, category_without_id, text_ids, crowd_text, crowd_value, keypoint_at_minus_one,
 ]  # fmt: skip

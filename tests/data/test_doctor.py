@@ -257,3 +257,19 @@ def test_real_crowdpose() -> None:
 def test_real_coco_photos_have_no_flaw(name: str) -> None:
     diagnosis = examine(REAL / "coco_photos" / name).diagnosis
     assert {flaw.kind.name for flaw in diagnosis.flaws} == {"crowd_region", "no_keypoints"}
+
+
+def test_shares_of_the_image_size_are_named_and_refused(data: Set) -> None:
+    expected = planted.normalised(data)
+    diagnosis = data.examine()
+    assert {name: examples for name, examples in found(diagnosis).items() if name in expected} == expected
+    with pytest.raises(EveryposeError, match="between 0 and 1"):
+        read_coco(data.path, data.folder / "images")
+
+
+def test_fixed_ids_and_flags_are_numbers(data: Set) -> None:
+    planted.text_ids(data)
+    planted.crowd_text(data)
+    fixed = examine(data.write()).corrected()
+    assert all(type(entry["image_id"]) is int for entry in fixed["annotations"])
+    assert fixed["annotations"][2]["iscrowd"] == 0

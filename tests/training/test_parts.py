@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from everypose.errors import EveryposeError
-from everypose.training import checkpoints
+from everypose.models import checkpoint_file
 from everypose.training.checkpoints import Checkpoint, CheckpointClock
 from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard, GradientGuard, finite_weights
@@ -84,7 +84,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
 def test_a_full_disk_shows_as_such(monkeypatch):
     """Written by name, torch would raise a RuntimeError about positions in the file."""
-    monkeypatch.setattr(checkpoints, "written_whole", nullcontext)
+    monkeypatch.setattr(checkpoint_file, "written_whole", nullcontext)
     with pytest.raises(OSError, match="No space left"):
         checkpoint().save(Path("/dev/full"))
 

@@ -28,7 +28,13 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="RUN", help="The run's folder. Default: runs/RECIPE.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")
+    ] = None,
+    max_time: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Write a checkpoint and end after this time; go on with --resume.", min=0),
+    ] = None,
     show_recipes: Annotated[bool, typer.Option("--list", help="Show the bundled recipes and leave.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only where the model is.")] = False,
 ) -> None:
@@ -57,9 +63,8 @@ def train(
         raise MissingDependencyError("training", "train") from error
     source = str(resume / run.RECIPE_FILE) if resume is not None else str(recipe)
     folder = resume or out or Path("runs", Path(source).stem)
-    outcome = run.train(
-        load_recipe(source, overrides), folder, run.Machines.here(devices, nodes), resume is not None, quiet
-    )
+    machines = run.Machines.here(devices, nodes)
+    outcome = run.train(load_recipe(source, overrides), folder, machines, resume is not None, quiet, max_time)
     if outcome is not None:
         print(outcome)
 

@@ -1,5 +1,6 @@
 """Settings of the whole process, each in one place: native libraries' messages, threads, signals, standard streams."""
 
+import codecs
 import os
 import signal
 import sys
@@ -8,11 +9,12 @@ from contextlib import contextmanager
 from functools import cache
 from types import FrameType
 
+_ESCAPE = "everypose-escape"
 EXIT_INTERRUPTED = 130
 """The shell's exit code after Ctrl-C: 128 + SIGINT."""
 
 
-class Terminated(KeyboardInterrupt):  # it is a request to end, like KeyboardInterrupt, and no fault
+class Terminated(BaseException):
     """The process was asked to end by a signal.
 
     Attributes:
@@ -48,7 +50,7 @@ def hide_native_messages() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)
-    sys.stderr = os.fdopen(kept, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    sys.stderr = os.fdopen(kept, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
 
 
 @contextmanager
@@ -95,6 +97,10 @@ def exit_on_signals(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as error:  # what the command-line library makes of Ctrl-C
+        if error.code == EXIT_INTERRUPTED:
+            print(f"{program}: interrupted", file=sys.stderr)
+        raise
 
 
 def open_missing_streams() -> None:
@@ -116,11 +122,25 @@ def open_missing_streams() -> None:
 
 
 def write_any_text() -> None:
-    """Let the standard streams write any file name and symbol, whatever the locale: as escapes where they must."""
+    """Let the standard streams write any file name and symbol, whatever the locale: as escapes where they must.
+
+    A byte of a file name that is no UTF-8 is written as ``\\xe9``.
+    """
+    codecs.register_error(_ESCAPE, _escape)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+            reconfigure(errors=_ESCAPE)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a stream cannot encode."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    # Python keeps a byte 0xNN of a name that is no UTF-8 as the character U+DCNN.
+    escaped = (f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in text)
+    return "".join(escaped), error.end
 
 
 def available_threads() -> int:

@@ -22,6 +22,8 @@ LARGEST_SIZE = 1280
 At 1280 a photo of a crowd, 16:9, takes boir-lite 1.7 GB, and one of `LONGEST_RATIO` 7.5 GB; larger networks take more.
 What is too much ends the process without a word.
 """
+MOST_PEOPLE = 2000
+"""The most people of an image; a model that gives more is damaged, and comparing them would take all memory."""
 TOGETHER = 4
 """Images that are looked at together where that is faster."""
 
@@ -76,7 +78,7 @@ class SingleStageEstimator(Estimator):
             for start in range(0, len(group), together):
                 members = group[start : start + together]
                 raw = self._runtime.run(np.stack([prepared[index].canvas for index in members]), self.min_score)
-                self._check(raw)
+                self._check(raw, len(members))
                 for position, index in enumerate(members):
                     found[index] = self._people(raw, position, prepared[index])
         return [found[index] for index in range(len(prepared))]
@@ -86,14 +88,22 @@ class SingleStageEstimator(Estimator):
         pixels = self.batch_size * 2 * self.config.on_images.size**2
         return max(1, min(self.batch_size, pixels // (shape[0] * shape[1])))
 
-    def _check(self, raw: RawPoses) -> None:
-        """Refuse output that cannot be this skeleton's people."""
-        keypoints, scores, _ = raw
+    def _check(self, raw: RawPoses, images: int) -> None:
+        """Refuse output that cannot be this skeleton's people in a batch of so many images."""
+        keypoints, scores, image_index = raw
         if keypoints.shape[1:] != (len(self.skeleton), 3):
             raise EveryposeError(
                 f"the model gives keypoints of shape {keypoints.shape}, but its skeleton {self.skeleton.name} "
                 f"has {len(self.skeleton)} keypoints: its configuration belongs to another model"
             )
+        count = len(keypoints)
+        if scores.shape != (count,) or image_index.shape != (count,) or image_index.dtype.kind not in "iu":
+            raise EveryposeError(
+                f"the model gives {count} people, scores of shape {scores.shape} and image numbers of shape "
+                f"{image_index.shape}: it is damaged, or no model of everypose"
+            )
+        if count > MOST_PEOPLE * images:
+            raise EveryposeError(f"the model gives {count:,} people in {images} images: it is damaged")
         if not (np.isfinite(keypoints).all() and np.isfinite(scores).all()):
             raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
 

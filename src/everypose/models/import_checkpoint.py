@@ -1,19 +1,20 @@
 """Reading the authors' files and writing ours in their form; nothing is ever unpickled as code."""
 
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
 from everypose import __version__
+from everypose.backbones.lite import Lite
+from everypose.backbones.lite_hrnet import LiteHRNet
+from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.pretrained.tinypose import read_tinypose
 from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
-from everypose.core.files import sha256, written_whole
-from everypose.errors import EveryposeError, UsageError
+from everypose.core.files import sha256
+from everypose.errors import EveryposeError, UsageError, first_line
 from everypose.methods.boir import checkpoint as boir
 from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRSettings
@@ -30,12 +31,21 @@ from everypose.methods.vitpose import checkpoint as vitpose
 from everypose.methods.vitpose.network import ViTPose
 from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.build import PoseNetwork, build_network
+from everypose.models.buildable import require_buildable, require_finite
+from everypose.models.checkpoint_file import read_checkpoint, write_checkpoint
 from everypose.models.config import ModelConfig
 from everypose.models.settings import Network, TopDownSettings
 from everypose.models.storage import load_strictly
 from everypose.skeleton.skeleton import Skeleton
 
-WRAPPERS = ("latest_state_dict", "best_state_dict", "state_dict", "model", "module")
+WRAPPERS = (
+    "latest_state_dict", "best_state_dict", "ema_state_dict", "model_ema", "ema", "state_dict", "model_state_dict",
+    "model", "module", "net", "network", "weights",
+)  # fmt: skip
+"""Where trainers keep the state dict; averaged weights come before plain ones."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+"""What wrappers (DataParallel, torch.compile, Lightning modules) put before all names."""
+_MOST_WRAPPERS = 3
 SKELETON_OF_SIZE = {17: "coco", 14: "crowdpose"}
 CROP_SIZE = (192, 256)
 UDP = ("coco", "mpii")
@@ -72,6 +82,7 @@ def import_checkpoint(
         settings, keypoints = identify(state, path)
         tensors = to_ours(state, path)
     skeleton = _fitting_skeleton(skeleton, keypoints, path)
+    require_buildable(lambda: build_network(settings, keypoints), str(path))
     network = build_network(settings, keypoints)
     load_strictly(network, tensors, path)
     config = ModelConfig(
@@ -89,7 +100,17 @@ def import_checkpoint(
 
 
 def write_released(network: PoseNetwork, path: Path) -> None:
-    """Write the network's weights as a plain state dict under the authors' names."""
+    """Write the network's weights as a plain state dict under the authors' names.
+
+    Raises:
+        EveryposeError: the authors have no such network, for example because of its backbone.
+    """
+    own = next((module for module in network.modules() if isinstance(module, Lite | LiteHRNet | OpenPoseLight)), None)
+    if own is not None:
+        raise EveryposeError(
+            f"a {type(network).__name__} with the backbone {type(own).__name__} has no authors' form: only one with an "
+            "HRNet, a ResNet or a ViT can be written with --back"
+        )
     to_theirs: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     if isinstance(network, BoIR):
         to_theirs = boir.RENAMING.to_theirs
@@ -99,27 +120,38 @@ def write_released(network: PoseNetwork, path: Path) -> None:
         to_theirs = vitpose.renaming_of(len(network.datasets) if isinstance(network, PoseBH) else 0).to_theirs
     else:
         to_theirs = mipnet.to_theirs
-    with written_whole(path) as part:
-        torch.save(to_theirs(network.state_dict()), part)
+    write_checkpoint(to_theirs(network.state_dict()), path)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint file, unwrapped and without ``module.``."""
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise EveryposeError(f"{path} holds more than tensors and is refused; nothing in it was run") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise EveryposeError(f"{path} is not a checkpoint that torch can read: it is damaged or cut short") from error
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    """The state dict of a checkpoint file, without what trainers put around it and before its names.
+
+    Raises:
+        EveryposeError: the file cannot be read, holds no state dict, or holds weights that are not finite.
+    """
+    content = read_checkpoint(path)
+    for _ in range(_MOST_WRAPPERS):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None) if isinstance(
+            content, Mapping
+        ) else None  # fmt: skip
+        if inner is None:
             break
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        content = inner
+    tensors = {str(name): value for name, value in content.items()} if isinstance(content, Mapping) else {}
+    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise EveryposeError(
             f"{path} holds no state dict: looked for tensors at the top and under {', '.join(WRAPPERS)}"
         )
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    require_finite(tensors, str(path))
+    return _without_prefixes(tensors)
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the prefixes that wrappers of networks put before all of their names."""
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    while (prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)) is not None:
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def to_ours(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -153,6 +185,8 @@ def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Network, int]:
         raise EveryposeError(
             f"{path}: the tensor {error.args[0]} is missing, which tells the network's size"
         ) from error
+    except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError) as error:  # tensors of odd shapes
+        raise EveryposeError(f"{path}: the tensors give no possible network: {first_line(error)}") from error
     first = ", ".join(list(state)[:3])
     raise EveryposeError(
         f"{path} is not a checkpoint of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose or PoseBH "

@@ -22,7 +22,7 @@ Network = Annotated[SingleStageSettings | TopDownSettings, Field(discriminator="
 
 def _kind_of_inference(values: Any) -> str:
     """Which settings a table of inference holds: those for crops name a crop size."""
-    named = values if isinstance(values, dict) else type(values).model_fields
+    named = values if isinstance(values, dict) else getattr(type(values), "model_fields", {})
     return "crops" if "crop_size" in named else "images"
 
 

@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from everypose.core.files import sha256, write_text, written_whole
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, as_user_error
 from everypose.models.build import PoseNetwork, build_network
+from everypose.models.buildable import require_buildable, require_finite
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config
 
 
@@ -39,10 +40,10 @@ def load_model(folder: Path) -> tuple[PoseNetwork, ModelConfig]:
     """
     config = read_config(folder / CONFIG_FILE)
     weights = folder / WEIGHTS_FILE
-    try:
+    with as_user_error(f"cannot read {weights}"):
         state = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise EveryposeError(f"cannot read {weights}: {error}") from error
+    require_finite(state, str(weights))
+    require_buildable(lambda: build_network(config.network, len(config.read_skeleton())), str(folder / CONFIG_FILE))
     network = build_network(config.network, len(config.read_skeleton()))
     load_strictly(network, state, weights)
     return network.eval(), config

@@ -1,18 +1,18 @@
 """Training checkpoints: whole or not there, plain tensors and numbers, never unpickled as code."""
 
-import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from everypose.core.files import written_whole
 from everypose.errors import EveryposeError
+from everypose.models.checkpoint_file import read_checkpoint, write_checkpoint
 
 FORMAT = 1
+FIRST_MINUTES = 1.0
+"""When the first checkpoint of a run is written at the latest."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
-        # Through a Python file, because torch's own writer hides a full disk behind a RuntimeError.
-        with written_whole(path) as part, part.open("wb") as stream:
-            torch.save({name: getattr(self, name) for name in self.__dataclass_fields__}, stream)
+        write_checkpoint({name: getattr(self, name) for name in self.__dataclass_fields__}, path)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
@@ -43,37 +41,47 @@ class Checkpoint:
         Raises:
             EveryposeError: the file is missing, damaged, no checkpoint of ours, or holds more than plain data.
         """
+        if not path.exists():
+            raise EveryposeError(f"there is no checkpoint {path}: nothing to resume from")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise EveryposeError(f"there is no checkpoint {path}: nothing to resume from") from None
-        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise EveryposeError(f"cannot read the checkpoint {path}: {reason}") from error
+            content = read_checkpoint(path)
+        except EveryposeError as error:
+            raise EveryposeError(f"cannot read the checkpoint {path}: {error}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != set(
             cls.__dataclass_fields__
         ):  # fmt: skip
             raise EveryposeError(f"{path} is not a training checkpoint of this version of everypose")
-        return cls(**content)
+        checkpoint = cls(**content)
+        counts = (checkpoint.step, checkpoint.samples, checkpoint.global_batch, checkpoint.ema_updates)
+        states = (checkpoint.network, checkpoint.optimizer, checkpoint.precision, checkpoint.ema or {})
+        if not all(type(count) is int and count >= 0 for count in counts) or not all(
+            isinstance(state, dict) for state in states
+        ):
+            raise EveryposeError(f"{path} is damaged: a field of the training checkpoint has an impossible value")
+        return checkpoint
 
 
 class CheckpointClock:
     """Says when the next checkpoint is due: by the minutes, by the steps, and at epoch ends.
 
     Epochs of seconds would write without pause, so the end of an epoch counts only half a minute after the last file.
+    The first one is due after a minute, or sooner by ``minutes``, so that a short run leaves something, too.
     """
 
     def __init__(self, minutes: float, steps: int) -> None:
         self._minutes = minutes
         self._steps = steps
         self._last = time.monotonic()
+        self._any = False
 
     def due(self, step: int, epoch_ended: bool) -> bool:
         """Whether to write one after step number ``step``."""
         seconds = time.monotonic() - self._last
         by_steps = self._steps > 0 and step % self._steps == 0
-        return by_steps or seconds >= 60 * self._minutes or (epoch_ended and seconds >= 30)
+        minutes = self._minutes if self._any else min(self._minutes, FIRST_MINUTES)
+        return by_steps or seconds >= 60 * minutes or (epoch_ended and seconds >= 30)
 
     def written(self) -> None:
         """Start counting anew."""
         self._last = time.monotonic()
+        self._any = True

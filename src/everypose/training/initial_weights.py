@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -12,10 +11,11 @@ from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.pretrained.mae import fit_pretrained
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.backbones.vit import ViT
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, as_user_error
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.transfer import transfer
 from everypose.models.build import PoseNetwork, build_network
+from everypose.models.buildable import require_finite
 from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint, read_state
 from everypose.models.locate import resolve
@@ -121,7 +121,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return read_trunk(path)
     if path.suffix != ".safetensors":
         return read_state(path)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise EveryposeError(f"cannot read {path}: {error}") from error
+    with as_user_error(f"cannot read {path}"):
+        state: dict[str, Tensor] = load_file(path)
+    require_finite(state, str(path))
+    return state

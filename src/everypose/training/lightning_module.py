@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
+from everypose.errors import as_user_error
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard, GradientGuard
@@ -50,7 +51,8 @@ class PoseTraining(LightningModule):
         self._task = task
         self._checkpoint = checkpoint
         if checkpoint:
-            network.load_state_dict(checkpoint.network)
+            with as_user_error("the checkpoint does not fit the recipe's network"):
+                network.load_state_dict(checkpoint.network)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The rest of the run, as one pass of this process's batches."""
@@ -76,11 +78,12 @@ class PoseTraining(LightningModule):
         saved, self._checkpoint = self._checkpoint, None
         if saved is None:
             return
-        self.trainer.optimizers[0].load_state_dict(saved.optimizer)
-        if saved.precision:
-            self.trainer.precision_plugin.load_state_dict(saved.precision)
-        if self.ema and saved.ema is not None:
-            self.ema.load(saved.ema, saved.ema_updates)
+        with as_user_error("the checkpoint does not fit the recipe's optimiser"):
+            self.trainer.optimizers[0].load_state_dict(saved.optimizer)
+            if saved.precision:
+                self.trainer.precision_plugin.load_state_dict(saved.precision)
+            if self.ema and saved.ema is not None:
+                self.ema.load(saved.ema, saved.ema_updates)
 
     def train(self, mode: bool = True) -> "PoseTraining":
         """Training mode; with ``trainer.freeze_batchnorm``, BatchNorm keeps using its running statistics."""

@@ -17,7 +17,7 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
-from everypose.errors import UsageError
+from everypose.errors import UsageError, first_line
 from everypose.methods.posebh.settings import PoseBHSettings
 from everypose.methods.single_stage.settings import InferenceSettings
 from everypose.methods.top_down.settings import TopDownInference
@@ -211,8 +211,8 @@ def _read_table(source: str | Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(content.decode()), f"recipe {label}"
     except OSError as error:
         raise UsageError(f"cannot read the recipe {text}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"recipe {text} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # of tomllib and of decoding
+        raise UsageError(f"recipe {text} is not valid TOML: {first_line(error)}") from error
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     text = text.strip()
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if text[:1] in ('"', "'", "[", "{") or "\n" in text:
             raise UsageError(f"--set {override}: the value is not valid TOML: {error}") from error
         value = text

@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from everypose.core.files import sha256, write_json, write_text
+from everypose.core.process_setup import Terminated
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.posebh.settings import PoseBHSettings
@@ -27,8 +28,10 @@ from everypose.training.checkpoints import Checkpoint
 from everypose.training.console import Display
 from everypose.training.lightning_module import PoseTraining
 from everypose.training.lr_schedule import Schedule
+from everypose.training.preflight import check_batch, check_run
 from everypose.training.recipe import Recipe
 from everypose.training.run_callback import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
+from everypose.training.stop_requests import RunEnded, StopRequests
 from everypose.training.tasks.mixture import MixedTask
 from everypose.training.tasks.protocol import Task
 from everypose.training.tasks.single_stage import SingleStageTask
@@ -78,20 +81,29 @@ class Outcome:
 
 
 def train(
-    recipe: Recipe, folder: Path, machines: Machines | None = None, resume: bool = False, quiet: bool = False
+    recipe: Recipe,
+    folder: Path,
+    machines: Machines | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    max_minutes: float | None = None,
 ) -> Outcome | None:
     """Train by a recipe into a run folder, or go on from its last checkpoint.
 
     The folder holds ``recipe.toml``, ``environment.json``, ``metrics.jsonl``, ``tensorboard/``,
     ``checkpoints/last.ckpt``, ``models/best`` and ``models/final``.
 
+    SIGTERM and SIGHUP end it after the present step, SIGUSR1 does not; each writes a checkpoint first, and so does the
+    time limit ``max_minutes``.
+
     Returns:
-        How it ended; None in all processes but the first.
+        How it ended; None in all processes but the first, and where the time limit ended it.
 
     Raises:
         UsageError: the folder holds another run, or the machines cannot do what the recipe asks.
         EveryposeError: data, weights or checkpoint cannot be used, or a loss is not finite.
     """
+    requests = StopRequests(max_minutes)
     machines = machines or Machines.here(None, None)
     check_machines(recipe, machines)
     if _rank() == 0 and not resume and (folder / LAST_CHECKPOINT).exists():
@@ -102,13 +114,16 @@ def train(
     display = Display(quiet or _rank() != 0)
     display.say(f"{recipe.name}: reading annotations")
     task = make_task(recipe)
+    check_run(recipe, task)
     schedule = Schedule.of(recipe, len(task.samples), machines.world_size)
     if checkpoint:
         _check_same_stream(checkpoint, schedule, folder, task.samples.unit)
-    module = PoseTraining(task.make_network(), task, recipe, schedule, checkpoint)
+    network = task.make_network()
+    check_batch(recipe, network)
+    module = PoseTraining(network, task, recipe, schedule, checkpoint)
     first_step = module.step
     best_ap = checkpoint.best_ap if checkpoint else None
-    callback = RunCallback(folder, task.config, task.validators, display, first_step, best_ap)
+    callback = RunCallback(folder, task.config, task.validators, display, first_step, best_ap, requests)
     if _rank() == 0:
         _describe(recipe, folder, machines, first_step, task.sets)
     trainer = make_trainer(recipe, machines, callback)
@@ -116,8 +131,13 @@ def train(
         f"{len(task.samples)} {task.samples.unit}, {schedule.steps - first_step} steps of {schedule.global_batch} "
         f"on {machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
     )
-    with display:
-        _fit(trainer, module, folder)
+    try:
+        with display:
+            _fit(trainer, module, folder)
+    except RunEnded:
+        if requests.number is not None:
+            raise Terminated(requests.number) from None
+        return None
     if not trainer.is_global_zero:
         return None
     model = folder / (FINAL_MODEL if callback.best_ap is None else BEST_MODEL)

@@ -18,6 +18,7 @@ from everypose.training.checkpoints import CheckpointClock
 from everypose.training.console import Display
 from everypose.training.guard import finite_weights
 from everypose.training.lightning_module import PoseTraining
+from everypose.training.stop_requests import RunEnded, StopRequests
 from everypose.training.validation import Prediction, Validator
 
 METRICS_FILE = "metrics.jsonl"
@@ -81,9 +82,10 @@ class RunCallback(Callback):
 
     def __init__(
         self, folder: Path, config: ModelConfig, validators: Sequence[Validator], display: Display, first_step: int,
-        best_ap: float | None = None,
+        best_ap: float | None = None, requests: StopRequests | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
+        self._requests = requests or StopRequests()
         self._config = config
         self._validators = validators
         self._display = display
@@ -98,6 +100,8 @@ class RunCallback(Callback):
         self._metrics = MetricsLog(self._folder, self._first_step, trainer.is_global_zero)
         self._clock = CheckpointClock(settings.checkpoint_minutes, settings.checkpoint_steps)
         self._display.start_training(self._first_step, module.schedule.steps)
+        # Only now, because Lightning has put its own handlers, which end a run in the middle of a step.
+        self._requests.install()
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, _: Any, __: Any, batch_idx: int) -> None:
         """Do what the step that has just been taken calls for."""
@@ -112,17 +116,31 @@ class RunCallback(Callback):
             self._validate(trainer, module)
         if trainer.is_global_zero and (finished or self._clock.due(step, schedule.ends_epoch(step))):
             self._save(module)
+        if not finished:
+            self._answer_requests(trainer, module)
+
+    def _answer_requests(self, trainer: Trainer, module: PoseTraining) -> None:
+        """Save, or save and end the run, where a signal or the time limit asks for it."""
+        request = self._requests.take()
+        if request is None:
+            return
+        if trainer.is_global_zero:
+            self._save(module)
+        if request == "end":
+            raise RunEnded
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Write the final model."""
         assert isinstance(module, PoseTraining)
+        self._requests.remove()
         self._metrics.close()
         if trainer.is_global_zero:
             self._save_model(module, FINAL_MODEL)
 
     def on_exception(self, trainer: Trainer, _: LightningModule, exception: BaseException) -> None:
         """Say how to go on, where somebody has interrupted the run."""
-        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt):
+        self._requests.remove()
+        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | RunEnded):
             kept = (self._folder / LAST_CHECKPOINT).exists()
             self._display.say(f"stopped; go on with --resume {self._folder}" if kept else "stopped before a checkpoint")
 
@@ -142,21 +160,33 @@ class RunCallback(Callback):
     def _validate(self, trainer: Trainer, module: PoseTraining) -> None:
         """AP of the averaged weights on each set, over all processes; the first keeps the model of the best mean."""
         module.guard.finish()
-        with module.averaged():
-            _share_from_first(module.network, trainer.world_size)
-            aps = [self._measure(trainer, module, validator) for validator in self._validators]
-            if trainer.is_global_zero:
-                self.last_ap = sum(aps) / len(aps)
-                if self.best_ap is None or self.last_ap > self.best_ap:
-                    self.best_ap = self.last_ap
-                    save_model(module.network, self._config, self._folder / BEST_MODEL)
+        try:
+            with module.averaged():
+                _share_from_first(module.network, trainer.world_size)
+                aps = [self._measure(trainer, module, validator) for validator in self._validators]
+                if trainer.is_global_zero:
+                    self.last_ap = sum(aps) / len(aps)
+                    if self.best_ap is None or self.last_ap > self.best_ap:
+                        self.best_ap = self.last_ap
+                        save_model(module.network, self._config, self._folder / BEST_MODEL)
+        except RunEnded:
+            module.train()
+            self._save(module)
+            raise
         module.train()
 
     def _measure(self, trainer: Trainer, module: PoseTraining, validator: Validator) -> float:
         """AP on one set; 0 in all processes but the first."""
         rank, world_size = trainer.global_rank, trainer.world_size
         with self._display.phase("validating", len(validator)) as advance:
-            prediction = validator.predict(module.network, module.device, rank, world_size, advance)
+
+            def advance_or_end(done: int) -> None:
+                advance(done)
+                # Other processes would wait for this one, and a finished run must get its models.
+                if world_size == 1 and module.step < module.schedule.steps and self._requests.take() == "end":
+                    raise RunEnded
+
+            prediction = validator.predict(module.network, module.device, rank, world_size, advance_or_end)
         results = [one for part in _gathered(prediction.results, world_size) for one in part]
         if not trainer.is_global_zero:
             return 0.0

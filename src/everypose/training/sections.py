@@ -124,7 +124,7 @@ class DataSection(Section):
     mask_unlabelled: bool = True  # people without keypoints are masked and images with no others left out (COCO)
     exact_flip: bool = False  # a mirrored sample's targets lie where its image shows them; released: 3 pixels beside it
     augmentation: AugmentationSection = AugmentationSection()
-    workers: Annotated[int, Field(ge=0)] = 4
+    workers: Annotated[int, Field(ge=0, le=256)] = 4
 
     @model_validator(mode="after")
     def _sets_have_their_own_names(self) -> Self:
@@ -253,7 +253,11 @@ class ScheduleSection(Section):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs > 0) == (self.steps > 0):
-            raise ValueError("give the length as epochs or as steps, one of the two (the other 0)")
+            both = "both are given" if self.epochs else "neither is given"
+            raise ValueError(
+                f"give the length as epochs or as steps, one of the two (the other 0), but {both}: for epochs add "
+                "--set schedule.steps=0, for steps --set schedule.epochs=0"
+            )
         return self
 
 
@@ -281,7 +285,7 @@ class TrainerSection(Section):
     accumulate: PositiveInt = 1
     sync_batchnorm: bool = False
     freeze_batchnorm: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     log_steps: PositiveInt = 10
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
     checkpoint_steps: Annotated[int, Field(ge=0)] = 0  # 0: by the minutes alone

@@ -11,6 +11,7 @@ import torch
 from everypose.data.formats.coco import coco_content
 from everypose.data.scenes import Scene, SceneSet
 from everypose.drawing import draw_people
+from everypose.errors import EveryposeError
 from everypose.evaluation.metrics.oks import OksScores, evaluate_oks
 from everypose.inference.box_sources import AnnotatedBoxes
 from everypose.inference.estimator import Estimator
@@ -66,6 +67,11 @@ class Validator:
     def __len__(self) -> int:
         return len(self._scenes)
 
+    @property
+    def has_labelled_people(self) -> bool:
+        """Whether any of its images has a person with labelled keypoints, without whom there is no AP."""
+        return any(scene.is_labelled_person.any() for scene in self._scenes)
+
     def predict(
         self, network: PoseNetwork, device: torch.device, rank: int = 0, world_size: int = 1,
         advance: Callable[[int], None] = lambda _: None,
@@ -114,7 +120,12 @@ def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> 
     """
     if not (recipe.data.val or recipe.data.val_split):
         return []
-    validation = read_validation_set(recipe.data)
+    try:
+        validation = read_validation_set(recipe.data)
+    except EveryposeError as error:
+        if recipe.data.val:
+            raise
+        raise type(error)(f"{error}; to train without validation, give --set data.val_split='\"\"'") from error
     require_same_skeleton(training, validation)
     return [Validator(validation, config, recipe.validation)]
 

@@ -1,6 +1,7 @@
 """Flaws of the annotations: ids, keypoints, boxes, areas."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy.typing as npt
 from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, flaw
 from everypose.data.doctor.images import is_whole
-from everypose.data.doctor.table import Table, identity
+from everypose.data.doctor.table import Table, crowd_flag, identity
+from everypose.data.formats.coco_entries import require_pixels
+from everypose.errors import EveryposeError
 
 # Annotation tools put pixel centres or pixel corners at whole numbers, and round: outside is what is so for all.
 _KEYPOINT_SLACK = 0.5
@@ -19,6 +22,9 @@ _BOX_SLACK = 1.0
 def check(content: dict[str, Any], table: Table, sizes: npt.NDArray[np.float64]) -> list[Flaw]:
     """Flaws of the annotations; ``sizes`` (I, 2) are the images' widths and heights, NaN where unknown."""
     found = _identities(content, table)
+    found += flaw(flaws.FLAG_VALUE, "annotations", _named(table, lambda e: crowd_flag(e.get("iscrowd")) is None))
+    found += flaw(flaws.FLAG_TEXT, "annotations", _named(table, _is_flag_text))
+    found += flaw(flaws.NORMALISED, "annotations", table.names(_normalised(table)))
     for kind, mask in {**_keypoint_flaws(table, sizes), **_box_flaws(table, sizes)}.items():
         found += flaw(kind, "annotations", table.names(mask))
     return found
@@ -30,8 +36,9 @@ def labelled(table: Table) -> npt.NDArray[np.bool_]:
 
 
 def at_origin(table: Table) -> npt.NDArray[np.bool_]:
-    """(N, K) labelled keypoints at exactly (0, 0): an unlabelled one whose visibility is wrong."""
-    return np.asarray(table.labelled & (table.keypoints[..., :2] == 0).all(axis=2))
+    """(N, K) labelled keypoints at exactly (0, 0) or (-1, -1): unlabelled ones whose visibility is wrong."""
+    points = table.keypoints[..., :2]
+    return np.asarray(table.labelled & ((points == 0).all(axis=2) | (points == -1).all(axis=2)))
 
 
 def outside(points: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -55,13 +62,44 @@ def _identities(content: dict[str, Any], table: Table) -> list[Flaw]:
     ]
     repeated = [key for key, count in Counter(table.ids).items() if key is not None and count > 1]
     has_image = np.array([identity(entry.get("image_id")) is not None for entry in table.entries], bool)
+    of_other_types = [
+        str(entry.get("id", f"no. {index}"))
+        for key in ("images", "categories", "annotations")
+        for index, entry in enumerate(content[key])
+        if isinstance(entry, dict) and _has_id_of_other_type(entry)
+    ]
     return [
+        *flaw(flaws.ID_TYPE, "entries", of_other_types),
         *flaw(flaws.ANNOTATION_ENTRY, "annotations", bad),
         *flaw(flaws.DUPLICATE_ANNOTATION_ID, "annotations", repeated),
         *flaw(flaws.UNKNOWN_IMAGE, "annotations", table.names((table.image_index < 0) & has_image)),
         *flaw(flaws.UNKNOWN_CATEGORY, "annotations", table.names(table.category_index < 0)),
         *flaw(flaws.CROWD, "annotations", table.names(table.is_crowd)),
     ]
+
+
+def _has_id_of_other_type(entry: dict[str, Any]) -> bool:
+    """Whether an id is a whole number that is written as text or with a decimal point."""
+    ids = [entry[field] for field in ("id", "image_id", "category_id") if field in entry]
+    return any(type(value) is not int and type(identity(value)) is int for value in ids)
+
+
+def _named(table: Table, is_wrong: Callable[[dict[str, Any]], bool]) -> list[Any]:
+    """The annotations for which ``is_wrong``."""
+    return table.names(np.array([is_wrong(entry) for entry in table.entries], bool))
+
+
+def _is_flag_text(entry: dict[str, Any]) -> bool:
+    return isinstance(entry.get("iscrowd"), str) and crowd_flag(entry["iscrowd"]) is not None
+
+
+def _normalised(table: Table) -> npt.NDArray[np.bool_]:
+    """(N,) all, where all coordinates of the file are shares of the image's size; none where they are pixels."""
+    try:
+        require_pixels(table.boxes, np.nan_to_num(table.keypoints), "")
+    except EveryposeError:
+        return np.ones(len(table.entries), bool)
+    return np.zeros(len(table.entries), bool)
 
 
 def _keypoint_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.Kind, npt.NDArray[np.bool_]]:

@@ -24,7 +24,8 @@ def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> d
     for index in kept:
         width, height = images.upright[index]
         size = {} if np.isnan(width) or np.isnan(height) else {"width": int(width), "height": int(height)}
-        new_images.append({**content["images"][index], **size})
+        image = content["images"][index]
+        new_images.append({**image, "id": identity(image["id"]), **size})
     fixed = {
         **content,
         "images": new_images,
@@ -62,6 +63,8 @@ def _kept_images(entries: list[Any], images: ImageFindings) -> list[int]:
 def _category(category: Any) -> Any:
     """The category without links that name no keypoint; links that counted from 0 count from 1."""
     count = keypoint_names_count(category)
+    if isinstance(category, dict) and identity(category.get("id")) is not None:
+        category = {**category, "id": identity(category["id"])}
     if not count:
         return category
     links = category.get("skeleton") if isinstance(category.get("skeleton"), list) else []
@@ -89,6 +92,7 @@ def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> 
     for index in np.flatnonzero(np.asarray(usable)):
         entry = dict(table.entries[index])
         entry["id"] = ids[index]
+        entry |= {key: identity(entry[key]) for key in ("image_id", "category_id")}
         if isinstance(entry.get("keypoints"), list):
             count = len(entry["keypoints"]) // 3
             values = np.where(changed[index, :count, None], 0, keypoints[index, :count])
@@ -96,7 +100,7 @@ def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> 
         entry["num_keypoints"] = int(labelled[index].sum())
         entry["bbox"] = _plain(boxes[index])
         entry["area"] = _plain(areas[[index]])[0]
-        entry.setdefault("iscrowd", 0)
+        entry["iscrowd"] = int(table.is_crowd[index])
         result.append(entry)
     return result
 

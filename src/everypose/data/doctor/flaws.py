@@ -221,6 +221,30 @@ EXIF_STORED = Kind(
 )
 
 # Annotations
+ID_TYPE = Kind(
+    "id_type",
+    "repaired",
+    "entries whose ids are written as text or with a decimal point",
+    "they are read as whole numbers",
+)
+FLAG_TEXT = Kind(
+    "iscrowd_text",
+    "repaired",
+    "annotations whose iscrowd is text",
+    "'0' and 'false' are read as 0, '1' and 'true' as 1",
+)
+FLAG_VALUE = Kind(
+    "iscrowd_value",
+    "broken",
+    "annotations whose iscrowd is neither 0 nor 1",
+    "reading stops; correct it",
+)
+NORMALISED = Kind(
+    "normalised_coordinates",
+    "broken",
+    "coordinates that are all between 0 and 1",
+    "reading stops: COCO files hold pixels; multiply by the image's width and height",
+)
 ANNOTATION_ENTRY = Kind(
     "annotation_entry",
     "broken",
@@ -320,7 +344,7 @@ KEYPOINT_OUTSIDE = Kind(
 KEYPOINT_AT_ORIGIN = Kind(
     "keypoint_at_origin",
     "fixable",
-    "labelled keypoints at (0, 0)",
+    "labelled keypoints at (0, 0) or (-1, -1)",
     "an unlabelled keypoint with a wrong visibility: --fix makes it unlabelled",
 )
 CROWD = Kind(

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everypose.data.formats.coco_entries import flag, whole_number
+
 
 @dataclass(frozen=True)
 class Table:
@@ -53,8 +55,18 @@ class Table:
 
 
 def identity(value: Any) -> Hashable | None:
-    """An id that can be looked up, or None for what is no id."""
-    return value if isinstance(value, int | str | float) and value != "" and value == value else None
+    """An id that can be looked up, or None for what is no id; digits and whole floats become int, as in reading.
+
+    Example:
+        >>> identity("12"), identity(3.0), identity(None)
+        (12, 3, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str | float) or value == "" or value != value:
+        return None
+    try:
+        return whole_number(value)
+    except ValueError:
+        return value
 
 
 def build(content: dict[str, Any]) -> Table:
@@ -89,9 +101,17 @@ def build(content: dict[str, Any]) -> Table:
         box_malformed=np.array([b is None and bool(e.get("bbox")) for b, e in zip(boxes, entries, strict=True)], bool),
         areas=column(entries, "area"),
         num_keypoints=column(entries, "num_keypoints"),
-        is_crowd=np.nan_to_num(column(entries, "iscrowd")) > 0,
+        is_crowd=np.array([crowd_flag(entry.get("iscrowd")) == 1 for entry in entries], bool),
         of_keypoints=expected > 0,
     )
+
+
+def crowd_flag(value: Any) -> int | None:
+    """``iscrowd`` as 0 or 1, as reading takes it; None for what is neither."""
+    try:
+        return 0 if value is None else flag(value)
+    except ValueError:
+        return None
 
 
 def positions(entries: Sequence[Any]) -> dict[Hashable | None, int]:

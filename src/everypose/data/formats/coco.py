@@ -47,12 +47,12 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
             names the entry.
     """
     annotation_file, image_root = Path(annotation_file), Path(image_root)
-    content = parse_entries(load(annotation_file), str(annotation_file))
+    repairs: Counter[str] = Counter()
+    content = parse_entries(load(annotation_file), str(annotation_file), repairs=repairs)
     categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
     if skeleton is None:
         skeleton = Skeleton.from_coco_category(categories[0])
     require_same_places(categories[0].get("keypoints") or (), skeleton, str(annotation_file))
-    repairs: Counter[str] = Counter()
     images = _unique_images(content["images"], annotation_file, repairs)
     names = {category["id"] for category in categories}
     chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]

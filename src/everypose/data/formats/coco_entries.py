@@ -5,6 +5,7 @@ everypose reads has its type, or raises one line that names the entry and the fi
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,12 +19,17 @@ WHOLE_BODY_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "rig
 LARGEST_NUMBER = 2**53
 """JSON readers that keep numbers as doubles hold whole numbers below this one exactly."""
 
+ID_TYPES = "ids written as text or with a decimal point were read as whole numbers"
+FLAG_TYPES = "iscrowd written as text was read as 0 or 1"
+_ID_FIELDS = ("id", "image_id", "category_id")
 _PLAIN = frozenset({int, float})
 
 Entry = dict[str, Any]
 
 
-def parse_entries(content: Mapping[str, Any], where: str, *, finite: bool = False) -> dict[str, Any]:
+def parse_entries(
+    content: Mapping[str, Any], where: str, *, finite: bool = False, repairs: Counter[str] | None = None
+) -> dict[str, Any]:
     """Check and normalise the images, categories and annotations of COCO content.
 
     Ids become int (from whole numbers and their digits), ``iscrowd`` becomes 0 or 1, sizes and areas that are no
@@ -33,6 +39,7 @@ def parse_entries(content: Mapping[str, Any], where: str, *, finite: bool = Fals
         content: parsed JSON with the lists ``images``, ``annotations`` and ``categories``.
         where: what error messages call the file.
         finite: refuse keypoints and boxes with NaN, infinities or null, instead of passing them on as NaN.
+        repairs: receives how many ids and flags had another type than they should.
 
     Returns:
         A copy with the same keys.
@@ -48,12 +55,24 @@ def parse_entries(content: Mapping[str, Any], where: str, *, finite: bool = Fals
     """
     annotation = {**_ANNOTATION, "keypoints": _keypoints(finite), "bbox": _box(finite)}
     annotation |= {part: _keypoints(finite) for part in WHOLE_BODY_PARTS}
+    if repairs is not None:
+        _count_types(content, repairs)
     return {
         **content,
         "images": _parsed(content, "images", "image", _IMAGE, ("id", "file_name"), where),
         "categories": _parsed(content, "categories", "category", _CATEGORY, ("id",), where),
         "annotations": _parsed(content, "annotations", "annotation", annotation, ("image_id",), where),
     }
+
+
+def _count_types(content: Mapping[str, Any], repairs: Counter[str]) -> None:
+    """Count ids that are whole numbers of another type, and ``iscrowd`` of another type."""
+    for key in ("images", "categories", "annotations"):
+        entries = content.get(key)
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict):
+                repairs[ID_TYPES] += sum(type(entry.get(field, 0)) is not int for field in _ID_FIELDS)
+                repairs[FLAG_TYPES] += isinstance(entry.get("iscrowd"), str)
 
 
 def whole_visibilities(keypoints: Float64) -> int:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error, first_line
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
 
@@ -167,7 +167,7 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
         return open_file(path)
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
         raise EveryposeError(
-            f"{path} is not an ONNX file that can be run ({_first_line(error)}): is it complete?"
+            f"{path} is not an ONNX file that can be run ({first_line(error)}): is it complete?"
         ) from error
 
 
@@ -214,7 +214,7 @@ def run_session(session: Any, path: str | Path, feed: Arrays, outputs: Sequence[
         found: list[npt.NDArray[Any]] = session.run(outputs, feed)
     except Exception as error:
         shape = next(iter(feed.values())).shape
-        raise EveryposeError(f"{path} failed on images of shape {shape}: {_first_line(error)}") from error
+        raise EveryposeError(f"{path} failed on images of shape {shape}: {first_line(error)}") from error
     return found
 
 
@@ -238,10 +238,8 @@ def read_metadata(session: Any, path: str | Path) -> ModelConfig:
     """
     if not is_ours(session):
         raise _no_model_of_ours(path)
-    try:
+    with as_user_error(f"{path}: its configuration is not JSON; export the model again"):
         values = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
-    except json.JSONDecodeError as error:
-        raise EveryposeError(f"{path}: its configuration is not JSON; export the model again") from error
     return parse_config(values, Path(path))
 
 
@@ -277,8 +275,3 @@ def _providers(device: str, available: list[str]) -> list[Any]:
     if CUDA not in available:
         raise UsageError(f"this ONNX Runtime cannot use {device}: install onnxruntime-gpu in place of onnxruntime")
     return [(CUDA, {"device_id": int(number or 0)}), "CPUExecutionProvider"]
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of an error's message, without a final full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

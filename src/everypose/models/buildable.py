@@ -1,0 +1,52 @@
+"""Checks of a network's settings and weights before memory is spent on them."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from everypose.errors import EveryposeError, first_line
+
+MOST_PARAMETERS = 2_000_000_000
+"""The largest network that is built; ViT-Huge has 0.6 billion parameters."""
+
+
+def require_buildable(build: Callable[[], nn.Module], where: str) -> None:
+    """Build a network without memory for its weights, and check its sizes.
+
+    Whatever a framework raises on impossible sizes becomes one line here.
+
+    Args:
+        build: makes the network.
+        where: what error messages begin with: the file or recipe that gives the sizes.
+
+    Raises:
+        EveryposeError: the sizes do not fit one another, a layer would be empty, or the network would be too large.
+    """
+    try:
+        with torch.device("meta"):
+            parameters = dict(build().named_parameters())
+    except EveryposeError:
+        raise
+    except Exception as error:
+        raise EveryposeError(f"{where}: the network cannot be built with these sizes: {first_line(error)}") from error
+    empty = [name for name, value in parameters.items() if value.numel() == 0]
+    if empty:
+        raise EveryposeError(f"{where}: the network cannot be built with these sizes: {empty[0]} would be empty")
+    count = sum(value.numel() for value in parameters.values())
+    if count > MOST_PARAMETERS:
+        raise EveryposeError(f"{where}: the network would have {count:,} parameters; {MOST_PARAMETERS:,} are the most")
+
+
+def require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Check that all weights are numbers.
+
+    Raises:
+        EveryposeError: a tensor holds NaN or an infinity; the message names the first one.
+    """
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise EveryposeError(
+            f"{where}: {len(broken)} tensors hold NaN or infinite weights ({broken[0]}): the training that made them "
+            "diverged, or the file is damaged"
+        )

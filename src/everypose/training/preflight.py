@@ -1,0 +1,60 @@
+"""Checks of a run before its first step: what would fail hours later, or with a traceback, is one line at once."""
+
+from torch import nn
+
+from everypose.errors import EveryposeError, UsageError
+from everypose.models.build import build_network
+from everypose.models.buildable import require_buildable
+from everypose.training.recipe import Recipe
+from everypose.training.tasks.protocol import Task
+
+
+def check_run(recipe: Recipe, task: Task) -> None:
+    """Refuse a run that cannot train or be validated.
+
+    Args:
+        recipe: the recipe.
+        task: its data and validation sets.
+
+    Raises:
+        UsageError: a setting cannot work; the message has the ``--set`` that mends it.
+        EveryposeError: a validation set has no labelled person.
+    """
+    keypoints = len(task.config.read_skeleton())
+    require_buildable(lambda: build_network(task.config.network, keypoints), f"recipe {recipe.name or 'without name'}")
+    for validator in task.validators:
+        if not validator.has_labelled_people:
+            raise EveryposeError(
+                f"{validator.scene_set.annotation_file or validator.scene_set.name} has no person with labelled "
+                "keypoints in the images to validate on, so there is no AP: give another set, or train without one "
+                "with --set data.val_split='\"\"'"
+            )
+
+
+def check_batch(recipe: Recipe, network: nn.Module) -> None:
+    """Refuse one image a step where BatchNorm follows global pooling: it would have one value for each channel.
+
+    Args:
+        recipe: the recipe.
+        network: its network.
+
+    Raises:
+        UsageError: the batch is 1, and a layer of the network needs more.
+    """
+    settings = recipe.trainer
+    if settings.batch > 1 or settings.freeze_batchnorm or not _normalises_pooled_features(network):
+        return
+    raise UsageError(
+        f"trainer.batch=1: the family {recipe.model.family} normalises pooled features over the images of a step, and "
+        "cannot train with one: give --set trainer.batch=2 or more"
+    )
+
+
+def _normalises_pooled_features(network: nn.Module) -> bool:
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            layers = list(module.children())
+            pooled = any(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in layers)
+            if pooled and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
+                return True
+    return False

@@ -1,0 +1,67 @@
+"""Requests to save or to end a training run between two steps: by signals and by a time limit."""
+
+import signal
+import time
+from types import FrameType
+from typing import Literal
+
+Request = Literal["save", "end"]
+
+
+class StopRequests:
+    """Collects requests that reach a run at any moment, to be answered after the step in progress.
+
+    SIGTERM and SIGHUP end the run, SIGUSR1 saves a checkpoint and lets it go on, and so does the time limit, which
+    ends it. Schedulers send them some time before they kill a job.
+
+    Attributes:
+        number: the signal that asked to end the run; None for the time limit, or while nothing asks to end it.
+    """
+
+    def __init__(self, max_minutes: float | None = None) -> None:
+        """Set the time limit; it counts from now.
+
+        Args:
+            max_minutes: minutes until the run is to end; None for no limit.
+        """
+        self.number: int | None = None
+        self._save = False
+        self._deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self._previous: dict[int, object] = {}
+
+    def install(self) -> None:
+        """Take over the signals; outside of the main thread nothing is done. :meth:`remove` gives them back."""
+        handlers = {"SIGTERM": self._ask_to_end, "SIGHUP": self._ask_to_end, "SIGUSR1": self._ask_to_save}
+        for name, handler in handlers.items():
+            number = getattr(signal, name, None)  # Windows has only the first
+            if number is None:
+                continue
+            try:
+                self._previous[number] = signal.signal(number, handler)
+            except ValueError:
+                return
+
+    def remove(self) -> None:
+        """Give the signals back to the handlers they had before :meth:`install`."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # as signal.signal returned it
+        self._previous.clear()
+
+    def take(self) -> Request | None:
+        """The most urgent request; one to save is answered once."""
+        if self.number is not None or (self._deadline is not None and time.monotonic() >= self._deadline):
+            return "end"
+        if self._save:
+            self._save = False
+            return "save"
+        return None
+
+    def _ask_to_end(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+
+    def _ask_to_save(self, _: int, __: FrameType | None) -> None:
+        self._save = True
+
+
+class RunEnded(BaseException):  # a request that was answered, and no fault
+    """A run was ended between two steps, after its checkpoint was written."""
