@@ -124,7 +124,7 @@ def open_missing_streams() -> None:
 def write_any_text() -> None:
     """Let the standard streams write any file name and symbol, whatever the locale: as escapes where they must.
 
-    A byte of a file name that is no UTF-8 is written as ``\\xe9``.
+    A byte of a file name that is no UTF-8 is written as a backslash, ``x`` and two hexadecimal digits.
     """
     codecs.register_error(_ESCAPE, _escape)
     for stream in (sys.stdout, sys.stderr):
