@@ -1,8 +1,9 @@
-# make demo: the main job, light (no torch).   make test: everything that must hold.   Both set themselves up.
+# make demo: the bundled model on the bundled pictures, without torch.   make test: everything that must hold.
+# make docs: the site.   make coverage, make notebooks.   Each target creates the environment that it needs.
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-browser test-formats lint clean
+.PHONY: demo test test-browser test-formats lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -23,6 +24,15 @@ lint: .venv-dev/ready
 # The pages in a real browser: needs Debian's chromium (apt-get install chromium), or CHROMIUM=PATH.
 test-browser: .venv-browser/ready
 	.venv-browser/bin/python -m pytest tests/browser
+
+coverage: .venv-dev/ready
+	.venv-dev/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html:out/coverage
+
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+
+notebooks: .venv-notebooks/ready
+	.venv-notebooks/bin/python -m tools.run_notebooks notebooks out/notebooks
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -45,5 +55,17 @@ test-browser: .venv-browser/ready
 	.venv-browser/bin/pip install $(PIP_OPTIONS) -e '.[serve,video]' httpx onnx playwright pytest
 	touch $@
 
+.venv-docs/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
+	.venv-docs/bin/pip install $(PIP_OPTIONS) --group docs -e .
+	touch $@
+
+.venv-notebooks/ready: pyproject.toml constraints-dev.txt
+	$(PYTHON) -m venv .venv-notebooks
+	.venv-notebooks/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
+	.venv-notebooks/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group notebooks -e '.[train,export]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-browser .venv-dev .venv-formats out
+	rm -rf .venv .venv-browser .venv-dev .venv-docs .venv-formats .venv-notebooks out

@@ -1,26 +1,16 @@
 """A newcomer's first hour: own photos, labelled in CVAT with nine keypoints, up to the report of an own model."""
 
-import copy
 import json
 import re
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
+from drawn_mice import LINKS, NAMES, PHOTOS, draw_mice, relabeled
 from everypose.data.discovery.layouts import find_data
 
-NAMES = ["nose", "left_ear", "right_ear", "left_front", "right_front", "left_back", "right_back", "root", "tip"]
-LINKS = [[1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7], [6, 8], [7, 8], [8, 9]]
-# x, y of the keypoints of a mouse seen from above, in pixels about its middle.
-MOUSE = np.array(
-    [[0, -40], [-12, -28], [12, -28], [-18, -12], [18, -12], [-18, 16], [18, 16], [0, 26], [0, 44]], np.float64
-)
-OUTLINE = [0, 1, 3, 5, 7, 6, 4, 2]
-PHOTOS = 12
 RECIPE = """
 name = "mice"
 [model]
@@ -54,44 +44,6 @@ batch = 2
 """
 
 
-def draw_mice(folder: Path, split: str, seed: int) -> dict:
-    """Photos with one or two mice, and CVAT's COCO keypoints export of their labels, which has no areas."""
-    rng = np.random.default_rng(seed)
-    images, annotations = [], []
-    (folder / "images" / split).mkdir(parents=True)
-    for number in range(1, PHOTOS + 1):
-        photo = rng.integers(150, 200, (120, 160, 3), np.uint8)
-        for x in rng.permutation([40, 80, 120])[: rng.integers(1, 3)]:
-            turn = rng.uniform(-0.4, 0.4)
-            matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-            points = (MOUSE * rng.uniform(0.7, 1) @ matrix + [x, 60]).round(2)
-            cv2.fillConvexPoly(photo, points[OUTLINE].round().astype(int), (60, 60, 70))
-            low, extent = points.min(axis=0), np.ptp(points, axis=0)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0,
-                    "segmentation": [], "area": 0.0, "bbox": [*low.tolist(), *extent.tolist()],
-                    "attributes": {"occluded": False}, "num_keypoints": 9,
-                    "keypoints": np.column_stack([points, np.full(9, 2)]).ravel().tolist(),
-                }
-            )  # fmt: skip
-        name = f"photo {number}.jpg"
-        cv2.imwrite(str(folder / "images" / split / name), photo)
-        images.append({"id": number, "file_name": name, "width": 160, "height": 120, "license": 0})
-    category = {"id": 1, "name": "mouse", "supercategory": "", "keypoints": NAMES, "skeleton": LINKS}
-    return {"images": images, "annotations": annotations, "categories": [category]}
-
-
-def relabelled(content: dict) -> dict:
-    """The same people by a second annotator, whose hand differs by some two pixels."""
-    rng, other = np.random.default_rng(5), copy.deepcopy(content)
-    for annotation in other["annotations"]:
-        keypoints = np.reshape(annotation["keypoints"], (9, 3))
-        keypoints[:, :2] += rng.normal(0, 2, (9, 2))
-        annotation["keypoints"] = keypoints.ravel().tolist()
-    return other
-
-
 @pytest.fixture
 def mice(tmp_path, monkeypatch) -> Path:
     """The folder of the data, in an otherwise empty working folder, with two slips of a first try in the labels."""
@@ -101,7 +53,7 @@ def mice(tmp_path, monkeypatch) -> Path:
     for seed, split in enumerate(("train", "val")):
         content = draw_mice(folder, split, seed)
         if split == "train":
-            (tmp_path / "ben.json").write_text(json.dumps(relabelled(content)))
+            (tmp_path / "ben.json").write_text(json.dumps(relabeled(content)))
             content["annotations"][1]["bbox"] = [0, 0, 0, 0]
             content["annotations"][2]["num_keypoints"] = 4
         (folder / "annotations" / f"person_keypoints_{split}.json").write_text(json.dumps(content))

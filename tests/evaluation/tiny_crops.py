@@ -1,4 +1,4 @@
-"""Tiny networks on crops with random weights."""
+"""Tiny networks with random weights."""
 
 import torch
 
@@ -13,7 +13,8 @@ NARROW = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_
 
 def tiny(family="mipnet", seed=0, **settings):
     """A network with random weights and its configuration."""
-    inference = {"crop_size": [64, 96]} | settings.pop("inference", {})
+    size = {"size": 64} if family == "boir" else {"crop_size": [64, 96]}
+    inference = size | settings.pop("inference", {})
     config = ModelConfig(
         name=f"tiny {family}",
         network={"family": family, "backbone": NARROW, **settings},
@@ -23,8 +24,9 @@ def tiny(family="mipnet", seed=0, **settings):
     torch.manual_seed(seed)
     network = build_network(config.network, len(COCO), hidden=None).eval()
     # With these the peaks are not at the border and the confidences above 0.2, where scores come from.
-    with torch.no_grad():
-        network.head.bias.fill_(0.5)
+    if family != "boir":
+        with torch.no_grad():
+            network.head.bias.fill_(0.5)
     return network, config
 
 

@@ -110,6 +110,15 @@ def test_which_tensors_can_be_evened_out(second_reader: str, tensors: list[str])
     assert [link.tensor for link in find_links(chain(second_reader).graph)] == tensors
 
 
+def test_a_graph_without_such_tensors_stays_as_it_is() -> None:
+    model = onnx.shape_inference.infer_shapes(chain())
+    del model.graph.node[1:]
+    model.graph.output[0].name = "a"
+    before = model.SerializeToString()
+    assert equalise(model, feeds()) == 0
+    assert model.SerializeToString() == before
+
+
 def test_constants_that_others_share_are_left_alone() -> None:
     model = chain()
     depthwise = next(node for node in model.graph.node if node.name == "depthwise")

@@ -43,6 +43,8 @@ def equalise(model: onnx.ModelProto, feeds: Iterable[Feed]) -> int:
         How many tensors were evened out.
     """
     links = find_links(model.graph)
+    if not links:
+        return 0
     weights = {one.name: one for one in model.graph.initializer}
     sizes = _largest_of_channels(model, [link.tensor for link in links], feeds)
     for link, size in zip(links, sizes, strict=True):
