@@ -23,7 +23,7 @@ lint: .venv-dev/ready
 
 # The pages in a real browser: needs Debian's chromium (apt-get install chromium), or CHROMIUM=PATH.
 test-browser: .venv-browser/ready
-	.venv-browser/bin/python -m pytest tests/browser
+	ONNXRUNTIME_WEB=.venv-browser/onnxruntime-web-1.30.0.tgz .venv-browser/bin/python -m pytest tests/browser
 
 coverage: .venv-dev/ready
 	.venv-dev/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html:out/coverage
@@ -53,6 +53,7 @@ notebooks: .venv-notebooks/ready
 .venv-browser/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-browser
 	.venv-browser/bin/pip install $(PIP_OPTIONS) -e '.[serve,video]' httpx onnx playwright pytest
+	cd .venv-browser && npm pack onnxruntime-web@1.30.0 --silent
 	touch $@
 
 .venv-docs/ready: pyproject.toml

@@ -15,6 +15,7 @@ from everypose.cli.prototypes import prototypes
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.train import train
+from everypose.cli.web_app import web_app
 from everypose.core.process_setup import exit_on_signals, hide_native_messages, open_missing_streams, write_any_text
 from everypose.errors import told_in_one_line
 
@@ -35,6 +36,7 @@ app.command("models")(list_models)
 app.command()(export)
 app.command()(prototypes)
 app.command()(serve)
+app.command("web-app")(web_app)
 app.command("import")(import_model)
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
