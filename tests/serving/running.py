@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,13 @@ class Running:
         """Process ids of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
+
+    def lines_with(self, text):
+        """The log lines with ``text``, once there are any."""
+        deadline = time.monotonic() + 10
+        while not (lines := [line for line in self.log if text in line]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return lines
 
     def stop(self):
         self.process.terminate()

@@ -102,8 +102,8 @@ def _describe(config: ModelConfig, has_float: bool) -> dict[str, object]:
 def _read_runtime(source: Path | None, digests: Mapping[str, str]) -> dict[str, bytes]:
     """The runtime's files, each with the digest that it must have."""
     if source is None:
-        with tempfile.TemporaryDirectory() as folder:
-            return _checked(_read_archive(_fetch(Path(folder)), digests), digests)
+        with tempfile.TemporaryDirectory() as temporary:
+            return _checked(_read_archive(_fetch(Path(temporary)), digests), digests)
     if source.is_dir():
         folder = source / "dist" if (source / "dist").is_dir() else source
         missing = [name for name in digests if not (folder / name).is_file()]

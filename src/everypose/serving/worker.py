@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
+from everypose.core.process_setup import hide_native_messages
 from everypose.data.images import decode_image
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator, Prepared
@@ -169,6 +170,7 @@ def describe(estimator: Estimator) -> Header:
 def main() -> None:
     """Load the model that the first message names, and answer requests until standard input ends."""
     source, target = _take_standard_streams()
+    hide_native_messages()
     # Ctrl-C and service managers signal the whole process group; the service decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
