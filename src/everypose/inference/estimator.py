@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from everypose.data.images import read_image
 from everypose.errors import EveryposeError
 from everypose.models.config import ModelConfig
 from everypose.people import People
+
+if TYPE_CHECKING:
+    from everypose.video.stream import FrameStream
 
 ImageLike: TypeAlias = str | PathLike[str] | Image
 
@@ -62,6 +65,45 @@ class Estimator(ABC):
         if isinstance(images, str | PathLike | np.ndarray):
             return self.predict([self.prepare(images)])[0]
         return self.predict([self.prepare(image) for image in images])
+
+    def stream(
+        self,
+        source: int | str | PathLike[str] | Sequence[Path],
+        *,
+        every: int = 1,
+        fps: float | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        frame_rate: float = 30.0,
+    ) -> "FrameStream":
+        """Find the people in the frames of a video, one frame after the other.
+
+        Only a few frames are held at a time. Live sources give the newest frame each time.
+
+            for frame in pose.stream("clip.mp4"):
+                print(frame.index, frame.time, len(frame.people))
+
+        Args:
+            source: a video file; the number of a camera; an ``rtsp://`` or ``http(s)://`` address; a folder, glob or
+                list of numbered images.
+            every: process one of this many frames.
+            fps: process at most this many frames a second of the video.
+            start: skip what lies before this time, in seconds.
+            end: stop at this time, in seconds.
+            frame_rate: frames a second of numbered images.
+
+        Returns:
+            An iterator of frames: ``index``, ``time`` in seconds, ``image``, ``people``.
+
+        Raises:
+            EveryposeError: if the source cannot be opened or contains no video.
+            UsageError: if there is no such source, or an option is out of range.
+            MissingDependencyError: if PyAV is not installed.
+        """
+        from everypose.video import FrameStream, Selection, open_video
+
+        selection = Selection(every=every, rate=fps, start=start, end=end)
+        return FrameStream(self, open_video(source, selection=selection, frame_rate=frame_rate))
 
     @abstractmethod
     def prepare(self, image: ImageLike) -> Prepared:
