@@ -16,9 +16,9 @@ import torch
 
 from everypose.core.files import read_json, write_json
 from everypose.errors import told_in_one_line
-from everypose.evaluation.coco_arrays import read_results, read_truth
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
-from everypose.evaluation.metrics.oks import compare, score
+from everypose.evaluation.metrics.oks import compute_oks, score_oks
 from everypose.inference.loading import load
 from everypose.training.recipe import load_recipe
 from everypose.training.run import Machines, train
@@ -81,13 +81,11 @@ def scores(model: Path, annotations: str, images: str) -> dict[str, float]:
     results = []
     for image in content["images"]:
         results += estimator(Path(images, image["file_name"])).to_coco(image["id"])
-    truth = read_truth(content, len(estimator.skeleton))
-    comparison = compare(
-        truth, read_results(results, truth, len(estimator.skeleton)), estimator.skeleton.require_sigmas()
-    )
+    truth = read_ground_truth(content, len(estimator.skeleton))
+    comparison = compute_oks(truth, read_results(results, truth), estimator.skeleton.require_sigmas())
     overlap, hidden = largest_overlap(truth), hidden_oks(comparison)
-    crowded = {f"> {least}": class_score(comparison, "", overlap > least, hidden).ap for least in OVERLAPS}
-    return {"all": score(comparison).ap, **crowded}
+    crowded = {f"> {least}": class_score(comparison, "", overlap > least, hidden=hidden).ap for least in OVERLAPS}
+    return {"all": score_oks(comparison).ap, **crowded}
 
 
 def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:

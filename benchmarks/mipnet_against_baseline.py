@@ -20,10 +20,10 @@ import torch
 from everypose.core.files import read_json, write_json
 from everypose.core.geometry import xywh_to_xyxy
 from everypose.errors import told_in_one_line
-from everypose.evaluation.coco_arrays import read_results, read_truth
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
-from everypose.evaluation.metrics.error_types import match
-from everypose.evaluation.metrics.oks import compare, score
+from everypose.evaluation.metrics.error_types import match_detections
+from everypose.evaluation.metrics.oks import compute_oks, score_oks
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
 from everypose.training.recipe import load_recipe
@@ -99,15 +99,14 @@ def measured(
 
     estimator = load(model, min_score=0.0, detector=boxes)
     results = [one for path, identity in ids.items() for one in estimator(path).to_coco(identity)]
-    truth = read_truth(content, len(estimator.skeleton))
-    comparison = compare(
-        truth, read_results(results, truth, len(estimator.skeleton)), estimator.skeleton.require_sigmas()
-    )
+    truth = read_ground_truth(content, len(estimator.skeleton))
+    comparison = compute_oks(truth, read_results(results, truth), estimator.skeleton.require_sigmas())
     overlap, hidden = largest_overlap(truth), hidden_oks(comparison)
-    numbers = {"AP, all": score(comparison).ap}
-    numbers |= {f"AP, overlap > {least}": class_score(comparison, "", overlap > least, hidden).ap for least in OVERLAPS}
+    numbers = {"AP, all": score_oks(comparison).ap}
+    for least in OVERLAPS:
+        numbers[f"AP, overlap > {least}"] = class_score(comparison, "", overlap > least, hidden=hidden).ap
     if without:
-        hit = {truth.annotation_ids[person] for person in match(comparison, 0.5).people}
+        hit = {truth.annotation_ids[person] for person in match_detections(comparison, minimum=0.5).people}
         numbers["recall without a box"] = len(hit & without) / len(without)
     return numbers
 

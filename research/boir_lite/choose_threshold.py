@@ -11,9 +11,9 @@ import numpy as np
 
 from everypose.core.files import read_json
 from everypose.errors import told_in_one_line
-from everypose.evaluation.coco_arrays import read_results, read_truth
-from everypose.evaluation.metrics.error_types import match
-from everypose.evaluation.metrics.oks import compare
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.error_types import match_detections
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.inference.loading import load
 
 
@@ -29,16 +29,16 @@ def main() -> None:
     results = []
     for image in content["images"]:
         results += estimator(arguments.images / image["file_name"]).to_coco(image["id"])
-    truth = read_truth(content, len(estimator.skeleton))
+    truth = read_ground_truth(content, len(estimator.skeleton))
     sigmas = estimator.skeleton.require_sigmas()
     best = (0.0, 0.0)
     for threshold in np.arange(0.02, 0.4, 0.005):
         kept = [result for result in results if result["score"] >= threshold]
-        comparison = compare(truth, read_results(kept, truth, len(estimator.skeleton)), sigmas)
-        hits = len(match(comparison, 0.5).people)
+        comparison = compute_oks(truth, read_results(kept, truth), sigmas)
+        hits = len(match_detections(comparison, minimum=0.5).people)
         # People without labelled keypoints are neither right nor wrong to find.
         precision = hits / max(hits + wrong(comparison), 1)
-        recall = hits / max(int(truth.counted.sum()), 1)
+        recall = hits / max(int(truth.is_scored.sum()), 1)
         f1 = 2 * precision * recall / max(precision + recall, 1e-9)
         best = max(best, (f1, float(threshold)))
         print(f"{threshold:.3f}: precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
@@ -47,8 +47,8 @@ def main() -> None:
 
 def wrong(comparison: Any) -> int:
     """Detections that are nobody's: not matched, and alike to no unlabelled person or crowd either."""
-    taken = set(match(comparison, 0.5).detections.tolist())
-    ignored = ~comparison.truth.counted[comparison.pair_person] & (comparison.oks >= 0.5)
+    taken = set(match_detections(comparison, minimum=0.5).detections.tolist())
+    ignored = ~comparison.ground_truth.is_scored[comparison.pair_person] & (comparison.oks >= 0.5)
     excused = set(comparison.pair_detection[ignored].tolist())
     return len(set(comparison.detections.tolist()) - taken - excused)
 

@@ -82,7 +82,7 @@ def test_a_missing_image_is_named_in_the_report(everypose, files):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda _, r: r[0].update(image_id=4321), "not in the truth"),
+        (lambda _, r: r[0].update(image_id=4321), "not in the annotation file"),
         (lambda _, r: r[0].update(keypoints=[0.0] * 42), "has 14 keypoints, the skeleton has 17"),
         (lambda _, r: r[0].update(score=None), "score must be a finite number"),
         (lambda t, _: t["images"].append(t["images"][0]), "duplicate image ids"),

@@ -59,10 +59,10 @@ def test_a_model_is_scored_on_a_data_set(everypose, photo_set, tmp_path):
     flipped = tmp_path / "flipped.json"
     everypose("evaluate", model, "--data", root, "--split", "val", "--flip", "-o", flipped, "-q")
     refused = everypose("compare", out, flipped)
-    assert (refused.code, "flip: no against yes" in refused.err) == (2, True)
+    assert (refused.code, "flip: no versus yes" in refused.err) == (2, True)
     shown = everypose("compare", out, flipped, "--anyway")
     assert shown.code == 0
-    assert "differ in flip: no against yes" in " ".join(shown.out.split())
+    assert "differ in flip: no versus yes" in " ".join(shown.out.split())
     compared = json.loads(everypose("compare", out, out, "--json").out)
     assert compared["differences"] == [[]]
     (root / "images" / "b.png").unlink()
@@ -116,8 +116,8 @@ def test_what_is_found_takes_the_species_of_its_image(everypose, photo_set):
     record = json.loads(done.out)
     assert record["numbers"][""]["AP"] == pytest.approx(1)
     assert record["numbers"]["cat"] == record["numbers"]["dog"] == {"AP": pytest.approx(1)}
-    note = next(note for note in record["notes"] if "names no category" in note)
-    assert "1 images without anyone labelled are left out" in note
+    note = next(note for note in record["notes"] if "predicts no category" in note)
+    assert "1 images without annotated people are not scored" in note
 
 
 def test_two_species_in_one_image_are_refused(everypose, photo_set):

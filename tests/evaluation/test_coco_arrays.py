@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.made import ours, pycocotools_numbers, with_people
 from everypose.errors import EveryposeError
-from everypose.evaluation.coco_arrays import category_of_images, read_truth
+from everypose.evaluation.coco_arrays import category_of_images, read_ground_truth
 from everypose.evaluation.metrics.oks import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
@@ -21,8 +21,11 @@ def broken(change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda _, r: r[3].update(image_id=12345), "1 predictions whose image_id is not in the truth .*12345"),
-        (lambda _, r: r[3].update(category_id=7), "category_id is not in the truth"),
+        (
+            lambda _, r: r[3].update(image_id=12345),
+            "1 predictions whose image_id is not in the annotation file .*12345",
+        ),
+        (lambda _, r: r[3].update(category_id=7), "category_id is not in the annotation file"),
         (lambda _, r: r[2].update(keypoints=[1.0] * 42), "prediction 2 .* has 14 keypoints, the skeleton has 17"),
         (lambda _, r: r[2].update(score=float("nan")), "prediction 2: score must be a finite number"),
         (lambda _, r: r[2].pop("score"), "prediction 2: score must be a finite number, not None"),
@@ -122,8 +125,8 @@ def test_boxes_without_a_size_are_the_labels_extent():
     truth, _ = with_people(4)
     for annotation in truth["annotations"]:
         annotation.update(bbox=[0, 0, 0, 0], area=0)
-    people = read_truth(truth, 17)
-    for row in np.flatnonzero(people.counted):
+    people = read_ground_truth(truth, 17)
+    for row in np.flatnonzero(people.is_scored):
         points = people.keypoints[row, people.keypoints[row, :, 2] > 0, :2]
         np.testing.assert_array_equal(people.boxes[row], [*points.min(axis=0), *np.ptp(points, axis=0)])
         assert people.areas[row] == pytest.approx(0.53 * np.ptp(points, axis=0).prod())
@@ -132,18 +135,18 @@ def test_boxes_without_a_size_are_the_labels_extent():
 def test_categories_of_images():
     """The only category for every image; with several, that of the image's labelled people, crowds aside."""
     truth, _ = with_people(4)
-    assert category_of_images(read_truth(truth, 17)) == {image["id"]: 1 for image in truth["images"]}
+    assert category_of_images(read_ground_truth(truth, 17)) == {image["id"]: 1 for image in truth["images"]}
     truth["categories"] = [{"id": 1, "name": "cat"}, {"id": 5, "name": "dog"}]
     expected = {}
     for annotation in truth["annotations"]:
         annotation["category_id"] = 1 + 4 * (annotation["image_id"] % 2)
         if annotation["num_keypoints"] and not annotation["iscrowd"]:
             expected[annotation["image_id"]] = annotation["category_id"]
-    assert category_of_images(read_truth(truth, 17)) == expected
+    assert category_of_images(read_ground_truth(truth, 17)) == expected
 
 
 def test_categories_must_be_named_where_there_are_several():
     truth, results = with_people(4, categories=3)
     bare = [{k: v for k, v in r.items() if k != "category_id"} for r in results]
-    with pytest.raises(EveryposeError, match="category_id is not in the truth"):
+    with pytest.raises(EveryposeError, match="category_id is not in the annotation file"):
         evaluate_oks(truth, bare, Skeleton.named("ap10k"))

@@ -1,17 +1,27 @@
 import copy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluation.made import with_people
+from everypose.data.discovery.layouts import Layout
 from everypose.errors import EveryposeError
-from everypose.evaluation.scores import measure
+from everypose.evaluation.annotated_set import AnnotatedSet
+from everypose.evaluation.coco_arrays import read_results
+from everypose.evaluation.scores import compute_scores
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
 VALUES = [None, 1, -1, 0, 3.5, float("nan"), float("inf"), "x", "", [], [1], {}, {"a": 1}, True, 1e300, 10**30]
 VALUES += [[None] * 51, ["a"] * 51, [[0, 0, 0]] * 17]
+
+
+def score(truth, results, metric):
+    layout = Layout((Path("truth.json"),), Path(), None, None, "a test's")
+    annotated = AnnotatedSet.from_content(truth, layout, metric=metric, skeleton=COCO)
+    return compute_scores(annotated, read_results(results, annotated.ground_truth))
 
 
 def places(content, path=()):
@@ -45,7 +55,7 @@ def test_whatever_is_wrong_in_a_file_gives_one_line(which, metric):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                measure(*files, COCO, metric)
+                score(*files, metric)
             except EveryposeError as error:
                 messages.append(str(error))
     assert len(messages) > 40

@@ -8,10 +8,11 @@ import pytest
 from evaluation.made import pycocotools_numbers
 from evaluation.oracle import BOXES, COCO, content, detections, open_oracle, write_set
 from everypose.errors import EveryposeError, UsageError
-from everypose.evaluation.annotated_set import LabelledSet
+from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import BoxSource
-from everypose.evaluation.evaluate import evaluate_model, open_model
-from everypose.evaluation.predict import predict_boxes, predict_images
+from everypose.evaluation.evaluate import evaluate_model, prepare_evaluation
+from everypose.evaluation.options import EvaluationOptions
+from everypose.evaluation.predict import box_pose_results, predict_box_poses, predict_images
 from everypose.inference.box_sources import AnnotatedBoxes
 from everypose.inference.boxes import Photo
 from everypose.skeleton.skeleton import Skeleton
@@ -19,6 +20,11 @@ from inference import stand_in
 from inference.crop_stand_in import write_model
 
 TRUTH = BoxSource("truth")
+
+
+def evaluate(model, layout, boxes, *, flip=False, protocol=None):
+    options = EvaluationOptions(boxes=boxes, flip=flip, quiet=True)
+    return evaluate_model(str(model), layout, options, protocol=protocol)
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def truth():
 @pytest.mark.parametrize("instances", [1, 2])
 def test_in_annotated_boxes_the_oracle_is_right(monkeypatch, tmp_path, truth, instances):
     model, runtime = open_oracle(monkeypatch, tmp_path, truth, instances)
-    done = evaluate_model(str(model), write_set(tmp_path / "set", truth), {}, boxes=TRUTH, quiet=True)
+    done = evaluate(model, write_set(tmp_path / "set", truth), TRUTH)
     assert done.record.numbers[""]["AP"] == pytest.approx(1)
     assert done.record.numbers[""]["AR"] == pytest.approx(1)
     assert runtime.crops == len(truth["annotations"])
@@ -41,7 +47,7 @@ def test_in_annotated_boxes_the_oracle_is_right(monkeypatch, tmp_path, truth, in
 def test_the_protocol_says_whose_boxes_size_and_suppression(monkeypatch, tmp_path, truth):
     model, _ = open_oracle(monkeypatch, tmp_path, truth)
     layout = write_set(tmp_path / "set", truth)
-    record = evaluate_model(str(model), layout, {"dataset": "mine"}, flip=True, boxes=TRUTH, quiet=True).record
+    record = evaluate(model, layout, TRUTH, flip=True, protocol={"dataset": "mine"}).record
     protocol = record.protocol
     assert (protocol.boxes, protocol.input_size, protocol.nms) == ("ground truth", "48 x 64", "OKS 0.9")
     assert (protocol.flip, protocol.dataset, protocol.images, protocol.persons) == (True, "mine", 3, 6)
@@ -55,12 +61,12 @@ def test_the_protocol_says_whose_boxes_size_and_suppression(monkeypatch, tmp_pat
         (0.2, f"det.json, sha256 {digest}, score 0.2 or more"),
     ):
         source = BoxSource(str(given), threshold=threshold)
-        assert evaluate_model(str(model), layout, {}, boxes=source, quiet=True).record.protocol.boxes == words
+        assert evaluate(model, layout, source).record.protocol.boxes == words
 
 
 def test_crowdpose_models_suppress_nobody(monkeypatch, tmp_path, truth):
     model, _ = open_oracle(monkeypatch, tmp_path, truth, instances=2, nms=None)
-    done = evaluate_model(str(model), write_set(tmp_path / "set", truth), {}, boxes=TRUTH, quiet=True)
+    done = evaluate(model, write_set(tmp_path / "set", truth), TRUTH)
     assert done.record.protocol.nms == "none"
     assert len(done.results) == 2 * len(truth["annotations"])
 
@@ -72,7 +78,7 @@ def test_without_the_boxes_of_every_second_person_the_second_instance_finds_them
     recall = []
     for instances in (1, 2):
         model, _ = open_oracle(monkeypatch, tmp_path, truth, instances)
-        record = evaluate_model(str(model), layout, {}, boxes=BoxSource(str(given)), quiet=True).record
+        record = evaluate(model, layout, BoxSource(str(given))).record
         recall.append(record.numbers[""]["AR"])
     np.testing.assert_allclose(recall, [4 / 6, 1])
 
@@ -84,7 +90,7 @@ def test_scores_are_pycocotools_of_the_results(monkeypatch, tmp_path, truth):
     (tmp_path / "det.json").write_text(json.dumps(rows))
     layout = write_set(tmp_path / "set", truth)
     source = BoxSource(str(tmp_path / "det.json"))
-    done = evaluate_model(str(model), layout, {}, boxes=source, quiet=True)
+    done = evaluate(model, layout, source)
     assert len(done.results) == 3
     np.testing.assert_allclose(sorted(r["score"] for r in done.results), 0.9 * np.array([0.5, 0.8, 0.9]), rtol=1e-6)
     numbers = [-1 if number is None else number for number in done.record.numbers[""].values()]
@@ -92,17 +98,17 @@ def test_scores_are_pycocotools_of_the_results(monkeypatch, tmp_path, truth):
 
 
 def test_only_labelled_people_have_boxes(tmp_path, truth):
-    crowd, unlabelled = copy.deepcopy(truth["annotations"][:2])
+    crowd, unannotated = copy.deepcopy(truth["annotations"][:2])
     truth["annotations"] += [
         crowd | {"id": 1, "iscrowd": 1},
-        unlabelled | {"id": 2, "keypoints": [0] * 51, "num_keypoints": 0},
+        unannotated | {"id": 2, "keypoints": [0] * 51, "num_keypoints": 0},
     ]
     truth["annotations"][0]["bbox"] = [-10, 30, 500, 90]
-    labelled = LabelledSet.read(write_set(tmp_path / "set", truth))
-    assert {image: len(rows) for image, rows in labelled.people_of_images.items()} == {1: 1, 2: 2, 3: 3}
-    detector = TRUTH.open(labelled)
+    annotated = AnnotatedSet.read(write_set(tmp_path / "set", truth))
+    assert {image: len(rows) for image, rows in annotated.rows_of_image.items()} == {1: 1, 2: 2, 3: 3}
+    detector = TRUTH.open(annotated)
     assert isinstance(detector, AnnotatedBoxes)
-    found = detector(Photo(np.zeros((180, 220, 3), np.uint8), labelled.paths[1]))
+    found = detector(Photo(np.zeros((180, 220, 3), np.uint8), annotated.paths[1]))
     np.testing.assert_allclose(found.boxes, [[-10, 30, 490, 120]])
     np.testing.assert_array_equal(found.scores, [1])
 
@@ -110,9 +116,9 @@ def test_only_labelled_people_have_boxes(tmp_path, truth):
 def test_a_person_whose_box_cannot_be_cropped_is_not_found_and_told(monkeypatch, tmp_path, truth):
     truth["annotations"][1]["bbox"] = [300, 40, 48, 80]
     model, _ = open_oracle(monkeypatch, tmp_path, truth)
-    record = evaluate_model(str(model), write_set(tmp_path / "set", truth), {}, boxes=TRUTH, quiet=True).record
+    record = evaluate(model, write_set(tmp_path / "set", truth), TRUTH).record
     assert record.numbers[""]["AR"] == pytest.approx(5 / 6)
-    assert any(note.startswith("1 boxes were left out") for note in record.notes)
+    assert any(note.startswith("1 boxes were not used") for note in record.notes)
 
 
 def test_boxes_of_other_categories_are_not_used_and_told(monkeypatch, tmp_path, truth):
@@ -121,22 +127,24 @@ def test_boxes_of_other_categories_are_not_used_and_told(monkeypatch, tmp_path, 
     rows[1]["category_id"] = 26
     (tmp_path / "det.json").write_text(json.dumps(rows))
     source = BoxSource(str(tmp_path / "det.json"))
-    record = evaluate_model(str(model), write_set(tmp_path / "set", truth), {}, boxes=source, quiet=True).record
+    record = evaluate(model, write_set(tmp_path / "set", truth), source).record
     assert record.numbers[""]["AR"] == pytest.approx(5 / 6)
-    assert f"1 boxes of {tmp_path / 'det.json'} are of other categories than people's: not used" in record.notes
+    assert f"1 boxes of {tmp_path / 'det.json'} are of other categories than person: not used" in record.notes
 
 
 def test_poses_kept_by_box_give_the_same_people(monkeypatch, tmp_path, truth):
     model, _ = open_oracle(monkeypatch, tmp_path, truth, instances=2)
-    opened = open_model(str(model), write_set(tmp_path / "set", truth), boxes=TRUTH)
+    setup = prepare_evaluation(str(model), write_set(tmp_path / "set", truth), EvaluationOptions(boxes=TRUTH))
     kept = [
         result
-        for image_id, category, poses in predict_boxes(opened.estimator, opened.labelled, quiet=True)
-        for result in opened.estimator.people(poses).to_coco(image_id, category)
+        for image in predict_box_poses(setup.estimator, setup.annotated, quiet=True)
+        for result in setup.estimator.people(image.poses).to_coco(image.image_id, image.category_id)
     ]
     for result in kept:
         del result["bbox"]
-    assert kept == predict_images(opened.estimator, opened.labelled, quiet=True)
+    assert kept == predict_images(setup.estimator, setup.annotated, quiet=True)
+    poses = predict_box_poses(setup.estimator, setup.annotated, quiet=True)
+    assert kept == box_pose_results(setup.estimator, poses)
 
 
 MPII = Skeleton.named("mpii")
@@ -153,7 +161,7 @@ def mpii_truth():
 def test_mpii_is_scored_by_the_primary_person_of_each_annotated_box(monkeypatch, tmp_path, mpii_truth):
     # Everybody is in two boxes of the pair: no suppression may take anybody away.
     model, _ = open_oracle(monkeypatch, tmp_path, mpii_truth, instances=2, skeleton=MPII, nms=None)
-    done = evaluate_model(str(model), write_set(tmp_path / "set", mpii_truth), {}, boxes=TRUTH, quiet=True)
+    done = evaluate(model, write_set(tmp_path / "set", mpii_truth), TRUTH)
     assert done.record.protocol.metric == "pckh"
     assert (done.record.protocol.boxes, done.record.protocol.nms) == ("ground truth", "none")
     assert [result["annotation_id"] for result in done.results] == [101, 102, 103, 104, 105, 106]
@@ -165,25 +173,25 @@ def test_mpii_needs_annotated_boxes_and_all_of_them(monkeypatch, tmp_path, mpii_
     (tmp_path / "det.json").write_text(json.dumps(detections(mpii_truth, [1.0] * 6)))
     layout = write_set(tmp_path / "set", mpii_truth)
     with pytest.raises(UsageError, match="--boxes truth"):
-        evaluate_model(str(model), layout, {}, boxes=BoxSource(str(tmp_path / "det.json")), quiet=True)
+        evaluate(model, layout, BoxSource(str(tmp_path / "det.json")))
     mpii_truth["annotations"][3]["bbox"] = [300, 40, 48, 80]
     with pytest.raises(EveryposeError, match=r"1 annotated boxes of .*3\.png cannot be cropped"):
-        evaluate_model(str(model), write_set(tmp_path / "set", mpii_truth), {}, boxes=TRUTH, quiet=True)
+        evaluate(model, write_set(tmp_path / "set", mpii_truth), TRUTH)
 
 
 def test_boxes_of_another_split_are_an_error(tmp_path, truth):
-    labelled = LabelledSet.read(write_set(tmp_path / "set", truth))
+    annotated = AnnotatedSet.read(write_set(tmp_path / "set", truth))
     rows = [row | {"image_id": 99} for row in detections(truth, [1.0] * 6)]
     (tmp_path / "det.json").write_text(json.dumps(rows))
     with pytest.raises(EveryposeError, match="boxes for none of the 3 images"):
-        BoxSource(str(tmp_path / "det.json")).open(labelled)
+        BoxSource(str(tmp_path / "det.json")).open(annotated)
 
 
 def test_two_images_in_one_file_have_no_boxes_of_their_own(tmp_path, truth):
     truth["images"][1]["file_name"] = "1.png"
-    labelled = LabelledSet.read(write_set(tmp_path / "set", truth))
+    annotated = AnnotatedSet.read(write_set(tmp_path / "set", truth))
     with pytest.raises(EveryposeError, match="the same file"):
-        TRUTH.open(labelled)
+        TRUTH.open(annotated)
 
 
 @pytest.mark.parametrize(

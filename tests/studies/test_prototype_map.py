@@ -6,12 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from everypose.cli.main import app
-from everypose.data.crowds.compose import GREY
 from everypose.errors import UsageError
 from everypose.models.skeleton_choice import select_skeleton
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
-from everypose.studies.prototype_map import Joint, colour_of, joint_of, plane_of, prototype_picture, shared_parts
+from everypose.studies.prototype_map import GRAY, Joint, color_of, joint_of, plane_of, prototype_picture, shared_parts
 from models.test_skeleton_choice import tiny
 
 SKELETONS = {name: Skeleton.named(name) for name in ("coco", "mpii", "ap10k")}
@@ -38,11 +37,11 @@ def test_the_plane_is_that_of_the_projections_whatever_the_signs():
 def test_a_joint_has_one_colour_in_all_sets():
     parts = shared_parts(SKELETONS)
     assert parts[:1] == ["shoulder"] or "shoulder" in parts
-    assert colour_of(joint_of("left_shoulder"), parts) == colour_of(joint_of("L_Shoulder"), parts) != GREY
-    assert colour_of(joint_of("left_shoulder"), parts) != colour_of(joint_of("right_shoulder"), parts)
+    assert color_of(joint_of("left_shoulder"), parts) == color_of(joint_of("L_Shoulder"), parts) != GRAY
+    assert color_of(joint_of("left_shoulder"), parts) != color_of(joint_of("right_shoulder"), parts)
     assert joint_of("upper_neck") == joint_of("neck") == Joint("", "neck")
-    assert colour_of(Joint("", "antenna"), parts) == GREY
-    colours = [colour_of(Joint(side, part), parts) for part in parts for side in ("left", "right")]
+    assert color_of(Joint("", "antenna"), parts) == GRAY
+    colours = [color_of(Joint(side, part), parts) for part in parts for side in ("left", "right")]
     assert len(set(colours)) == len(colours)
 
 
@@ -52,7 +51,7 @@ def test_the_picture_has_every_prototype():
     parts = shared_parts(SKELETONS)
     plot = picture[:, :1200]
     for name in ("left_wrist", "right_ankle"):
-        assert (plot == colour_of(joint_of(name), parts)).all(axis=2).sum() > 50
+        assert (plot == color_of(joint_of(name), parts)).all(axis=2).sum() > 50
     with pytest.raises(UsageError, match="prototypes of 49 keypoints, but the skeletons have 50"):
         prototype_picture(bank[:-1], SKELETONS)
 

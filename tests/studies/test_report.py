@@ -45,7 +45,7 @@ def test_charts_reach_from_tick_to_tick(low, high, expected):
 
 
 def test_a_chart_is_svg_with_its_words_and_a_dot_for_each_value():
-    chart = line_chart("IoU < 1", "AP", ["0", "above 0.5"], {"a & b": [10.0, None], "other": [20.0, 30.0]})
+    chart = line_chart("IoU < 1", "AP", places=["0", "above 0.5"], lines={"a & b": [10.0, None], "other": [20.0, 30.0]})
     root = ElementTree.fromstring(chart)
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"IoU < 1", "AP", "0", "above 0.5", "a & b", "other", "10", "30"} <= set(words)

@@ -8,9 +8,10 @@ from evaluation.oracle import BOXES, COCO, content, detections, open_oracle, pho
 from evaluation.tiny_crops import NARROW, tiny, tiny_folder
 from everypose.core.geometry import transform
 from everypose.errors import EveryposeError, UsageError
-from everypose.evaluation.annotated_set import LabelledSet
+from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import BoxSource
-from everypose.evaluation.evaluate import evaluate_model, open_model
+from everypose.evaluation.evaluate import evaluate_model, prepare_evaluation
+from everypose.evaluation.options import EvaluationOptions
 from everypose.inference.boxes import Boxes
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.top_down import TopDownEstimator
@@ -23,7 +24,7 @@ from everypose.studies.dark import open_decoders, study_dark
 from everypose.studies.latency import person_runs, rows_of, study_latency, time_turns
 from everypose.studies.networks import read_mipnet, read_top_down
 from everypose.studies.occlusion import study_occlusion
-from everypose.studies.selector import parse_box, poses_between, soft_selectors, study_selector, surest_box
+from everypose.studies.selector import best_box, parse_box, poses_between, soft_selectors, study_selector
 from inference import stand_in
 
 TRUTH = BoxSource("truth")
@@ -47,7 +48,7 @@ def test_boxes_at_each_threshold_are_counted_and_ap_is_that_of_the_people_left(m
     truth, layout = data
     model, oracle = open_oracle(monkeypatch, tmp_path, truth)
     source = write_detections(tmp_path / "det.json", truth, SCORES)
-    study = study_boxes([open_model(str(model), layout, boxes=source)], quiet=True)
+    study = study_boxes([prepare_evaluation(str(model), layout, EvaluationOptions(boxes=source))], quiet=True)
     assert [row["threshold"] for row in study.rows] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     # 0.1 and 0.5 are at their own thresholds: a box that scores just as much is looked at.
     left = [6, 5, 4, 4, 4, 3, 2, 2, 2, 1]
@@ -62,8 +63,8 @@ def test_boxes_at_each_threshold_are_counted_and_ap_is_that_of_the_people_left(m
 @pytest.fixture
 def scored(monkeypatch):
     """The results lists that were scored, in order."""
-    seen, scores = [], LabelledSet.scores
-    monkeypatch.setattr(LabelledSet, "scores", lambda self, results: seen.append(results) or scores(self, results))
+    seen, scores = [], AnnotatedSet.score_oks
+    monkeypatch.setattr(AnnotatedSet, "score_oks", lambda self, results: seen.append(results) or scores(self, results))
     return seen
 
 
@@ -75,11 +76,11 @@ def test_each_threshold_is_an_evaluation_with_that_threshold(tmp_path, data, sco
         json.dumps(detections(truth, SCORES) + detections(truth, [0.3, 0.7, 0.35], keep=[0, 1, 4]))
     )
     source = BoxSource(str(tmp_path / "det.json"), threshold=0.0)
-    study = study_boxes([open_model(folder, layout, boxes=source)], quiet=True)
+    study = study_boxes([prepare_evaluation(folder, layout, EvaluationOptions(boxes=source))], quiet=True)
     assert len({len(results) for results in scored}) > 5
     for row, results in zip(study.rows, scored, strict=True):
         at = BoxSource(source.boxes, threshold=row["threshold"])
-        alone = evaluate_model(folder, layout, {}, boxes=at, quiet=True)
+        alone = evaluate_model(folder, layout, EvaluationOptions(boxes=at, quiet=True))
         assert results == alone.results
         numbers = alone.record.numbers[""]
         assert (row["AP tiny mipnet"], row["AR tiny mipnet"]) == (numbers["AP"], numbers["AR"])
@@ -91,7 +92,7 @@ def test_with_fewer_boxes_the_second_instance_gains(monkeypatch, tmp_path, data)
     opened = []
     for instances in (2, 1):
         model, _ = open_oracle(monkeypatch, tmp_path, truth, instances)
-        opened.append(open_model(str(model), layout, boxes=source))
+        opened.append(prepare_evaluation(str(model), layout, EvaluationOptions(boxes=source)))
     study = study_boxes(opened, quiet=True)
     assert study.rows[0]["gain"] == pytest.approx(0)
     assert study.rows[-1]["AR crop stand-in (1)"] == pytest.approx(1)
@@ -108,7 +109,9 @@ def test_other_thresholds(data, monkeypatch, tmp_path):
     truth, layout = data
     model, oracle = open_oracle(monkeypatch, tmp_path, truth)
     write_detections(tmp_path / "det.json", truth, SCORES)
-    opened = open_model(str(model), layout, boxes=BoxSource(str(tmp_path / "det.json"), threshold=0.85))
+    opened = prepare_evaluation(
+        str(model), layout, EvaluationOptions(boxes=BoxSource(str(tmp_path / "det.json"), threshold=0.85))
+    )
     assert [row["boxes"] for row in study_boxes([opened], (0.85, 0.9), quiet=True).rows] == [2, 1]
     assert oracle.crops == 2
 
@@ -117,11 +120,11 @@ def test_boxes_without_confidence_and_models_without_boxes_are_refused(monkeypat
     truth, layout = data
     model, _ = open_oracle(monkeypatch, tmp_path, truth)
     with pytest.raises(UsageError, match="no confidence"):
-        study_boxes([open_model(str(model), layout, boxes=TRUTH)])
+        study_boxes([prepare_evaluation(str(model), layout, EvaluationOptions(boxes=TRUTH))])
     monkeypatch.undo()
     single = stand_in.write_model(tmp_path / "stand_in.onnx")
     with pytest.raises(UsageError, match="finds people by itself"):
-        study_boxes([open_model(str(single), layout)])
+        study_boxes([prepare_evaluation(str(single), layout)])
 
 
 def test_the_gain_by_occlusion_is_the_difference_of_two_evaluations(monkeypatch, tmp_path, data):
@@ -131,7 +134,7 @@ def test_the_gain_by_occlusion_is_the_difference_of_two_evaluations(monkeypatch,
     records = []
     for instances in (2, 1):
         model, _ = open_oracle(monkeypatch, tmp_path, truth, instances)
-        records.append(evaluate_model(str(model), layout, {}, boxes=source, quiet=True).record)
+        records.append(evaluate_model(str(model), layout, EvaluationOptions(boxes=source, quiet=True)).record)
     study = study_occlusion(*records)
     rows = {row["IoU"]: row for row in study.rows}
     assert {name: row["people"] for name, row in rows.items()} == {
@@ -139,23 +142,23 @@ def test_the_gain_by_occlusion_is_the_difference_of_two_evaluations(monkeypatch,
         "0 to 0.3": 2,
         "0.3 to 0.5": 0,
         "above 0.5": 2,
-        "everybody": 6,
+        "all people": 6,
     }
-    assert [rows[name]["AR gain"] for name in ("0", "0 to 0.3", "above 0.5", "everybody")] == pytest.approx(
+    assert [rows[name]["AR gain"] for name in ("0", "0 to 0.3", "above 0.5", "all people")] == pytest.approx(
         [0, 0.5, 0.5, 2 / 6]
     )
     assert rows["0.3 to 0.5"]["AP gain"] is None
     for record, name in zip(records, ("crop stand-in (1)", "crop stand-in (2)"), strict=True):
         for row in next(iter(record.classes.values())):
             assert rows[row.name][f"AP {name}"] == row.ap
-        assert rows["everybody"][f"AP {name}"] == record.numbers[""]["AP"]
+        assert rows["all people"][f"AP {name}"] == record.numbers[""]["AP"]
     assert "| 0.3 to 0.5 | 0 | – | – | – | – | – | – |" in study.markdown()
 
 
 def test_occlusion_of_other_data_is_refused(monkeypatch, tmp_path, data):
     truth, layout = data
     model, _ = open_oracle(monkeypatch, tmp_path, truth)
-    record = evaluate_model(str(model), layout, {}, boxes=TRUTH, quiet=True).record
+    record = evaluate_model(str(model), layout, EvaluationOptions(boxes=TRUTH, quiet=True)).record
     other = record.model_copy(update={"protocol": record.protocol.model_copy(update={"annotations": "0"})})
     with pytest.raises(UsageError, match="different data"):
         study_occlusion(record, other)
@@ -164,12 +167,14 @@ def test_occlusion_of_other_data_is_refused(monkeypatch, tmp_path, data):
 @pytest.mark.parametrize("flip", [False, True])
 def test_dark_and_quarter_are_the_evaluations_with_either_decoder(tmp_path, data, scored, flip):
     _, layout = data
-    study = study_dark(open_decoders(tiny_folder(tmp_path / "tiny"), layout, flip=flip, boxes=TRUTH), quiet=True)
+    study = study_dark(
+        open_decoders(tiny_folder(tmp_path / "tiny"), layout, EvaluationOptions(flip=flip, boxes=TRUTH)), quiet=True
+    )
     assert [row["decoder"] for row in study.rows] == ["quarter", "dark"]
     assert scored[0] != scored[1]
     for row, results in zip(study.rows, scored, strict=True):
         folder = tiny_folder(tmp_path / row["decoder"], inference={"decoder": row["decoder"]})
-        alone = evaluate_model(folder, layout, {}, boxes=TRUTH, flip=flip, quiet=True)
+        alone = evaluate_model(folder, layout, EvaluationOptions(boxes=TRUTH, flip=flip, quiet=True))
         assert results == alone.results
         numbers = alone.record.numbers[""]
         assert {name: None if row[name] == -1 else row[name] for name in numbers} == numbers
@@ -179,7 +184,7 @@ def test_dark_and_quarter_are_the_evaluations_with_either_decoder(tmp_path, data
 def test_dark_has_nothing_to_compare_in_udp_crops(tmp_path, data):
     folder = tiny_folder(tmp_path / "tiny", inference={"decoder": "udp", "convention": "udp"})
     with pytest.raises(UsageError, match="UDP"):
-        open_decoders(folder, data[1], boxes=TRUTH)
+        open_decoders(folder, data[1], EvaluationOptions(boxes=TRUTH))
 
 
 def test_selectors_go_from_the_primary_to_the_second():
@@ -191,7 +196,7 @@ def test_selectors_go_from_the_primary_to_the_second():
 def test_at_both_ends_the_poses_are_those_of_the_people(convention, decoder):
     network, config = tiny(inference={"decoder": decoder, "convention": convention, "nms": None, "min_score": 0.0})
     image, box = photo(1), np.array([40.0, 30, 100, 140])
-    poses = poses_between(network, config, image, box, soft_selectors(6, 2))
+    poses = poses_between(network, config, image, box=box, selectors=soft_selectors(6, 2))
     boxes = Boxes(box[None], np.ones(1))
     runtime = TorchCropRuntime.of(network, config)
     people = TopDownEstimator(runtime, config, lambda _: boxes)(image)
@@ -204,7 +209,7 @@ def test_at_both_ends_the_poses_are_those_of_the_people(convention, decoder):
 def test_the_selector_s_strip_shows_every_pose(tmp_path):
     network, config = tiny()
     box = np.array([40.0, 30, 100, 140])
-    study = study_selector(network, config, photo(1), box, steps=5, name="pair.png")
+    study = study_selector(network, config, photo(1), box=box, steps=5, name="pair.png")
     assert [row["selector"] for row in study.rows] == [[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0, 1]]
     assert study.rows[0]["from the primary"] == study.rows[-1]["from the second"] == 0
     ends = [study.rows[0]["from the second"], study.rows[-1]["from the primary"]]
@@ -220,8 +225,8 @@ def test_the_selector_s_strip_shows_every_pose(tmp_path):
 def test_bad_boxes_and_networks_of_one_person_have_no_selector_to_move():
     network, config = tiny()
     for box in ([300, 0, 400, 50], [10, 10, 10, 50], [-50, 0, 0, 10]):
-        with pytest.raises(UsageError, match="shows nothing of an image of 220 x 180"):
-            study_selector(network, config, photo(1), np.array(box, np.float64))
+        with pytest.raises(UsageError, match="is outside the image of 220 x 180"):
+            study_selector(network, config, photo(1), box=np.array(box, np.float64))
     with pytest.raises(UsageError, match="four numbers"):
         parse_box("1,2,3")
     with pytest.raises(UsageError, match="four numbers"):
@@ -229,15 +234,15 @@ def test_bad_boxes_and_networks_of_one_person_have_no_selector_to_move():
     np.testing.assert_array_equal(parse_box("1,2,3.5,4"), [1, 2, 3.5, 4])
     alone, config = tiny(instances=1)
     with pytest.raises(UsageError, match="one person"):
-        study_selector(alone, config, photo(1), np.array([40.0, 30, 100, 140]))
+        study_selector(alone, config, photo(1), box=np.array([40.0, 30, 100, 140]))
 
 
-def test_the_surest_box_is_taken():
+def test_the_box_with_the_best_score_is_taken():
     boxes = np.array([[0.0, 0, 10, 10], [5, 5, 30, 30]])
-    found = surest_box(lambda _: Boxes(boxes, np.array([0.3, 0.4])), photo(1), "a.png")
+    found = best_box(lambda _: Boxes(boxes, np.array([0.3, 0.4])), photo(1), "a.png")
     np.testing.assert_array_equal(found, boxes[1])
-    with pytest.raises(EveryposeError, match=r"nobody was found in a\.png: give a --box"):
-        surest_box(lambda _: Boxes(np.zeros((0, 4)), np.zeros(0)), photo(1), "a.png")
+    with pytest.raises(EveryposeError, match=r"no person was detected in a\.png: give a --box"):
+        best_box(lambda _: Boxes(np.zeros((0, 4)), np.zeros(0)), photo(1), "a.png")
 
 
 def test_runs_take_turns_and_the_first_turn_does_not_count():
@@ -253,18 +258,18 @@ def test_ratios_are_of_each_turn():
         "people": 1,
         "ms": 4000,
         "ms, quartiles": (2000, 8000),
-        "of one person's": 1,
-        "of one person's, quartiles": (1, 1),
+        "relative to one person": 1,
+        "relative to one person, quartiles": (1, 1),
     }
-    assert rows[1]["of one person's"] == pytest.approx(1.1)
-    assert rows[1]["of one person's, quartiles"] == pytest.approx((1.1, 1.2))
+    assert rows[1]["relative to one person"] == pytest.approx(1.1)
+    assert rows[1]["relative to one person, quartiles"] == pytest.approx((1.1, 1.2))
 
 
 def test_more_people_than_a_network_knows_are_asked_for_again(monkeypatch):
     network, config = tiny()
     asked = []
     monkeypatch.setattr(network, "heatmaps_for", lambda images, selectors: asked.append((images.shape, selectors)))
-    for run in person_runs(network, 3, config.on_crops.crop_size, "cpu"):
+    for run in person_runs(network, crops=3, crop_size=config.on_crops.crop_size, device="cpu"):
         run()
     assert [shape for shape, _ in asked] == [(3, 3, 96, 64)] * 4
     assert [selectors.tolist() for _, selectors in asked] == [
@@ -275,8 +280,8 @@ def test_more_people_than_a_network_knows_are_asked_for_again(monkeypatch):
 def test_the_latency_study_runs():
     network, config = tiny()
     study = study_latency(network, config, crops=2, turns=2, quiet=True)
-    assert [row["people"] for row in study.rows] == list(range(1, latency.MOST + 1))
-    assert study.rows[0]["of one person's"] == 1
+    assert [row["people"] for row in study.rows] == list(range(1, latency.MOST_PEOPLE + 1))
+    assert study.rows[0]["relative to one person"] == 1
     assert (study.facts["crops"], study.facts["input size"]) == (2, "64 x 96")
     with pytest.raises(UsageError, match="cannot use the device 'tpu9'"):
         study_latency(network, config, device="tpu9")
@@ -302,7 +307,7 @@ def test_the_crop_of_the_strip_shows_the_region_of_the_network_s_crop():
 
     _, config = tiny()
     box = np.array([40.0, 30, 100, 140])
-    (small, matrix), (large, larger) = _crop_of(config, box), _crop_of(config, box, 4)
+    (small, matrix), (large, larger) = _crop_of(config, box), _crop_of(config, box, factor=4)
     assert large.size == tuple(4 * side for side in small.size)
     points = np.random.default_rng(0).uniform(0, 200, (10, 2))
     np.testing.assert_allclose(transform(points, larger), 4 * transform(points, matrix))
@@ -313,5 +318,5 @@ def test_where_no_box_is_left_ap_is_0(monkeypatch, tmp_path):
     layout = write_set(tmp_path / "set", truth)
     model, _ = open_oracle(monkeypatch, tmp_path, truth)
     source = write_detections(tmp_path / "det.json", truth, [0.15])
-    rows = study_boxes([open_model(str(model), layout, boxes=source)], quiet=True).rows
+    rows = study_boxes([prepare_evaluation(str(model), layout, EvaluationOptions(boxes=source))], quiet=True).rows
     assert [(row["boxes"], row["AP crop stand-in"]) for row in rows[:3]] == [(1, pytest.approx(1)), (1, 1), (0, 0)]

@@ -8,9 +8,10 @@ import torch
 
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError
-from everypose.training.datasets import read_training_set, read_validation_set, trainable
+from everypose.training.datasets import read_training_set, trainable
 from everypose.training.sample_stream import StepBatches, training_loader
 from everypose.training.tasks.single_stage import TrainingSamples
+from everypose.training.validation import read_validation_set
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_sets_are_mixed(tiny):
     source = '{annotations="val.json", images="images"}'
     two = tiny(f"data.val=[{source}, {source}]")
     with pytest.raises(EveryposeError, match="several sets"):
-        read_validation_set(two.data)
+        read_validation_set(two.data, two.validation)
 
 
 def test_sets_that_are_mixed_must_share_a_skeleton(tiny, figures):
@@ -114,4 +115,5 @@ def test_layouts_are_found_under_the_root(tiny, figures, tmp_path):
         shutil.copy(figures / "train.json", tmp_path / f"coco/annotations/person_keypoints_{split}2017.json")
         shutil.copytree(figures / "images", tmp_path / f"coco/{split}2017")
     recipe = tiny("data.train=[]", f"data.root={json.dumps(str(tmp_path / 'coco'))}", "data.val_split=val")
-    assert len(read_training_set(recipe.data)[0]) == len(read_validation_set(recipe.data)) == 5
+    assert len(read_training_set(recipe.data)[0]) == 5
+    assert len(read_validation_set(recipe.data, recipe.validation).paths) == 5

@@ -2,52 +2,41 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from everypose.cli.evaluation_options import (
-    BatchOption,
-    BoxesOption,
-    BoxThresholdOption,
-    DataChoice,
-    DataOption,
-    DatasetOption,
-    DetectorOption,
-    DeviceOption,
-    FlipOption,
-    QuietOption,
-    SigmasOption,
+    BoxOptions,
+    DataOptions,
+    MetricName,
+    RunOptions,
     SizeOption,
-    SplitOption,
-    box_source,
-    sigmas_of,
+    parse_protocol_fields,
 )
+from everypose.cli.option_groups import expand_options
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
     from everypose.evaluation.evaluate import Evaluation
 
-MetricName = Literal["coco", "crowdpose", "wholebody", "pckh", "hand"]
 
-
+@expand_options
 def evaluate(
+    run: RunOptions,
+    data: DataOptions,
+    boxes: BoxOptions,
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL", help="A name of 'everypose models', a folder, a file or a hub id."),
     ] = None,
-    data: DataOption = None,
-    split: SplitOption = None,
-    dataset: DatasetOption = None,
-    predictions: Annotated[Path | None, typer.Option(help="Instead of MODEL: a COCO results file.")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="The annotation file, for --predictions or a MODEL.")] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="The folder of its images; for --predictions, only for the report.")
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Instead of MODEL: a COCO results file, scored against --annotations."),
     ] = None,
-    boxes: BoxesOption = None,
-    detector: DetectorOption = None,
-    box_threshold: BoxThresholdOption = None,
-    metric: Annotated[MetricName | None, typer.Option(help="Default: the data set's own; coco for others.")] = None,
+    metric: Annotated[
+        MetricName | None, typer.Option(help="Default: the one that the data set is published with; else coco.")
+    ] = None,
     skeleton: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +44,6 @@ def evaluate(
             "With a MODEL of several data sets: which of them. Default: its first."
         ),
     ] = None,
-    sigmas: SigmasOption = None,
     state: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,77 +51,50 @@ def evaluate(
             help="For the record: dataset, split; with --predictions also boxes, flip, input_size, nms. Repeatable.",
         ),
     ] = None,
-    flip: FlipOption = False,
-    device: DeviceOption = "cpu",
     size: SizeOption = None,
-    batch: BatchOption = None,
     report: Annotated[Path | None, typer.Option(help="Write a report page (HTML).")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record (JSON), for 'compare'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Score a model on a data set, or a results file against its annotations.
 
-    Numbers come with their protocol. OKS metrics also come by occlusion, size and number of labels. A top-down model
-    looks at one box after the other: those of --boxes or of --detector.
+    Numbers are printed with their protocol; OKS metrics also by occlusion, size and number of labelled keypoints. A
+    top-down model predicts in the boxes of --boxes or of --detector. Results with a file_name are matched to images
+    by it, others by image_id.
 
     Example: everypose evaluate boir-lite --data data/coco --split val -o lite.json --report lite.html
     """
     if (model is None) == (predictions is None):
         raise UsageError("give either MODEL with --data and --split, or --predictions with --annotations")
     if model is not None:
-        from everypose.evaluation.evaluate import evaluate_model, parse_stated
+        from everypose.evaluation.evaluate import evaluate_model
 
-        named = parse_stated(state or [], ("dataset", "split"))
-        layout, stated = DataChoice(data, split, dataset, annotations, images).find()
-        evaluation = evaluate_model(
-            model,
-            layout,
-            {**stated, **named},
-            metric=metric,
-            sigmas=sigmas_of(sigmas),
-            flip=flip,
-            device=device,
-            size=size,
-            batch_size=batch,
-            boxes=box_source(boxes, detector, box_threshold),
-            skeleton=skeleton,
-            quiet=quiet,
-        )
+        layout, names = data.find()
+        names |= parse_protocol_fields(state or [], ("dataset", "split"))
+        source = boxes.source(boxes.box_threshold)
+        options = run.evaluation(source, metric=metric, size=size, skeleton=skeleton)
+        evaluation = evaluate_model(model, layout, options, protocol=names)
     else:
         assert predictions is not None
-        _require_none(
-            {
-                "--data": data,
-                "--split": split,
-                "--dataset": dataset,
-                "--boxes": boxes,
-                "--detector": detector,
-                "--box-threshold": box_threshold,
-                "--flip": flip or None,
-                "--device": device if device != "cpu" else None,
-                "--size": size,
-                "--batch": batch,
-            }
-        )
-        evaluation = _of_predictions(predictions, annotations, images, metric, skeleton, sigmas, state)
+        _require_no_model_options(run, data, boxes, size=size)
+        evaluation = _of_predictions(predictions, data, run, metric=metric, skeleton=skeleton, state=state)
     if out is not None:
         evaluation.record.write(out)
     if report is not None:
         from everypose.evaluation.report.html_page import write_report
 
         write_report(report, evaluation)
-    _show(evaluation, as_json, quiet)
+    _print(evaluation, as_json=as_json, quiet=run.quiet)
 
 
 def compare(
     records: Annotated[list[Path], typer.Argument(metavar="RECORD", help="Records of 'everypose evaluate -o'.")],
-    anyway: Annotated[bool, typer.Option("--anyway", help="Compare different protocols, too.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Compare records of different protocols as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Put evaluations side by side, and next to the published numbers of their data set.
+    """Compare evaluations with each other and with the published numbers of their data set.
 
-    Records of different protocols are refused, with what differs, unless --anyway is given.
+    Records of different protocols are refused, with the differences, unless --anyway is given.
 
     Example: everypose compare a.json b.json
     """
@@ -141,23 +102,35 @@ def compare(
     from everypose.evaluation.report.record import Record
 
     read = [Record.read(path) for path in records]
-    compared = compare_records(read, anyway)
+    compared = compare_records(read, anyway=anyway)
     if as_json:
-        print(json.dumps(compared))
+        print(json.dumps(compared.model_dump(mode="json")))
         return
     from rich.console import Console
 
     console = Console()
-    for other, found in zip(read[1:], compared["differences"], strict=True):
+    for other, found in zip(read[1:], compared.differences, strict=True):
         for difference in found:
             console.print(f"{read[0].model} and {other.model} differ in {difference}", markup=False)
     for table in comparison_tables(read):
         console.print(table)
 
 
-def _require_none(of_models: dict[str, object]) -> None:
-    """Refuse what says how a model is to be run: predictions were made before."""
-    if given := [option for option, value in of_models.items() if value is not None]:
+def _require_no_model_options(run: RunOptions, data: DataOptions, boxes: BoxOptions, *, size: int | None) -> None:
+    """Refuse options that say how a model is run: given predictions were made before."""
+    values = {
+        "--data": data.data,
+        "--split": data.split,
+        "--dataset": data.dataset,
+        "--boxes": boxes.boxes,
+        "--detector": boxes.detector,
+        "--box-threshold": boxes.box_threshold,
+        "--flip": run.flip or None,
+        "--device": None if run.device == RunOptions.device else run.device,
+        "--size": size,
+        "--batch": run.batch,
+    }
+    if given := [option for option, value in values.items() if value is not None]:
         raise UsageError(
             f"{', '.join(given)}: only with MODEL; say how predictions were made by --state boxes=..., "
             "--state flip=... and --state input_size=..."
@@ -166,31 +139,31 @@ def _require_none(of_models: dict[str, object]) -> None:
 
 def _of_predictions(
     predictions: Path,
-    annotations: Path | None,
-    images: Path | None,
+    data: DataOptions,
+    run: RunOptions,
+    *,
     metric: MetricName | None,
     skeleton: str | None,
-    sigmas: str | None,
     state: list[str] | None,
 ) -> "Evaluation":
-    from everypose.evaluation.evaluate import STATABLE, evaluate_predictions, parse_stated
+    from everypose.evaluation.evaluate import evaluate_predictions
     from everypose.skeleton.skeleton import Skeleton
 
-    if annotations is None:
+    if data.annotations is None:
         raise UsageError("--predictions needs --annotations, the file to score them against")
     return evaluate_predictions(
         predictions,
-        annotations,
-        image_root=images,
+        data.annotations,
+        image_root=data.images,
         metric=metric,
         skeleton=None if skeleton is None else Skeleton.find(skeleton),
-        sigmas=sigmas_of(sigmas),
-        stated=parse_stated(state or [], STATABLE),
+        sigmas=run.sigma_values(),
+        protocol=parse_protocol_fields(state or []),
     )
 
 
-def _show(evaluation: "Evaluation", as_json: bool, quiet: bool) -> None:
-    """The record on standard output, as JSON or as tables."""
+def _print(evaluation: "Evaluation", *, as_json: bool, quiet: bool) -> None:
+    """Print the record, as JSON or as tables."""
     record = evaluation.record
     if as_json:
         print(json.dumps(record.model_dump(mode="json")))

@@ -1,105 +1,78 @@
-"""``everypose study``: the papers' studies on any data set given."""
+"""``everypose study``: the papers' studies on any data set."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everypose.cli.evaluation_options import (
-    AnnotationsOption,
-    BatchOption,
-    BoxesOption,
-    BoxThresholdOption,
-    DataChoice,
-    DataOption,
-    DatasetOption,
-    DetectorOption,
-    DeviceOption,
-    FlipOption,
-    ImagesOption,
-    QuietOption,
-    SigmasOption,
-    SplitOption,
-    box_source,
-    sigmas_of,
-)
+from everypose.cli.evaluation_options import BoxOptions, DataOptions, DetectionOptions, RunOptions
+from everypose.cli.option_groups import expand_options
 from everypose.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from everypose.studies.report import Study
 
 study_app = typer.Typer(
-    help="Repeat the papers' studies on a data set of your own choice.",
+    help="Repeat the papers' studies on your own data.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A top-down model: a folder, a file or a hub id.")]
-FolderArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A MIPNet: a folder or an authors' checkpoint.")]
+FolderArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A MIPNet: a model folder or a released checkpoint.")
+]
 AgainstOption = Annotated[str, typer.Option("--against", metavar="BASELINE", help="The model to compare with.")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for table (.md, .json) and picture.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for table (.md, .json) and figure.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 OUT = Path("everypose-study")
 
 
 @study_app.command()
+@expand_options
 def boxes(
     model: ModelArgument,
+    run: RunOptions,
+    data: DataOptions,
+    detection: DetectionOptions,
     against: Annotated[str | None, typer.Option(help="Another model, in the same boxes.")] = None,
-    data: DataOption = None,
-    split: SplitOption = None,
-    dataset: DatasetOption = None,
-    annotations: AnnotationsOption = None,
-    images: ImagesOption = None,
-    boxes: BoxesOption = None,
-    detector: DetectorOption = None,
     thresholds: Annotated[
         str | None, typer.Option(metavar="0,0.1,...", help="Default: 0 to 0.9 in steps of 0.1.")
     ] = None,
-    sigmas: SigmasOption = None,
-    flip: FlipOption = False,
-    device: DeviceOption = "cpu",
-    batch: BatchOption = None,
     out: OutOption = OUT,
-    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """AP against the detector's confidence threshold, 0 to 0.9 (MIPNet, Fig. 5).
 
-    Each crop goes through the network once. Single-stage models and YOLOX want thresholds of their own: people whom
-    the former find seldom score above 0.3, and the latter gives thousands of boxes at 0.
+    Each crop goes through the network once. Some detectors need other thresholds: single-stage models seldom score a
+    person above 0.3, and YOLOX returns thousands of boxes at 0.
 
     Example: everypose study boxes mipnet --against hrnet --data data/ochuman --split val --boxes detections.json
     """
-    from everypose.evaluation.evaluate import open_model
+    from everypose.evaluation.evaluate import prepare_evaluation
     from everypose.studies.boxes import THRESHOLDS, parse_thresholds, study_boxes
 
     levels = THRESHOLDS if thresholds is None else parse_thresholds(thresholds)
-    layout, _ = DataChoice(data, split, dataset, annotations, images).find()
-    source = box_source(boxes, detector, levels[0])
-    opened = [
-        open_model(each, layout, sigmas=sigmas_of(sigmas), flip=flip, device=device, batch_size=batch, boxes=source)
-        for each in ([model] if against is None else [model, against])
-    ]
-    _finish(study_boxes(opened, levels, quiet), out, quiet)
+    layout, _ = data.find()
+    options = run.evaluation(detection.source(levels[0]))
+    models = [model] if against is None else [model, against]
+    setups = [prepare_evaluation(each, layout, options) for each in models]
+    _finish(study_boxes(setups, levels, quiet=run.quiet), out, as_json=as_json, quiet=run.quiet)
 
 
 @study_app.command()
+@expand_options
 def occlusion(
     model: ModelArgument,
     against: AgainstOption,
-    data: DataOption = None,
-    split: SplitOption = None,
-    dataset: DatasetOption = None,
-    annotations: AnnotationsOption = None,
-    images: ImagesOption = None,
-    boxes: BoxesOption = None,
-    detector: DetectorOption = None,
-    box_threshold: BoxThresholdOption = None,
-    sigmas: SigmasOption = None,
-    flip: FlipOption = False,
-    device: DeviceOption = "cpu",
-    batch: BatchOption = None,
+    run: RunOptions,
+    data: DataOptions,
+    boxes: BoxOptions,
     out: OutOption = OUT,
-    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """AP and its gain by occlusion, the largest IoU of a person's box with another person's (MIPNet, Table 1).
 
@@ -108,55 +81,33 @@ def occlusion(
     from everypose.evaluation.evaluate import evaluate_model
     from everypose.studies.occlusion import study_occlusion
 
-    layout, stated = DataChoice(data, split, dataset, annotations, images).find()
-    source = box_source(boxes, detector, box_threshold)
-    record, other = (
-        evaluate_model(
-            each,
-            layout,
-            stated,
-            sigmas=sigmas_of(sigmas),
-            flip=flip,
-            device=device,
-            batch_size=batch,
-            boxes=source,
-            quiet=quiet,
-        ).record
-        for each in (model, against)
-    )
-    _finish(study_occlusion(record, other), out, quiet)
+    layout, names = data.find()
+    options = run.evaluation(boxes.source(boxes.box_threshold))
+    record, baseline = (
+        evaluate_model(each, layout, options, protocol=names).record for each in (model, against)
+    )  # fmt: skip
+    _finish(study_occlusion(record, baseline), out, as_json=as_json, quiet=run.quiet)
 
 
 @study_app.command()
+@expand_options
 def dark(
     model: FolderArgument,
-    data: DataOption = None,
-    split: SplitOption = None,
-    dataset: DatasetOption = None,
-    annotations: AnnotationsOption = None,
-    images: ImagesOption = None,
-    boxes: BoxesOption = None,
-    detector: DetectorOption = None,
-    box_threshold: BoxThresholdOption = None,
-    sigmas: SigmasOption = None,
-    flip: FlipOption = False,
-    device: DeviceOption = "cpu",
-    batch: BatchOption = None,
+    run: RunOptions,
+    data: DataOptions,
+    boxes: BoxOptions,
     out: OutOption = OUT,
-    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """AP with the quarter offset and with DARK, of the same crops (MIPNet, Table 6).
+    """AP with the quarter offset and with DARK, on the same crops (MIPNet, Table 6).
 
     Example: everypose study dark mipnet --data data/coco --split val --boxes truth
     """
-    try:
+    with _needs_torch():
         from everypose.studies.dark import open_decoders, study_dark
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("this study", "train") from error
-    layout, _ = DataChoice(data, split, dataset, annotations, images).find()
-    source = box_source(boxes, detector, box_threshold)
-    opened = open_decoders(model, layout, sigmas_of(sigmas), flip, device, batch, source)
-    _finish(study_dark(opened, quiet), out, quiet)
+    layout, _ = data.find()
+    setup = open_decoders(model, layout, run.evaluation(boxes.source(boxes.box_threshold)))
+    _finish(study_dark(setup, quiet=run.quiet), out, as_json=as_json, quiet=run.quiet)
 
 
 @study_app.command()
@@ -164,24 +115,27 @@ def selector(
     model: FolderArgument,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photo.")],
     box: Annotated[
-        str | None, typer.Option(metavar="X1,Y1,X2,Y2", help="Whose, in pixels. Default: the detector's surest.")
+        str | None,
+        typer.Option(metavar="X1,Y1,X2,Y2", help="In image pixels. Default: the detection with the best score."),
     ] = None,
-    detector: DetectorOption = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="A single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). [default: boir-lite]"),
+    ] = None,
     steps: Annotated[int, typer.Option(help="How many poses.", min=2)] = 6,
     out: OutOption = OUT,
-    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    """Poses while the selector moves from the primary to the second person of a box, as pictures (MIPNet, Fig. 6).
+    """Poses while the selector moves from the primary to the second person of a box (MIPNet, Fig. 6).
 
     Example: everypose study selector mipnet pair.jpg --box 100,50,400,600
     """
     from everypose.data.images import read_image
 
-    try:
+    with _needs_torch():
         from everypose.studies.networks import read_mipnet
-        from everypose.studies.selector import parse_box, study_selector, surest_box
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("this study", "train") from error
+        from everypose.studies.selector import best_box, parse_box, study_selector
     from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
 
     network, config = read_mipnet(model)
@@ -189,35 +143,48 @@ def selector(
     if box is not None:
         where = parse_box(box)
     else:
-        where = surest_box(find_detector(detector or DEFAULT_DETECTOR), pixels, str(image))
-    _finish(study_selector(network, config, pixels, where, steps, image.name), out, quiet)
+        where = best_box(find_detector(detector or DEFAULT_DETECTOR), pixels, str(image))
+    study = study_selector(network, config, pixels, box=where, steps=steps, name=image.name)
+    _finish(study, out, as_json=as_json, quiet=quiet)
 
 
 @study_app.command()
 def latency(
     model: FolderArgument,
-    crops: Annotated[int, typer.Option(help="Crops that go through at once.", min=1)] = 24,
-    turns: Annotated[int, typer.Option(help="How often everything is timed.", min=1)] = 10,
-    device: DeviceOption = "cpu",
+    crops: Annotated[int, typer.Option(help="Crops in a batch.", min=1)] = 24,
+    turns: Annotated[int, typer.Option(help="How often each number of people is timed.", min=1)] = 10,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     out: OutOption = OUT,
-    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    """Time of a batch of crops for 1, 2, 3 and 4 people in each, as ratios of one run (MIPNet, Table 3).
+    """Time of a batch of crops for 1, 2, 3 and 4 people in each, as ratios within one run (MIPNet, Table 3).
 
     Example: everypose study latency mipnet --crops 24 --device cuda
     """
-    try:
+    with _needs_torch():
         from everypose.studies.latency import study_latency
         from everypose.studies.networks import read_mipnet
+    network, config = read_mipnet(model)
+    study = study_latency(network, config, crops=crops, turns=turns, device=device, quiet=quiet)
+    _finish(study, out, as_json=as_json, quiet=quiet)
+
+
+@contextmanager
+def _needs_torch() -> Iterator[None]:
+    """Name the missing extra if an import in the block fails."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise MissingDependencyError("this study", "train") from error
-    network, config = read_mipnet(model)
-    _finish(study_latency(network, config, crops, turns, device, quiet), out, quiet)
 
 
-def _finish(study: "Study", out: Path, quiet: bool) -> None:
-    """Write the study's files; print the table and where they are."""
+def _finish(study: "Study", out: Path, *, as_json: bool, quiet: bool) -> None:
+    """Write the study's files and print its table."""
     written = study.write(out)
+    if as_json:
+        print(json.dumps(study.content()))
+        return
     if quiet:
         return
     print(f"{study.title}\n\n{study.table()}\n")

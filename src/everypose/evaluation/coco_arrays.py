@@ -1,338 +1,430 @@
-"""COCO-format truth and results as arrays, checked.
+"""COCO-format ground truth and results as arrays, checked while they are read.
 
-pycocotools keeps each person and each detection in a dictionary; here they are rows of arrays, which is what makes
-loading and OKS fast. What pycocotools would get wrong without a word is an error here, or a note in the result.
+pycocotools keeps each person and each detection in a dictionary. Here they are rows of arrays, which makes loading and
+OKS fast, and every metric takes the same arrays. What pycocotools would silently score wrongly is an error here, or a
+note that is printed with the scores.
 """
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.data.formats.coco import AREA_OF_BOX
 from everypose.data.formats.coco_entries import WHOLE_BODY_PARTS
 from everypose.errors import EveryposeError
-from everypose.evaluation.coco_schema import require_coco, require_results
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from everypose.evaluation.coco_schema import (
+    JsonId,
+    JsonObject,
+    flag_array,
+    number_array,
+    require_coco,
+    require_results,
+)
+from everypose.evaluation.head_sizes import read_head_sizes
+from everypose.evaluation.image_matching import match_images
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """The annotated people of a data set, in file order.
 
     Attributes:
-        image_ids: the images that are scored, ascending; ``image`` indexes them.
+        image_ids: ids of the images that are scored, ascending; ``image`` indexes them.
+        file_names: file name of each of these images; None where the file has none.
+        crowd_index: (images,) float64, CrowdPose's ``crowdIndex``; NaN where the file has none.
         categories: (id, name) by ascending id; ``category`` indexes them.
-        images: the images' JSON entries, in the order of ``image_ids``.
-        image, category: (N,) int64.
-        annotation_ids: (N,) the file's ids (the row where the file has none).
-        keypoints: (N, K, 3) float64: x, y in image pixels, visibility.
-        boxes: (N, 4) float64: x, y, width, height.
+        image: (N,) int64, index of each person's image.
+        category: (N,) int64, index of each person's category.
+        annotation_ids: N ids of the file; the row where the file has none.
+        keypoints: (N, K, 3) float64: x, y in image pixels, COCO visibility (0 is unlabelled).
+        boxes: (N, 4) float64: x, y, width, height in image pixels.
         areas: (N,) float64, square pixels.
-        crowd: (N,) bool: crowd regions.
-        labelled: (N,) int64: the file's ``num_keypoints``, or the count of labels where the file has none.
+        is_crowd: (N,) bool, crowd regions.
+        num_keypoints: (N,) int64, as the file says, or the number of labelled keypoints.
+        head_sizes: (N,) float64, head sizes for PCKh in pixels; NaN where the file has none.
         area_source: where ``areas`` come from, in words.
         notes: what a reader of the scores must know about this file.
-        unscored_ids: images that nobody labelled, by their own word; what is found there is neither right nor wrong.
+        unscored_file_names: id to file name of images that are marked as not annotated; results there are not scored.
     """
 
-    image_ids: list[Any]
-    images: list[dict[str, Any]]
-    categories: list[tuple[int, str]]
-    image: Ints
-    category: Ints
-    annotation_ids: list[Any]
-    keypoints: Floats
-    boxes: Floats
-    areas: Floats
-    crowd: Bools
-    labelled: Ints
+    image_ids: list[JsonId]
+    file_names: list[str | None]
+    crowd_index: Float64
+    categories: list[tuple[JsonId, str]]
+    image: Int64
+    category: Int64
+    annotation_ids: list[JsonId]
+    keypoints: Float64
+    boxes: Float64
+    areas: Float64
+    is_crowd: Mask
+    num_keypoints: Int64
+    head_sizes: Float64
     area_source: str
     notes: list[str] = field(default_factory=list)
-    unscored_ids: frozenset[Any] = frozenset()
+    unscored_file_names: dict[JsonId, str | None] = field(default_factory=dict)
 
     @property
-    def counted(self) -> Bools:
-        """(N,) the people who are right or wrong to find: labelled, and no crowd region."""
-        return (self.labelled > 0) & ~self.crowd
+    def is_scored(self) -> Mask:
+        """(N,) bool, people that a detection must find: with labelled keypoints, and not a crowd region."""
+        return (self.num_keypoints > 0) & ~self.is_crowd
+
+    @property
+    def is_labelled(self) -> Mask:
+        """(N, K) bool, keypoints that are annotated."""
+        labelled: Mask = self.keypoints[:, :, 2] > 0
+        return labelled
+
+    def with_box_areas(self) -> "GroundTruth":
+        """The same people with 0.53 x box as area, as CrowdPose's tool takes it."""
+        return replace(self, areas=_box_areas(self.boxes), area_source=f"{AREA_OF_BOX} x box")
+
+    def select_images(self, image_ids: Sequence[JsonId]) -> "GroundTruth":
+        """The ground truth of some of the images.
+
+        Args:
+            image_ids: ids in ``image_ids``, in any order.
+        """
+        chosen = set(image_ids)
+        kept = [row for row, image_id in enumerate(self.image_ids) if image_id in chosen]
+        new_index = np.full(len(self.image_ids), -1)
+        new_index[kept] = np.arange(len(kept))
+        people = np.flatnonzero(new_index[self.image] >= 0)
+        return replace(
+            self,
+            image_ids=[self.image_ids[row] for row in kept],
+            file_names=[self.file_names[row] for row in kept],
+            crowd_index=self.crowd_index[kept],
+            image=new_index[self.image[people]],
+            category=self.category[people],
+            annotation_ids=[self.annotation_ids[row] for row in people.tolist()],
+            keypoints=self.keypoints[people],
+            boxes=self.boxes[people],
+            areas=self.areas[people],
+            is_crowd=self.is_crowd[people],
+            num_keypoints=self.num_keypoints[people],
+            head_sizes=self.head_sizes[people],
+        )
 
 
 @dataclass(frozen=True)
 class Results:
-    """Detections, in file order.
+    """Scored poses of a COCO results list, in file order.
 
     Attributes:
-        image, category: (M,) int64, indices into the truth's ``image_ids`` and ``categories``.
+        image: (M,) int64, index into the ground truth's ``image_ids``.
+        category: (M,) int64, index into the ground truth's ``categories``.
         keypoints: (M, K, 3) float64: x, y in image pixels, score.
         scores: (M,) float64.
-        areas: (M,) float64: of the ``bbox`` where the first result has one, else of the keypoints' extent.
+        areas: (M,) float64, square pixels: of ``bbox`` if the first result has one, else of the keypoints' extent.
         area_source: which of the two (pycocotools' rule).
+        annotation_ids: M ids of the annotated person that each pose predicts; None where the file names none.
         notes: what a reader of the scores must know about this file.
     """
 
-    image: Ints
-    category: Ints
-    keypoints: Floats
-    scores: Floats
-    areas: Floats
+    image: Int64
+    category: Int64
+    keypoints: Float64
+    scores: Float64
+    areas: Float64
     area_source: str
+    annotation_ids: list[JsonId | None]
     notes: list[str] = field(default_factory=list)
 
 
-def read_truth(truth: dict[str, Any], keypoint_count: int, box_areas: bool = False) -> Truth:
-    """Turn a COCO-format annotation file's content into arrays.
+def read_ground_truth(content: JsonObject, keypoint_count: int) -> GroundTruth:
+    """Convert the content of a COCO-format annotation file to arrays.
 
     Args:
-        truth: the JSON content; COCO-WholeBody's separate parts are joined when ``keypoint_count`` is 133.
+        content: the parsed JSON. COCO-WholeBody's separate parts are joined when ``keypoint_count`` is 133.
         keypoint_count: K of the skeleton.
-        box_areas: use 0.53 x box for every area, as CrowdPose's tool does; else only where ``area`` is missing.
 
     Raises:
-        EveryposeError: when the content is no COCO-format truth, ids repeat, counts differ, or numbers are not finite.
+        EveryposeError: if the content is not COCO-format, ids repeat, or keypoints have a wrong length or
+            are not finite.
+
+    >>> person = {"id": 7, "image_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10]}
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> ground_truth.keypoints.shape, ground_truth.areas.tolist(), ground_truth.area_source
+    ((1, 1, 3), [53.0], '0.53 x box')
     """
-    require_coco(truth)
+    require_coco(content)
+    images: list[JsonObject] = content["images"]
+    annotations: list[JsonObject] = content["annotations"]
+    listed_categories: list[JsonObject] | None = content.get("categories")
     notes: list[str] = []
-    images = _scored_images(truth["images"], notes)
-    image_ids = [image["id"] for image in images]
-    rank = {image_id: row for row, image_id in enumerate(image_ids)}
-    annotations = truth["annotations"]
-    _no_duplicates([a["id"] for a in annotations if "id" in a], "annotation id", "the truth")
-    listed = [a for a in annotations if a.get("image_id") in rank]
+    scored = _scored_images(images, notes)
+    index = {image["id"]: row for row, image in enumerate(scored)}
+    _require_unique([a["id"] for a in annotations if "id" in a], "annotation id")
+    listed = [a for a in annotations if a["image_id"] in index]
     if len(listed) < len(annotations):
-        notes.append(f"{len(annotations) - len(listed)} annotations belong to no scored image and are left out")
-    categories = _categories(truth.get("categories"), listed)
-    category_rank = {identity: row for row, (identity, _) in enumerate(categories)}
-    if not categories:
-        raise EveryposeError("the truth has no category and no annotation: nothing to measure")
-    unknown = next((a for a in listed if a.get("category_id", categories[0][0]) not in category_rank), None)
-    if unknown is not None:
-        raise EveryposeError(
-            f"annotation {unknown.get('id')} has category {unknown.get('category_id')}, not listed in the truth"
-        )
+        notes.append(f"{len(annotations) - len(listed)} annotations belong to no scored image and are not used")
+    categories = _categories(listed_categories, listed)
     names = [f"annotation {a.get('id', row)}" for row, a in enumerate(listed)]
     keypoints = _keypoints(listed, keypoint_count, names)
     boxes = _boxes(listed, keypoints, names)
-    count = (keypoints[:, :, 2] > 0).sum(axis=1)
-    labelled = _labelled(listed, count, names, notes)
-    areas, area_source = _areas(listed, boxes, names, box_areas)
-    return Truth(
-        image_ids=image_ids,
-        images=images,
+    areas, area_source = _areas(listed, boxes, names)
+    return GroundTruth(
+        image_ids=[image["id"] for image in scored],
+        file_names=[image.get("file_name") for image in scored],
+        crowd_index=_crowd_index(scored),
         categories=categories,
-        image=np.array([rank[a["image_id"]] for a in listed], np.int64),
-        category=np.array([category_rank[a.get("category_id", categories[0][0])] for a in listed], np.int64),
+        image=np.array([index[a["image_id"]] for a in listed], np.int64),
+        category=_category_index(listed, categories),
         annotation_ids=[a.get("id", row) for row, a in enumerate(listed)],
         keypoints=keypoints,
         boxes=boxes,
         areas=areas,
-        crowd=np.array([bool(a.get("iscrowd", 0)) for a in listed], bool),
-        labelled=labelled,
+        is_crowd=flag_array([a.get("iscrowd") for a in listed], names, "iscrowd"),
+        num_keypoints=_num_keypoints(listed, (keypoints[:, :, 2] > 0).sum(axis=1), names, notes),
+        head_sizes=read_head_sizes(listed, names),
         area_source=area_source,
         notes=notes,
-        unscored_ids=frozenset(entry["id"] for entry in truth["images"]) - rank.keys(),
+        unscored_file_names={i["id"]: i.get("file_name") for i in images if i["id"] not in index},
     )
 
 
-def only_category(truth: Truth) -> int | None:
-    """The id of the category that all labelled people have (or the only listed one); None where there are several."""
-    used = np.unique(truth.category[truth.counted]).tolist()
-    if len(truth.categories) == 1 or len(used) == 1:
-        return truth.categories[used[0] if used else 0][0]
-    return None
+def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Results:
+    """Convert a COCO results list to arrays.
 
-
-def category_of_images(truth: Truth) -> dict[Any, int]:
-    """The category id that whatever is found in an image counts as, by image id.
-
-    That is the only category there is, or that of the people labelled in the image: AP-10K and APT-36K are scored by
-    species, which a model that finds everybody does not name. Images where it cannot be told are left out.
+    Args:
+        results: ``[{image_id, category_id, keypoints, score}, ...]``. ``file_name`` decides on the image where it is
+            given; ``category_id`` may be missing if all annotated people have one category.
+        ground_truth: what the results are to be scored against.
 
     Raises:
-        EveryposeError: when an image has labelled people of several categories.
-    """
-    only = only_category(truth)
-    if only is not None:
-        return dict.fromkeys(truth.image_ids, only)
-    found: dict[Any, int] = {}
-    for image, category in zip(
-        truth.image[truth.counted].tolist(), truth.category[truth.counted].tolist(), strict=True
-    ):
-        identity = truth.categories[category][0]
-        if found.setdefault(truth.image_ids[image], identity) != identity:
-            raise EveryposeError(
-                f"image {truth.image_ids[image]} has labelled people of several categories, and a model that finds"
-                " everybody by itself names none; score a results file that does (--predictions)"
-            )
-    return found
-
-
-def read_results(results: list[dict[str, Any]], truth: Truth, keypoint_count: int) -> Results:
-    """Turn a COCO results list into arrays.
-
-    Raises:
-        EveryposeError: for unknown images or categories, wrong keypoint counts, and scores or keypoints not finite.
+        EveryposeError: if an image or category is unknown, an image_id contradicts its file_name, or keypoints or
+            scores have a wrong length or are not finite.
     """
     require_results(results)
-    if truth.unscored_ids:
-        results = [r for r in results if r.get("image_id") not in truth.unscored_ids]
-    rank = {image_id: row for row, image_id in enumerate(truth.image_ids)}
-    category_rank: dict[int | None, int] = {identity: row for row, (identity, _) in enumerate(truth.categories)}
-    only = only_category(truth)
-    names = [f"prediction {row}" for row in range(len(results))]
-    for what, known, default in (("image_id", rank, None), ("category_id", category_rank, only)):
-        unknown = [row for row, r in enumerate(results) if r.get(what, default) not in known]
-        if unknown:
-            raise EveryposeError(
-                f"{len(unknown)} predictions whose {what} is not in the truth"
-                f" (first: prediction {unknown[0]}, {what} {results[unknown[0]].get(what)!r});"
-                " are these predictions for this annotation file?"
-            )
-    scores = _numbers([r.get("score") for r in results], names, "score")
-    keypoints = _keypoints(results, keypoint_count, names)
-    areas, area_source = _detection_areas(results, keypoints)
-    notes = []
-    if nothing := int((keypoints[:, :, :2] == 0).all(axis=(1, 2)).sum()):
-        notes.append(
-            f"{nothing} predictions have all keypoints at (0, 0); they are scored as they are, which tools disagree on"
-        )
-    image = np.array([rank[r["image_id"]] for r in results], np.int64)
-    rows = np.column_stack([image, scores, keypoints.reshape(len(results), keypoint_count * 3)])
-    if repeated := len(results) - len({row.tobytes() for row in rows}):
-        notes.append(f"{repeated} predictions repeat another one exactly; each repetition counts as a false detection")
+    file_names = dict(zip(ground_truth.image_ids, ground_truth.file_names, strict=True))
+    matched = match_images(results, file_names | ground_truth.unscored_file_names)
+    rows = [row for row, image_id in enumerate(matched.image_ids) if image_id not in ground_truth.unscored_file_names]
+    chosen = [results[row] for row in rows]
+    names = [f"prediction {row}" for row in rows]
+    only = only_category(ground_truth)
+    image = _index_of("image_id", [matched.image_ids[row] for row in rows], ground_truth.image_ids, names)
+    category_ids = [identity for identity, _ in ground_truth.categories]
+    category = _index_of("category_id", [r.get("category_id", only) for r in chosen], category_ids, names)
+    scores = number_array([r.get("score") for r in chosen], names, "score")
+    keypoints = _keypoints(chosen, ground_truth.keypoints.shape[1], names)
+    areas, area_source = _detection_areas(chosen, keypoints, names)
     return Results(
         image=image,
-        category=np.array(
-            [category_rank[r.get("category_id", only)] for r in results],
-            np.int64,
-        ),
+        category=category,
         keypoints=keypoints,
         scores=scores,
         areas=areas,
         area_source=area_source,
-        notes=notes,
+        annotation_ids=[r.get("annotation_id") for r in chosen],
+        notes=_result_notes(matched.corrected, image, scores, keypoints),
     )
 
 
-def _scored_images(entries: list[dict[str, Any]], notes: list[str]) -> list[dict[str, Any]]:
-    """The images to score by ascending id; PoseTrack18 marks frames that nobody labelled with ``is_labeled`` false."""
-    _no_duplicates([entry["id"] for entry in entries], "image id", "the truth")
+def only_category(ground_truth: GroundTruth) -> JsonId | None:
+    """The id of the category of all people to be found, or the only listed one; None where there are several."""
+    used = np.unique(ground_truth.category[ground_truth.is_scored]).tolist()
+    if len(ground_truth.categories) == 1 or len(used) == 1:
+        return ground_truth.categories[used[0] if used else 0][0]
+    return None
+
+
+def category_of_images(ground_truth: GroundTruth) -> dict[JsonId, JsonId]:
+    """The category id that detections in an image get, by image id.
+
+    It is the only category, or that of the people annotated in the image: AP-10K and APT-36K are scored by species,
+    which a pose model does not predict. Images without annotated people are missing where there are several categories.
+
+    Raises:
+        EveryposeError: if an image has annotated people of several categories.
+    """
+    only = only_category(ground_truth)
+    if only is not None:
+        return dict.fromkeys(ground_truth.image_ids, only)
+    found: dict[JsonId, JsonId] = {}
+    scored = ground_truth.is_scored
+    for image, category in zip(
+        ground_truth.image[scored].tolist(), ground_truth.category[scored].tolist(), strict=True
+    ):
+        category_id = ground_truth.categories[category][0]
+        image_id = ground_truth.image_ids[image]
+        if found.setdefault(image_id, category_id) != category_id:
+            raise EveryposeError(
+                f"image {image_id} has labelled people of several categories, which a pose model does not predict;"
+                " score a results file with category_id (--predictions)"
+            )
+    return found
+
+
+def _scored_images(entries: Sequence[JsonObject], notes: list[str]) -> list[JsonObject]:
+    """Image entries by ascending id, without those that PoseTrack18 marks with ``is_labeled`` false."""
+    _require_unique([entry["id"] for entry in entries], "image id")
     scored = [entry for entry in entries if entry.get("is_labeled", True)]
     if len(scored) < len(entries):
-        notes.append(f"{len(entries) - len(scored)} images are marked as not labelled and are left out")
+        notes.append(f"{len(entries) - len(scored)} images are marked as not labelled and are not scored")
     try:
         return sorted(scored, key=lambda entry: entry["id"])
     except TypeError as error:
-        raise EveryposeError("the truth mixes text and numbers as image ids") from error
+        raise EveryposeError("the annotation file mixes text and numbers as image ids") from error
 
 
-def _no_duplicates(ids: Sequence[Hashable], what: str, where: str) -> None:
+def _require_unique(ids: Sequence[object], what: str) -> None:
     if len(set(ids)) == len(ids):
         return
-    seen: set[Hashable] = set()
+    seen: set[object] = set()
     first = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
     raise EveryposeError(
-        f"{where} has {len(ids) - len(set(ids))} duplicate {what}s (first: {first}); `everypose data doctor` finds them"
+        f"the annotation file has {len(ids) - len(set(ids))} duplicate {what}s (first: {first});"
+        " `everypose data doctor` finds them"
     )
 
 
-def _categories(entries: list[dict[str, Any]] | None, annotations: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    """(id, name) of the file's categories that hold keypoints, or of those that its annotations name."""
+def _categories(
+    entries: Sequence[JsonObject] | None, annotations: Sequence[JsonObject]
+) -> list[tuple[JsonId, str]]:  # fmt: skip
+    """(id, name) of the listed categories, or of those that the annotations use."""
     if entries:
-        _no_duplicates([entry["id"] for entry in entries], "category id", "the truth")
-        return sorted((entry["id"], str(entry.get("name", entry["id"]))) for entry in entries)
-    return [(identity, str(identity)) for identity in sorted({a.get("category_id", 1) for a in annotations})]
+        _require_unique([entry["id"] for entry in entries], "category id")
+        pairs = {entry["id"]: str(entry.get("name", entry["id"])) for entry in entries}
+    else:
+        pairs = {identity: str(identity) for identity in (a.get("category_id", 1) for a in annotations)}
+    if not pairs:
+        raise EveryposeError("the annotation file has no category and no annotation: nothing to measure")
+    try:
+        return sorted(pairs.items())
+    except TypeError as error:
+        raise EveryposeError("the annotation file mixes text and numbers as category ids") from error
 
 
-def _keypoints(entries: list[dict[str, Any]], count: int, names: list[str]) -> Floats:
-    """(N, K, 3) of all entries; entries without keypoints are zeros, which is COCO's "not labelled"."""
-    if odd := [row for row, entry in enumerate(entries) if not isinstance(entry.get("keypoints") or [], list)]:
-        raise EveryposeError(f"{names[odd[0]]}: keypoints must be a list of {3 * count} numbers")
-    flat = [_joined(entry, count) for entry in entries]
-    wrong = next((row for row, values in enumerate(flat) if len(values) != 3 * count), None)
-    if wrong is not None:
+def _category_index(annotations: Sequence[JsonObject], categories: Sequence[tuple[JsonId, str]]) -> Int64:
+    """(N,) index of each annotation's category; the first where an annotation has none."""
+    index: dict[object, int] = {identity: row for row, (identity, _) in enumerate(categories)}
+    ids = [a.get("category_id", categories[0][0]) for a in annotations]
+    for annotation, identity in zip(annotations, ids, strict=True):
+        if identity not in index:
+            raise EveryposeError(
+                f"annotation {annotation.get('id')} has category {identity}, not listed in the annotation file"
+            )
+    return np.array([index[identity] for identity in ids], np.int64)
+
+
+def _index_of(what: str, values: Sequence[object], known: Sequence[JsonId], names: Sequence[str]) -> Int64:
+    """(M,) index of each value in ``known``."""
+    index: Mapping[object, int] = {identity: row for row, identity in enumerate(known)}
+    unknown = [row for row, value in enumerate(values) if value not in index]
+    if unknown:
         raise EveryposeError(
-            f"{names[wrong]} (image {entries[wrong].get('image_id')}) has {len(flat[wrong]) / 3:g} keypoints,"
-            f" the skeleton has {count}"
+            f"{len(unknown)} predictions whose {what} is not in the annotation file"
+            f" (first: {names[unknown[0]]}, {what} {values[unknown[0]]!r:.60});"
+            " are these predictions for this annotation file?"
         )
-    return _numbers(flat, names, "keypoints", 3 * count).reshape(len(entries), count, 3)
+    return np.array([index[value] for value in values], np.int64)
 
 
-def _joined(entry: dict[str, Any], count: int) -> Sequence[float]:
-    values: Sequence[float] = entry.get("keypoints") or [0.0] * (3 * count)
-    if count == 133 and len(values) == 51 and all(isinstance(entry.get(part), list) for part in WHOLE_BODY_PARTS):
-        return [value for part in WHOLE_BODY_PARTS for value in entry[part]]
-    return values
+def _keypoints(entries: Sequence[JsonObject], count: int, names: Sequence[str]) -> Float64:
+    """(N, K, 3) of all entries; zeros, which is COCO's "not labelled", for entries without keypoints."""
+    flat = []
+    for entry, name in zip(entries, names, strict=True):
+        values = entry.get("keypoints") or [0.0] * (3 * count)
+        if not isinstance(values, list):
+            raise EveryposeError(f"{name}: keypoints must be a list of {3 * count} numbers")
+        if count == 133 and len(values) == 51:
+            values = _joined_parts(entry, values)
+        if len(values) != 3 * count:
+            raise EveryposeError(
+                f"{name} (image {entry.get('image_id')}) has {len(values) / 3:g} keypoints, the skeleton has {count}"
+            )
+        flat.append(values)
+    return number_array(flat, names, "keypoints", 3 * count).reshape(len(entries), count, 3)
 
 
-def _numbers(values: list[Any], names: list[str], what: str, width: int | None = None) -> Floats:
-    """``values`` as float64: (N,), or (N, width).
-
-    Raises:
-        EveryposeError: naming the first entry that is no number, not finite, or of another length.
-    """
-    shape = () if width is None else (width,)
-    try:
-        array = np.asarray(values, np.float64) if values else np.zeros((0, *shape))
-        if array.shape[1:] == shape and np.isfinite(array).all():
-            return array
-    except (TypeError, ValueError):
-        pass
-    bad = next(row for row, value in enumerate(values) if not _is_finite(value, shape))
-    many = "a finite number" if width is None else f"{width} finite numbers"
-    raise EveryposeError(f"{names[bad]}: {what} must be {many}, not {str(values[bad])[:60]}")
+def _joined_parts(entry: JsonObject, body: list[object]) -> list[object]:
+    """The five lists of a COCO-WholeBody annotation as one; ``body`` alone where a list is missing."""
+    parts = [entry.get(part) or () for part in WHOLE_BODY_PARTS]
+    if not all(isinstance(part, list) for part in parts):
+        return body
+    return [value for part in parts for value in part]
 
 
-def _is_finite(value: Any, shape: tuple[int, ...]) -> bool:
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        return False
-    return array.shape == shape and bool(np.isfinite(array).all())
-
-
-def _boxes(annotations: list[dict[str, Any]], keypoints: Floats, names: list[str]) -> Floats:
-    """(N, 4) x, y, width, height; the labelled keypoints' extent where ``bbox`` is missing or without a size."""
-    boxes = _numbers([a.get("bbox") or (0, 0, 0, 0) for a in annotations], names, "bbox", 4)
+def _boxes(annotations: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> Float64:
+    """(N, 4) x, y, width, height; the labelled keypoints' extent where ``bbox`` is missing or has no size."""
+    boxes = number_array([a.get("bbox") or (0, 0, 0, 0) for a in annotations], names, "bbox", 4)
     empty = (boxes[:, 2:] <= 0).any(axis=1) & (keypoints[:, :, 2] > 0).any(axis=1)
     boxes[empty] = xyxy_to_xywh(keypoint_boxes(keypoints[empty]))
     return boxes
 
 
-def _labelled(annotations: list[dict[str, Any]], count: Ints, names: list[str], notes: list[str]) -> Ints:
-    """(N,) the files' ``num_keypoints``, as pycocotools; the labels' count where there is none, or parts are joined."""
+def _num_keypoints(
+    annotations: Sequence[JsonObject], labelled: Int64, names: Sequence[str], notes: list[str]
+) -> Int64:  # fmt: skip
+    """(N,) ``num_keypoints`` of the file, as pycocotools takes it; the labelled keypoints where it is missing or null.
+
+    A file with separate whole-body parts counts the body alone there: the labelled keypoints are taken instead.
+    """
     if any(WHOLE_BODY_PARTS[1] in a for a in annotations):
-        return count  # such a file's num_keypoints counts the body alone
-    given = [a.get("num_keypoints", n) for a, n in zip(annotations, count.tolist(), strict=True)]
-    labelled = _numbers(given, names, "num_keypoints").clip(0, 2**31).astype(np.int64)
-    if differing := int((labelled != count).sum()):
+        return labelled
+    given = [
+        n if (value := a.get("num_keypoints")) is None else value
+        for a, n in zip(annotations, labelled.tolist(), strict=True)
+    ]
+    counts = number_array(given, names, "num_keypoints").clip(0, 2**31).astype(np.int64)
+    if differing := int((counts != labelled).sum()):
         notes.append(f"num_keypoints of {differing} people disagrees with their labels; the file's numbers are used")
-    return labelled
+    return counts
 
 
-def _areas(annotations: list[dict[str, Any]], boxes: Floats, names: list[str], box_areas: bool) -> tuple[Floats, str]:
+def _areas(annotations: Sequence[JsonObject], boxes: Float64, names: Sequence[str]) -> tuple[Float64, str]:
     """(N,) areas and where they come from, in words; an area of 0, as CVAT writes it, is a missing one."""
-    of_boxes = AREA_OF_BOX * boxes[:, 3].clip(min=0) * boxes[:, 2].clip(min=0)
-    given = _numbers([a.get("area") or 0.0 for a in annotations], names, "area")
+    given = number_array([a.get("area") or 0.0 for a in annotations], names, "area")
     if (negative := np.flatnonzero(given < 0)).size:
         raise EveryposeError(f"{names[negative[0]]}: area must not be negative, it is {given[negative[0]]:g}")
     missing = given == 0
-    if box_areas or (annotations and missing.all()):
-        return of_boxes, f"{AREA_OF_BOX} x box"
+    if annotations and missing.all():
+        return _box_areas(boxes), f"{AREA_OF_BOX} x box"
     source = f"annotation, {AREA_OF_BOX} x box for {missing.sum()} without" if missing.any() else "annotation"
-    return np.where(missing, of_boxes, given), source
+    return np.where(missing, _box_areas(boxes), given), source
 
 
-def _detection_areas(results: list[dict[str, Any]], keypoints: Floats) -> tuple[Floats, str]:
-    """(M,) areas by pycocotools' rule: the first result decides for all whether boxes or keypoints' extents count."""
+def _box_areas(boxes: Float64) -> Float64:
+    """(N,) 0.53 x the area of boxes (N, 4); the order of the product is that of CrowdPose's tool."""
+    areas: Float64 = AREA_OF_BOX * boxes[:, 3].clip(min=0) * boxes[:, 2].clip(min=0)
+    return areas
+
+
+def _crowd_index(images: Sequence[JsonObject]) -> Float64:
+    """(images,) ``crowdIndex``; NaN where it is missing."""
+    given = [row for row, image in enumerate(images) if image.get("crowdIndex") is not None]
+    index = np.full(len(images), np.nan)
+    names = [f"image {images[row]['id']}" for row in given]
+    index[given] = number_array([images[row]["crowdIndex"] for row in given], names, "crowdIndex")
+    return index
+
+
+def _detection_areas(results: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> tuple[Float64, str]:
+    """(M,) areas by pycocotools' rule: the first result decides for all between boxes and keypoint extents."""
     if results and results[0].get("bbox"):
-        names = [f"prediction {row}" for row in range(len(results))]
-        boxes = _numbers([r.get("bbox") for r in results], names, "bbox", 4)
+        boxes = number_array([r.get("bbox") for r in results], names, "bbox", 4)
         return boxes[:, 2] * boxes[:, 3], "bbox"
     extent = keypoints[:, :, :2].max(axis=1) - keypoints[:, :, :2].min(axis=1) if results else np.zeros((0, 2))
     return extent[:, 0] * extent[:, 1], "keypoint extent"
+
+
+def _result_notes(corrected: int, image: Int64, scores: Float64, keypoints: Float64) -> list[str]:
+    """What a reader of the scores must know about the results."""
+    notes = []
+    if corrected:
+        notes.append(
+            f"the image_id of {corrected} predictions is another image in the annotation file; they are matched to"
+            " images by file_name"
+        )
+    if zero := int((keypoints[:, :, :2] == 0).all(axis=(1, 2)).sum()):
+        notes.append(
+            f"{zero} predictions have all keypoints at (0, 0); they are scored as they are, which tools disagree on"
+        )
+    rows = np.column_stack([image, scores, keypoints.reshape(len(image), -1)]) if len(image) else np.zeros((0, 1))
+    if repeated := len(rows) - len({row.tobytes() for row in rows}):
+        notes.append(f"{repeated} predictions repeat another one exactly; each repetition counts as a false detection")
+    return notes

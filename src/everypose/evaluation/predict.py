@@ -1,17 +1,19 @@
-"""A model's predictions on the images of a labelled set."""
+"""A model's predictions on the images of an annotated set, as COCO results."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from everypose.core.progress import track
 from everypose.errors import EveryposeError
-from everypose.evaluation.annotated_set import LabelledSet
-from everypose.evaluation.box_poses import without_boxes
+from everypose.evaluation.annotated_set import AnnotatedSet
+from everypose.evaluation.coco_schema import JsonId
 from everypose.inference.bulk import in_order
 from everypose.inference.top_down import BoxPoses, TopDownEstimator
 from everypose.methods.top_down.scoring import person_scores
+from everypose.people import People
 
 if TYPE_CHECKING:
     from everypose.inference.estimator import Estimator
@@ -19,46 +21,105 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 
-def predict_images(estimator: "Estimator", labelled: LabelledSet, quiet: bool) -> list[dict[str, Any]]:
-    """COCO results of the images.
+@dataclass(frozen=True)
+class ImagePoses:
+    """The poses in the boxes of one image, before people are scored and duplicates suppressed.
+
+    Attributes:
+        image_id: the image.
+        category_id: the category of its results.
+        poses: the poses in its boxes.
+    """
+
+    image_id: JsonId
+    category_id: JsonId
+    poses: BoxPoses
+
+
+def predict_images(estimator: "Estimator", annotated: AnnotatedSet, *, quiet: bool = False) -> list[dict[str, Any]]:
+    """COCO results of all images of a set.
+
+    Args:
+        estimator: the model.
+        annotated: the set.
+        quiet: show no progress bar.
 
     Raises:
-        EveryposeError: when an image is missing or cannot be read: a score of the others would not be comparable.
+        EveryposeError: if an image is missing or cannot be read: a score of the others would not be comparable.
     """
-    results: list[dict[str, Any]] = []
-    for image_id, people in _look_through(estimator, estimator.predict, labelled, quiet):
-        rows = people.to_coco(image_id, labelled.categories[image_id])
-        results += without_boxes(rows) if isinstance(estimator, TopDownEstimator) else rows
-    return results
+    found = predict_people(estimator, annotated)
+    return [
+        row
+        for image_id, people in track(found, "predicting", total=len(annotated.paths), quiet=quiet)
+        for row in image_results(estimator, annotated, image_id, people=people)
+    ]
 
 
-def predict_boxes(estimator: TopDownEstimator, labelled: LabelledSet, quiet: bool) -> list[tuple[Any, int, BoxPoses]]:
-    """Of each image its id, the category id of its results, and the poses in its boxes; errors as `predict_images`."""
-    looked = _look_through(estimator, estimator.poses, labelled, quiet)
-    return [(image_id, labelled.categories[image_id], found) for image_id, found in looked]
+def predict_people(estimator: "Estimator", annotated: AnnotatedSet) -> Iterator[tuple[JsonId, People]]:
+    """Each image's id and its people, in the order of ``annotated.paths``; errors as ``predict_images``."""
+    return _run(estimator, estimator.predict, annotated)
 
 
-def predict_annotated(estimator: TopDownEstimator, labelled: LabelledSet, quiet: bool) -> list[dict[str, Any]]:
-    """One result for each annotated person, whose box the estimator must look at: the primary person in it.
+def image_results(
+    estimator: "Estimator", annotated: AnnotatedSet, image_id: JsonId, *, people: People
+) -> list[dict[str, Any]]:  # fmt: skip
+    """COCO results of one image.
+
+    Results of top-down models have no ``bbox``, as these methods are published: the area of a detection is then the
+    extent of its keypoints and not the crop's box, which decides on COCO's AP of medium and large people.
+    """
+    ids = {"image_id": image_id, "category_id": annotated.category_of_image[image_id]}
+    rows = [row | ids for row in people.to_coco(0)]
+    return without_boxes(rows) if isinstance(estimator, TopDownEstimator) else rows
+
+
+def predict_box_poses(
+    estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False
+) -> list[ImagePoses]:  # fmt: skip
+    """The poses in all boxes of every image, before suppression; arguments and errors as ``predict_images``."""
+    found = track(
+        _run(estimator, estimator.poses, annotated), "predicting", total=len(annotated.paths), quiet=quiet
+    )  # fmt: skip
+    return [ImagePoses(image_id, annotated.category_of_image[image_id], poses) for image_id, poses in found]
+
+
+def box_pose_results(estimator: TopDownEstimator, images: Iterable[ImagePoses]) -> list[dict[str, Any]]:
+    """COCO results of poses in boxes: people are scored and duplicates suppressed."""
+    return [
+        row | {"image_id": image.image_id, "category_id": image.category_id}
+        for image in images
+        for row in without_boxes(estimator.people(image.poses).to_coco(0))
+    ]
+
+
+def predict_annotated_people(
+    estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False
+) -> list[dict[str, Any]]:
+    """One result for each annotated person: the primary instance in their annotated box.
+
+    Args:
+        estimator: a model that takes the annotated boxes.
+        annotated: the set.
+        quiet: show no progress bar.
 
     Raises:
-        EveryposeError: when an image is missing or cannot be read, or somebody's box cannot be cropped.
+        EveryposeError: if an image is missing or cannot be read, or an annotated box cannot be cropped.
     """
     results: list[dict[str, Any]] = []
-    for image_id, category, found in predict_boxes(estimator, labelled, quiet):
-        rows = labelled.people_of_images[image_id]
-        if len(rows) != len(found.boxes):
+    for image in predict_box_poses(estimator, annotated, quiet=quiet):
+        rows, poses = annotated.rows_of_image[image.image_id], image.poses
+        if len(rows) != len(poses.boxes):
             raise EveryposeError(
-                f"{len(rows) - len(found.boxes)} annotated boxes of {labelled.paths[image_id]} cannot be cropped (no"
-                " area, outside, too small), and this metric takes a prediction for each person"
+                f"{len(rows) - len(poses.boxes)} annotated boxes of {annotated.paths[image.image_id]} cannot be cropped"
+                " (no area, outside, too small), and this metric takes a prediction for each person"
             )
-        primary = found.keypoints[:, 0]
-        scores = person_scores(primary, found.boxes.scores)
+        primary = poses.keypoints[:, 0]
+        scores = person_scores(primary, poses.boxes.scores)
         results += [
             {
-                "image_id": image_id,
-                "category_id": category,
-                "annotation_id": labelled.people.annotation_ids[row],
+                "image_id": image.image_id,
+                "category_id": image.category_id,
+                "annotation_id": annotated.ground_truth.annotation_ids[row],
                 "keypoints": keypoints.ravel().tolist(),
                 "score": float(score),
             }
@@ -67,24 +128,27 @@ def predict_annotated(estimator: TopDownEstimator, labelled: LabelledSet, quiet:
     return results
 
 
-def _look_through(
-    estimator: "Estimator", look: Callable[[list[Any]], list[Found]], labelled: LabelledSet, quiet: bool
-) -> Iterator[tuple[Any, Found]]:
-    """Each image's id and what ``look`` finds there, batch by batch; threads read ahead of the network."""
+def without_boxes(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results without ``bbox``."""
+    return [{key: value for key, value in result.items() if key != "bbox"} for result in results]
+
+
+def _run(
+    estimator: "Estimator", predict: Callable[[list[Any]], list[Found]], annotated: AnnotatedSet
+) -> Iterator[tuple[JsonId, Found]]:
+    """Each image's id and prediction, batch by batch; threads decode images ahead of the network."""
     workers = min(4, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
-        prepared = in_order(pool, estimator.prepare, labelled.paths.values(), estimator.batch_size + workers)
-        found = _in_batches(look, prepared, estimator.batch_size)
-        pairs = zip(labelled.paths, found, strict=True)
-        yield from track(pairs, "finding people", total=len(labelled.paths), quiet=quiet)
+        prepared = in_order(pool, estimator.prepare, annotated.paths.values(), estimator.batch_size + workers)
+        yield from zip(annotated.paths, _in_batches(predict, prepared, estimator.batch_size), strict=True)
 
 
-def _in_batches(look: Callable[[list[Any]], list[Found]], prepared: Iterator[Any], size: int) -> Iterator[Found]:
+def _in_batches(predict: Callable[[list[Any]], list[Found]], prepared: Iterator[Any], size: int) -> Iterator[Found]:
     batch: list[Any] = []
     for one in prepared:
         batch.append(one)
         if len(batch) == size:
-            yield from look(batch)
+            yield from predict(batch)
             batch = []
     if batch:
-        yield from look(batch)
+        yield from predict(batch)

@@ -1,1 +1,1 @@
-"""The papers' studies as functions on any model and data: what ``everypose study`` runs. A file is a study."""
+"""The papers' studies as functions on any model and data, one study a file; ``everypose study`` runs them."""

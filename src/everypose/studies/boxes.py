@@ -1,13 +1,13 @@
-"""AP against the detector's confidence (MIPNet, Fig. 5): what becomes of the people without a box."""
+"""AP against the detector's confidence threshold (MIPNet, Fig. 5): what happens to people without a box."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from everypose.errors import UsageError
-from everypose.evaluation.box_poses import box_results
-from everypose.evaluation.evaluate import Opened
+from everypose.evaluation.evaluate import EvaluationSetup
 from everypose.evaluation.metrics.oks import OksScores
-from everypose.evaluation.predict import predict_boxes
+from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
 from everypose.inference.top_down import BoxPoses
 from everypose.studies.chart import line_chart
@@ -15,12 +15,19 @@ from everypose.studies.report import Study, difference, signed_percent
 from everypose.studies.subject import facts_of, labels_of, require_top_down
 
 THRESHOLDS = tuple(step / 10 for step in range(10))
-"""Those of Fig. 5. People whom a single-stage model finds seldom score as much: it wants others."""
+"""Those of Fig. 5. Single-stage models seldom score a person that high and need lower ones."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model with the boxes that score ``threshold`` or more, of which there are ``boxes``."""
+    """The scores of a model with the boxes above one threshold.
+
+    Attributes:
+        threshold: lowest score of a box.
+        boxes: how many boxes have it.
+        ap: average precision.
+        ar: average recall.
+    """
 
     threshold: float
     boxes: int
@@ -29,10 +36,13 @@ class Point:
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
-    """Rising thresholds from ``0,0.1,...``.
+    """Read ascending thresholds from ``0,0.1,...``.
 
     Raises:
-        UsageError: when they are no numbers from 0 to 1.
+        UsageError: if they are not numbers from 0 to 1.
+
+    >>> parse_thresholds("0.5,0.1")
+    (0.1, 0.5)
     """
     try:
         thresholds = sorted({float(number) for number in text.split(",")})
@@ -46,69 +56,73 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
 def sweep(
     found: Sequence[BoxPoses], thresholds: Sequence[float], score: Callable[[list[BoxPoses]], OksScores]
 ) -> list[Point]:
-    """Score the same poses with fewer and fewer boxes: no crop goes through the network twice.
+    """Score the same poses with fewer and fewer boxes; no crop goes through the network twice.
 
-    Suppression runs anew at every threshold, because a box that goes may have suppressed one that stays.
+    Suppression is repeated at every threshold, because a removed box may have suppressed a remaining one.
 
     Args:
-        found: the poses in the boxes of every image.
+        found: the poses in the boxes of each image.
         thresholds: lowest scores of boxes.
-        score: of the poses that are left, one entry for each image.
+        score: scores the remaining poses, one entry for each image.
     """
     points = []
     for threshold in thresholds:
-        left = [poses.above(threshold) for poses in found]
-        scores = score(left)
-        points.append(Point(threshold, sum(len(poses.boxes) for poses in left), scores.ap, scores.ar))
+        remaining = [poses.above(threshold) for poses in found]
+        scores = score(remaining)
+        points.append(Point(threshold, sum(len(poses.boxes) for poses in remaining), scores.ap, scores.ar))
     return points
 
 
-def sweep_model(opened: Opened, thresholds: Sequence[float], quiet: bool = False) -> list[Point]:
-    """The sweep of one model on its labelled set."""
-    estimator = require_top_down(opened)
-    looked = predict_boxes(estimator, opened.labelled, quiet)
+def sweep_model(setup: EvaluationSetup, thresholds: Sequence[float], *, quiet: bool = False) -> list[Point]:
+    """Sweep one model on its annotated set; arguments and errors as ``study_boxes``."""
+    estimator = require_top_down(setup)
+    images = predict_box_poses(estimator, setup.annotated, quiet=quiet)
 
-    def score(left: list[BoxPoses]) -> OksScores:
-        images = [(image_id, category, poses) for (image_id, category, _), poses in zip(looked, left, strict=True)]
-        return opened.labelled.scores(box_results(estimator, images))
+    def score(remaining: list[BoxPoses]) -> OksScores:
+        kept = (replace(image, poses=poses) for image, poses in zip(images, remaining, strict=True))
+        return setup.annotated.score_oks(box_pose_results(estimator, kept))
 
-    return sweep([poses for _, _, poses in looked], thresholds, score)
+    return sweep([image.poses for image in images], thresholds, score)
 
 
-def study_boxes(models: Sequence[Opened], thresholds: Sequence[float] = THRESHOLDS, quiet: bool = False) -> Study:
-    """The study, of a model or of a model and another.
+def study_boxes(
+    models: Sequence[EvaluationSetup], thresholds: Sequence[float] = THRESHOLDS, *, quiet: bool = False
+) -> Study:
+    """Run the study with one model, or with a model and a baseline.
 
     Args:
-        models: opened with the same boxes, all that score as much as the lowest threshold.
-        thresholds: rising.
-        quiet: no progress.
+        models: prepared with the same boxes, all that score at least the lowest threshold.
+        thresholds: ascending.
+        quiet: show no progress bar.
 
     Raises:
-        UsageError: when the boxes have no scores, or a model looks at no boxes.
+        UsageError: if the boxes have no scores, or a model is single-stage.
     """
-    if models[0].boxes.is_truth:
+    if models[0].boxes.is_ground_truth:
         raise UsageError("annotated boxes have no confidence: give detections (--boxes FILE.json) or a --detector")
-    swept = [sweep_model(opened, thresholds, quiet) for opened in models]
+    swept = [sweep_model(setup, thresholds, quiet=quiet) for setup in models]
     labels = labels_of(models)
-    rows = []
-    for points in zip(*swept, strict=True):
-        row = {"threshold": points[0].threshold, "boxes": points[0].boxes}
-        for label, point in zip(labels, points, strict=True):
-            row |= {f"AP {label}": point.ap, f"AR {label}": point.ar}
-        rows.append(row | ({"gain": difference(points[0].ap, points[1].ap)} if len(points) > 1 else {}))
     scores = [f"{number} {label}" for label in labels for number in ("AP", "AR")]
     columns = {"threshold": "{:g}".format, "boxes": "{:,}".format, **dict.fromkeys(scores, percent)}
     return Study(
         name="boxes",
         title="AP against the detector's confidence threshold",
         columns=columns | ({"gain": signed_percent} if len(models) > 1 else {}),
-        rows=rows,
+        rows=[_row(labels, points) for points in zip(*swept, strict=True)],
         picture=line_chart(
             "lowest confidence of a box",
             "AP, percent",
-            [f"{threshold:g}" for threshold in thresholds],
-            {label: [100 * point.ap for point in points] for label, points in zip(labels, swept, strict=True)},
+            places=[f"{threshold:g}" for threshold in thresholds],
+            lines={label: [100 * point.ap for point in points] for label, points in zip(labels, swept, strict=True)},
         ),
         facts=facts_of(models),
-        notes=list(dict.fromkeys(note for opened in models for note in opened.notes())),
+        notes=list(dict.fromkeys(note for setup in models for note in setup.notes())),
     )
+
+
+def _row(labels: Sequence[str], points: Sequence[Point]) -> dict[str, Any]:
+    """The table's row for one threshold."""
+    row: dict[str, Any] = {"threshold": points[0].threshold, "boxes": points[0].boxes}
+    for label, point in zip(labels, points, strict=True):
+        row |= {f"AP {label}": point.ap, f"AR {label}": point.ar}
+    return row | ({"gain": difference(points[0].ap, points[1].ap)} if len(points) > 1 else {})

@@ -6,23 +6,28 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, BOTTOM, LINE = 56, 16, 48, 18
-# Colours that colour-blind readers keep apart, too.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
+# Distinguishable for color-blind readers.
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
 TICKS = 5
 
 
-def line_chart(x_label: str, y_label: str, places: Sequence[str], lines: Mapping[str, Sequence[float | None]]) -> bytes:
-    """An SVG file with a line for each name, at places that are equally far apart.
+def line_chart(
+    x_label: str, y_label: str, *, places: Sequence[str], lines: Mapping[str, Sequence[float | None]]
+) -> bytes:
+    """Draw a line chart as an SVG file.
 
     Args:
         x_label: below the chart.
-        y_label: beside it.
-        places: what stands below each value.
-        lines: a value for each place; None has no dot.
+        y_label: left of it.
+        places: labels on the x axis, equally spaced.
+        lines: name to a value for each place; None is not drawn.
+
+    Returns:
+        The content of the file.
     """
     values = [value for line in lines.values() for value in line if value is not None]
     low, high, step = nice_range(min(values, default=0.0), max(values, default=1.0))
-    # The names of the lines stand above the chart, one below the other.
+    # The legend is above the chart, one line below the other.
     top, bottom = 10 + LINE * len(lines), HEIGHT - BOTTOM
 
     def x(place: int) -> float:
@@ -47,19 +52,23 @@ def line_chart(x_label: str, y_label: str, places: Sequence[str], lines: Mapping
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(x_label)}</text>'
     )
     parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')
-    for row, ((name, line), colour) in enumerate(zip(lines.items(), COLOURS, strict=False)):
+    for row, ((name, line), color) in enumerate(zip(lines.items(), COLORS, strict=False)):
         points = [(x(place), y(value)) for place, value in enumerate(line) if value is not None]
         path = " ".join(f"{a},{b}" for a, b in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{a}" cy="{b}" r="3.5" fill="{colour}"/>' for a, b in points]
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts += [f'<circle cx="{a}" cy="{b}" r="3.5" fill="{color}"/>' for a, b in points]
         legend = LINE * (row + 1) - 4
-        parts.append(f'<path d="M{LEFT} {legend - 4}h18" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<path d="M{LEFT} {legend - 4}h18" stroke="{color}" stroke-width="2"/>')
         parts.append(f'<text x="{LEFT + 24}" y="{legend}">{escape(name)}</text>')
     return ("".join(parts) + "</svg>\n").encode()
 
 
 def nice_range(low: float, high: float) -> tuple[float, float, float]:
-    """A range that holds both values and begins and ends at a tick, and the ticks' distance: 1, 2 or 5 times 10^n."""
+    """The smallest range from tick to tick that contains both values, and the distance of ticks: 1, 2 or 5 times 10^n.
+
+    >>> nice_range(0.0, 8.0)
+    (0.0, 8.0, 2.0)
+    """
     extent = max(high - low, 1e-3 * max(abs(high), 1.0))
     rough = extent / TICKS
     power = 10.0 ** math.floor(math.log10(rough))

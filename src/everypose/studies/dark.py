@@ -1,17 +1,18 @@
-"""Decoding by the quarter offset and by DARK (MIPNet, Table 6, its first row): the same weights, the same crops."""
+"""Decoding by the quarter offset and by DARK (MIPNet, Table 6, first row): the same weights and crops."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Image
 from everypose.errors import UsageError
-from everypose.evaluation.annotated_set import LabelledSet
-from everypose.evaluation.box_poses import box_results
-from everypose.evaluation.box_source import BoxSource, model_sha256
-from everypose.evaluation.evaluate import Opened, fitting
-from everypose.evaluation.predict import predict_boxes
+from everypose.evaluation.annotated_set import AnnotatedSet
+from everypose.evaluation.box_source import model_sha256
+from everypose.evaluation.evaluate import EvaluationSetup
+from everypose.evaluation.options import EvaluationOptions
+from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
 from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
 from everypose.inference.runtimes.onnx import CropRuntime
@@ -31,42 +32,40 @@ if TYPE_CHECKING:
 DECODERS: tuple[Decoder, ...] = ("quarter", "dark")
 
 
-class SideBySide:
-    """Several runtimes of one network as one: all instances by the first, then all by the second."""
+class ConcatenatedRuntimes:
+    """Several runtimes as one: all instances by the first, then all by the second, concatenated along axis 1."""
 
     def __init__(self, runtimes: Sequence[CropRuntime]) -> None:
         self._runtimes = runtimes
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(self, crops: Image) -> Float32:
         """See :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
         return np.concatenate([runtime.run(crops) for runtime in self._runtimes], axis=1)
 
 
-def open_decoders(
-    model: str,
-    layout: "Layout",
-    sigmas: tuple[float, ...] | None = None,
-    flip: bool = False,
-    device: str = "cpu",
-    batch_size: int | None = None,
-    boxes: BoxSource | None = None,
-) -> Opened:
-    """As `everypose.evaluation.evaluate.open_model`, with the instances of `DECODERS` side by side.
+def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> EvaluationSetup:
+    """Prepare an evaluation whose estimator returns the instances of each of ``DECODERS``.
+
+    Arguments and errors as ``everypose.evaluation.evaluate.prepare_evaluation``.
 
     Raises:
-        UsageError: also when the model decodes by UDP, whose crops only its own decoder fits.
+        UsageError: also if the model decodes by UDP, whose crops fit only its own decoder.
     """
     network, config, file = read_top_down(model)
     if config.on_crops.decoder == "udp":
         raise UsageError(
-            f"{config.name} has UDP's crops, which go with its own form of DARK: there is nothing to compare"
+            f"{config.name} has UDP's crops, which only UDP's own form of DARK decodes: there is nothing to compare"
         )
-    labelled, boxes = LabelledSet.read(layout), boxes or BoxSource()
-    detector = find_detector(boxes.open(labelled) or DEFAULT_DETECTOR, boxes.detector_threshold, device)
-    runtimes = [TorchCropRuntime.of(network, with_decoder(config, each), device, flip) for each in DECODERS]
-    estimator = TopDownEstimator(SideBySide(runtimes), config, detector, 0.0, batch_size or TOGETHER)
-    labelled = fitting(labelled, model, estimator.skeleton, sigmas)
-    return Opened(estimator, labelled, boxes, model_sha256(file.path), flip)
+    annotated, boxes = AnnotatedSet.read(layout, metric=options.metric), options.boxes
+    detector = find_detector(boxes.open(annotated) or DEFAULT_DETECTOR, boxes.detector_threshold, options.device)
+    runtimes = [
+        TorchCropRuntime.of(network, with_decoder(config, each), options.device, options.flip) for each in DECODERS
+    ]
+    estimator = TopDownEstimator(
+        ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER
+    )  # fmt: skip
+    annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
+    return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip)
 
 
 def with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:
@@ -74,18 +73,22 @@ def with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:
     return config.model_copy(update={"inference": config.on_crops.model_copy(update={"decoder": decoder})})
 
 
-def study_dark(opened: Opened, quiet: bool = False) -> Study:
-    """The study, of a model opened by `open_decoders`."""
-    estimator = require_top_down(opened)
-    looked = predict_boxes(estimator, opened.labelled, quiet)
-    rows = []
+def study_dark(setup: EvaluationSetup, *, quiet: bool = False) -> Study:
+    """Run the study with a model prepared by ``open_decoders``.
+
+    Raises:
+        UsageError: if the model is single-stage or the data are not scored by OKS.
+    """
+    estimator = require_top_down(setup)
+    images = predict_box_poses(estimator, setup.annotated, quiet=quiet)
+    rows: list[dict[str, str | float]] = []
     for number, decoder in enumerate(DECODERS):
-        images = []
-        for image_id, category, poses in looked:
-            instances = poses.keypoints.shape[1] // len(DECODERS)
+        decoded = []
+        for image in images:
+            instances = image.poses.keypoints.shape[1] // len(DECODERS)
             which = slice(number * instances, (number + 1) * instances)
-            images.append((image_id, category, poses.instances(which)))
-        scores = opened.labelled.scores(box_results(estimator, images))
+            decoded.append(replace(image, poses=image.poses.instances(which)))
+        scores = setup.annotated.score_oks(box_pose_results(estimator, decoded))
         rows.append({"decoder": decoder, **scores.numbers()})
     numbers = [name for name in rows[0] if name != "decoder"]
     return Study(
@@ -96,9 +99,9 @@ def study_dark(opened: Opened, quiet: bool = False) -> Study:
         picture=line_chart(
             "decoder",
             "percent",
-            DECODERS,
-            {name: [100 * float(row[name]) for row in rows] for name in ("AP", "AP50", "AP75", "AR")},
+            places=DECODERS,
+            lines={name: [100 * float(row[name]) for row in rows] for name in ("AP", "AP50", "AP75", "AR")},
         ),
-        facts=facts_of([opened]),
-        notes=opened.notes(),
+        facts=facts_of([setup]),
+        notes=setup.notes(),
     )

@@ -1,7 +1,7 @@
-"""What more people of a box cost (MIPNet, Table 3): the trunk runs once, whatever their number.
+"""Time by the number of people predicted in a box (MIPNet, Table 3); the backbone runs once for all of them.
 
-The numbers of people take turns, and each is compared with the one person of its own turn, so that a machine that does
-other work disturbs all alike.
+The numbers of people alternate, and each time is divided by that of one person in the same turn, so that other work on
+the machine affects all of them equally.
 """
 
 import platform
@@ -20,11 +20,11 @@ from everypose.models.config import ModelConfig
 from everypose.studies.chart import line_chart
 from everypose.studies.report import Study
 
-MOST = 4
+MOST_PEOPLE = 4
 
 
-def time_turns(runs: list[Callable[[], None]], turns: int, quiet: bool = False) -> list[list[float]]:
-    """Seconds of each run in each turn, (turns, runs), after one turn that does not count."""
+def time_turns(runs: list[Callable[[], None]], turns: int, *, quiet: bool = False) -> list[list[float]]:
+    """Seconds (turns, runs) of each run in each turn, after one turn of warm-up."""
     seconds = []
     for turn in track(range(turns + 1), "timing", quiet=quiet):
         row = []
@@ -37,14 +37,22 @@ def time_turns(runs: list[Callable[[], None]], turns: int, quiet: bool = False) 
     return seconds
 
 
-def person_runs(network: MIPNet, crops: int, crop_size: tuple[int, int], device: str) -> list[Callable[[], None]]:
-    """Functions that find 1, 2, 3 and 4 people in so many random crops of (width, height).
+def person_runs(
+    network: MIPNet, *, crops: int, crop_size: tuple[int, int], device: str
+) -> list[Callable[[], None]]:  # fmt: skip
+    """Functions that predict 1, 2, 3 and 4 people in each of some random crops.
 
-    The time does not depend on who is asked for, so that a network of two people is asked for them again.
+    The time does not depend on the selector, so a network with two selectors repeats them for 3 and 4 people.
+
+    Args:
+        network: in evaluation mode, on ``device``.
+        crops: how many.
+        crop_size: width, height in pixels.
+        device: of torch.
     """
     width, height = crop_size
     images = torch.randn(crops, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
-    order = torch.arange(MOST, device=device) % len(network.selectors)
+    order = torch.arange(MOST_PEOPLE, device=device) % len(network.selectors)
 
     def run(people: int) -> None:
         with torch.inference_mode():
@@ -52,31 +60,32 @@ def person_runs(network: MIPNet, crops: int, crop_size: tuple[int, int], device:
         if images.is_cuda:
             torch.cuda.synchronize(images.device)
 
-    return [partial(run, people) for people in range(1, MOST + 1)]
+    return [partial(run, people) for people in range(1, MOST_PEOPLE + 1)]
 
 
 def study_latency(
-    network: MIPNet, config: ModelConfig, crops: int = 24, turns: int = 10, device: str = "cpu", quiet: bool = False
+    network: MIPNet, config: ModelConfig, *, crops: int = 24, turns: int = 10, device: str = "cpu", quiet: bool = False
 ) -> Study:
-    """The study.
+    """Run the study.
 
     Args:
-        network: in evaluation mode; it moves to the device.
+        network: in evaluation mode; it is moved to the device.
         config: gives the size of the crops.
-        crops: how many go through at once; 24 in the paper.
-        turns: how often everything is timed.
+        crops: in a batch; 24 in the paper.
+        turns: how often each number of people is timed.
         device: of torch.
-        quiet: no progress.
+        quiet: show no progress bar.
 
     Raises:
-        UsageError: when there is no such device.
+        UsageError: if torch cannot use the device.
     """
     try:
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"torch cannot use the device {device!r} here: {reason}") from error
-    seconds = time_turns(person_runs(network, crops, config.on_crops.crop_size, device), turns, quiet)
+    runs = person_runs(network, crops=crops, crop_size=config.on_crops.crop_size, device=device)
+    seconds = time_turns(runs, turns, quiet=quiet)
     rows = rows_of(seconds)
     width, height = config.on_crops.crop_size
     return Study(
@@ -86,15 +95,15 @@ def study_latency(
             "people": str,
             "ms": "{:.1f}".format,
             "ms, quartiles": _two("{:.1f}"),
-            "of one person's": "{:.3f}".format,
-            "of one person's, quartiles": _two("{:.3f}"),
+            "relative to one person": "{:.3f}".format,
+            "relative to one person, quartiles": _two("{:.3f}"),
         },
         rows=rows,
         picture=line_chart(
-            "people asked for in each crop",
-            "time, of one person's",
-            [str(row["people"]) for row in rows],
-            {config.name: [row["of one person's"] for row in rows]},
+            "people predicted in each crop",
+            "time, relative to one person",
+            places=[str(row["people"]) for row in rows],
+            lines={config.name: [row["relative to one person"] for row in rows]},
         ),
         facts={
             "model": config.name,
@@ -107,12 +116,12 @@ def study_latency(
             "torch": torch.__version__,
             "turns": turns,
         },
-        notes=["medians over the turns; of one person's: the median of each turn's own ratio"],
+        notes=["medians over the turns; relative to one person: the median of the ratios within each turn"],
     )
 
 
 def rows_of(seconds: list[list[float]]) -> list[dict[str, Any]]:
-    """The table of (turns, people) seconds: medians and quartiles."""
+    """Rows of the table, medians and quartiles, from seconds (turns, people)."""
     rows: list[dict[str, Any]] = []
     for people in range(1, len(seconds[0]) + 1):
         times = [1000 * turn[people - 1] for turn in seconds]
@@ -122,8 +131,8 @@ def rows_of(seconds: list[list[float]]) -> list[dict[str, Any]]:
                 "people": people,
                 "ms": statistics.median(times),
                 "ms, quartiles": _quartiles(times),
-                "of one person's": statistics.median(ratios),
-                "of one person's, quartiles": _quartiles(ratios),
+                "relative to one person": statistics.median(ratios),
+                "relative to one person, quartiles": _quartiles(ratios),
             }
         )
     return rows

@@ -1,4 +1,4 @@
-"""The gain by occlusion (MIPNet, Table 1): AP by the largest IoU of a person's box with another person's."""
+"""Gain by occlusion (MIPNet, Table 1): AP by the largest IoU of a person's box with another person's."""
 
 from typing import Any
 
@@ -13,25 +13,25 @@ KIND = "occlusion"
 
 
 def study_occlusion(record: Record, against: Record) -> Study:
-    """Put two evaluations side by side, class by class.
+    """Compare two evaluations class by class.
 
     Args:
         record: of the model.
         against: of the baseline, on the same images.
 
     Raises:
-        UsageError: when they are of other data, or the metric knows no such classes.
+        UsageError: if their data differ, or the metric has no classes by occlusion.
     """
     if record.protocol.annotations != against.protocol.annotations:
         raise UsageError(f"{record.model} and {against.model} were measured on different data")
     names = distinct([record.model, against.model])
     rows = [
-        _row(row.name, row.people, names, (row.ap, other.ap), (row.ar, other.ar))
+        _row(row.name, row.people, names, ap=(row.ap, other.ap), ar=(row.ar, other.ar))
         for row, other in zip(occlusion_rows(record), occlusion_rows(against), strict=True)
     ]
     whole, other = record.numbers[""], against.numbers[""]
-    everybody = _row(
-        "everybody", record.protocol.persons, names, (whole["AP"], other["AP"]), (whole["AR"], other["AR"])
+    all_people = _row(
+        "all people", record.protocol.persons, names, ap=(whole["AP"], other["AP"]), ar=(whole["AR"], other["AR"])
     )
     columns: dict[str, Cell] = {"IoU": str, "people": "{:,}".format}
     for number in ("AP", "AR"):
@@ -40,18 +40,20 @@ def study_occlusion(record: Record, against: Record) -> Study:
         name="occlusion",
         title="AP by occlusion, the largest IoU with another person's box",
         columns=columns,
-        rows=[*rows, everybody],
+        rows=[*rows, all_people],
         picture=line_chart(
             "largest IoU with another person's box",
             "AP, percent",
-            [row["IoU"] for row in rows],
-            {name: [None if row[f"AP {name}"] is None else 100 * row[f"AP {name}"] for row in rows] for name in names},
+            places=[row["IoU"] for row in rows],
+            lines={
+                name: [None if row[f"AP {name}"] is None else 100 * row[f"AP {name}"] for row in rows] for name in names
+            },
         ),
         facts={f"weights of {name}": each.model_sha256 for name, each in zip(names, (record, against), strict=True)}
         | record.protocol.model_dump(),
         notes=[
             "people outside a class are ignored, but other false detections count in every class: AP of a rare class is"
-            " low by construction, so look at the gain",
+            " low by construction, so compare the gain",
             *record.notes,
             *(f"{names[0]} and {names[1]} differ in {each}" for each in differences(record.protocol, against.protocol)),
         ],
@@ -62,21 +64,23 @@ def occlusion_rows(record: Record) -> list[ClassRow]:
     """The record's classes by occlusion.
 
     Raises:
-        UsageError: when its metric knows none.
+        UsageError: if its metric has none.
     """
     for kind, rows in record.classes.items():
         if kind.startswith(KIND):
             return rows
-    raise UsageError(f"the {record.protocol.metric} metric is not one of OKS, on which this study rests")
+    raise UsageError(f"the {record.protocol.metric} metric is not one of OKS, which this study needs")
 
 
 def _row(
     name: str,
     people: int,
     models: list[str],
+    *,
     ap: tuple[float | None, float | None],
     ar: tuple[float | None, float | None],
 ) -> dict[str, Any]:
+    """The table's row for one class."""
     row: dict[str, Any] = {"IoU": name, "people": people}
     for number, values in (("AP", ap), ("AR", ar)):
         row |= {f"{number} {model}": value for model, value in zip(models, values, strict=True)}

@@ -1,4 +1,4 @@
-"""A picture of the space that all skeletons share: every prototype as a point, near to those that mean the same."""
+"""A map of PoseBH's prototypes: every prototype as a point in the embedding space that all skeletons share."""
 
 import colorsys
 from collections.abc import Collection, Mapping
@@ -8,55 +8,61 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Image
-from everypose.core.geometry import Floats
+from everypose.core.arrays import Float64, Image
 from everypose.drawing import HUES
 from everypose.errors import UsageError
 from everypose.skeleton.matching import SYNONYMS, split_side
 from everypose.skeleton.skeleton import Skeleton
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
 
 SIDE, MARGIN, LEGEND = 1200, 60, 460
 ROW, RADIUS = 34, 9
-INK, GREY, PAPER = (40, 40, 48), (190, 190, 196), (255, 255, 255)
+INK, GRAY, PAPER = (40, 40, 48), (190, 190, 196), (255, 255, 255)
 LIGHTNESS = {"left": 0.68, "": 0.5, "right": 0.34}
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 class Joint(NamedTuple):
-    """What a keypoint is, whatever skeleton it is of: ``left``, ``right`` or nothing, and the part of the body."""
+    """What a keypoint means in any skeleton.
+
+    Attributes:
+        side: "left", "right" or "".
+        part: part of the body.
+    """
 
     side: str
     part: str
 
 
-# Polygons, as (corners, degrees) about a point; the first stands for a circle.
+# Polygons, as (corners, rotation in degrees); the first approximates a circle.
 MARKERS = ((24, 0), (4, 45), (3, -90), (4, 0), (3, 90), (5, -90), (6, 0), (3, 0))
 
 
 def prototype_picture(prototypes: npt.ArrayLike, skeletons: Mapping[str, Skeleton]) -> Image:
-    """Draw all prototypes in the plane in which they differ most.
+    """Draw all prototypes in the plane of their two principal components.
 
-    The hue says which part of the body a prototype's keypoint is (the same for all data sets), lightness which side,
-    and the marker which data set it is of. The parts that most sets share have a colour, the others are grey.
+    Hue is the part of the body (the same for all data sets), lightness the side, and the marker's shape the data set.
+    The parts that most data sets share have a color, the others are gray.
 
     Args:
-        prototypes: (J, M, D) unit vectors: M of each of the J keypoints of all data sets, one set after the other.
-        skeletons: of the data sets, by name, in the same order.
+        prototypes: (J, M, D) unit vectors, M for each of the J keypoints of all data sets, concatenated.
+        skeletons: data set name to skeleton, in the same order.
 
     Returns:
-        (H, W, 3) RGB, with a legend.
+        (H, W, 3) uint8 RGB, with a legend.
 
     Raises:
-        UsageError: prototypes and skeletons do not belong together, or there are more sets than markers.
+        UsageError: if prototypes and skeletons have different numbers of keypoints, or there are more data sets than
+            markers.
     """
     bank = np.asarray(prototypes, dtype=np.float64)
     keypoints = [(number, name) for number, own in enumerate(skeletons.values()) for name in own.keypoints]
     if len(keypoints) != len(bank):
         raise UsageError(f"there are prototypes of {len(bank)} keypoints, but the skeletons have {len(keypoints)}")
     if len(skeletons) > len(MARKERS):
-        raise UsageError(f"a picture of prototypes shows {len(MARKERS)} data sets at most, not {len(skeletons)}")
+        raise UsageError(f"a map of prototypes shows {len(MARKERS)} data sets at most, not {len(skeletons)}")
     parts = shared_parts(skeletons)
     canvas = np.full((SIDE, SIDE + LEGEND, 3), PAPER, dtype=np.uint8)
     points, shares = plane_of(bank.reshape(-1, bank.shape[2]))
@@ -64,25 +70,25 @@ def prototype_picture(prototypes: npt.ArrayLike, skeletons: Mapping[str, Skeleto
     pixels = MARGIN + (points - low) / max((high - low).max(), 1e-9) * (SIDE - 2 * MARGIN)
     for row, point in enumerate(pixels):
         dataset, name = keypoints[row // bank.shape[1]]
-        _draw_marker(canvas, point, dataset, colour_of(joint_of(name), parts))
+        _draw_marker(canvas, point, dataset, color_of(joint_of(name), parts))
     joints = {joint_of(name) for _, name in keypoints}
     _draw_legend(canvas, list(skeletons), parts, joints, shares)
     return canvas
 
 
-def plane_of(vectors: Floats) -> tuple[Floats, Floats]:
-    """The two principal components of unit vectors, of which a vector and its opposite count as one.
+def plane_of(vectors: Float64) -> tuple[Float64, Float64]:
+    """Principal components of unit vectors up to sign.
 
-    The similarity of an embedding with a prototype is the absolute cosine, so what is looked at are the projections
-    p p^T, whose distances depend on it alone.
+    The similarity of an embedding with a prototype is the absolute cosine. The components are therefore those of the
+    projections p p^T, whose distances depend on the absolute cosine alone.
 
     Args:
-        vectors: (N, D)
+        vectors: (N, D) unit vectors.
 
     Returns:
-        (N, 2), and the shares of the variance (2,).
+        Coordinates (N, 2), and each axis's share of the variance (2,).
     """
-    # Their scalar products are the squared cosines, so the D x D projections need not be written out.
+    # Scalar products of projections are squared cosines, so the D x D matrices are not needed.
     products = (vectors @ vectors.T) ** 2
     centered = products - products.mean(axis=0) - products.mean(axis=1, keepdims=True) + products.mean()
     values, axes = np.linalg.eigh(centered)
@@ -91,13 +97,17 @@ def plane_of(vectors: Floats) -> tuple[Floats, Floats]:
 
 
 def joint_of(name: str) -> Joint:
-    """What a keypoint of that name is."""
+    """The joint that a keypoint name means.
+
+    >>> joint_of("left_wrist")
+    Joint(side='left', part='wrist')
+    """
     side, part = split_side(name)
     return Joint(side, SYNONYMS.get(part, part))
 
 
 def shared_parts(skeletons: Mapping[str, Skeleton]) -> list[str]:
-    """The parts of the body that have a colour of their own: those of the most data sets, in their order."""
+    """The parts of the body with a color of their own: those in the most data sets, in the order of the skeletons."""
     sets_of: dict[str, set[str]] = {}
     for dataset, skeleton in skeletons.items():
         for name in skeleton.keypoints:
@@ -105,25 +115,25 @@ def shared_parts(skeletons: Mapping[str, Skeleton]) -> list[str]:
     return sorted(sets_of, key=lambda part: -len(sets_of[part]))[: len(HUES)]
 
 
-def colour_of(joint: Joint, parts: list[str]) -> Colour:
-    """The colour of a joint: a hue for each of ``parts``, grey for others."""
+def color_of(joint: Joint, parts: list[str]) -> Color:
+    """The color of a joint: a hue for each of ``parts``, gray for others."""
     if joint.part not in parts:
-        return GREY
+        return GRAY
     red, green, blue = colorsys.hls_to_rgb(HUES[parts.index(joint.part)], LIGHTNESS[joint.side], 0.85)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _draw_marker(canvas: Image, point: npt.ArrayLike, dataset: int, colour: Colour) -> None:
+def _draw_marker(canvas: Image, point: npt.ArrayLike, dataset: int, color: Color) -> None:
     corners, start = MARKERS[dataset]
     angles = np.radians(start + 360 / corners * np.arange(corners))
     shape = np.asarray(point) + RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     fixed = np.rint(shape * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], colour, cv2.LINE_AA, shift=4)
+    cv2.fillPoly(canvas, [fixed], color, cv2.LINE_AA, shift=4)
     cv2.polylines(canvas, [fixed], True, INK, 1, cv2.LINE_AA, shift=4)
 
 
 def _draw_legend(
-    canvas: Image, datasets: list[str], parts: list[str], joints: Collection[Joint], shares: Floats
+    canvas: Image, datasets: list[str], parts: list[str], joints: Collection[Joint], shares: Float64
 ) -> None:
     x, y = SIDE + 10, MARGIN
 
@@ -141,10 +151,10 @@ def _draw_legend(
         y += ROW
         for side, offset in (("left", 14), ("", 37), ("right", 60)):
             if Joint(side, part) in joints:
-                _draw_marker(canvas, (x + offset, y), 0, colour_of(Joint(side, part), parts))
+                _draw_marker(canvas, (x + offset, y), 0, color_of(Joint(side, part), parts))
         write(part.replace("_", " "), 100)
     y += ROW
-    _draw_marker(canvas, (x + 14, y), 0, GREY)
+    _draw_marker(canvas, (x + 14, y), 0, GRAY)
     write("others", 100)
     y = SIDE - MARGIN
     write(f"axes: {100 * shares[0]:.0f} % and {100 * shares[1]:.0f} % of the variance", 0, 0.55)

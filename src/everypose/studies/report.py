@@ -1,4 +1,4 @@
-"""A study's outcome: a table and a picture, as Markdown, JSON and an image file."""
+"""The result of a study: a table and a figure, as Markdown, JSON and an image file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,20 +10,21 @@ from everypose.core.files import write_bytes, write_json, write_text
 from everypose.evaluation.report.record import shown
 
 Cell = Callable[[Any], str]
-"""How a value is shown in the table."""
+"""Formats a value of the table."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What came of a study.
+    """The result of a study.
 
     Attributes:
-        name: what its files are called.
+        name: stem of its files.
         title: one line.
-        columns: the table's columns, and how their values are shown.
-        rows: the table; values as they were measured, shares and not percent.
-        picture: the content of an image file, and ``suffix`` its kind.
-        facts: models and protocol, whatever one must know to compare the numbers.
+        columns: column names of the table and the format of their values.
+        rows: the table; values as measured, shares and not percent.
+        picture: content of an image file.
+        suffix: of the image file.
+        facts: models and protocol: what one must know to compare the numbers.
         notes: what else a reader must know.
     """
 
@@ -37,28 +38,23 @@ class Study:
     notes: list[str] = field(default_factory=list)
 
     def table(self) -> str:
-        """The table in Markdown."""
+        """The table as Markdown."""
         head = "| " + " | ".join(self.columns) + " |"
         rule = "|" + "|".join("---" for _ in self.columns) + "|"
-        rows = ["| " + " | ".join(show(row[name]) for name, show in self.columns.items()) + " |" for row in self.rows]
+        rows = ["| " + " | ".join(form(row[name]) for name, form in self.columns.items()) + " |" for row in self.rows]
         return "\n".join([head, rule, *rows])
 
     def markdown(self) -> str:
-        """A page with everything."""
+        """The table, the figure, the facts and the notes as Markdown."""
         facts = [f"- {name.replace('_', ' ')}: {shown(value)}" for name, value in self.facts.items()]
         notes = [f"- {note}" for note in self.notes]
         parts = [f"# {self.title}", self.table(), f"![{self.title}]({self.name}{self.suffix})"]
         parts += ["\n".join(lines) for lines in (facts, notes) if lines]
         return "\n\n".join(parts) + "\n"
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write NAME.md, NAME.json and the picture; returns where they are.
-
-        Raises:
-            EveryposeError: when they cannot be written.
-        """
-        page, data, picture = (folder / f"{self.name}{suffix}" for suffix in (".md", ".json", self.suffix))
-        content = {
+    def content(self) -> dict[str, Any]:
+        """The table, the facts and the notes as JSON values."""
+        return {
             "format": "everypose study 1",
             "everypose": everypose.__version__,
             "study": self.name,
@@ -66,17 +62,32 @@ class Study:
             "rows": self.rows,
             "notes": self.notes,
         }
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write NAME.md, NAME.json and the figure.
+
+        Returns:
+            The paths of the three files.
+
+        Raises:
+            EveryposeError: if they cannot be written.
+        """
+        page, data, picture = (folder / f"{self.name}{suffix}" for suffix in (".md", ".json", self.suffix))
         write_bytes(picture, self.picture)
-        write_json(data, content, indent=1)
+        write_json(data, self.content(), indent=1)
         write_text(page, self.markdown())
         return [page, data, picture]
 
 
 def difference(first: float | None, second: float | None) -> float | None:
-    """``first`` minus ``second``; None where one of them is missing."""
+    """``first`` minus ``second``; None if one of them is missing."""
     return None if first is None or second is None else first - second
 
 
 def signed_percent(value: float | None) -> str:
-    """A difference of shares in percent points with its sign; a dash where there is none."""
-    return "–" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0, so that nothing is not -0.0
+    """A difference of shares in percentage points with its sign; a dash for None.
+
+    >>> signed_percent(0.0123), signed_percent(None)
+    ('+1.2', '–')
+    """
+    return "–" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0

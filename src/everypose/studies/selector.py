@@ -1,12 +1,12 @@
-"""Poses while the selector moves from one person to the other (MIPNet, Fig. 6), as pictures."""
+"""Poses while the selector moves from one person to the other (MIPNet, Fig. 6), as a figure."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from everypose.backbones.colours import normalise
-from everypose.core.arrays import Image
-from everypose.core.geometry import Floats, inverse, transform
+from everypose.core.arrays import Float64, Image
+from everypose.core.geometry import inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Detector, Photo
@@ -24,22 +24,24 @@ COLUMNS = 6
 
 
 def soft_selectors(steps: int, instances: int) -> Tensor:
-    """(steps, instances): (1, 0, ...), which asks for the primary person, to (0, 1, 0, ...), the second, evenly."""
+    """Selectors (steps, instances), evenly from (1, 0, ...), the primary person, to (0, 1, 0, ...), the second."""
     selectors = torch.zeros(steps, instances)
     selectors[:, 1] = torch.linspace(0, 1, steps)
     selectors[:, 0] = 1 - selectors[:, 1]
     return selectors
 
 
-def poses_between(network: MIPNet, config: ModelConfig, image: Image, box: Floats, selectors: Tensor) -> Floats:
-    """The pose that each selector asks for in one box.
+def poses_between(
+    network: MIPNet, config: ModelConfig, image: Image, *, box: Float64, selectors: Tensor
+) -> Float64:  # fmt: skip
+    """Predict the pose of each selector in one box.
 
     Args:
         network: in evaluation mode.
         config: how its crops are cut and decoded.
         image: (H, W, 3) uint8 RGB.
         box: (4,) x1 y1 x2 y2, image pixels.
-        selectors: (S, N).
+        selectors: (S, N), N instances.
 
     Returns:
         (S, K, 3) x, y in image pixels, confidence.
@@ -49,15 +51,15 @@ def poses_between(network: MIPNet, config: ModelConfig, image: Image, box: Float
     crop = torch.from_numpy(cut_crop(image, matrix, geometry.size)[None])
     with torch.inference_mode():
         heatmaps = network.heatmaps_for(normalise(crop, bgr=settings.bgr), selectors)[0]
-        poses: Floats = decode(heatmaps.float(), settings.decoder, settings.crop_size).numpy().astype(np.float64)
+        poses: Float64 = decode(heatmaps.float(), settings.decoder, settings.crop_size).numpy().astype(np.float64)
     poses[..., :2] = transform(poses[..., :2], inverse(matrix))
     return poses
 
 
 def study_selector(
-    network: MIPNet, config: ModelConfig, image: Image, box: Floats, steps: int = COLUMNS, name: str = "the image"
+    network: MIPNet, config: ModelConfig, image: Image, *, box: Float64, steps: int = COLUMNS, name: str = "the image"
 ) -> Study:
-    """The study in one box of an image.
+    """Run the study in one box of an image.
 
     Args:
         network: in evaluation mode.
@@ -65,17 +67,17 @@ def study_selector(
         image: (H, W, 3) uint8 RGB.
         box: (4,) x1 y1 x2 y2, image pixels.
         steps: how many selectors.
-        name: what the image is called.
+        name: of the image.
 
     Raises:
-        UsageError: when the network knows one person only, or the box shows nothing of the image.
+        UsageError: if the network predicts one person only, or the box is outside the image.
     """
     instances = len(network.selectors)
     if instances < 2:
-        raise UsageError(f"{config.name} finds one person in a box: its selector has nowhere to go")
+        raise UsageError(f"{config.name} predicts one person in a box: it has no second selector to move to")
     _require_visible(box, image)
     selectors = soft_selectors(steps, instances)
-    poses = poses_between(network, config, image, box, selectors)
+    poses = poses_between(network, config, image, box=box, selectors=selectors)
     rows = [
         {
             "selector": [round(float(part), 4) for part in selector],
@@ -96,34 +98,39 @@ def study_selector(
             "from the second": pixels,
         },
         rows=rows,
-        picture=_strip(config, image, box, poses, [f"{float(selector[1]):.2f}" for selector in selectors]),
+        picture=_strip(
+            config, image, box, poses=poses, captions=[f"{float(selector[1]):.2f}" for selector in selectors]
+        ),
         suffix=".png",
         facts={"model": config.name, "image": name, "box": ", ".join(f"{side:g}" for side in box)},
         notes=[
-            "the selector (1, 0) asks for the person whose box it is, (0, 1) for the second one",
-            "distances are means over the keypoints, in pixels of the image, from the poses at both ends",
+            "the selector (1, 0) selects the person whose box it is, (0, 1) the second one",
+            "distances are means over the keypoints, in image pixels, from the poses of both ends",
         ],
     )
 
 
-def surest_box(detector: Detector, image: Image, name: str) -> Floats:
-    """The box (4,) that a detector is surest of.
+def best_box(detector: Detector, image: Image, name: str) -> Float64:
+    """The box (4,), x1 y1 x2 y2 in image pixels, with the detector's best score.
 
     Raises:
-        EveryposeError: when it finds nobody.
+        EveryposeError: if it finds no person; ``name`` is the image.
     """
     found = detector(Photo(image))
     if not len(found):
-        raise EveryposeError(f"nobody was found in {name}: give a --box")
-    box: Floats = found.boxes[found.scores.argmax()]
+        raise EveryposeError(f"no person was detected in {name}: give a --box")
+    box: Float64 = found.boxes[found.scores.argmax()]
     return box
 
 
-def parse_box(text: str) -> Floats:
-    """``x1,y1,x2,y2`` as numbers.
+def parse_box(text: str) -> Float64:
+    """Read a box (4,) from ``x1,y1,x2,y2``.
 
     Raises:
-        UsageError: when it is not that.
+        UsageError: if it is not four numbers.
+
+    >>> parse_box("1,2,30,40").tolist()
+    [1.0, 2.0, 30.0, 40.0]
     """
     try:
         box = np.array([float(number) for number in text.split(",")])
@@ -134,17 +141,17 @@ def parse_box(text: str) -> Floats:
     return box
 
 
-def _require_visible(box: Floats, image: Image) -> None:
+def _require_visible(box: Float64, image: Image) -> None:
     height, width = image.shape[:2]
     x1, y1, x2, y2 = box
     if not (x1 < x2 and y1 < y2 and x1 < width and y1 < height and x2 > 0 and y2 > 0):
         raise UsageError(
-            f"the box {', '.join(f'{side:g}' for side in box)} shows nothing of an image of {width} x {height} pixels"
+            f"the box {', '.join(f'{side:g}' for side in box)} is outside the image of {width} x {height} pixels"
         )
 
 
-def _crop_of(config: ModelConfig, box: Floats, factor: float = 1.0) -> tuple[CropGeometry, Floats]:
-    """How a box is cut, into so many times the pixels of the model's crops, and the matrix from the image to there."""
+def _crop_of(config: ModelConfig, box: Float64, *, factor: float = 1.0) -> tuple[CropGeometry, Float64]:
+    """Geometry of a box's crop, ``factor`` times as large as the model's, and the matrix from image to crop."""
     settings = config.on_crops
     width, height = (round(factor * side) for side in settings.crop_size)
     geometry = CropGeometry((width, height), settings.convention, settings.padding, settings.crop)
@@ -152,13 +159,13 @@ def _crop_of(config: ModelConfig, box: Floats, factor: float = 1.0) -> tuple[Cro
     return geometry, geometry.matrix(centers[0], sizes[0])
 
 
-def _distance(first: Floats, second: Floats) -> float:
+def _distance(first: Float64, second: Float64) -> float:
     return float(np.linalg.norm(first[:, :2] - second[:, :2], axis=1).mean())
 
 
-def _strip(config: ModelConfig, image: Image, box: Floats, poses: Floats, captions: list[str]) -> bytes:
-    """The box's region once for each pose, which is drawn over it, as PNG."""
-    geometry, matrix = _crop_of(config, box, PANEL_HEIGHT / config.on_crops.crop_size[1])
+def _strip(config: ModelConfig, image: Image, box: Float64, *, poses: Float64, captions: list[str]) -> bytes:
+    """The box's region with each pose drawn over it, side by side, as PNG."""
+    geometry, matrix = _crop_of(config, box, factor=PANEL_HEIGHT / config.on_crops.crop_size[1])
     region, skeleton = cut_crop(image, matrix, geometry.size), config.read_skeleton()
     panels = []
     for pose in poses:

@@ -1,54 +1,57 @@
-"""What the studies ask of the models and data that they are given, and how they name them."""
+"""What the studies require of models and data, and how they name them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from everypose.errors import UsageError
-from everypose.evaluation.evaluate import Opened, annotations_sha256
+from everypose.evaluation.evaluate import EvaluationSetup, annotations_sha256
 from everypose.evaluation.report.record import shown
 from everypose.inference.top_down import TopDownEstimator
 
 
-def require_top_down(opened: Opened) -> TopDownEstimator:
-    """The model's estimator.
+def require_top_down(setup: EvaluationSetup) -> TopDownEstimator:
+    """The setup's estimator.
 
     Raises:
-        UsageError: when the model looks at no boxes, or the data are not scored by OKS.
+        UsageError: if the model is single-stage, or the data are not scored by OKS.
     """
-    if not isinstance(opened.estimator, TopDownEstimator):
-        raise UsageError(f"{opened.config.name} finds people by itself: this study is of models that look at boxes")
-    if opened.labelled.one_for_each:
-        raise UsageError(f"{opened.labelled.skeleton.name} is not scored by OKS, on which this study rests")
-    return opened.estimator
+    if not isinstance(setup.estimator, TopDownEstimator):
+        raise UsageError(f"{setup.config.name} finds people by itself: this study needs a top-down model")
+    if setup.annotated.one_prediction_per_person:
+        raise UsageError(f"{setup.annotated.skeleton.name} is not scored by OKS, which this study needs")
+    return setup.estimator
 
 
-def labels_of(models: Sequence[Opened]) -> list[str]:
-    """A name for each model."""
-    return distinct([opened.config.name for opened in models])
+def labels_of(models: Sequence[EvaluationSetup]) -> list[str]:
+    """A distinct label for each model."""
+    return distinct([setup.config.name for setup in models])
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, those that occur twice with their position behind them."""
+    """The names, with a number appended to those that are repeated.
+
+    >>> distinct(["a", "b", "a"])
+    ['a (1)', 'b', 'a (3)']
+    """
     return [name if names.count(name) == 1 else f"{name} ({position})" for position, name in enumerate(names, start=1)]
 
 
-def facts_of(models: Sequence[Opened]) -> dict[str, Any]:
-    """The models and the protocol; where the models differ, the values of both."""
-    labelled = models[0].labelled
+def facts_of(models: Sequence[EvaluationSetup]) -> dict[str, Any]:
+    """The models and the protocol; values in which the models differ are listed for both."""
+    annotated = models[0].annotated
     facts: dict[str, Any] = {
-        f"weights of {label}": f"sha256 {opened.sha256}"
-        for label, opened in zip(labels_of(models), models, strict=True)
+        f"weights of {label}": f"sha256 {setup.sha256}" for label, setup in zip(labels_of(models), models, strict=True)
     }
     facts |= {
-        "annotations": f"sha256 {annotations_sha256(labelled.layout.annotation_files)}",
-        "images": len(labelled.images),
-        "persons": int(labelled.people.counted.sum()),
-        "metric": labelled.metric,
-        "keypoints": labelled.skeleton.name,
-        "area": labelled.people.area_source,
+        "annotations": f"sha256 {annotations_sha256(annotated.layout.annotation_files)}",
+        "images": len(annotated.paths),
+        "persons": int(annotated.ground_truth.is_scored.sum()),
+        "metric": annotated.metric,
+        "keypoints": annotated.skeleton.name,
+        "area": annotated.ground_truth.area_source,
     }
-    described = [opened.facts() for opened in models]
-    for name, value in described[0].items():
-        values = dict.fromkeys(shown(each[name]) for each in described)
+    fields = [setup.protocol_fields() for setup in models]
+    for name, value in fields[0].items():
+        values = dict.fromkeys(shown(each[name]) for each in fields)
         facts[name] = value if len(values) == 1 else " and ".join(values)
     return facts

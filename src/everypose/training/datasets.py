@@ -27,18 +27,6 @@ def read_training_set(data: DataSection) -> list[SceneSet]:
     return sets
 
 
-def read_validation_set(data: DataSection) -> SceneSet:
-    """The set that a recipe validates on.
-
-    Raises:
-        EveryposeError: it cannot be found or read.
-    """
-    sets = _read_split(data, data.val, data.val_dataset or data.dataset, data.val_split)
-    if len(sets) > 1:
-        raise EveryposeError("data.val names several sets: AP is measured on one")
-    return sets[0]
-
-
 def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
     """See that two sets of one run have the same keypoints.
 

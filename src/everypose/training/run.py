@@ -20,7 +20,6 @@ from lightning.pytorch import Trainer
 
 from everypose.core.files import sha256, write_json, write_text
 from everypose.core.process_setup import Terminated
-from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.posebh.settings import PoseBHSettings
 from everypose.models.settings import SingleStageSettings
@@ -125,7 +124,7 @@ def train(
     best_ap = checkpoint.best_ap if checkpoint else None
     callback = RunCallback(folder, task.config, task.validators, display, first_step, best_ap, requests)
     if _rank() == 0:
-        _describe(recipe, folder, machines, first_step, task.sets)
+        _describe(recipe, folder, machines, first_step, _annotation_files(task))
     trainer = make_trainer(recipe, machines, callback)
     display.say(
         f"{len(task.samples)} {task.samples.unit}, {schedule.steps - first_step} steps of {schedule.global_batch} "
@@ -290,10 +289,15 @@ def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path,
         )
 
 
-def _describe(recipe: Recipe, folder: Path, machines: Machines, first_step: int, sets: Sequence[SceneSet]) -> None:
+def _annotation_files(task: Task) -> list[Path]:
+    """The annotation files that the task trains and validates on."""
+    training = [one.annotation_file for one in task.sets if one.annotation_file is not None]
+    return [*training, *(file for validator in task.validators for file in validator.annotated.layout.annotation_files)]
+
+
+def _describe(recipe: Recipe, folder: Path, machines: Machines, first_step: int, files: Sequence[Path]) -> None:
     """Write the resolved recipe, and the circumstances; those of a resumed run get a file of their own."""
     write_text(folder / RECIPE_FILE, recipe.to_toml())
-    files = [one.annotation_file for one in sets if one.annotation_file is not None]
     circumstances = {
         "command": shlex.join(sys.argv),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -186,7 +186,9 @@ class RunCallback(Callback):
                 if world_size == 1 and module.step < module.schedule.steps and self._requests.take() == "end":
                     raise RunEnded
 
-            prediction = validator.predict(module.network, module.device, rank, world_size, advance_or_end)
+            prediction = validator.predict(
+                module.network, module.device, rank=rank, world_size=world_size, advance=advance_or_end
+            )
         results = [one for part in _gathered(prediction.results, world_size) for one in part]
         if not trainer.is_global_zero:
             return 0.0

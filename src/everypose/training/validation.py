@@ -1,135 +1,190 @@
-"""AP of a network in training, through the graph and the estimator that also serve the finished model."""
+"""AP of a network in training, by the code that ``everypose evaluate`` runs on the saved model.
+
+The validation set is an ``AnnotatedSet``, the network runs in the estimator of a finished model, and its results are
+scored as ``everypose evaluate --boxes truth`` scores them. Both therefore give the same numbers.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from everypose.data.formats.coco import coco_content
-from everypose.data.scenes import Scene, SceneSet
+from everypose.core.arrays import Image
+from everypose.data.discovery.layouts import Layout, find_data
+from everypose.data.scenes import SceneSet
 from everypose.drawing import draw_people
 from everypose.errors import EveryposeError
-from everypose.evaluation.metrics.oks import OksScores, evaluate_oks
-from everypose.inference.box_sources import AnnotatedBoxes
+from everypose.evaluation.annotated_set import AnnotatedSet
+from everypose.evaluation.box_source import annotated_boxes
+from everypose.evaluation.coco_schema import JsonObject
+from everypose.evaluation.metrics.oks import OksScores
+from everypose.evaluation.predict import image_results, predict_people
 from everypose.inference.estimator import Estimator
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.inference.single_stage import SingleStageEstimator, images_at_once
 from everypose.inference.top_down import TopDownEstimator
-from everypose.methods.top_down.samples import trainable_people
 from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
 from everypose.models.skeleton_choice import select_skeleton
-from everypose.people import People
-from everypose.training.datasets import read_validation_set, require_same_skeleton
+from everypose.skeleton.skeleton import Skeleton
 from everypose.training.recipe import Recipe
-from everypose.training.sections import ValidationSection
-
-CHUNK = 16
+from everypose.training.sections import DataSection, Source, ValidationSection
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was found in the images of one process: a COCO results list, and pictures of the first few."""
+    """The predictions of one process.
+
+    Attributes:
+        results: COCO results list.
+        pictures: file name to a drawn image (H, W, 3), of the first few images.
+    """
 
     results: list[dict[str, Any]]
-    pictures: dict[str, npt.NDArray[np.uint8]]
+    pictures: dict[str, Image]
 
 
 class Validator:
-    """Measures a network on a fixed set of images.
+    """Measures a network on an annotated set.
 
     Args:
-        scenes: the validation set.
+        annotated: the validation set.
         config: the model's configuration.
-        settings: how many images, which protocol, how many pictures.
-        name: what to call the set in the log, where there are several; a PoseBH is measured by its part for it.
+        settings: how many images, flip test, how many pictures.
+        name: of the set in the log if there are several; a PoseBH is measured with its part of that name.
 
     Attributes:
-        scene_set: the validation set, whole.
-        suffix: "-" and the name, or nothing.
+        annotated: the images and people that are scored.
+        suffix: "-" and the name, or "".
+
+    Raises:
+        EveryposeError: if the set cannot be scored, so that training ends before its first step.
     """
 
     def __init__(
-        self, scenes: SceneSet, config: ModelConfig, settings: ValidationSection, name: str = ""
-    ) -> None:  # fmt: skip
-        self.scene_set = scenes
-        self._part = name or None
+        self, annotated: AnnotatedSet, config: ModelConfig, settings: ValidationSection, *, name: str = ""
+    ) -> None:
         self.suffix = f"-{name}" if name else ""
-        self._scenes = scenes.scenes[: settings.images or None]
-        self._skeleton = scenes.skeleton
+        self._part = name or None
         self._config = config
         self._settings = settings
-        self._truth = coco_content(replace(scenes, scenes=self._scenes))
+        if settings.images:
+            annotated = annotated.select_images(annotated.ground_truth.image_ids[: settings.images])
+        self.annotated = annotated
+        self._pictured = set(list(annotated.paths)[: settings.pictures])
+        self._boxes = annotated_boxes(annotated) if config.is_top_down else None
 
     def __len__(self) -> int:
-        return len(self._scenes)
+        return len(self.annotated.paths)
 
     @property
     def has_labelled_people(self) -> bool:
-        """Whether any of its images has a person with labelled keypoints, without whom there is no AP."""
-        return any(scene.is_labelled_person.any() for scene in self._scenes)
+        """Whether there is a person with labelled keypoints; without one there is no AP."""
+        return bool(self.annotated.ground_truth.is_scored.any())
 
     def predict(
-        self, network: PoseNetwork, device: torch.device, rank: int = 0, world_size: int = 1,
+        self,
+        network: PoseNetwork,
+        device: torch.device,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
         advance: Callable[[int], None] = lambda _: None,
-    ) -> Prediction:  # fmt: skip
-        """Find the people in every ``world_size``-th image from the ``rank``-th on; leaves the network in eval mode."""
+    ) -> Prediction:
+        """Predict the people in every ``world_size``-th image from the ``rank``-th on.
+
+        Args:
+            network: is left in evaluation mode.
+            device: where it runs.
+            rank: number of this process.
+            world_size: number of processes.
+            advance: is called with the number of images that all processes have finished since the last call.
+        """
         network.eval()
-        estimator = self._estimator(network, str(device))
+        estimator = self.estimator(network, str(device))
+        own = self.annotated.select_images(list(self.annotated.paths)[rank::world_size])
         results: list[dict[str, Any]] = []
-        pictures: dict[str, npt.NDArray[np.uint8]] = {}
-        mine = list(range(rank, len(self._scenes), world_size))
-        for start in range(0, len(mine), CHUNK):
-            numbers = mine[start : start + CHUNK]
-            found = estimator([self._scenes[number].path for number in numbers])
-            for number, people in zip(numbers, found, strict=True):
-                scene = self._scenes[number]
-                results += people.to_coco(scene.image_id)
-                if number < self._settings.pictures:
-                    pictures[scene.file_name] = _picture(people)
-            advance(len(numbers) * world_size)
+        pictures: dict[str, Image] = {}
+        for image_id, people in predict_people(estimator, own):
+            results += image_results(estimator, self.annotated, image_id, people=people)
+            if image_id in self._pictured and people.image is not None:
+                pictures[self.annotated.paths[image_id].name] = draw_people(people.image, people)
+            advance(world_size)
         return Prediction(results, pictures)
 
-    def _estimator(self, network: PoseNetwork, device: str) -> Estimator:
-        """What finds the people; in their annotated boxes, where the network works on crops."""
+    def estimator(self, network: PoseNetwork, device: str) -> Estimator:
+        """The estimator of a finished model around the network; top-down models predict in the annotated boxes."""
         (network, config), flip = select_skeleton(network, self._config, self._part), self._settings.flip
         if config.is_top_down:
-            crops, boxes = TorchCropRuntime.of(network, config, device, flip), annotated_boxes(self._scenes)
-            return TopDownEstimator(crops, config, boxes, min_score=0.0)
+            assert self._boxes is not None
+            crops = TorchCropRuntime.of(network, config, device, flip)
+            return TopDownEstimator(crops, config, self._boxes, min_score=0.0)
         runtime = TorchRuntime.of(network, config, device, flip)
         return SingleStageEstimator(runtime, config, min_score=0.0, batch_size=images_at_once(device))
 
-    def score(self, results: list[dict[str, Any]]) -> OksScores:
+    def score(self, results: Sequence[JsonObject]) -> OksScores:
         """AP of the results of all processes."""
-        return evaluate_oks(self._truth, results, self._skeleton, self._settings.protocol)
-
-
-def annotated_boxes(scenes: Sequence[Scene]) -> AnnotatedBoxes:
-    """The boxes of the people in scenes who are trained on."""
-    return AnnotatedBoxes({scene.path: scene.boxes[trainable_people(scene)] for scene in scenes})
+        return self.annotated.score_oks(results)
 
 
 def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> list[Validator]:
-    """What the recipe measures: one set, or nothing.
+    """The recipe's validation: one set, or none.
 
     Raises:
-        EveryposeError: the set cannot be found or read, or has other keypoints than the training set.
+        EveryposeError: if the set cannot be found or read, or has other keypoints than the training set.
     """
     if not (recipe.data.val or recipe.data.val_split):
         return []
     try:
-        validation = read_validation_set(recipe.data)
+        annotated = read_validation_set(recipe.data, recipe.validation)
     except EveryposeError as error:
         if recipe.data.val:
             raise
         raise type(error)(f"{error}; to train without validation, give --set data.val_split='\"\"'") from error
-    require_same_skeleton(training, validation)
-    return [Validator(validation, config, recipe.validation)]
+    require_same_keypoints(training, annotated)
+    annotated = annotated.for_model(config.name, config.read_skeleton())
+    return [Validator(annotated, config, recipe.validation)]
 
 
-def _picture(people: People) -> npt.NDArray[np.uint8]:
-    assert people.image is not None
-    return draw_people(people.image, people)
+def read_validation_set(data: DataSection, settings: ValidationSection) -> AnnotatedSet:
+    """Read the set that a recipe validates on.
+
+    Raises:
+        EveryposeError: if it cannot be found or read, or there are several.
+    """
+    skeleton = Skeleton.find(data.skeleton) if data.skeleton else None
+    if len(data.val) > 1:
+        raise EveryposeError("data.val names several sets: AP is measured on one")
+    if data.val:
+        return read_source(data.val[0], Path(data.root), skeleton=skeleton, settings=settings)
+    layout = find_data(Path(data.root), data.val_split, data.val_dataset or data.dataset)
+    if len(layout.annotation_files) > 1:
+        raise EveryposeError(f"data.val_split {data.val_split!r} is several sets: AP is measured on one")
+    return AnnotatedSet.read(layout, metric=settings.protocol, skeleton=skeleton)
+
+
+def read_source(
+    source: Source, root: Path, *, skeleton: Skeleton | None, settings: ValidationSection
+) -> AnnotatedSet:  # fmt: skip
+    """Read an annotation file and its images, named relative to ``root``.
+
+    Raises:
+        EveryposeError: if the file cannot be read, or has other keypoints than ``skeleton``.
+    """
+    layout = Layout((Path(root, source.annotations),), Path(root, source.images), None, None, "named by the recipe")
+    return AnnotatedSet.read(layout, metric=settings.protocol, skeleton=skeleton)
+
+
+def require_same_keypoints(training: SceneSet, annotated: AnnotatedSet) -> None:
+    """Check that training and validation set have the same keypoints.
+
+    Raises:
+        EveryposeError: if they have not.
+    """
+    if annotated.skeleton.keypoints != training.skeleton.keypoints:
+        raise EveryposeError(
+            f"{annotated.layout.annotation_file} has the keypoints of {annotated.skeleton.name},"
+            f" {training.annotation_file} those of {training.skeleton.name}: sets of one run must share one skeleton"
+        )

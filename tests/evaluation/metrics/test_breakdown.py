@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.made import pycocotools_numbers, with_people
-from everypose.evaluation.coco_arrays import read_results, read_truth
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import (
     breakdown,
     label_classes,
@@ -12,7 +12,7 @@ from everypose.evaluation.metrics.breakdown import (
     occlusion_classes,
     size_classes,
 )
-from everypose.evaluation.metrics.oks import compare
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
@@ -70,8 +70,8 @@ LITERAL = {
 @pytest.mark.parametrize("seed", range(3))
 def test_every_class_equals_pycocotools_with_the_others_hidden(seed):
     truth, results = with_people(seed, images=15, people=6)
-    people = read_truth(truth, 17)
-    found = breakdown(compare(people, read_results(results, people, 17), np.array(COCO.sigmas)))
+    people = read_ground_truth(truth, 17)
+    found = breakdown(compute_oks(people, read_results(results, people), np.array(COCO.sigmas)))
     assert list(found) == list(LITERAL)
     for kind, rows in found.items():
         assert [row.name for row in rows] == list(LITERAL[kind])
@@ -84,13 +84,13 @@ def test_every_class_equals_pycocotools_with_the_others_hidden(seed):
 
 @pytest.mark.parametrize("classes", [occlusion_classes, size_classes, label_classes])
 def test_each_counted_person_is_in_one_class(classes):
-    people = read_truth(with_people(9, images=20, people=7)[0], 17)
+    people = read_ground_truth(with_people(9, images=20, people=7)[0], 17)
     member_of = np.sum(list(classes(people).values()), axis=0)
-    assert (member_of[people.counted] == 1).all()
+    assert (member_of[people.is_scored] == 1).all()
 
 
 def test_overlap_of_one_person_and_of_nobody():
     truth, _ = with_people(0)
     one = {**truth, "annotations": truth["annotations"][:1]}
-    assert largest_overlap(read_truth(one, 17)).tolist() == [0]
-    assert largest_overlap(read_truth({**truth, "annotations": []}, 17)).size == 0
+    assert largest_overlap(read_ground_truth(one, 17)).tolist() == [0]
+    assert largest_overlap(read_ground_truth({**truth, "annotations": []}, 17)).size == 0

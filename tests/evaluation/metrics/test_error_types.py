@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from evaluation.made import with_people
-from everypose.evaluation.coco_arrays import read_results, read_truth
-from everypose.evaluation.metrics.error_types import KINDS, MATCH_OKS, find_mistakes, match
-from everypose.evaluation.metrics.oks import compare
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.error_types import ERROR_TYPES, MATCH_OKS, classify_errors, match_detections
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")
@@ -12,8 +12,8 @@ SIGMAS = np.array(COCO.sigmas)
 
 
 def compared(truth, results):
-    people = read_truth(truth, 17)
-    return compare(people, read_results(results, people, 17), SIGMAS)
+    people = read_ground_truth(truth, 17)
+    return compute_oks(people, read_results(results, people), SIGMAS)
 
 
 def literal_match(comparison):
@@ -30,7 +30,10 @@ def literal_match(comparison):
         free = [
             (value, -person)
             for (d, person), value in oks.items()
-            if d == detection and person not in taken and comparison.truth.counted[person] and value >= MATCH_OKS
+            if d == detection
+            and person not in taken
+            and comparison.ground_truth.is_scored[person]
+            and value >= MATCH_OKS
         ]
         if free:
             person = -max(free)[1]
@@ -55,7 +58,7 @@ def literal_kind(truth, results, detection, person, k):
     twin = COCO.flip_index[k]
     inversion = similarity(person, twin) if twin != k else 0.0
     others = [o for o in range(len(truth.image)) if truth.image[o] == truth.image[person] and o != person]
-    swap = max((similarity(o, j) for o in others if not truth.crowd[o] for j in (k, twin)), default=0.0)
+    swap = max((similarity(o, j) for o in others if not truth.is_crowd[o] for j in (k, twin)), default=0.0)
     if max(inversion, swap) < 0.5:
         return "miss"
     return "inversion" if inversion > swap else "swap"
@@ -68,17 +71,17 @@ def test_matches_and_kinds_equal_their_literal_twin(seed):
         pose = np.reshape(result["keypoints"], (17, 3))
         result["keypoints"] = pose[COCO.flip_index].ravel().tolist()
     comparison = compared(truth, results)
-    matches = match(comparison)
+    matches = match_detections(comparison)
     expected = literal_match(comparison)
     assert dict(zip(matches.detections.tolist(), matches.people.tolist(), strict=True)) == expected
-    mistakes = find_mistakes(comparison, matches, COCO.flip_index)
-    counts = np.zeros((17, len(KINDS)), int)
+    mistakes = classify_errors(comparison, matches, COCO.flip_index)
+    counts = np.zeros((17, len(ERROR_TYPES)), int)
     for detection, person in expected.items():
-        for k in np.flatnonzero(comparison.truth.keypoints[person, :, 2] > 0):
-            kind = literal_kind(comparison.truth, comparison.results, detection, person, k)
-            counts[k, KINDS.index(kind)] += 1
+        for k in np.flatnonzero(comparison.ground_truth.keypoints[person, :, 2] > 0):
+            kind = literal_kind(comparison.ground_truth, comparison.results, detection, person, k)
+            counts[k, ERROR_TYPES.index(kind)] += 1
     assert mistakes.counts.tolist() == counts.tolist()
-    assert {"good", "jitter", "miss"} <= {KINDS[i] for i in np.flatnonzero(counts.sum(axis=0))}
+    assert {"good", "jitter", "miss"} <= {ERROR_TYPES[i] for i in np.flatnonzero(counts.sum(axis=0))}
 
 
 def scene(*poses):
@@ -110,8 +113,8 @@ def test_each_kind_made_on_purpose():
     predicted[elbow] += (100 * 2 * SIGMAS[elbow] * np.sqrt(-2 * np.log(0.7)), 0)
     result = {"image_id": 1, "score": 1.0, "keypoints": np.column_stack([predicted, np.ones(17)]).ravel().tolist()}
     comparison = compared(scene(first, second), [result])
-    mistakes = find_mistakes(comparison, match(comparison), COCO.flip_index)
-    kinds = {k: KINDS[int(np.argmax(mistakes.counts[k]))] for k in range(17)}
+    mistakes = classify_errors(comparison, match_detections(comparison), COCO.flip_index)
+    kinds = {k: ERROR_TYPES[int(np.argmax(mistakes.counts[k]))] for k in range(17)}
     assert (kinds[wrist], kinds[ankle], kinds[hip], kinds[elbow]) == ("inversion", "swap", "miss", "jitter")
     assert all(kind == "good" for k, kind in kinds.items() if k not in (wrist, ankle, hip, elbow))
     assert mistakes.unmatched.tolist() == [1] * 17
@@ -122,6 +125,6 @@ def test_each_kind_made_on_purpose():
 
 def test_no_detections_leave_everybody_unmatched():
     comparison = compared(scene(np.random.default_rng(1).uniform(0, 99, (17, 2))), [])
-    mistakes = find_mistakes(comparison, match(comparison), COCO.flip_index)
+    mistakes = classify_errors(comparison, match_detections(comparison), COCO.flip_index)
     assert (mistakes.counts.sum(), mistakes.unmatched.tolist()) == (0, [1] * 17)
     assert np.isnan(mistakes.median_pixels).all()

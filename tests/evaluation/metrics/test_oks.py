@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from evaluation.made import ours, pycocotools_numbers, with_people
 from everypose.errors import EveryposeError
-from everypose.evaluation.coco_arrays import read_results, read_truth
-from everypose.evaluation.metrics.oks import EASY_BELOW, MEDIUM_BELOW, compare, evaluate_oks
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.oks import EASY_BELOW, MEDIUM_BELOW, compute_oks, evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -108,8 +108,8 @@ def test_several_species_average_over_categories(seed):
 
 def test_shared_scores_and_images_in_any_order_do_not_matter_to_the_pairs():
     truth, results = with_people(5)
-    people = read_truth(truth, 17)
-    compared = compare(people, read_results(results, people, 17), np.array(COCO.sigmas))
+    people = read_ground_truth(truth, 17)
+    compared = compute_oks(people, read_results(results, people), np.array(COCO.sigmas))
     for pair in range(0, len(compared.oks), 3):
         person = truth["annotations"][compared.pair_person[pair]]
         detection = results[compared.pair_detection[pair]]
@@ -178,7 +178,7 @@ def test_crowdpose_numbers_of_the_published_tool(which):
     mean = (keypoints[:, :, 2] * confident).sum(axis=1) / np.maximum(confident.sum(axis=1), 1)
     columns = zip(golden["image_id"][rows].tolist(), (mean * boxes[:, 5]).tolist(), keypoints, strict=True)
     results = [{"image_id": i, "score": s, "keypoints": k.ravel().tolist()} for i, s, k in columns]
-    numbers = evaluate_oks(golden_truth(golden, crowdpose=True), results, CROWDPOSE, "crowdpose").numbers()
+    numbers = evaluate_oks(golden_truth(golden, crowdpose=True), results, CROWDPOSE, protocol="crowdpose").numbers()
     assert list(numbers) == ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP easy", "AP medium", "AP hard"]
     np.testing.assert_allclose(list(numbers.values()), golden[f"ap_{which}"], rtol=0, atol=1e-12)
 
@@ -186,7 +186,7 @@ def test_crowdpose_numbers_of_the_published_tool(which):
 @pytest.mark.parametrize("seed", range(3))
 def test_crowdpose_equals_its_literal_twin(seed):
     truth, results = with_people(seed, images=15, count=14)
-    scores = evaluate_oks(truth, results, CROWDPOSE, "crowdpose")
+    scores = evaluate_oks(truth, results, CROWDPOSE, protocol="crowdpose")
     precision, recall = literal_ap(truth, results, CROWDPOSE.sigmas, [i["id"] for i in truth["images"]])
     assert scores.ap == pytest.approx(precision.mean(), abs=1e-12)
     assert scores.ap50 == pytest.approx(precision[0].mean(), abs=1e-12)
@@ -203,7 +203,7 @@ def test_crowdpose_without_crowd_index_is_an_error():
     truth, results = with_people(0, count=14)
     del truth["images"][3]["crowdIndex"]
     with pytest.raises(EveryposeError, match="crowdIndex"):
-        evaluate_oks(truth, results, CROWDPOSE, "crowdpose")
+        evaluate_oks(truth, results, CROWDPOSE, protocol="crowdpose")
 
 
 def test_perfect_predictions_score_one():

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from everypose.errors import EveryposeError
+from everypose.evaluation.coco_arrays import read_ground_truth
 from everypose.evaluation.metrics.sigmas import estimate_sigmas
 
 TRUE = np.array([0.02, 0.05, 0.1])
+
+
+def estimate(first, second):
+    return estimate_sigmas(*(read_ground_truth(content, 3) for content in (first, second)))
 
 
 def annotated(seed, people=1500, noise=TRUE):
@@ -35,20 +40,20 @@ def annotated(seed, people=1500, noise=TRUE):
 
 
 def test_known_noise_is_found_again():
-    estimate = estimate_sigmas(annotated(1), annotated(2), 3)
-    np.testing.assert_allclose(estimate.sigmas, TRUE, rtol=0.05)
-    assert (estimate.people, estimate.repeats.tolist()) == (1500, [1500] * 3)
+    estimated = estimate(annotated(1), annotated(2))
+    np.testing.assert_allclose(estimated.sigmas, TRUE, rtol=0.05)
+    assert (estimated.people, estimated.repeats.tolist()) == (1500, [1500] * 3)
 
 
 def test_literal_twin_on_a_few_people():
     first, second = annotated(1, people=12), annotated(2, people=12)
-    estimate = estimate_sigmas(first, second, 3)
+    estimated = estimate(first, second)
     squares = []
     for a in first["annotations"]:
         b = next(b for b in second["annotations"] if b["bbox"] == a["bbox"] and b["image_id"] == a["image_id"])
         difference = np.reshape(a["keypoints"], (3, 3))[:, :2] - np.reshape(b["keypoints"], (3, 3))[:, :2]
         squares.append((difference**2).sum(axis=1) / a["area"] / 2)
-    np.testing.assert_allclose(estimate.sigmas, np.sqrt(np.mean(squares, axis=0)))
+    np.testing.assert_allclose(estimated.sigmas, np.sqrt(np.mean(squares, axis=0)))
 
 
 def test_too_few_repeats_name_the_keypoint():
@@ -56,7 +61,7 @@ def test_too_few_repeats_name_the_keypoint():
     for person in first["annotations"][:5]:
         person["keypoints"][5] = 0
     with pytest.raises(EveryposeError, match="keypoint 1 is labelled by both annotators on 7 people only, at least 10"):
-        estimate_sigmas(first, annotated(2, people=12), 3)
+        estimate(first, annotated(2, people=12))
 
 
 def test_other_images_share_nobody():
@@ -64,10 +69,10 @@ def test_other_images_share_nobody():
     for image in other["images"]:
         image["file_name"] = "other" + image["file_name"]
     with pytest.raises(EveryposeError, match="share no people"):
-        estimate_sigmas(annotated(1, people=12), other, 3)
+        estimate(annotated(1, people=12), other)
 
 
 def test_a_copy_is_not_a_second_annotator():
     first = annotated(1, people=12)
     with pytest.raises(EveryposeError, match="is one a copy of the other"):
-        estimate_sigmas(first, copy.deepcopy(first), 3)
+        estimate(first, copy.deepcopy(first))

@@ -5,12 +5,18 @@ import pytest
 
 from evaluation.made import ours, pycocotools_numbers, with_people
 from everypose.errors import UsageError
-from everypose.evaluation.metrics.wholebody import PARTS, evaluate_wholebody
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.wholebody import PARTS, score_wholebody
 from everypose.skeleton.skeleton import Skeleton
 
 WHOLE = Skeleton.named("coco_wholebody")
 NAMES = {"keypoints": (0, 17), "foot_kpts": (17, 23), "face_kpts": (23, 91), "lefthand_kpts": (91, 112)}
 NAMES["righthand_kpts"] = (112, 133)
+
+
+def score(truth, results, skeleton=WHOLE):
+    people = read_ground_truth(truth, 133)
+    return score_wholebody(people, read_results(results, people), skeleton)
 
 
 def apart(entries):
@@ -50,7 +56,7 @@ def data():
 def test_every_part_equals_its_literal_twin(data):
     truth, results = data
     stored = {**truth, "annotations": apart(truth["annotations"])}
-    scores = evaluate_wholebody(stored, apart(results), WHOLE)
+    scores = score(stored, apart(results))
     assert list(scores) == list(PARTS)
     for name, part in PARTS.items():
         np.testing.assert_allclose(ours(scores[name]), literal_part(truth, results, part), rtol=0, atol=1e-12)
@@ -58,8 +64,8 @@ def test_every_part_equals_its_literal_twin(data):
 
 def test_one_list_of_133_is_the_same(data):
     truth, results = data
-    apart_scores = evaluate_wholebody({**truth, "annotations": apart(truth["annotations"])}, results, WHOLE)
-    scores = evaluate_wholebody({**truth, "annotations": apart(truth["annotations"])}, apart(results), WHOLE)
+    apart_scores = score({**truth, "annotations": apart(truth["annotations"])}, results)
+    scores = score({**truth, "annotations": apart(truth["annotations"])}, apart(results))
     assert [ours(scores[p]).tolist() for p in PARTS] == [ours(apart_scores[p]).tolist() for p in PARTS]
 
 
@@ -68,9 +74,9 @@ def test_a_part_that_nobody_has_is_left_out(data):
     for person in truth["annotations"]:
         person["keypoints"][3 * 112 :] = [0] * 63
     stored = {**truth, "annotations": apart(truth["annotations"])}
-    assert list(evaluate_wholebody(stored, results, WHOLE)) == list(PARTS)[:-1]
+    assert list(score(stored, results)) == list(PARTS)[:-1]
 
 
 def test_other_skeletons_are_refused(data):
     with pytest.raises(UsageError, match="needs 133 keypoints"):
-        evaluate_wholebody(*data, Skeleton.named("coco"))
+        score(*data, Skeleton.named("coco"))

@@ -89,16 +89,16 @@ def test_other_files_are_no_records(tmp_path, content, words):
 )
 def test_different_protocols_are_refused_and_said(field, value):
     other = record("other", **{field: value})
-    with pytest.raises(UsageError, match=f"different protocols: {field.replace('_', ' ')}: .* against .*--anyway"):
+    with pytest.raises(UsageError, match=f"different protocols: {field.replace('_', ' ')}: .* versus .*--anyway"):
         compare_records([record(), other])
     compared = compare_records([record(), other], anyway=True)
-    assert compared["differences"] == [differences(record().protocol, other.protocol)]
-    assert len(compared["differences"][0]) == 1
+    assert compared.differences == [differences(record().protocol, other.protocol)]
+    assert len(compared.differences[0]) == 1
 
 
 def test_weights_and_version_may_differ():
     other = record().model_copy(update={"model_sha256": "00", "everypose": "9"})
-    assert compare_records([record(), other])["differences"] == [[]]
+    assert compare_records([record(), other]).differences == [[]]
 
 
 def test_one_record_is_not_a_comparison():
@@ -112,11 +112,11 @@ def test_published_numbers_stand_beside():
     assert "70.6" in shown
     assert "BMVC 2023" in shown
     assert "ground truth" in shown
-    assert compare_records([record(), record()])["published"]
+    assert compare_records([record(), record()]).published
 
 
 def test_without_a_data_set_nothing_is_published():
-    assert compare_records([record(dataset="not stated"), record(dataset="not stated")])["published"] == []
+    assert compare_records([record(dataset="not stated"), record(dataset="not stated")]).published == []
 
 
 @pytest.mark.parametrize(

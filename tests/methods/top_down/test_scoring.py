@@ -174,7 +174,7 @@ def test_crowdpose_evaluation_from_end_to_end():
     results = results_of(people)
     assert [row["image_id"] for row in results] == golden["result_merged/image_id"].tolist()
     np.testing.assert_allclose([row["score"] for row in results], golden["result_merged/score"], rtol=1e-12)
-    scores = evaluate_oks(golden_truth(golden, crowdpose=True), results, CROWDPOSE, "crowdpose")
+    scores = evaluate_oks(golden_truth(golden, crowdpose=True), results, CROWDPOSE, protocol="crowdpose")
     np.testing.assert_allclose(list(scores.numbers().values()), golden["ap_merged"], rtol=0, atol=1e-12)
 
 

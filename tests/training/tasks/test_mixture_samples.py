@@ -129,7 +129,7 @@ def test_mpii_is_read_as_published_and_found_in_the_crops_that_were_learned(mixt
     assert geometry.rule == "mpii"
     trained = sample_matrix(scene, 0, task.samples._sets[0].skeleton, geometry, Draws())
     network = task.make_network()
-    estimator = task.validators[0]._estimator(network, "cpu")
+    estimator = task.validators[0].estimator(network, "cpu")
     cut = estimator._cut(estimator.prepare(scene.path))
     np.testing.assert_allclose(cut.matrices[0], trained)
     np.testing.assert_array_equal(cut.boxes.boxes, scene.boxes)
@@ -156,7 +156,7 @@ def test_every_set_is_measured_by_its_own_head_and_their_mean_decides(mixture, t
     assert [one.name for one in config.network.datasets] == [name for name, *_ in SETS]
     task = make_task(mixture(validated=True))
     for validator, (name, skeleton, convention) in zip(task.validators, SETS, strict=True):
-        estimator = validator._estimator(network, "cpu")
+        estimator = validator.estimator(network, "cpu")
         assert estimator.skeleton.name == skeleton
         assert estimator.config.on_crops.convention == convention
         assert estimator.config.on_crops.decoder == ("udp" if convention == "udp" else "quarter")

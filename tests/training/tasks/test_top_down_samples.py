@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from everypose.data.discovery.layouts import Layout
+from everypose.data.formats.coco import coco_content
+from everypose.data.scenes import SceneSet
+from everypose.evaluation.annotated_set import AnnotatedSet
+from everypose.evaluation.box_source import annotated_boxes
 from everypose.inference.boxes import Photo
 from everypose.methods.mipnet.assignment import box_people, present_people
 from everypose.methods.top_down.augmentation import Draws
@@ -13,8 +18,7 @@ from everypose.training.datasets import read_training_set
 from everypose.training.run import make_task
 from everypose.training.sample_stream import StepBatches, training_loader
 from everypose.training.tasks.top_down import people_of_crops
-from everypose.training.validation import annotated_boxes
-from painted_people import painted_scene
+from painted_people import COCO, painted_scene
 from training.crop_recipes import EXTRA, STILL, VAL
 
 # --- samples
@@ -100,7 +104,7 @@ def test_what_is_learned_in_mpiis_squares_is_measured_in_them(crops):
     task = make_task(crops(VAL, *STILL, "inference.crop=mpii"))
     scene = task.sets[0].scenes[0]
     (validator,) = task.validators
-    estimator = validator._estimator(task.make_network(), "cpu")
+    estimator = validator.estimator(task.make_network(), "cpu")
     cut = estimator._cut(estimator.prepare(scene.path))
     geometry = task.samples._geometry
     assert geometry.rule == "mpii"
@@ -113,7 +117,10 @@ def test_annotated_boxes_are_those_of_the_people_who_count():
     _, scene = painted_scene(0, [(40, 20, 120), (90, 30, 150), (5, 30, 140)])
     scene.is_crowd[1] = True
     scene.boxes[2] -= 30
-    found = annotated_boxes([scene])(Photo(np.zeros((240, 320, 3), np.uint8), scene.path))
+    layout = Layout((scene.path.with_suffix(".json"),), scene.path.parent, None, None, "painted")
+    annotated = AnnotatedSet.from_content(coco_content(SceneSet([scene], COCO, "painted")), layout)
+    (path,) = annotated.paths.values()
+    found = annotated_boxes(annotated)(Photo(np.zeros((240, 320, 3), np.uint8), path))
     np.testing.assert_array_equal(found.boxes, scene.boxes[[0, 2]])
     assert found.scores.tolist() == [1, 1]
     assert len(found) == len(trainable_people(scene))

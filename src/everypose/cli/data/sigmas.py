@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from everypose.cli.evaluation_options import parse_sigmas
 from everypose.errors import EveryposeError, UsageError
 
 
@@ -33,7 +34,8 @@ def sigmas(
 
     from everypose.core.files import write_text
     from everypose.data.discovery.annotation_files import first_with_keypoints, load
-    from everypose.evaluation.evaluate import parse_sigmas, with_sigmas
+    from everypose.evaluation.annotated_set import replace_sigmas
+    from everypose.evaluation.coco_arrays import read_ground_truth
     from everypose.evaluation.metrics.sigmas import estimate_sigmas
     from everypose.skeleton.skeleton import Skeleton
     from everypose.skeleton.toml import to_toml
@@ -45,12 +47,13 @@ def sigmas(
     skeleton = Skeleton.from_coco_category(category)
     people, repeats = None, None
     if second is None:
-        skeleton = with_sigmas(skeleton, parse_sigmas(str(values)))
+        skeleton = replace_sigmas(skeleton, parse_sigmas(str(values)))
     else:
         other = load(second)
         if first_with_keypoints(other["categories"], second)["keypoints"] != category["keypoints"]:
             raise EveryposeError(f"{first} and {second} have different keypoints")
-        estimate = estimate_sigmas(content, other, len(skeleton))
+        ground_truths = [read_ground_truth(each, len(skeleton)) for each in (content, other)]
+        estimate = estimate_sigmas(*ground_truths)
         people, repeats = estimate.people, estimate.repeats.tolist()
         skeleton = replace(skeleton, sigmas=tuple(round(float(sigma), 4) for sigma in estimate.sigmas))
     by_name = dict(zip(skeleton.keypoints, skeleton.require_sigmas().tolist(), strict=True))

@@ -1,8 +1,8 @@
-"""AP and recall of some of the people: the overlapped, the small, the sparsely labelled.
+"""AP and AR of some of the people: the occluded, the small, the sparsely labelled.
 
-People outside a class are ignored, neither right nor wrong: their keypoints are hidden, so that COCO's rule for
-unlabelled people applies and a detection around their doubled box counts for nothing. Every other false detection
-counts in every class, so that AP of a rare class is below AP of all by construction; recall is not touched by that.
+People outside a class are ignored: their keypoints are hidden, so that COCO's rule for unlabelled people applies and a
+detection within their doubled box is neither right nor wrong. Every other false detection counts in every class, so
+AP of a rare class is below AP of all people by construction. AR is not affected by that.
 """
 
 from dataclasses import dataclass, replace
@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from everypose.core.arrays import Float64, Mask
 from everypose.core.geometry import box_iou, xywh_to_xyxy
-from everypose.evaluation.coco_arrays import Bools, Floats, Truth
-from everypose.evaluation.metrics.oks import Comparison, accumulate, mean_valid, pair_oks
+from everypose.evaluation.coco_arrays import GroundTruth
+from everypose.evaluation.metrics.oks import OksPairs, mean_valid, pair_oks, precision_and_recall
 
 # COCO's area ranges; its ten numbers report the latter two.
 SIZES = ((0, 32**2, "small (< 32²)"), (32**2, 96**2, "medium (32² to 96²)"), (96**2, np.inf, "large (> 96²)"))
@@ -20,7 +21,15 @@ SIZES = ((0, 32**2, "small (< 32²)"), (32**2, 96**2, "medium (32² to 96²)"), 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """Scores of one class of people; -1 where the class is empty."""
+    """Scores of one class of people; -1 where the class is empty.
+
+    Attributes:
+        name: the class.
+        people: how many people it has.
+        ap: average precision over OKS .50:.05:.95.
+        ap50: average precision at OKS .50.
+        ar: average recall over OKS .50:.05:.95.
+    """
 
     name: str
     people: int
@@ -29,47 +38,65 @@ class ClassScore:
     ar: float
 
 
-def breakdown(comparison: Comparison) -> dict[str, list[ClassScore]]:
-    """Scores by occlusion, by size and by number of labelled keypoints."""
-    hidden = hidden_oks(comparison)
+def breakdown(pairs: OksPairs) -> dict[str, list[ClassScore]]:
+    """Compute scores by occlusion, by size and by number of labelled keypoints.
+
+    Args:
+        pairs: see ``compute_oks``.
+
+    Returns:
+        Kind of class to the scores of its classes.
+    """
+    hidden = hidden_oks(pairs)
     kinds = {
-        "occlusion (largest box IoU with another person)": occlusion_classes(comparison.truth),
-        "size (square pixels)": size_classes(comparison.truth),
-        "labelled keypoints": label_classes(comparison.truth),
+        "occlusion (largest box IoU with another person)": occlusion_classes(pairs.ground_truth),
+        "size (square pixels)": size_classes(pairs.ground_truth),
+        "labelled keypoints": label_classes(pairs.ground_truth),
     }
     return {
-        kind: [class_score(comparison, name, members, hidden) for name, members in classes.items()]
+        kind: [class_score(pairs, name, members, hidden=hidden) for name, members in classes.items()]
         for kind, classes in kinds.items()
     }
 
 
-def class_score(comparison: Comparison, name: str, members: Bools, hidden: Floats) -> ClassScore:
-    """AP, AP50 and AR of the ``members`` (N,) among the people; ``hidden`` is ``hidden_oks(comparison)``."""
-    truth = comparison.truth
-    hide = (truth.labelled > 0) & ~members
-    oks = np.where(hide[comparison.pair_person], hidden, comparison.oks)
-    precision, recall = accumulate(comparison, ignored=~truth.counted | hide, oks=oks)
+def class_score(pairs: OksPairs, name: str, members: Mask, *, hidden: Float64) -> ClassScore:
+    """Compute AP, AP50 and AR of one class of people.
+
+    Args:
+        pairs: see ``compute_oks``.
+        name: of the class.
+        members: (N,) bool, the annotated people in the class.
+        hidden: ``hidden_oks(pairs)``.
+    """
+    people = pairs.ground_truth
+    hide = (people.num_keypoints > 0) & ~members
+    oks = np.where(hide[pairs.pair_person], hidden, pairs.oks)
+    precision, recall = precision_and_recall(pairs, ignored=~people.is_scored | hide, oks=oks)
     return ClassScore(
         name=name,
-        people=int((members & truth.counted).sum()),
+        people=int((members & people.is_scored).sum()),
         ap=mean_valid(precision[:, :, :, 0]),
         ap50=mean_valid(precision[0, :, :, 0]),
         ar=mean_valid(recall[:, :, 0]),
     )
 
 
-def hidden_oks(comparison: Comparison) -> Floats:
-    """OKS (P,) of every pair as if the person had no labels."""
-    bare = replace(comparison.truth, keypoints=np.zeros_like(comparison.truth.keypoints))
-    return pair_oks(bare, comparison.results, comparison.sigmas, comparison.pair_person, comparison.pair_detection)
+def hidden_oks(pairs: OksPairs) -> Float64:
+    """OKS (P,) of every pair as if the person had no labelled keypoints."""
+    unlabelled = replace(pairs.ground_truth, keypoints=np.zeros_like(pairs.ground_truth.keypoints))
+    return pair_oks(unlabelled, pairs.results, pairs.sigmas, people=pairs.pair_person, detections=pairs.pair_detection)
 
 
-def largest_overlap(truth: Truth) -> Floats:
-    """(N,) the largest IoU of each person's box with any other annotation's box in its image; 0 for the lonely."""
-    largest = np.zeros(len(truth.boxes))
-    corners = xywh_to_xyxy(truth.boxes)
-    order = np.argsort(truth.image, kind="stable")
-    starts = np.flatnonzero(np.diff(truth.image[order], prepend=-1))
+def largest_overlap(ground_truth: GroundTruth) -> Float64:
+    """Compute each person's occlusion: the largest IoU of their box with another annotation's box in the image.
+
+    Returns:
+        (N,) float64; 0 where the image has no other annotation.
+    """
+    largest = np.zeros(len(ground_truth.boxes))
+    corners = xywh_to_xyxy(ground_truth.boxes)
+    order = np.argsort(ground_truth.image, kind="stable")
+    starts = np.flatnonzero(np.diff(ground_truth.image[order], prepend=-1))
     for rows in np.split(order, starts[1:]) if order.size else []:
         if len(rows) > 1:
             iou = box_iou(corners[rows], corners[rows])
@@ -78,9 +105,9 @@ def largest_overlap(truth: Truth) -> Floats:
     return largest
 
 
-def occlusion_classes(truth: Truth) -> dict[str, Bools]:
-    """Members of 0, 0 to 0.3, 0.3 to 0.5 and above 0.5, by ``largest_overlap``."""
-    overlap = largest_overlap(truth)
+def occlusion_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
+    """Members (N,) of the classes 0, 0 to 0.3, 0.3 to 0.5 and above 0.5, by ``largest_overlap``."""
+    overlap = largest_overlap(ground_truth)
     return {
         "0": overlap <= 0,
         "0 to 0.3": (overlap > 0) & (overlap <= 0.3),
@@ -89,15 +116,15 @@ def occlusion_classes(truth: Truth) -> dict[str, Bools]:
     }
 
 
-def size_classes(truth: Truth) -> dict[str, Bools]:
-    """Members by COCO's area ranges; small people have no range of their own in COCO's ten numbers."""
-    return {name: (truth.areas >= low) & (truth.areas < high) for low, high, name in SIZES}
+def size_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
+    """Members (N,) of COCO's area ranges; small people have no range of their own in COCO's ten numbers."""
+    return {name: (ground_truth.areas >= low) & (ground_truth.areas < high) for low, high, name in SIZES}
 
 
-def label_classes(truth: Truth) -> dict[str, Bools]:
-    """Members by the number of labelled keypoints: with 17 keypoints 1-5, 6-10, 11-15 and 16-17."""
-    count = truth.keypoints.shape[1]
-    labels = (truth.keypoints[:, :, 2] > 0).sum(axis=1)
+def label_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
+    """Members (N,) by number of labelled keypoints: of 17 keypoints 1-5, 6-10, 11-15 and 16-17."""
+    count = ground_truth.keypoints.shape[1]
+    labels = ground_truth.is_labelled.sum(axis=1)
     edges = [0, *sorted({max(1, round(share * count)) for share in (0.3, 0.6, 0.9, 1.0)})]
     return {
         f"{low + 1}" if low + 1 == high else f"{low + 1} to {high}": (labels > low) & (labels <= high)

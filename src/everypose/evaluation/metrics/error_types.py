@@ -1,8 +1,14 @@
-"""What kind of mistake each predicted keypoint is (after Ronchi & Perona, ICCV 2017), and how far off keypoints are.
+"""Error types of predicted keypoints (after Ronchi & Perona, ICCV 2017) and their distances.
 
-The similarity of a keypoint is its term in OKS, exp(-d^2 / (2 (2 sigma)^2 area)). A prediction matched to a person is,
-for each labelled keypoint: good from .85 on; jitter from .5 on; else, by what it is most similar to with at least .5,
-an inversion (this person's keypoint of the other side) or a swap (another person's, of either side); else a miss.
+The similarity of a keypoint is its term in OKS, exp(-d^2 / (2 (2 sigma)^2 area)). Each labelled keypoint of a person
+with a matched detection is one of:
+
+- good: similarity of at least .85;
+- jitter: similarity of at least .5;
+- inversion: below, and most similar, with at least .5, to this person's keypoint of the other side;
+- swap: below, and most similar, with at least .5, to another person's keypoint of either side;
+- miss: everything else.
+
 Similarity with another person's keypoint is measured by that person's area.
 """
 
@@ -10,120 +16,132 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from everypose.evaluation.coco_arrays import Bools, Floats, Ints
-from everypose.evaluation.metrics.oks import MAX_DETECTIONS, Comparison
+from everypose.core.arrays import Float64, Int64, Mask
+from everypose.evaluation.metrics.oks import MAX_DETECTIONS, OksPairs
 
 GOOD, NEAR = 0.85, 0.5
-# A detection belongs to a person from this OKS on when its mistakes are studied (Ronchi & Perona, section 3).
 MATCH_OKS = 0.1
-KINDS = ("good", "jitter", "inversion", "swap", "miss")
+"""Lowest OKS of a match when errors are analysed (Ronchi & Perona, section 3)."""
+ERROR_TYPES = ("good", "jitter", "inversion", "swap", "miss")
 
 
 @dataclass(frozen=True)
 class Matches:
-    """(n,) rows of detections and of the people they belong to, and their OKS; each at most once."""
+    """Matched detections and people, each at most once.
 
-    detections: Ints
-    people: Ints
-    oks: Floats
+    Attributes:
+        detections: (n,) int64, rows of the results.
+        people: (n,) int64, rows of the ground truth.
+        oks: (n,) float64.
+    """
+
+    detections: Int64
+    people: Int64
+    oks: Float64
 
 
 @dataclass(frozen=True)
-class Mistakes:
-    """Mistakes of the matched predictions, keypoint by keypoint.
+class KeypointErrors:
+    """Errors of the matched detections by keypoint.
 
     Attributes:
-        counts: (K, 5) how many are of each of ``KINDS``.
-        unmatched: (K,) labelled keypoints of people without a matched detection.
-        median_pixels: (K,) median distance in pixels; NaN where a keypoint is never labelled.
-        median_relative: (K,) median distance over the square root of the person's area.
+        counts: (K, 5) int64, how many keypoints are of each of ``ERROR_TYPES``.
+        unmatched: (K,) int64, labelled keypoints of people without a matched detection.
+        median_pixels: (K,) float64, median distance in pixels; NaN where a keypoint is never labelled.
+        median_relative: (K,) float64, median distance over the square root of the person's area.
     """
 
-    counts: Ints
-    unmatched: Ints
-    median_pixels: Floats
-    median_relative: Floats
+    counts: Int64
+    unmatched: Int64
+    median_pixels: Float64
+    median_relative: Float64
 
 
-def match(comparison: Comparison, minimum: float = MATCH_OKS) -> Matches:
-    """Give each detection, best score first, the free person of its image with the greatest OKS from ``minimum`` on."""
-    free = comparison.truth.counted.copy()
-    groups = np.repeat(np.arange(len(comparison.detections_start) - 1), np.diff(comparison.detections_start))
-    rank_of = np.zeros(len(comparison.results.scores), np.int64)
-    rank_of[comparison.detections] = np.arange(len(groups)) - comparison.detections_start[groups]
-    pairs = np.flatnonzero((comparison.oks >= minimum) & free[comparison.pair_person])
-    rank = rank_of[comparison.pair_detection[pairs]]
-    matched = [np.zeros(0, np.int64)]
-    for turn in range(MAX_DETECTIONS):
-        # Detections of one rank are in different images, so that they never compete.
-        turns = pairs[rank == turn]
-        turns = turns[free[comparison.pair_person[turns]]]
-        best_first = turns[np.lexsort((-comparison.oks[turns], comparison.pair_detection[turns]))]
-        _, first = np.unique(comparison.pair_detection[best_first], return_index=True)
-        matched.append(best_first[first])
-        free[comparison.pair_person[best_first[first]]] = False
-    rows = np.concatenate(matched)
-    return Matches(comparison.pair_detection[rows], comparison.pair_person[rows], comparison.oks[rows])
-
-
-def find_mistakes(comparison: Comparison, matches: Matches, flip_index: Ints) -> Mistakes:
-    """Sort every labelled keypoint of the matched people into ``KINDS``.
+def match_detections(pairs: OksPairs, *, minimum: float = MATCH_OKS) -> Matches:
+    """Match each detection, best score first, with the unmatched person of its image that has the greatest OKS.
 
     Args:
-        comparison: detections beside people.
-        matches: see ``match``.
-        flip_index: (K,) each keypoint's partner on the other side, itself where it has none.
+        pairs: see ``compute_oks``.
+        minimum: lowest OKS of a match.
     """
-    truth, results = comparison.truth, comparison.results
-    visible = truth.keypoints[:, :, 2] > 0
-    own = _similarity(comparison, matches.detections, matches.people, np.arange(len(flip_index)))
-    inverted = _similarity(comparison, matches.detections, matches.people, flip_index)
+    free = pairs.ground_truth.is_scored.copy()
+    groups = np.repeat(np.arange(len(pairs.detections_start) - 1), np.diff(pairs.detections_start))
+    rank_of = np.zeros(len(pairs.results.scores), np.int64)
+    rank_of[pairs.detections] = np.arange(len(groups)) - pairs.detections_start[groups]
+    candidates = np.flatnonzero((pairs.oks >= minimum) & free[pairs.pair_person])
+    rank = rank_of[pairs.pair_detection[candidates]]
+    matched = [np.zeros(0, np.int64)]
+    for current in range(MAX_DETECTIONS):
+        # Detections of equal rank are in different images and so never compete.
+        chosen = candidates[rank == current]
+        chosen = chosen[free[pairs.pair_person[chosen]]]
+        best_first = chosen[np.lexsort((-pairs.oks[chosen], pairs.pair_detection[chosen]))]
+        _, first = np.unique(pairs.pair_detection[best_first], return_index=True)
+        matched.append(best_first[first])
+        free[pairs.pair_person[best_first[first]]] = False
+    rows = np.concatenate(matched)
+    return Matches(pairs.pair_detection[rows], pairs.pair_person[rows], pairs.oks[rows])
+
+
+def classify_errors(pairs: OksPairs, matches: Matches, flip_index: Int64) -> KeypointErrors:
+    """Count the error types of all labelled keypoints of matched people.
+
+    Args:
+        pairs: see ``compute_oks``.
+        matches: see ``match_detections``.
+        flip_index: (K,) int64, each keypoint's partner on the other side, itself where it has none.
+    """
+    people, results = pairs.ground_truth, pairs.results
+    own = _similarity(pairs, matches.detections, matches.people, partner=np.arange(len(flip_index)))
+    inverted = _similarity(pairs, matches.detections, matches.people, partner=flip_index)
     inverted[:, flip_index == np.arange(len(flip_index))] = 0
-    swapped = _best_of_others(comparison, matches, flip_index)
-    kind = np.full(own.shape, KINDS.index("miss"))
-    kind[(swapped >= NEAR) & (swapped >= inverted)] = KINDS.index("swap")
-    kind[(inverted >= NEAR) & (inverted > swapped)] = KINDS.index("inversion")
-    kind[own >= NEAR] = KINDS.index("jitter")
-    kind[own >= GOOD] = KINDS.index("good")
-    labelled = visible[matches.people]
-    counts = np.stack([((kind == which) & labelled).sum(axis=0) for which in range(len(KINDS))], axis=1)
-    missed = truth.counted.copy()
-    missed[matches.people] = False
-    distance = results.keypoints[matches.detections, :, :2] - truth.keypoints[matches.people, :, :2]
+    swapped = _best_with_others(pairs, matches, flip_index)
+    kind = np.full(own.shape, ERROR_TYPES.index("miss"))
+    kind[(swapped >= NEAR) & (swapped >= inverted)] = ERROR_TYPES.index("swap")
+    kind[(inverted >= NEAR) & (inverted > swapped)] = ERROR_TYPES.index("inversion")
+    kind[own >= NEAR] = ERROR_TYPES.index("jitter")
+    kind[own >= GOOD] = ERROR_TYPES.index("good")
+    labelled = people.is_labelled[matches.people]
+    counts = np.stack([((kind == which) & labelled).sum(axis=0) for which in range(len(ERROR_TYPES))], axis=1)
+    unmatched = people.is_scored.copy()
+    unmatched[matches.people] = False
+    distance = results.keypoints[matches.detections, :, :2] - people.keypoints[matches.people, :, :2]
     pixels = np.where(labelled, np.hypot(distance[:, :, 0], distance[:, :, 1]), np.nan)
-    scale = np.sqrt(np.maximum(truth.areas[matches.people, None], np.spacing(1)))
-    return Mistakes(counts, visible[missed].sum(axis=0), _medians(pixels), _medians(pixels / scale))
+    scale = np.sqrt(np.maximum(people.areas[matches.people, None], np.spacing(1)))
+    return KeypointErrors(
+        counts, people.is_labelled[unmatched].sum(axis=0), _column_medians(pixels), _column_medians(pixels / scale)
+    )
 
 
-def _similarity(comparison: Comparison, detections: Ints, people: Ints, partner: Ints) -> Floats:
+def _similarity(pairs: OksPairs, detections: Int64, people: Int64, *, partner: Int64) -> Float64:
     """(n, K) similarity of a detection's keypoint k with the person's keypoint ``partner[k]``; 0 if unlabelled."""
-    truth = comparison.truth
-    target = truth.keypoints[people][:, partner]
-    variance = ((comparison.sigmas * 2) ** 2)[partner]
+    ground_truth = pairs.ground_truth
+    target = ground_truth.keypoints[people][:, partner]
+    variance = ((pairs.sigmas * 2) ** 2)[partner]
     with np.errstate(over="ignore"):
-        squared = ((comparison.results.keypoints[detections, :, :2] - target[:, :, :2]) ** 2).sum(axis=2)
-        similarity = np.exp(-squared / variance / (truth.areas[people, None] + np.spacing(1)) / 2)
+        squared = ((pairs.results.keypoints[detections, :, :2] - target[:, :, :2]) ** 2).sum(axis=2)
+        similarity = np.exp(-squared / variance / (ground_truth.areas[people, None] + np.spacing(1)) / 2)
     return np.where(target[:, :, 2] > 0, similarity, 0)
 
 
-def _best_of_others(comparison: Comparison, matches: Matches, flip_index: Ints) -> Floats:
-    """(n, K) the greatest similarity of each matched keypoint with another person's, of the same or the other side."""
-    own_person = np.full(len(comparison.results.scores), -1)
+def _best_with_others(pairs: OksPairs, matches: Matches, flip_index: Int64) -> Float64:
+    """(n, K) greatest similarity of each matched keypoint with another person's, of the same or the other side."""
+    own_person = np.full(len(pairs.results.scores), -1)
     own_person[matches.detections] = matches.people
-    row_of = np.full(len(comparison.results.scores), -1)
+    row_of = np.full(len(pairs.results.scores), -1)
     row_of[matches.detections] = np.arange(len(matches.detections))
-    detection, person = comparison.pair_detection, comparison.pair_person
-    others: Bools = (row_of[detection] >= 0) & (own_person[detection] != person) & ~comparison.truth.crowd[person]
+    detection, person = pairs.pair_detection, pairs.pair_person
+    others: Mask = (row_of[detection] >= 0) & (own_person[detection] != person) & ~pairs.ground_truth.is_crowd[person]
     best = np.zeros((len(matches.detections), len(flip_index)))
     for partner in (np.arange(len(flip_index)), flip_index):
-        similarity = _similarity(comparison, detection[others], person[others], partner)
+        similarity = _similarity(pairs, detection[others], person[others], partner=partner)
         np.maximum.at(best, row_of[detection[others]], similarity)
     return best
 
 
-def _medians(values: Floats) -> Floats:
-    """(K,) medians of (n, K) without NaN; NaN for a column of nothing else."""
+def _column_medians(values: Float64) -> Float64:
+    """Medians (K,) of the columns of (n, K) without NaN; NaN for columns that are all NaN."""
     medians = np.full(values.shape[1], np.nan)
-    some = ~np.isnan(values).all(axis=0)
-    medians[some] = np.nanmedian(values[:, some], axis=0) if some.any() else np.nan
+    valid = ~np.isnan(values).all(axis=0)
+    medians[valid] = np.nanmedian(values[:, valid], axis=0) if valid.any() else np.nan
     return medians

@@ -1,24 +1,27 @@
 """OKS average precision and recall: COCO's ten numbers, CrowdPose's nine.
 
-OKS of all detections with all people of their image is one array computation here; matching and accumulation are
+The OKS of all detections with all people of their image is one array computation here; matching and accumulation are
 faster-coco-eval's. The ten numbers equal pycocotools' (Lin et al., https://cocodataset.org/#keypoints-eval).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from faster_coco_eval import COCOeval_faster
 
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.errors import EveryposeError
-from everypose.evaluation.coco_arrays import Bools, Floats, Ints, Results, Truth, read_results, read_truth
+from everypose.evaluation.coco_arrays import GroundTruth, Results, read_ground_truth, read_results
+from everypose.evaluation.coco_schema import JsonObject
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from everypose.skeleton.skeleton import Skeleton
 
-Protocol = Literal["coco", "crowdpose"]
+OksProtocol = Literal["coco", "crowdpose"]
 MAX_DETECTIONS = 20
 # CrowdPose's published tool splits at these crowd indices, although its paper says 0.1 and 0.8.
 EASY_BELOW, MEDIUM_BELOW = 0.2, 0.8
@@ -26,34 +29,39 @@ PAIRS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The detections that count (the best 20 of an image and category) beside the people of their image and category.
+class OksPairs:
+    """Detections that are scored and the people of their image and category, with the OKS of each pair.
 
-    Rows come group by group, a group being one image and category; detections by falling score, people in file order.
+    At most 20 detections count in each image and category. Rows are ordered by group, a group being one image and
+    category; within it detections by falling score, people in file order.
 
     Attributes:
-        truth, results: what is compared.
-        sigmas: (K,).
-        people: (N,) rows of ``truth``.
-        detections: (M,) rows of ``results``.
-        people_start, detections_start, pairs_start: (groups + 1,) where each group begins.
-        pair_person, pair_detection: (P,) rows of ``truth`` and ``results``; a group's pairs, detection by detection.
-        oks: (P,) float64; against a person without labels it is the detection's OKS with the doubled box (COCO's rule).
+        ground_truth: the annotated people.
+        results: the detections.
+        sigmas: (K,) float64.
+        people: (N,) int64, rows of ``ground_truth``.
+        detections: (M,) int64, rows of ``results``.
+        people_start: (groups + 1,) int64, where each group begins in ``people``.
+        detections_start: (groups + 1,) int64, where each group begins in ``detections``.
+        pairs_start: (groups + 1,) int64, where each group begins in the pairs.
+        pair_person: (P,) int64, rows of ``ground_truth``; the pairs of a group come detection by detection.
+        pair_detection: (P,) int64, rows of ``results``.
+        oks: (P,) float64; with a person without labels, the detection's OKS with the doubled box (COCO's rule).
     """
 
-    truth: Truth
+    ground_truth: GroundTruth
     results: Results
-    sigmas: Floats
-    people: Ints
-    detections: Ints
-    people_start: Ints
-    detections_start: Ints
-    pairs_start: Ints
-    pair_person: Ints
-    pair_detection: Ints
-    oks: Floats
+    sigmas: Float64
+    people: Int64
+    detections: Int64
+    people_start: Int64
+    detections_start: Int64
+    pairs_start: Int64
+    pair_person: Int64
+    pair_detection: Int64
+    oks: Float64
 
-    def matrix(self, group: int, values: Floats) -> Floats:
+    def matrix(self, group: int, values: Float64) -> Float64:
         """A group's slice of ``values`` (P,) as (detections, people)."""
         shape = (
             self.detections_start[group + 1] - self.detections_start[group],
@@ -64,16 +72,30 @@ class Comparison:
 
 @dataclass(frozen=True)
 class OksScores:
-    """Average precision and recall over OKS .50:.05:.95; -1 where there is nobody to find, as pycocotools.
+    """Average precision and recall over OKS .50:.05:.95; -1 without people to find, as pycocotools.
 
     Attributes:
-        ap, ap50, ap75, ap_medium, ap_large, ar, ar50, ar75, ar_medium, ar_large: COCO's ten numbers.
-        ap_easy, ap_medium_crowd, ap_hard: CrowdPose's split by the image's crowd index; None with the COCO protocol.
-        by_category: AP by category name where there are several.
-        precision: (10, 101) interpolated precision by OKS threshold and recall, averaged over categories.
-        images, people, detections: how many were scored.
-        area_source: where the people's areas come from.
-        notes: what a reader must know about the files.
+        ap: average precision.
+        ap50: at OKS .50.
+        ap75: at OKS .75.
+        ap_medium: of people with an area of 32² to 96² pixels.
+        ap_large: of people with a larger area.
+        ar: average recall.
+        ar50: at OKS .50.
+        ar75: at OKS .75.
+        ar_medium: of people with an area of 32² to 96² pixels.
+        ar_large: of people with a larger area.
+        protocol: whose protocol.
+        images: how many were scored.
+        people: how many were to be found.
+        detections: how many were scored.
+        area_source: where the people's areas come from, in words.
+        ap_easy: of images with a crowd index below 0.2; None with the COCO protocol.
+        ap_medium_crowd: of images with a crowd index of 0.2 to 0.8; None with the COCO protocol.
+        ap_hard: of images with a crowd index of 0.8 or more; None with the COCO protocol.
+        by_category: AP by category name, if there are several categories.
+        precision: (10, 101) float64, interpolated precision by OKS threshold and recall, averaged over categories.
+        notes: what a reader of the scores must know about the files.
     """
 
     ap: float
@@ -86,7 +108,7 @@ class OksScores:
     ar75: float
     ar_medium: float
     ar_large: float
-    protocol: Protocol
+    protocol: OksProtocol
     images: int
     people: int
     detections: int
@@ -95,7 +117,7 @@ class OksScores:
     ap_medium_crowd: float | None = None
     ap_hard: float | None = None
     by_category: dict[str, float] = field(default_factory=dict)
-    precision: Floats = field(default_factory=lambda: np.zeros((10, 101)), repr=False)
+    precision: Float64 = field(default_factory=lambda: np.zeros((10, 101)), repr=False)
     notes: list[str] = field(default_factory=list)
 
     def numbers(self) -> dict[str, float]:
@@ -116,39 +138,50 @@ class OksScores:
 
 
 def evaluate_oks(
-    truth: dict[str, Any], results: list[dict[str, Any]], skeleton: "Skeleton", protocol: Protocol = "coco"
+    annotations: JsonObject, results: Sequence[JsonObject], skeleton: "Skeleton", *, protocol: OksProtocol = "coco"
 ) -> OksScores:
-    """Score a COCO results list against a COCO-format truth.
+    """Score a COCO results list against a COCO-format annotation file, both as parsed JSON.
 
     Args:
-        truth: content of the annotation file.
-        results: ``[{image_id, category_id, keypoints, score}, ...]``; ``category_id`` may miss where there is one.
+        annotations: content of the annotation file.
+        results: ``[{image_id, category_id, keypoints, score}, ...]``, see ``read_results``.
         skeleton: gives K and the sigmas.
         protocol: "crowdpose" takes 0.53 x box as area and splits by the images' ``crowdIndex``.
 
     Raises:
-        EveryposeError: for files that cannot be scored; the message names the first bad entry.
+        EveryposeError: if the files cannot be scored; the message names the first bad entry.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> pose = [value for k in range(17) for value in (10.0 * k, 5.0 * k, 2)]
+    >>> person = {"id": 1, "image_id": 1, "keypoints": pose, "bbox": [0, 0, 170, 90], "area": 9000.0}
+    >>> detection = {"image_id": 1, "keypoints": pose, "score": 0.9}
+    >>> scores = evaluate_oks({"images": [{"id": 1}], "annotations": [person]}, [detection], Skeleton.named("coco"))
+    >>> round(scores.ap, 3), round(scores.ar, 3)
+    (1.0, 1.0)
     """
     sigmas = skeleton.require_sigmas()
-    people = read_truth(truth, len(skeleton), box_areas=protocol == "crowdpose")
-    return score(compare(people, read_results(results, people, len(skeleton)), sigmas), protocol)
+    ground_truth = read_ground_truth(annotations, len(skeleton))
+    if protocol == "crowdpose":
+        ground_truth = ground_truth.with_box_areas()
+    return score_oks(compute_oks(ground_truth, read_results(results, ground_truth), sigmas), protocol)
 
 
-def score(comparison: Comparison, protocol: Protocol = "coco") -> OksScores:
-    """COCO's ten numbers of a comparison, with CrowdPose's split where the protocol asks for it.
+def score_oks(pairs: OksPairs, protocol: OksProtocol = "coco") -> OksScores:
+    """Compute COCO's ten numbers, with CrowdPose's split by crowd index for that protocol.
 
     Raises:
-        EveryposeError: when nobody is there to be found, or ``crowdIndex`` is missing for the CrowdPose protocol.
+        EveryposeError: if there are no people to find, or ``crowdIndex`` is missing for the CrowdPose protocol.
     """
-    truth = comparison.truth
-    if not truth.counted.any():
-        raise EveryposeError("the truth has no person with labelled keypoints: nothing to measure")
-    precision, recall = accumulate(comparison)
+    ground_truth = pairs.ground_truth
+    if not ground_truth.is_scored.any():
+        raise EveryposeError("the ground truth has no person with labelled keypoints: nothing to measure")
+    precision, recall = precision_and_recall(pairs)
     names = ("ap_easy", "ap_medium_crowd", "ap_hard")
-    split = dict(zip(names, _by_crowd_index(comparison), strict=True)) if protocol == "crowdpose" else {}
-    with_people = np.unique(truth.category[truth.counted])
-    by_category = {truth.categories[c][1]: mean_valid(precision[:, :, c, 0]) for c in with_people.tolist()}
-    averaged = np.where((valid := precision[:, :, :, 0] > -1), precision[:, :, :, 0], 0).sum(axis=2)
+    split = dict(zip(names, _by_crowd_index(pairs), strict=True)) if protocol == "crowdpose" else {}
+    with_people = np.unique(ground_truth.category[ground_truth.is_scored]).tolist()
+    by_category = {ground_truth.categories[c][1]: mean_valid(precision[:, :, c, 0]) for c in with_people}
+    valid = precision[:, :, :, 0] > -1
+    averaged = np.where(valid, precision[:, :, :, 0], 0).sum(axis=2)
     return OksScores(
         ap=mean_valid(precision[:, :, :, 0]),
         ap50=mean_valid(precision[0, :, :, 0]),
@@ -161,41 +194,50 @@ def score(comparison: Comparison, protocol: Protocol = "coco") -> OksScores:
         ar_medium=mean_valid(recall[:, :, 1]),
         ar_large=mean_valid(recall[:, :, 2]),
         protocol=protocol,
-        images=len(truth.image_ids),
-        people=int(truth.counted.sum()),
-        detections=len(comparison.results.scores),
-        area_source=truth.area_source,
-        by_category=by_category if len(truth.categories) > 1 else {},
+        images=len(ground_truth.image_ids),
+        people=int(ground_truth.is_scored.sum()),
+        detections=len(pairs.results.scores),
+        area_source=ground_truth.area_source,
+        by_category=by_category if len(ground_truth.categories) > 1 else {},
         precision=averaged / np.maximum(valid.sum(axis=2), 1),
-        notes=truth.notes + comparison.results.notes,
+        notes=ground_truth.notes + pairs.results.notes,
         **split,
     )
 
 
-def mean_valid(values: Floats) -> float:
-    """Mean of the values above -1; -1 when there is none (pycocotools' mark for "nobody to find")."""
+def mean_valid(values: Float64) -> float:
+    """Mean of the values above -1; -1, pycocotools' mark for "no people to find", if there are none.
+
+    >>> mean_valid(np.array([0.5, 1.0, -1.0])), mean_valid(np.array([-1.0]))
+    (0.75, -1.0)
+    """
     valid = values[values > -1]
     return float(np.mean(valid)) if valid.size else -1.0
 
 
-def _by_crowd_index(comparison: Comparison) -> list[float]:
+def _by_crowd_index(pairs: OksPairs) -> list[float]:
     """AP of easy, medium and hard images, as CrowdPose's tool: a mean without filtering -1, rounded to 4 digits."""
-    images = comparison.truth.images
-    if not all(isinstance(image.get("crowdIndex"), int | float) for image in images):
+    index = pairs.ground_truth.crowd_index
+    if np.isnan(index).any():
         raise EveryposeError(
-            "the CrowdPose protocol needs 'crowdIndex' for every image of the truth; score it as coco instead"
+            "the CrowdPose protocol needs 'crowdIndex' for every image of the annotation file; score it as coco instead"
         )
-    index = np.array([image["crowdIndex"] for image in images], np.float64)
     level = (index >= EASY_BELOW).astype(np.int64) + (index >= MEDIUM_BELOW)
     parts = [np.flatnonzero(level == wanted) for wanted in range(3)]
-    return [round(float(np.mean(accumulate(comparison, images=part)[0][:, :, :, 0])), 4) for part in parts]
+    return [round(float(np.mean(precision_and_recall(pairs, images=part)[0][:, :, :, 0])), 4) for part in parts]
 
 
-def compare(truth: Truth, results: Results, sigmas: Floats) -> Comparison:
-    """Choose the detections that count, and compute their OKS with all people of their image and category."""
-    categories = max(len(truth.categories), 1)
-    groups = len(truth.image_ids) * categories
-    person_group = truth.image * categories + truth.category
+def compute_oks(ground_truth: GroundTruth, results: Results, sigmas: Float64) -> OksPairs:
+    """Choose the detections that count and compute their OKS with all people of their image and category.
+
+    Args:
+        ground_truth: the annotated people.
+        results: the detections.
+        sigmas: (K,) float64.
+    """
+    categories = max(len(ground_truth.categories), 1)
+    groups = len(ground_truth.image_ids) * categories
+    person_group = ground_truth.image * categories + ground_truth.category
     people = np.argsort(person_group, kind="stable")
     detection_group = results.image * categories + results.category
     by_score = np.lexsort((-results.scores, detection_group))
@@ -209,8 +251,8 @@ def compare(truth: Truth, results: Results, sigmas: Floats) -> Comparison:
     first_person = people_start[detection_group[detections]]
     pair_person = people[np.repeat(first_person, people_of_detection) + within]
     pair_detection = np.repeat(detections, people_of_detection)
-    return Comparison(
-        truth=truth,
+    return OksPairs(
+        ground_truth=ground_truth,
         results=results,
         sigmas=sigmas,
         people=people,
@@ -220,59 +262,87 @@ def compare(truth: Truth, results: Results, sigmas: Floats) -> Comparison:
         pairs_start=pair_start[detections_start],
         pair_person=pair_person,
         pair_detection=pair_detection,
-        oks=pair_oks(truth, results, sigmas, pair_person, pair_detection),
+        oks=pair_oks(ground_truth, results, sigmas, people=pair_person, detections=pair_detection),
     )
 
 
-def pair_oks(truth: Truth, results: Results, sigmas: Floats, people: Ints, detections: Ints) -> Floats:
-    """OKS (P,) of pairs (person, detection): the mean over the labelled keypoints of exp(-d^2 / (2 (2 sigma)^2 area)).
+def pair_oks(
+    ground_truth: GroundTruth, results: Results, sigmas: Float64, *, people: Int64, detections: Int64
+) -> Float64:  # fmt: skip
+    """Compute the OKS (P,) of pairs: the mean over labelled keypoints of exp(-d^2 / (2 (2 sigma)^2 area)).
 
-    People without a label are compared by the distance to their doubled box, over all keypoints (COCO's rule).
-    The order of every operation and sum is pycocotools', so that the results are equal bit for bit.
+    People without labelled keypoints are compared by the distance to their doubled box, over all keypoints (COCO's
+    rule). The order of every operation and sum is pycocotools', so that the results are equal bit for bit.
+
+    Args:
+        ground_truth: the annotated people.
+        results: the detections.
+        sigmas: (K,) float64.
+        people: (P,) int64, rows of ``ground_truth``.
+        detections: (P,) int64, rows of ``results``.
     """
-    visible = truth.keypoints[:, :, 2] > 0
-    columns = np.argsort(~visible, axis=1, kind="stable")
-    count = visible.sum(axis=1)
+    labelled = ground_truth.is_labelled
+    labelled_first = np.argsort(~labelled, axis=1, kind="stable")
+    counts = labelled.sum(axis=1)
     oks = np.zeros(len(people))
-    for labelled in np.unique(count[people]):
-        rows = np.flatnonzero(count[people] == labelled)
+    for count in np.unique(counts[people]):
+        rows = np.flatnonzero(counts[people] == count)
         for begin in range(0, len(rows), PAIRS_AT_ONCE):
             part = rows[begin : begin + PAIRS_AT_ONCE]
             person, detection = people[part], detections[part]
-            if labelled:
-                chosen = columns[person, :labelled]
-                true = truth.keypoints[person[:, None], chosen]
-                distance = results.keypoints[detection[:, None], chosen, :2] - true[:, :, :2]
+            if count:
+                chosen = labelled_first[person, :count]
+                annotated = ground_truth.keypoints[person[:, None], chosen]
+                distance = results.keypoints[detection[:, None], chosen, :2] - annotated[:, :, :2]
                 variance = ((sigmas * 2) ** 2)[chosen]
             else:
-                distance = outside_box(results.keypoints[detection, :, :2], truth.boxes[person])
+                distance = outside_box(results.keypoints[detection, :, :2], ground_truth.boxes[person])
                 variance = ((sigmas * 2) ** 2)[None]
             with np.errstate(over="ignore"):
                 squared = distance[:, :, 0] ** 2 + distance[:, :, 1] ** 2
-                exponent = squared / variance / (truth.areas[person, None] + np.spacing(1)) / 2
+                exponent = squared / variance / (ground_truth.areas[person, None] + np.spacing(1)) / 2
             oks[part] = np.exp(-exponent).sum(axis=1) / exponent.shape[1]
     return oks
 
 
-def outside_box(points: Floats, boxes: Floats) -> Floats:
-    """How far (P, K, 2) points lie outside boxes (P, 4: x, y, width, height) doubled around themselves; 0 inside."""
+def outside_box(points: Float64, boxes: Float64) -> Float64:
+    """Distance of points outside boxes that are doubled around their center; 0 inside.
+
+    Args:
+        points: (P, K, 2) image pixels.
+        boxes: (P, 4) x, y, width, height.
+
+    Returns:
+        (P, K, 2) distances in x and y.
+
+    >>> outside_box(np.array([[[25.0, 5.0]]]), np.array([[0.0, 0.0, 10.0, 10.0]])).tolist()
+    [[[5.0, 0.0]]]
+    """
     low = boxes[:, None, :2] - boxes[:, None, 2:]
     high = boxes[:, None, :2] + boxes[:, None, 2:] * 2
     return np.maximum(0, low - points) + np.maximum(0, points - high)
 
 
-def accumulate(
-    comparison: Comparison, ignored: Bools | None = None, oks: Floats | None = None, images: Ints | None = None
-) -> tuple[Floats, Floats]:
-    """Precision (10, 101, categories, 3 areas) and recall (10, categories, 3 areas) by faster-coco-eval.
+def precision_and_recall(
+    pairs: OksPairs, *, ignored: Mask | None = None, oks: Float64 | None = None, images: Int64 | None = None
+) -> tuple[Float64, Float64]:
+    """Compute precision and recall by OKS threshold with faster-coco-eval.
 
     Args:
-        comparison: detections beside people.
-        ignored: (N,) people that are neither right nor wrong to find; default: unlabelled ones and crowd regions.
-        oks: (P,) instead of the comparison's.
+        pairs: see ``compute_oks``.
+        ignored: (N,) bool, people that need not be found; default: unlabelled ones and crowd regions.
+        oks: (P,) float64, replaces the pairs' OKS.
         images: indices of the images to score; default: all.
+
+    Returns:
+        Precision (10, 101, categories, 3 areas) and recall (10, categories, 3 areas); -1 without people to find.
     """
-    scorer = _ArrayScorer(comparison, ~comparison.truth.counted if ignored is None else ignored, oks, images)
+    scorer = _ArrayScorer(
+        pairs,
+        ~pairs.ground_truth.is_scored if ignored is None else ignored,
+        pairs.oks if oks is None else oks,
+        images=images,
+    )
     scorer.evaluate()
     scorer.accumulate()
     return scorer.eval["precision"][..., 0], scorer.eval["recall"][..., 0]
@@ -281,37 +351,37 @@ def accumulate(
 class _ArrayScorer(COCOeval_faster):  # type: ignore[misc]
     """faster-coco-eval fed from arrays: its matching and accumulation without its loading and its OKS loop."""
 
-    def __init__(self, comparison: Comparison, ignored: Bools, oks: Floats | None, images: Ints | None) -> None:
-        super().__init__(iouType="keypoints", kpt_oks_sigmas=comparison.sigmas.tolist(), print_function=_silent)
-        self.comparison = comparison
-        self.ignored = ignored
-        self.oks = comparison.oks if oks is None else oks
-        self.params.imgIds = list(range(len(comparison.truth.image_ids))) if images is None else images.tolist()
-        self.params.catIds = list(range(len(comparison.truth.categories)))
+    def __init__(self, pairs: OksPairs, ignored: Mask, oks: Float64, *, images: Int64 | None) -> None:
+        super().__init__(iouType="keypoints", kpt_oks_sigmas=pairs.sigmas.tolist(), print_function=_silent)
+        self._pairs = pairs
+        self._ignored = ignored
+        self._oks = oks
+        self.params.imgIds = list(range(len(pairs.ground_truth.image_ids))) if images is None else images.tolist()
+        self.params.catIds = list(range(len(pairs.ground_truth.categories)))
 
     def _prepare(self) -> None:
-        compared, truth, results = self.comparison, self.comparison.truth, self.comparison.results
+        pairs, ground_truth, results = self._pairs, self._pairs.ground_truth, self._pairs.results
         self.gt_dataset.clean()
         self.dt_dataset.clean()
         # Ids start at 1: the scorer marks "unmatched" with 0.
-        for row in compared.people.tolist():
+        for row in pairs.people.tolist():
             person = {
                 "id": row + 1,
-                "area": float(truth.areas[row]),
-                "iscrowd": int(truth.crowd[row]),
-                "ignore": int(self.ignored[row]),
+                "area": float(ground_truth.areas[row]),
+                "iscrowd": int(ground_truth.is_crowd[row]),
+                "ignore": int(self._ignored[row]),
             }
-            self.gt_dataset.append(int(truth.image[row]), int(truth.category[row]), person)
-        for row in compared.detections.tolist():
+            self.gt_dataset.append(int(ground_truth.image[row]), int(ground_truth.category[row]), person)
+        for row in pairs.detections.tolist():
             detection = {"id": row + 1, "area": float(results.areas[row]), "score": float(results.scores[row])}
             self.dt_dataset.append(int(results.image[row]), int(results.category[row]), detection)
 
     def computeOks(self, image: int, category: int) -> list[list[float]]:  # noqa: N802
-        """The (detections, people) OKS of one image and category, the name and form that faster-coco-eval asks for."""
-        group = int(image) * len(self.comparison.truth.categories) + int(category)
-        matrix: list[list[float]] = self.comparison.matrix(group, self.oks).tolist()
+        """The (detections, people) OKS of one image and category, under faster-coco-eval's name and in its form."""
+        group = int(image) * len(self._pairs.ground_truth.categories) + int(category)
+        matrix: list[list[float]] = self._pairs.matrix(group, self._oks).tolist()
         return matrix if matrix and matrix[0] else []
 
 
-def _silent(*_: Any) -> None:
-    """faster-coco-eval reports its progress to a function; a library prints nothing."""
+def _silent(*_: object) -> None:
+    """Discard faster-coco-eval's progress output."""

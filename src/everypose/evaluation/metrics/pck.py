@@ -1,18 +1,17 @@
-"""Scores by distance: PCKh (MPII), and PCK, AUC and end-point error (InterHand2.6M).
+"""Metrics by distance: PCKh (MPII), and PCK, AUC and end-point error (InterHand2.6M).
 
-All of them score one prediction for each annotated person or hand, in pixels of the image.
+All of them score one prediction for each annotated person or hand, in image pixels.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.errors import EveryposeError
-from everypose.evaluation.coco_arrays import Bools, Floats, Ints
 
-HEAD_SIZE_OF_DIAGONAL = 0.6
-# Pelvis and thorax, which MPII's evaluation leaves out.
-MPII_LEFT_OUT = (6, 7)
+# Pelvis and thorax, which MPII's evaluation does not count.
+MPII_NOT_SCORED = (6, 7)
 MPII_GROUPS = {
     "head": (9,),
     "shoulder": (12, 13),
@@ -32,15 +31,16 @@ class PckhScores:
     """MPII's scores, as shares.
 
     Attributes:
-        pckh50, pckh10: correct keypoints at 0.5 and 0.1 of the head size, weighted by each keypoint's count.
-        by_keypoint: (16,) at 0.5; NaN where a keypoint is never labelled.
-        groups: at 0.5, the mean of left and right, as MPII's table.
+        pckh50: correct keypoints within 0.5 of the head size, weighted by each keypoint's count.
+        pckh10: correct keypoints within 0.1 of the head size.
+        by_keypoint: (16,) float64, within 0.5; NaN where a keypoint is never labelled.
+        groups: within 0.5, the mean of left and right, as in MPII's table.
         people: how many were scored.
     """
 
     pckh50: float
     pckh10: float
-    by_keypoint: Floats
+    by_keypoint: Float64
     groups: dict[str, float]
     people: int
 
@@ -51,7 +51,14 @@ class PckhScores:
 
 @dataclass(frozen=True)
 class HandScores:
-    """InterHand2.6M's 2D scores: PCK@0.2 and AUC as shares, EPE in pixels."""
+    """InterHand2.6M's 2D scores.
+
+    Attributes:
+        pck: PCK@0.2, a share.
+        auc: area under the PCK curve, a share.
+        epe: end-point error in pixels.
+        people: how many hands were scored.
+    """
 
     pck: float
     auc: float
@@ -63,99 +70,107 @@ class HandScores:
         return {"PCK@0.2": self.pck, "AUC": self.auc, "EPE": self.epe}
 
 
-def head_sizes(head_boxes: Floats) -> Floats:
-    """(N,) MPII's head size, 0.6 x the diagonal of the head box (N, 4: x1, y1, x2, y2)."""
-    diagonal = head_boxes[:, 2:] - head_boxes[:, :2]
-    return HEAD_SIZE_OF_DIAGONAL * np.hypot(diagonal[:, 0], diagonal[:, 1])
-
-
-def pckh(predicted: Floats, true: Floats, visible: Bools, sizes: Floats) -> PckhScores:
-    """MPII's PCKh (Andriluka et al., CVPR 2014).
+def score_pckh(predicted: Float64, annotated: Float64, *, labelled: Mask, head_sizes: Float64) -> PckhScores:
+    """Compute MPII's PCKh (Andriluka et al., CVPR 2014).
 
     Args:
-        predicted: (N, 16, 2).
-        true: (N, 16, 2) in the same pixel convention (MPII's own files count from 1).
-        visible: (N, 16) labelled keypoints.
-        sizes: (N,) head sizes, see ``head_sizes``.
+        predicted: (N, 16, 2) image pixels.
+        annotated: (N, 16, 2) in the same pixel convention (MPII's own files count from 1).
+        labelled: (N, 16) bool, keypoints that are annotated.
+        head_sizes: (N,) pixels, see ``everypose.evaluation.head_sizes``.
 
     Raises:
-        EveryposeError: when nobody is labelled or a head size is not positive.
-    """
-    _same_people(predicted, true, visible)
-    if not (sizes > 0).all():
-        raise EveryposeError(f"person {int(np.flatnonzero(~(sizes > 0))[0])} has no head size, which PCKh needs")
-    distance = np.linalg.norm(predicted - true, axis=2) / sizes[:, None]
-    count = visible.sum(axis=0)
-    scored = np.ones(visible.shape[1], bool)
-    scored[list(MPII_LEFT_OUT)] = False
-    if not count[scored].any():
-        raise EveryposeError("the truth has no labelled keypoint that PCKh counts: nothing to measure")
+        EveryposeError: if no keypoint is labelled or a head size is not positive.
 
-    def right(threshold: float) -> Ints:
-        counts: Ints = ((distance <= threshold) & visible).sum(axis=0)
+    >>> pose = np.zeros((1, 16, 2))
+    >>> scores = score_pckh(pose + 3.0, pose, labelled=np.ones((1, 16), bool), head_sizes=np.array([10.0]))
+    >>> scores.pckh50, scores.pckh10
+    (1.0, 0.0)
+    """
+    _require_same_shapes(predicted, annotated, labelled)
+    if not (head_sizes > 0).all():
+        raise EveryposeError(f"person {int(np.flatnonzero(~(head_sizes > 0))[0])} has no head size, which PCKh needs")
+    distance = np.linalg.norm(predicted - annotated, axis=2) / head_sizes[:, None]
+    count = labelled.sum(axis=0)
+    scored = np.ones(labelled.shape[1], bool)
+    scored[list(MPII_NOT_SCORED)] = False
+    if not count[scored].any():
+        raise EveryposeError("the ground truth has no labelled keypoint that PCKh counts: nothing to measure")
+
+    def correct(threshold: float) -> Int64:
+        counts: Int64 = ((distance <= threshold) & labelled).sum(axis=0)
         return counts
 
-    at_half = np.divide(right(0.5), count, out=np.full(len(count), np.nan), where=count > 0)
+    at_half = np.divide(correct(0.5), count, out=np.full(len(count), np.nan), where=count > 0)
     groups = {name: float(np.mean(at_half[list(keypoints)])) for name, keypoints in MPII_GROUPS.items()}
     total = count[scored].sum()
     return PckhScores(
-        pckh50=float(right(0.5)[scored].sum() / total),
-        pckh10=float(right(0.1)[scored].sum() / total),
+        pckh50=float(correct(0.5)[scored].sum() / total),
+        pckh10=float(correct(0.1)[scored].sum() / total),
         by_keypoint=at_half,
         groups=groups,
-        people=len(true),
+        people=len(annotated),
     )
 
 
-def tight_sides(true: Floats, visible: Bools) -> Floats:
-    """(N,) the longer side of the tight box around each hand's labelled keypoints, in pixels; 0 without any."""
-    low = np.where(visible[:, :, None], true, np.inf).min(axis=1)
-    high = np.where(visible[:, :, None], true, -np.inf).max(axis=1)
-    return np.where(visible.any(axis=1), (high - low).max(axis=1), 0.0)
-
-
-def hand_scores(predicted: Floats, true: Floats, visible: Bools, sides: Floats) -> HandScores:
-    """InterHand2.6M's PCK, AUC and end-point error of 2D hands.
-
-    PCK counts distances below 0.2 x ``sides``; AUC is the mean share of distances below 0, 1.5, ... 28.5 pixels. Both
-    average over hands for each keypoint, then over keypoints; EPE averages over all labelled keypoints.
+def tight_sides(annotated: Float64, labelled: Mask) -> Float64:
+    """Longer side (N,) of the tight box around each hand's labelled keypoints, in pixels; 0 without any.
 
     Args:
-        predicted: (N, K, 2).
-        true: (N, K, 2).
-        visible: (N, K) labelled keypoints.
-        sides: (N,) the longer side of each hand's box, see ``tight_sides``; without extent a hand is not in PCK.
+        annotated: (N, K, 2) image pixels.
+        labelled: (N, K) bool.
+    """
+    low = np.where(labelled[:, :, None], annotated, np.inf).min(axis=1)
+    high = np.where(labelled[:, :, None], annotated, -np.inf).max(axis=1)
+    return np.where(labelled.any(axis=1), (high - low).max(axis=1), 0.0)
+
+
+def score_hands(predicted: Float64, annotated: Float64, *, labelled: Mask, sides: Float64) -> HandScores:
+    """Compute InterHand2.6M's PCK, AUC and end-point error of 2D hands.
+
+    PCK counts distances below 0.2 x ``sides``. AUC is the mean share of distances below 0, 1.5, ... 28.5 pixels. Both
+    average over hands for each keypoint, then over keypoints. EPE averages over all labelled keypoints.
+
+    Args:
+        predicted: (N, K, 2) image pixels.
+        annotated: (N, K, 2) image pixels.
+        labelled: (N, K) bool, keypoints that are annotated.
+        sides: (N,) pixels, see ``tight_sides``; hands with side 0 are not in PCK.
 
     Raises:
-        EveryposeError: when nothing is labelled.
+        EveryposeError: if no keypoint is labelled.
+
+    >>> pose = np.array([[[0.0, 0.0], [40.0, 0.0]]])
+    >>> score_hands(pose + [0.0, 3.0], pose, labelled=np.ones((1, 2), bool), sides=np.array([40.0])).numbers()
+    {'PCK@0.2': 1.0, 'AUC': 0.85, 'EPE': 3.0}
     """
-    _same_people(predicted, true, visible)
-    if not visible.any():
-        raise EveryposeError("the truth has no labelled keypoint: nothing to measure")
-    distance = np.linalg.norm(predicted - true, axis=2)
-    measurable = visible & (sides > 0)[:, None]
+    _require_same_shapes(predicted, annotated, labelled)
+    if not labelled.any():
+        raise EveryposeError("the ground truth has no labelled keypoint: nothing to measure")
+    distance = np.linalg.norm(predicted - annotated, axis=2)
+    measurable = labelled & (sides > 0)[:, None]
     relative = np.divide(distance, sides[:, None], out=np.full_like(distance, np.inf), where=measurable)
-    curve = [_mean_by_keypoint(distance / AUC_PIXELS < step / AUC_STEPS, visible) for step in range(AUC_STEPS)]
+    curve = [_mean_by_keypoint(distance / AUC_PIXELS < step / AUC_STEPS, labelled) for step in range(AUC_STEPS)]
     return HandScores(
         pck=_mean_by_keypoint(relative < PCK_THRESHOLD, measurable),
         auc=float(np.mean(curve)),
-        epe=float(distance[visible].mean()),
-        people=int(visible.any(axis=1).sum()),
+        epe=float(distance[labelled].mean()),
+        people=int(labelled.any(axis=1).sum()),
     )
 
 
-def _mean_by_keypoint(right: Bools, visible: Bools) -> float:
-    """The share of right keypoints: over people for each keypoint, then over the keypoints that occur."""
-    count = visible.sum(axis=0)
+def _mean_by_keypoint(correct: Mask, labelled: Mask) -> float:
+    """Share of correct keypoints: over people for each keypoint, then over the keypoints that occur."""
+    count = labelled.sum(axis=0)
     if not count.any():
         return -1.0
-    return float(np.mean((right & visible).sum(axis=0)[count > 0] / count[count > 0]))
+    return float(np.mean((correct & labelled).sum(axis=0)[count > 0] / count[count > 0]))
 
 
-def _same_people(predicted: Floats, true: Floats, visible: Bools) -> None:
-    if predicted.shape != true.shape or visible.shape != true.shape[:2]:
+def _require_same_shapes(predicted: Float64, annotated: Float64, labelled: Mask) -> None:
+    if predicted.shape != annotated.shape or labelled.shape != annotated.shape[:2]:
         raise EveryposeError(
-            f"predictions {predicted.shape}, truth {true.shape} and labels {visible.shape} differ in shape"
+            f"predictions {predicted.shape}, ground truth {annotated.shape} and labels {labelled.shape} differ in shape"
         )
     if not np.isfinite(predicted).all():
         raise EveryposeError(

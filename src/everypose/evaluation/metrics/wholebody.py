@@ -1,14 +1,11 @@
-"""COCO-WholeBody (Jin et al., ECCV 2020): 133 keypoints, and body, feet, face and hands on their own."""
+"""COCO-WholeBody (Jin et al., ECCV 2020): AP of all 133 keypoints, and of body, feet, face and hands separately."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from everypose.errors import UsageError
-from everypose.evaluation.coco_arrays import read_results, read_truth
-from everypose.evaluation.metrics.oks import OksScores, compare, score
-
-if TYPE_CHECKING:
-    from everypose.skeleton.skeleton import Skeleton
+from everypose.evaluation.coco_arrays import GroundTruth, Results
+from everypose.evaluation.metrics.oks import OksScores, compute_oks, score_oks
+from everypose.skeleton.skeleton import Skeleton
 
 PARTS = {
     "whole body": slice(0, 133),
@@ -20,28 +17,33 @@ PARTS = {
 }
 
 
-def evaluate_wholebody(
-    truth: dict[str, Any], results: list[dict[str, Any]], skeleton: "Skeleton"
-) -> dict[str, OksScores]:
-    """COCO's ten numbers for all 133 keypoints and for each part by ``PARTS``' names.
+def score_wholebody(ground_truth: GroundTruth, results: Results, skeleton: Skeleton) -> dict[str, OksScores]:
+    """Compute COCO's ten numbers for all keypoints and for each part.
 
-    A person without a labelled keypoint of a part is neither right nor wrong for this part; a part that nobody in the
-    truth has is left out of the answer. Scores of detections are those of the whole person.
+    People without a labelled keypoint of a part are ignored for that part. Detections keep the score of the whole
+    person in every part.
+
+    Args:
+        ground_truth: annotated people with 133 keypoints.
+        results: detections with 133 keypoints.
+        skeleton: gives the sigmas.
+
+    Returns:
+        Scores by the names of ``PARTS``; a part that is never labelled is missing.
 
     Raises:
-        EveryposeError: as ``evaluate_oks``; UsageError when the skeleton has not 133 keypoints.
+        UsageError: if the skeleton does not have 133 keypoints.
+        EveryposeError: as ``score_oks``.
     """
     if len(skeleton) != 133:
         raise UsageError(f"the WholeBody metric needs 133 keypoints, the skeleton {skeleton.name} has {len(skeleton)}")
     sigmas = skeleton.require_sigmas()
-    people = read_truth(truth, 133)
-    found = read_results(results, people, 133)
     scores = {}
     for name, part in PARTS.items():
-        keypoints = people.keypoints[:, part]
-        part_people = replace(people, keypoints=keypoints, labelled=(keypoints[:, :, 2] > 0).sum(axis=1))
-        if name != "whole body" and not part_people.counted.any():
+        keypoints = ground_truth.keypoints[:, part]
+        people = replace(ground_truth, keypoints=keypoints, num_keypoints=(keypoints[:, :, 2] > 0).sum(axis=1))
+        if name != "whole body" and not people.is_scored.any():
             continue
-        part_found = replace(found, keypoints=found.keypoints[:, part])
-        scores[name] = score(compare(part_people, part_found, sigmas[part]))
+        detections = replace(results, keypoints=results.keypoints[:, part])
+        scores[name] = score_oks(compute_oks(people, detections, sigmas[part]))
     return scores

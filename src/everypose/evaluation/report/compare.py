@@ -1,39 +1,63 @@
-"""Records side by side, and beside the published numbers."""
+"""Comparison of records with each other and with published results."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from everypose.errors import UsageError
 from everypose.evaluation.report.published import Published, published
-from everypose.evaluation.report.record import NOT_STATED, Record, differences, require_same_protocol
+from everypose.evaluation.report.record import NOT_STATED, Protocol, Record, differences, require_same_protocol
 from everypose.evaluation.report.tables import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def compare_records(records: list[Record], anyway: bool = False) -> dict[str, Any]:
-    """What ``everypose compare --json`` prints: each record's numbers, what differs, and published results.
+class ComparedRecord(BaseModel):
+    """One record of a comparison: its model, protocol and numbers."""
+
+    model: str
+    protocol: Protocol
+    numbers: dict[str, dict[str, float | None]]
+
+
+class RecordComparison(BaseModel):
+    """What ``everypose compare --json`` prints.
+
+    Attributes:
+        records: model, protocol and numbers of each record.
+        differences: for each record after the first, how its protocol differs from the first record's.
+        published: published results on the same data sets and splits.
+    """
+
+    records: list[ComparedRecord]
+    differences: list[list[str]]
+    published: list[Published]
+
+
+def compare_records(records: list[Record], *, anyway: bool = False) -> RecordComparison:
+    """Compare the numbers of records that have the same protocol.
 
     Args:
         records: at least two.
-        anyway: compare different protocols, too; the differences are part of the answer.
+        anyway: compare different protocols as well; the differences are part of the answer.
 
     Raises:
-        UsageError: for one record only, and for different protocols without ``anyway``.
+        UsageError: if there is one record only, or protocols differ without ``anyway``.
     """
     if len(records) < 2:
         raise UsageError("compare needs two records or more (made by 'everypose evaluate -o')")
     for other in records[1:]:
         if not anyway:
             require_same_protocol(records[0], other)
-    return {
-        "records": [{"model": r.model, "protocol": r.protocol.model_dump(), "numbers": r.numbers} for r in records],
-        "differences": [differences(records[0].protocol, other.protocol) for other in records[1:]],
-        "published": [entry.model_dump() for entry in beside(records)],
-    }
+    return RecordComparison(
+        records=[ComparedRecord(model=r.model, protocol=r.protocol, numbers=r.numbers) for r in records],
+        differences=[differences(records[0].protocol, other.protocol) for other in records[1:]],
+        published=published_results(records),
+    )
 
 
-def beside(records: list[Record]) -> list[Published]:
+def published_results(records: list[Record]) -> list[Published]:
     """Published results on the records' data sets and splits, those with the first record's boxes first."""
     splits = dict.fromkeys((r.protocol.dataset, r.protocol.split) for r in records)
     found = [entry for dataset, split in splits if dataset != NOT_STATED for entry in published(dataset, split)]
@@ -41,7 +65,7 @@ def beside(records: list[Record]) -> list[Published]:
 
 
 def comparison_tables(records: list[Record]) -> list["Table"]:
-    """A table for each part with a column for each record, and one of published results."""
+    """Rich tables: one for each part with a column for each record, and one of published results."""
     from rich.table import Table
 
     tables = []
@@ -51,15 +75,15 @@ def comparison_tables(records: list[Record]) -> list["Table"]:
         for record in records:
             table.add_column(record.model, justify="right")
         for name in dict.fromkeys(name for record in records for name in record.numbers.get(part, {})):
-            table.add_row(name, *(_shown(name, record.numbers.get(part, {}).get(name)) for record in records))
+            table.add_row(name, *(_number(name, record.numbers.get(part, {}).get(name)) for record in records))
         tables.append(table)
-    if found := beside(records):
+    if found := published_results(records):
         tables.append(_published_table(found))
     return tables
 
 
 def _published_table(found: list[Published]) -> "Table":
-    """Published results, their sources as numbered lines below."""
+    """Published results, with their sources as numbered lines below the table."""
     from rich.table import Table
 
     sources = list(dict.fromkeys(entry.source for entry in found))
@@ -74,14 +98,14 @@ def _published_table(found: list[Published]) -> "Table":
     table.add_column("source")
     for entry in found:
         model = f"{entry.model} {entry.input_size}".strip() + ("*" if entry.note else "")
-        cells = (_published(name, entry.numbers.get(name)) for name in names)
+        cells = (_published_number(name, entry.numbers.get(name)) for name in names)
         table.add_row(model, entry.boxes, *cells, str(sources.index(entry.source) + 1))
     return table
 
 
-def _published(name: str, value: float | None) -> str:
+def _published_number(name: str, value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}" if name == "EPE" else f"{value:.1f}"
 
 
-def _shown(name: str, value: float | None) -> str:
+def _number(name: str, value: float | None) -> str:
     return f"{value:.2f}" if name == "EPE" and value is not None else percent(value)

@@ -10,7 +10,7 @@ from everypose.evaluation.report.curves import precision_recall_svg
 from everypose.evaluation.report.record import KeypointRow, Record, protocol_rows
 from everypose.evaluation.report.tables import percent
 from everypose.evaluation.report.worst import WorstImage, worst_images
-from everypose.evaluation.scores import Measured
+from everypose.evaluation.scores import Scores
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -24,41 +24,46 @@ figure{margin:1rem 0}figure img{max-width:100%;height:auto}figcaption{color:#576
 """
 
 
-def write_report(path: Path, evaluation: Evaluation, count: int = 12) -> None:
-    """Write the report; it has the ``count`` worst images where the evaluation knows where its images are.
+def write_report(path: Path, evaluation: Evaluation, *, worst_count: int = 12) -> None:
+    """Write the report as one HTML file.
+
+    Args:
+        path: the file.
+        evaluation: what to report.
+        worst_count: how many of the worst images are shown, if the images' folder is known.
 
     Raises:
-        EveryposeError: when an image cannot be read or the file cannot be written.
+        EveryposeError: if an image cannot be read or the file cannot be written.
     """
-    worst = worst_images(evaluation, count)
-    write_text(path, page(evaluation.record, evaluation.measured, worst))
+    worst = worst_images(evaluation, worst_count)
+    write_text(path, page(evaluation.record, evaluation.scores, worst))
 
 
-def page(record: Record, measured: Measured, worst: list[WorstImage]) -> str:
-    """The report as HTML; nothing in it comes from elsewhere."""
+def page(record: Record, scores: Scores, worst: list[WorstImage]) -> str:
+    """The report as HTML that loads nothing from elsewhere."""
     title = f"{record.model} on {record.protocol.dataset} {record.protocol.split}"
     parts = [
         f"<h1>{escape(title)}</h1>",
         *(f'<p class="note">{escape(note)}</p>' for note in record.notes),
         "<h2>Numbers</h2>",
-        *(_numbers(part, numbers) for part, numbers in _joined_categories(record.numbers)),
+        *(_numbers(part, numbers) for part, numbers in _with_joined_categories(record.numbers)),
         "<h2>Protocol</h2>",
         _table(("", ""), [[name, value] for name, value in protocol_rows(record)]),
     ]
-    if measured.precision is not None:
-        parts += ["<h2>Precision and recall</h2>", precision_recall_svg(measured.precision)]
+    if scores.precision is not None:
+        parts += ["<h2>Precision and recall</h2>", precision_recall_svg(scores.precision)]
     for kind, rows in record.classes.items():
         cells = [[row.name, str(row.people), percent(row.ap), percent(row.ap50), percent(row.ar)] for row in rows]
         parts += [f"<h2>By {escape(kind)}</h2>", _table(("class", "people", "AP", "AP50", "AR"), cells)]
     if record.classes:
         parts.append(
             '<p class="note">People outside a class are ignored: their keypoints are hidden, and a detection within'
-            " their doubled box counts for nothing. Other false detections count in every class.</p>"
+            " their doubled box is neither right nor wrong. Other false detections count in every class.</p>"
         )
     if record.keypoints:
         parts += ["<h2>Keypoints of matched people</h2>", _keypoints(record.keypoints)]
     if worst:
-        parts.append("<h2>Worst images: truth left, prediction right</h2>")
+        parts.append("<h2>Worst images: ground truth left, predictions right</h2>")
         parts += [_figure(image) for image in worst]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -67,8 +72,8 @@ def page(record: Record, measured: Measured, worst: list[WorstImage]) -> str:
     )
 
 
-def _joined_categories(numbers: dict[str, dict[str, float | None]]) -> list[tuple[str, dict[str, float | None]]]:
-    """Parts with a single number (AP of each species) become columns of one row."""
+def _with_joined_categories(numbers: dict[str, dict[str, float | None]]) -> list[tuple[str, dict[str, float | None]]]:
+    """Numbers by part; parts with a single number (AP of each species) as columns of one row."""
     single = {part: next(iter(row.values())) for part, row in numbers.items() if len(row) == 1}
     rows = [(part, row) for part, row in numbers.items() if len(row) > 1]
     return [*rows, ("AP by category", single)] if single else rows
@@ -91,13 +96,13 @@ def _keypoints(rows: list[KeypointRow]) -> str:
         shares = [percent(kind / total) if total else "–" for kind in kinds]
         pixels = "–" if row.median_pixels is None else f"{row.median_pixels:.1f}"
         cells.append([row.keypoint, str(total), *shares, str(row.unmatched), pixels, percent(row.median_relative)])
-    explained = (
-        '<p class="note">By keypoint similarity (one keypoint\'s term of OKS): good from 0.85, jitter from 0.5; else'
-        " inversion (the same person's other side) or swap (another person) where one of these has 0.5, else miss."
-        " Percent of matched people's labelled keypoints; \u201cnot found\u201d counts keypoints of people without a"
-        " match.</p>"
+    explanation = (
+        '<p class="note">By keypoint similarity (one keypoint\'s term of OKS): good from 0.85, jitter from 0.5;'
+        " otherwise inversion (the same person's other side) or swap (another person) if one of these has 0.5; else"
+        " miss. Percent of matched people's labelled keypoints; \u201cnot found\u201d counts keypoints of people"
+        " without a match.</p>"
     )
-    return _table(head, cells) + explained
+    return _table(head, cells) + explanation
 
 
 def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -109,6 +114,7 @@ def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
 def _figure(image: WorstImage) -> str:
     data = base64.b64encode(image.jpeg).decode()
     return (
-        f'<figure><img alt="{escape(image.file_name)}: truth and prediction" src="data:image/jpeg;base64,{data}">'
+        f'<figure><img alt="{escape(image.file_name)}: ground truth and predictions"'
+        f' src="data:image/jpeg;base64,{data}">'
         f"<figcaption>{escape(image.caption)}</figcaption></figure>"
     )

@@ -1,4 +1,4 @@
-"""Published numbers, to put beside one's own. The data are in ``published.toml``, each with its source."""
+"""Published results to compare with; ``published.toml`` has the numbers, each with its source."""
 
 import tomllib
 from functools import cache
@@ -9,7 +9,18 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Published(BaseModel):
-    """One published result; ``numbers`` in percent (EPE in pixels), ``boxes`` as in a record's protocol."""
+    """One published result.
+
+    Attributes:
+        source: paper, table and row, or web page.
+        model: name of the model.
+        dataset: name of the data set.
+        split: name of the split.
+        boxes: where boxes come from, in the words of ``Protocol``.
+        numbers: name to number in percent, EPE in pixels.
+        input_size: as published.
+        note: what a reader must know to compare it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,7 +35,7 @@ class Published(BaseModel):
 
 
 def published(dataset: str, split: str) -> list[Published]:
-    """The published results on a split, best AP (or first number) last."""
+    """The published results on a split, by boxes and then by AP (or the first number), ascending."""
     found = [result for result in _all() if (result.dataset, result.split) == (dataset, split)]
     return sorted(found, key=lambda result: (result.boxes, next(iter(result.numbers.values()))))
 

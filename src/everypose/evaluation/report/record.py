@@ -1,7 +1,7 @@
-"""The record of an evaluation: the numbers and everything one must know to compare them."""
+"""The record of an evaluation: its numbers and the protocol that makes them comparable."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,17 +17,23 @@ NOT_STATED = "not stated"
 
 
 class Protocol(BaseModel):
-    """How numbers were made. Two records are comparable when their protocols are equal.
+    """How numbers were computed. Two records are comparable if their protocols are equal.
 
     Attributes:
         metric: coco, crowdpose, wholebody (OKS), pckh (MPII) or hand (PCK, AUC, EPE).
-        dataset, split: by name; ``annotations`` is the SHA-256 of the annotation file.
-        images, persons: how many were scored.
-        boxes: "none" (the model finds people itself), "ground truth", or a file's name with its AP.
-        flip: whether the mirrored image was averaged in; None: not stated.
-        input_size, nms: in words, such as "short side 512" and "OKS 0.8".
-        keypoints, sigmas: the skeleton's name, and a digest of its sigmas.
-        area: where people's areas come from; ``detection_area``: and those of detections.
+        dataset: name of the data set.
+        split: name of the split.
+        annotations: SHA-256 of the annotation file.
+        images: how many were scored.
+        persons: how many were to be found.
+        boxes: "none" for a single-stage model, "ground truth", or a file or detector with its hash.
+        flip: whether test-time flip augmentation was used; None if it is not stated.
+        input_size: in words, such as "short side 512".
+        nms: in words, such as "OKS 0.8".
+        keypoints: name of the skeleton.
+        sigmas: digest of the sigmas.
+        area: where people's areas come from, in words.
+        detection_area: where detections' areas come from, in words.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +55,15 @@ class Protocol(BaseModel):
 
 
 class ClassRow(BaseModel):
-    """AP, AP50 and AR of one class of people; None where it is empty."""
+    """Scores of one class of people; None if it is empty.
+
+    Attributes:
+        name: the class.
+        people: how many people it has.
+        ap: average precision.
+        ap50: average precision at OKS .50.
+        ar: average recall.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,7 +75,19 @@ class ClassRow(BaseModel):
 
 
 class KeypointRow(BaseModel):
-    """One keypoint of the matched people: how many of each kind, and the median error."""
+    """Error types of one keypoint of the matched people, see ``everypose.evaluation.metrics.error_types``.
+
+    Attributes:
+        keypoint: its name.
+        good: how many have a similarity of at least .85.
+        jitter: how many have a similarity of at least .5.
+        inversion: how many are at the person's other side.
+        swap: how many are at another person.
+        miss: how many are none of these.
+        unmatched: labelled keypoints of people without a matched detection.
+        median_pixels: median distance in pixels.
+        median_relative: median distance over the square root of the person's area.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,13 +103,19 @@ class KeypointRow(BaseModel):
 
 
 class Record(BaseModel):
-    """An evaluation's result.
+    """The result of an evaluation.
 
     Attributes:
-        model: its name, or the predictions' file name.
-        model_sha256, predictions_sha256: of the weights, or of the predictions' file.
-        numbers: part -> name -> number; "" is the part of metrics that have only one. Shares, but EPE in pixels.
-        classes: kind of class -> its rows; ``keypoints``: error kinds. Both empty where the metric has none.
+        format: of the file.
+        everypose: version of the package.
+        model: its name, or the file name of the predictions.
+        model_sha256: of the weights.
+        predictions_sha256: of the results file.
+        protocol: how the numbers were computed.
+        numbers: part to name to number; the part is "" for metrics that have only one. Shares, except EPE in pixels.
+        classes: kind of class to its rows; empty for metrics by distance.
+        keypoints: error types by keypoint; empty for metrics by distance.
+        notes: what a reader of the numbers must know.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,7 +132,7 @@ class Record(BaseModel):
     notes: list[str] = []
 
     def write(self, path: Path) -> None:
-        """Write the record as JSON."""
+        """Write the record as JSON, atomically."""
         write_json(path, self.model_dump(mode="json"), indent=1)
 
     @classmethod
@@ -108,7 +140,7 @@ class Record(BaseModel):
         """Read a record that ``write`` wrote.
 
         Raises:
-            EveryposeError: when the file is no such record; the message names the first wrong field.
+            EveryposeError: if the file is not a record; the message names the first wrong field.
         """
         try:
             return cls.model_validate(read_json(path))
@@ -123,7 +155,7 @@ class Record(BaseModel):
 
         protocol = Table(title=f"Protocol of {self.model}", title_justify="left", show_header=False)
         protocol.add_column(no_wrap=True)
-        # Whole hashes: a protocol is compared to the letter.
+        # Hashes are folded and not cut: protocols are compared literally.
         protocol.add_column(overflow="fold")
         for name, value in protocol_rows(self):
             protocol.add_row(name, value)
@@ -132,55 +164,59 @@ class Record(BaseModel):
             named = {
                 f"{row.name} ({row.people} people)": {"AP": row.ap, "AP50": row.ap50, "AR": row.ar} for row in rows
             }
-            tables.append(numbers_table(f"By {kind}", named, "class"))
+            tables.append(numbers_table(f"By {kind}", named, first_column="class"))
         if self.keypoints:
             tables.append(_keypoint_table(self.keypoints))
         return tables
 
 
 def protocol_rows(record: Record) -> list[tuple[str, str]]:
-    """(name, value) of the protocol, the model and the package, as text."""
+    """Name and value of the protocol, the model and the package, as text."""
     rows = [(name.replace("_", " "), shown(value)) for name, value in record.protocol.model_dump().items()]
     rows += [("model", record.model), ("model sha256", shown(record.model_sha256))]
     rows += [("predictions sha256", shown(record.predictions_sha256)), ("everypose", record.everypose)]
     return rows
 
 
-def shown(value: Any) -> str:
-    """A protocol's value in words."""
+def shown(value: object) -> str:
+    """A protocol's value in words.
+
+    >>> shown(True), shown(None), shown(5)
+    ('yes', 'not stated', '5')
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     return NOT_STATED if value is None else str(value)
 
 
 def differences(first: Protocol, second: Protocol) -> list[str]:
-    """What differs between two protocols, one phrase for each field."""
+    """The differences between two protocols, one phrase for each field."""
     a, b = first.model_dump(), second.model_dump()
-    return [f"{name.replace('_', ' ')}: {shown(a[name])} against {shown(b[name])}" for name in a if a[name] != b[name]]
+    return [f"{name.replace('_', ' ')}: {shown(a[name])} versus {shown(b[name])}" for name in a if a[name] != b[name]]
 
 
 def require_same_protocol(first: Record, second: Record) -> None:
-    """Refuse to compare what cannot be compared.
+    """Check that two records are comparable.
 
     Raises:
-        UsageError: when the protocols differ; the message says in what.
+        UsageError: if the protocols differ; the message lists the differences.
     """
     if found := differences(first.protocol, second.protocol):
-        raise UsageError(f"different protocols: {'; '.join(found)} (--anyway compares them all the same)")
+        raise UsageError(f"different protocols: {'; '.join(found)} (--anyway compares them nevertheless)")
 
 
 def as_json_number(value: float) -> float | None:
-    """A score for JSON: None where there was nothing to measure (-1 or NaN)."""
+    """A score for JSON: None if there was nothing to measure (-1 or NaN)."""
     return None if value != value or value < 0 else float(value)
 
 
 def _numbers_table(record: Record) -> "Table":
     unit = "percent, EPE in pixels" if record.protocol.metric == "hand" else "percent"
-    return numbers_table(f"{record.protocol.metric} metric, {unit}", _in_percent(record), "part")
+    return numbers_table(f"{record.protocol.metric} metric, {unit}", _in_percent(record), first_column="part")
 
 
 def _in_percent(record: Record) -> dict[str, dict[str, float | None]]:
-    """Numbers such that the table's percent shows pixels as pixels."""
+    """The numbers, with pixels divided by 100 because the table multiplies by 100."""
     return {
         part: {name: value / 100 if name == "EPE" and value is not None else value for name, value in numbers.items()}
         for part, numbers in record.numbers.items()
@@ -191,7 +227,7 @@ def _keypoint_table(rows: list[KeypointRow]) -> "Table":
     from rich.table import Table
 
     table = Table(title="Labelled keypoints of matched people, percent of each kind", title_justify="left")
-    # Without lines ten columns fit into 80 characters.
+    # Without lines, ten columns fit into 80 characters.
     table.box, table.padding = None, (0, 1, 0, 0)
     table.add_column("keypoint", no_wrap=True)
     for column in ("good", "jitter", "inversion", "swap", "miss", "not found", "median px", "of size"):

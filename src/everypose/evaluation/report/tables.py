@@ -8,18 +8,28 @@ if TYPE_CHECKING:
 
 
 def percent(value: float | None) -> str:
-    """A share as percent with one decimal; a dash where there was nothing to measure (None or -1)."""
+    """A share as percent with one decimal; a dash if there was nothing to measure (None or -1).
+
+    >>> percent(0.4567), percent(None)
+    ('45.7', '–')
+    """
     return "–" if value is None or value < 0 else f"{100 * value:.1f}"
 
 
-def numbers_table(title: str, rows: Mapping[str, Mapping[str, float | None]], first: str = "") -> "Table":
-    """One row for each name, one column for each number, in percent."""
+def numbers_table(title: str, rows: Mapping[str, Mapping[str, float | None]], *, first_column: str = "") -> "Table":
+    """A rich table with a row for each name and a column for each number, in percent.
+
+    Args:
+        title: above the table.
+        rows: row name to the numbers by column name; the first column is left out if all names are empty.
+        first_column: heading of the row names.
+    """
     from rich.table import Table
 
     columns = list(dict.fromkeys(name for numbers in rows.values() for name in numbers))
     table = Table(title=title, title_justify="left")
     if any(rows):
-        table.add_column(first)
+        table.add_column(first_column)
     for column in columns:
         table.add_column(column, justify="right")
     for name, numbers in rows.items():

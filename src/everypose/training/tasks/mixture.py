@@ -16,12 +16,11 @@ from everypose.methods.posebh.phases import freeze
 from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings, decoder_of
 from everypose.methods.posebh.targets import render_targets
 from everypose.methods.top_down.settings import TopDownInference
-from everypose.training.datasets import require_same_skeleton
 from everypose.training.initial_weights import make_network, model_config
 from everypose.training.optimizer_groups import parameter_groups
 from everypose.training.recipe import Recipe
-from everypose.training.tasks.mixture_samples import MixedBatch, MixedSamples, SetPeople, read_source
-from everypose.training.validation import Validator
+from everypose.training.tasks.mixture_samples import MixedBatch, MixedSamples, SetPeople
+from everypose.training.validation import Validator, read_source, require_same_keypoints
 
 
 class MixedTask:
@@ -44,10 +43,7 @@ class MixedTask:
                 _require_sigmas(own, "to leave out people found twice", "give --set inference.nms=none")
         self.samples = MixedSamples(people, recipe.trainer.seed)
         self.validators = [validator for own in people for validator in self._validators(own, root)]
-        self.sets = [
-            *(one for own in people for one in own.training),
-            *(validator.scene_set for validator in self.validators),
-        ]
+        self.sets = [one for own in people for one in own.training]
         self._schedule = recipe.phases.settings()
         self._settings = recipe.prototypes.settings()
         self._phase = self._schedule.phase(0)
@@ -99,9 +95,9 @@ class MixedTask:
         found = []
         for source in own.settings.val:
             _require_sigmas(own, "to be validated by AP", "leave out its val")
-            scenes = read_source(source, root, own.skeleton)
-            require_same_skeleton(own.training[0], scenes)
-            found.append(Validator(scenes, self.config, self._recipe.validation, own.settings.name))
+            annotated = read_source(source, root, skeleton=own.skeleton, settings=self._recipe.validation)
+            require_same_keypoints(own.training[0], annotated)
+            found.append(Validator(annotated, self.config, self._recipe.validation, name=own.settings.name))
         return found
 
 

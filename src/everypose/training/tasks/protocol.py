@@ -41,7 +41,7 @@ class Task(Protocol):
 
     @property
     def sets(self) -> Sequence[SceneSet]:
-        """Everything that was read, for the run's record of its data."""
+        """The training sets, for the run's record of its data."""
         ...
 
     @property

@@ -50,7 +50,7 @@ class SingleStageTask:
         self.config = model_config(recipe, skeleton)
         self.samples = TrainingSamples(scenes, skeleton, recipe.data, recipe.trainer.seed)
         self.validators = make_validators(recipe, training[0], self.config)
-        self.sets = [*training, *(validator.scene_set for validator in self.validators)]
+        self.sets = training
 
     def make_network(self) -> nn.Module:
         """The recipe's network with its first weights, some of them frozen."""

@@ -58,7 +58,7 @@ class TopDownTask:
         geometry = CropGeometry(cut.crop_size, cut.convention, cut.padding, cut.crop)
         self.samples = CropSamples(training, recipe.model, geometry, recipe.crops, recipe.trainer.seed)
         self.validators = make_validators(recipe, training[0], self.config)
-        self.sets = [*training, *(validator.scene_set for validator in self.validators)]
+        self.sets = training
 
     def make_network(self) -> nn.Module:
         """The recipe's network with its first weights, some of them frozen."""
