@@ -25,7 +25,7 @@ def check_run(recipe: Recipe, task: Task) -> None:
     for validator in task.validators:
         if not validator.has_labelled_people:
             raise EveryposeError(
-                f"{validator.scene_set.annotation_file or validator.scene_set.name} has no person with labelled "
+                f"{validator.annotated.layout.annotation_file} has no person with labelled "
                 "keypoints in the images to validate on, so there is no AP: give another set, or train without one "
                 "with --set data.val_split='\"\"'"
             )
