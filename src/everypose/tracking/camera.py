@@ -1,0 +1,72 @@
+"""Motion of the camera between frames, from corners of the background that optical flow follows."""
+
+import cv2
+import numpy as np
+
+from everypose.core.arrays import Float32, Float64, Image
+
+WORKING_SIDE = 480
+"""Frames are shrunk so that their longer side is at most this."""
+CORNERS = 200
+FEWEST_CORNERS = 20
+"""Below it, the motion is not estimated: the camera counts as still."""
+INLIER_DISTANCE = 1.5
+"""RANSAC's threshold in pixels of the shrunk frame."""
+
+
+class CameraMotion:
+    """Follows the camera from frame to frame.
+
+    Example:
+        >>> still = np.zeros((48, 64, 3), np.uint8)
+        >>> CameraMotion().update(still, np.zeros((0, 4))).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+
+    def __init__(self) -> None:
+        self._previous: Image | None = None
+        self._corners: Float32 | None = None
+
+    def update(self, image: Image, boxes: Float64) -> Float64:
+        """The (2, 3) similarity from the previous frame's pixel coordinates to this one's.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            boxes: (N, 4) x1 y1 x2 y2 people, who move by themselves: corners inside are not used.
+        """
+        shrink = min(1.0, WORKING_SIDE / max(image.shape[:2]))
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else grey
+        matrix = np.eye(2, 3)
+        if self._previous is not None and self._previous.shape == grey.shape and self._corners is not None:
+            matrix = _similarity(self._previous, grey, self._corners)
+            # Pixel centers are integers: (x + 0.5) * shrink - 0.5 is a pixel's place in the shrunk frame.
+            middle = np.full(2, 0.5 / shrink - 0.5)
+            matrix[:, 2] = matrix[:, 2] / shrink + middle - matrix[:, :2] @ middle
+        self._previous = grey
+        self._corners = _background_corners(grey, boxes * shrink)
+        return matrix
+
+
+def _background_corners(grey: Image, boxes: Float64) -> Float32 | None:
+    """Corners (C, 1, 2) outside the boxes; None when there are none."""
+    mask = np.full(grey.shape, 255, np.uint8)
+    for x1, y1, x2, y2 in boxes.round().astype(int).clip(min=0):
+        mask[y1 : y2 + 1, x1 : x2 + 1] = 0
+    corners: Float32 | None = cv2.goodFeaturesToTrack(grey, CORNERS, 0.01, 8, mask=mask)
+    return corners
+
+
+def _similarity(previous: Image, current: Image, corners: Float32) -> Float64:
+    """The (2, 3) similarity that moves most corners from the previous frame to where flow finds them."""
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, None)
+    found = found.ravel().astype(bool)
+    if found.sum() < FEWEST_CORNERS:
+        return np.eye(2, 3)
+    matrix, inliers = cv2.estimateAffinePartial2D(
+        corners[found], moved[found], method=cv2.RANSAC, ransacReprojThreshold=INLIER_DISTANCE
+    )
+    if matrix is None or inliers.sum() < FEWEST_CORNERS:
+        return np.eye(2, 3)
+    similarity: Float64 = matrix
+    return similarity

@@ -1,0 +1,55 @@
+"""Settings of tracking. Times are in seconds, lengths relative to a person's size: the square root of the box area."""
+
+from pydantic import Field
+
+from everypose.core.settings import Settings
+
+
+class MotionSettings(Settings):
+    """Noise of the motion model, as standard deviations; see :mod:`everypose.tracking.motion`.
+
+    Attributes:
+        acceleration: of a person's acceleration, in sizes per second squared, integrated over one second.
+        position_noise: of a sure detection's center, in sizes.
+        size_drift: of the change of width and height in one second, in sizes.
+        size_noise: of a sure detection's width and height, in sizes.
+    """
+
+    acceleration: float = Field(default=0.5, gt=0)
+    position_noise: float = Field(default=0.08, gt=0)
+    size_drift: float = Field(default=0.1, gt=0)
+    size_noise: float = Field(default=0.1, gt=0)
+
+
+class TrackerSettings(Settings):
+    """How people are followed from frame to frame.
+
+    Attributes:
+        high_score: detections at or above it are matched first and may start tracks; None: 0.65 of the top score.
+        low_score: detections below it are ignored; None: 0.4 of the top score.
+        min_similarity: least similarity of a track and a detection that are matched.
+        oks_weight: weight of OKS in the similarity; box IoU has the rest.
+        min_colour: least similarity of colours (Bhattacharyya coefficient) of a match, where frames are given.
+        confirmation: evidence after which a track gets an id; a detection with the top score counts 1.
+        min_reliability: least mean reliability of a track's detections, below which it is not returned.
+        memory: seconds without a detection for which a track is predicted and may be matched.
+        hidden_seconds: seconds for which an occluded person is returned at the predicted position; 0: never.
+        reassociation_seconds: seconds for which a lost person's id may be given to a similar new one; 0: never.
+        reassociation_colour: least similarity of colours for that.
+        camera_motion: estimate the camera's motion and move the tracks with it, where frames are given.
+        motion: noise of the motion model.
+    """
+
+    high_score: float | None = Field(default=None, ge=0)
+    low_score: float | None = Field(default=None, ge=0)
+    min_similarity: float = Field(default=0.2, gt=0, lt=1)
+    oks_weight: float = Field(default=0.3, ge=0, le=1)
+    min_colour: float = Field(default=0.5, ge=0, le=1)
+    confirmation: float = Field(default=1.5, ge=0)
+    min_reliability: float = Field(default=0.3, ge=0, le=1)
+    memory: float = Field(default=2.0, gt=0)
+    hidden_seconds: float = Field(default=1.0, ge=0)
+    reassociation_seconds: float = Field(default=3.0, ge=0)
+    reassociation_colour: float = Field(default=0.85, ge=0, le=1)
+    camera_motion: bool = True
+    motion: MotionSettings = MotionSettings()

@@ -1,0 +1,226 @@
+"""Online tracking of people by pose, box and colours, with a Kalman motion model.
+
+Association has two stages (ByteTrack, Zhang et al., ECCV 2022): sure detections first, which may also start tracks;
+then less sure ones, which may only continue tracks detected a moment ago. Whoever is confirmed as a new person may turn
+out to be one who was lost, by colours, size and distance.
+"""
+
+import numpy as np
+
+from everypose.core.arrays import Float64, Image, Int64, Mask
+from everypose.core.geometry import box_iou
+from everypose.errors import UsageError
+from everypose.people import People
+from everypose.skeleton.skeleton import Skeleton
+from everypose.tracking import motion
+from everypose.tracking.appearance import HISTOGRAM_BINS, colour_histograms, colour_similarity
+from everypose.tracking.association import assign, covered_share, pair_areas, pose_similarity
+from everypose.tracking.camera import CameraMotion
+from everypose.tracking.score_range import ScoreRange
+from everypose.tracking.settings import TrackerSettings
+from everypose.tracking.tracks import Detections, Tracks
+
+RECENT = 0.5
+"""Seconds since the last sure detection for which a less sure detection may continue a track."""
+UNCONFIRMED_MEMORY = 0.3
+"""Seconds without a detection after which an unconfirmed track ends."""
+OCCLUDED_SHARE = 0.5
+"""Share of a box that another person must cover for its person to count as occluded."""
+REACH = 1.0
+WALKING_SPEED = 1.5
+"""A lost person may be found again within REACH sizes plus WALKING_SPEED sizes for each second."""
+SIZE_RATIO = 1.6
+"""The most by which the size of someone found again may differ."""
+
+
+class Tracker:
+    """Follows the people of one video, frame by frame.
+
+    Args:
+        skeleton: of the people. With unknown sigmas poses are not compared, only boxes.
+        settings: thresholds, weights and times.
+
+    Attributes:
+        renamed: ids of tracks that were recognised as an earlier one, with the earlier id.
+
+    Example:
+        >>> skeleton = Skeleton.named("coco")
+        >>> tracker = Tracker(skeleton)
+        >>> def person(x):
+        ...     return People(np.full((1, 17, 3), x + 1), [0.9], skeleton, boxes=[[x, 0, x + 40, 100]])
+        >>> [tracker.update(person(x), time).ids.tolist() for time, x in ((0.0, 0), (0.1, 3), (0.2, 6))]
+        [[], [1], [1]]
+    """
+
+    def __init__(self, skeleton: Skeleton, settings: TrackerSettings | None = None) -> None:
+        self.skeleton = skeleton
+        self.settings = settings or TrackerSettings()
+        self.renamed: dict[int, int] = {}
+        self.scores = ScoreRange(self.settings)
+        self._sigmas = None if skeleton.sigmas is None else np.array(skeleton.sigmas, dtype=np.float64)
+        self._camera = CameraMotion()
+        self._time: float | None = None
+        self._begun = 0
+        self._tracks = Tracks.start(_no_detections(len(skeleton)), 0.0, first_id=1, settings=self.settings.motion)
+
+    def update(self, people: People, time: float, *, image: Image | None = None) -> People:
+        """Find which tracks a frame's people continue.
+
+        Args:
+            people: the frame's detections.
+            time: of the frame in seconds, later than the frame before.
+            image: (H, W, 3) uint8 RGB frame; with it, colours are compared and the camera's motion is followed.
+
+        Returns:
+            The people with an id, in boxes that the motion model smooths. Occluded people come after them in predicted
+            boxes; the scores of their keypoints are 0.
+
+        Raises:
+            UsageError: when time does not advance, or the people have another skeleton.
+        """
+        tracks = self.follow(people, time, image=image)
+        shown = tracks.confirmed & (tracks.evidence >= self.settings.min_reliability * tracks.detections)
+        seen = tracks.select(shown & (tracks.rows >= 0))
+        hidden = tracks.select(shown & (tracks.rows < 0) & (time - tracks.last_seen <= self.settings.hidden_seconds))
+        hidden = hidden.select(covered_share(hidden.motion.boxes, seen.motion.boxes) > OCCLUDED_SHARE)
+        hidden_keypoints = hidden.predicted_keypoints()
+        hidden_keypoints[..., 2] = 0
+        return People(
+            np.concatenate([people.keypoints[seen.rows], hidden_keypoints]),
+            np.concatenate([seen.scores, hidden.scores]),
+            people.skeleton,
+            boxes=np.concatenate([seen.motion.boxes, hidden.motion.boxes]),
+            image=people.image,
+            ids=np.concatenate([seen.ids, hidden.ids]),
+        )
+
+    def follow(self, people: People, time: float, *, image: Image | None = None) -> Tracks:
+        """All tracks after a frame, unconfirmed ones included; arguments and errors as `update`."""
+        if people.skeleton.keypoints != self.skeleton.keypoints:
+            raise UsageError(f"the tracker follows {self.skeleton.name!r} people, not {people.skeleton.name!r} people")
+        if self._time is not None and not time > self._time:
+            raise UsageError(f"the frame at {time:g} s comes after the one at {self._time:g} s: times must increase")
+        detections = self._detections(people, image)
+        self._predict(time, image, detections)
+        free = self._associate(detections, time)
+        self._start(detections.select(free & (detections.scores >= self.scores.high)), time)
+        self._confirm(time)
+        self._end(time)
+        return self._tracks
+
+    def _detections(self, people: People, image: Image | None) -> Detections:
+        """The people whose score counts, with what is compared."""
+        scores = people.scores.astype(np.float64)
+        self.scores.observe(scores)
+        rows = np.flatnonzero(scores >= self.scores.low)
+        boxes = people.boxes[rows].astype(np.float64)
+        return Detections(
+            rows=rows,
+            keypoints=people.keypoints[rows].astype(np.float64),
+            boxes=boxes,
+            scores=scores[rows],
+            reliability=self.scores.reliability(scores[rows]),
+            colours=np.zeros((len(rows), HISTOGRAM_BINS)) if image is None else colour_histograms(image, boxes),
+        )
+
+    def _predict(self, time: float, image: Image | None, detections: Detections) -> None:
+        """Move all tracks to the time of the frame."""
+        tracks = self._tracks
+        tracks.rows[:] = -1
+        if self._time is not None:
+            tracks.motion = motion.predict(tracks.motion, time - self._time, self.settings.motion)
+        if image is not None and self.settings.camera_motion:
+            tracks.move_with_camera(self._camera.update(image, detections.boxes))
+        self._time = time
+
+    def _associate(self, detections: Detections, time: float) -> Mask:
+        """Continue tracks; True for each detection (N,) that continues none."""
+        tracks, settings = self._tracks, self.settings
+        similarity, allowed = self._similarity(detections)
+        unseen = time - tracks.last_seen
+        high = detections.scores >= self.scores.high
+        for candidates, stage in ((unseen <= settings.memory, high), (unseen <= RECENT, ~high)):
+            rows = np.flatnonzero(candidates & (tracks.rows < 0))
+            columns = np.flatnonzero(stage)
+            pairs = np.ix_(rows, columns)
+            matched_rows, matched_columns = assign(similarity[pairs], allowed[pairs])
+            chosen = columns[matched_columns]
+            tracks.add(rows[matched_rows], detections.select(chosen), time, settings.motion)
+        return ~np.isin(detections.rows, tracks.rows)
+
+    def _similarity(self, detections: Detections) -> tuple[Float64, Mask]:
+        """(T, N) similarities of tracks and detections, and which pairs may be matched."""
+        tracks, settings = self._tracks, self.settings
+        boxes = tracks.motion.boxes
+        similarity = box_iou(boxes, detections.boxes)
+        if self._sigmas is not None:
+            poses = pose_similarity(
+                tracks.predicted_keypoints(),
+                detections.keypoints,
+                areas=pair_areas(boxes, detections.boxes),
+                sigmas=self._sigmas,
+                position_variance=tracks.motion.position_variance,
+            )
+            similarity = settings.oks_weight * poses + (1 - settings.oks_weight) * similarity
+        colours = colour_similarity(tracks.colours, detections.colours)
+        return similarity * colours, (similarity >= settings.min_similarity) & (colours >= settings.min_colour)
+
+    def _start(self, detections: Detections, time: float) -> None:
+        """Start a track for each of these detections."""
+        new = Tracks.start(detections, time, first_id=self._begun + 1, settings=self.settings.motion)
+        self._begun += len(new)
+        self._tracks = self._tracks.extend(new)
+
+    def _confirm(self, time: float) -> None:
+        """Confirm tracks with enough evidence, as someone who was lost where one fits."""
+        tracks = self._tracks
+        new = np.flatnonzero(~tracks.confirmed & (tracks.evidence >= self.settings.confirmation))
+        tracks.confirmed[new] = True
+        unseen = time - tracks.last_seen
+        lost = np.flatnonzero(tracks.confirmed & (unseen > 0) & (unseen <= self.settings.reassociation_seconds))
+        if not len(new) or not len(lost):
+            return
+        rows, columns = assign(*self._recognition(lost, new))
+        for old, again in zip(lost[rows].tolist(), new[columns].tolist(), strict=True):
+            self.renamed[int(tracks.ids[again])] = int(tracks.ids[old])
+            tracks.ids[again] = tracks.ids[old]
+            tracks.evidence[again] += tracks.evidence[old]
+            tracks.detections[again] += tracks.detections[old]
+        self._tracks = tracks.select(~np.isin(np.arange(len(tracks)), lost[rows]))
+
+    def _recognition(self, lost: Int64, new: Int64) -> tuple[Float64, Mask]:
+        """(L, N) how well new tracks fit lost ones, and which pairs are possible."""
+        old, again = self._tracks.select(lost), self._tracks.select(new)
+        gap = again.first_seen - old.last_seen[:, None]
+        ratio = old.motion.scale[:, None] / again.motion.scale
+        scale = np.sqrt(old.motion.scale[:, None] * again.motion.scale)
+        distance = np.linalg.norm(old.anchor[:, None] - again.first_center, axis=2) / scale
+        colours = colour_similarity(old.colours, again.colours)
+        known = np.logical_and.outer(old.colours.any(axis=1), again.colours.any(axis=1))
+        possible = (
+            known
+            & (gap > 0)
+            & (distance <= REACH + WALKING_SPEED * gap)
+            & (np.maximum(ratio, 1 / ratio) <= SIZE_RATIO)
+            & (colours >= self.settings.reassociation_colour)
+        )
+        return colours / (1 + distance), possible
+
+    def _end(self, time: float) -> None:
+        """Drop tracks that have been without a detection for too long."""
+        tracks, settings = self._tracks, self.settings
+        longest = max(settings.memory, settings.reassociation_seconds)
+        memory = np.where(tracks.confirmed, longest, UNCONFIRMED_MEMORY)
+        self._tracks = tracks.select(time - tracks.last_seen <= memory)
+
+
+def _no_detections(keypoints: int) -> Detections:
+    """No detections of people with ``keypoints`` keypoints."""
+    return Detections(
+        rows=np.zeros(0, dtype=np.int64),
+        keypoints=np.zeros((0, keypoints, 3)),
+        boxes=np.zeros((0, 4)),
+        scores=np.zeros(0),
+        reliability=np.zeros(0),
+        colours=np.zeros((0, HISTOGRAM_BINS)),
+    )
