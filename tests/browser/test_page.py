@@ -69,7 +69,7 @@ def test_downloads(open_page, photos, service):
     assert json.loads(saved["JSON"][1]) == answer
     rows = list(csv.DictReader(io.StringIO(saved["CSV"][1].decode())))
     assert len(rows) == 2 * 17
-    assert (rows[0]["source"], rows[0]["keypoint"]) == ("two people.png", "nose")
+    assert (rows[0]["file"], rows[0]["keypoint"]) == ("two people.png", "nose")
     assert float(rows[0]["x"]) == answer["people"][0]["keypoints"]["nose"][0]
     assert saved["picture"][0] == "two people-poses.png"
     assert saved["picture"][1].startswith(b"\x89PNG")

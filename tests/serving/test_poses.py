@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import everypose
+from everypose.inference.results.csv_table import read_csv
+from everypose.inference.results.openpose import openpose_json
 from everypose.people import People
 from serving.running import photo
 
@@ -81,6 +83,19 @@ def test_another_skeleton_matches_by_name(client):
 def test_coco_results(client, model):
     answer = send(client, format="coco", image_id=7)
     assert answer.json() == offline(model, photo(PEOPLE)).to_coco(image_id=7)
+
+
+def test_openpose_json(client, model):
+    answer = send(client, format="openpose")
+    assert answer.json() == openpose_json(offline(model, photo(PEOPLE)))
+
+
+def test_csv(client, model, tmp_path):
+    answer = send(client, format="csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    (tmp_path / "table.csv").write_bytes(answer.content)
+    (result,) = read_csv(tmp_path / "table.csv")
+    assert np.array_equal(result.people.keypoints, offline(model, photo(PEOPLE)).keypoints)
 
 
 @pytest.mark.parametrize(("output", "media_type"), [("png", "image/png"), ("jpeg", "image/jpeg")])

@@ -7,11 +7,14 @@ from typing import Literal, get_args
 
 from everypose.drawing import encode
 from everypose.errors import UsageError
+from everypose.inference.results.csv_table import to_csv
+from everypose.inference.results.openpose import openpose_json
+from everypose.inference.results.record import FrameResult
 from everypose.people import People
 from everypose.skeleton.matching import conversion
 from everypose.skeleton.skeleton import Skeleton
 
-Format = Literal["json", "coco", "jpeg", "png"]
+Format = Literal["json", "coco", "openpose", "csv", "jpeg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -73,6 +76,14 @@ def _coco(people: People, _model: str, image_id: int) -> Rendered:
     return _as_json(people.to_coco(image_id=image_id))
 
 
+def _openpose(people: People, _model: str, _image_id: int) -> Rendered:
+    return _as_json(openpose_json(people))
+
+
+def _csv(people: People, _model: str, image_id: int) -> Rendered:
+    return Rendered(to_csv([FrameResult("image", people, image_id=image_id)]), "text/csv; charset=utf-8")
+
+
 def _as_json(content: object) -> Rendered:
     return Rendered(json.dumps(content, allow_nan=False).encode(), "application/json")
 
@@ -89,6 +100,8 @@ def _picture(suffix: str, media_type: str) -> Callable[[People, str, int], Rende
 _RENDERERS: Mapping[Format, Callable[[People, str, int], Rendered]] = {
     "json": _json,
     "coco": _coco,
+    "openpose": _openpose,
+    "csv": _csv,
     "jpeg": _picture(".jpg", "image/jpeg"),
     "png": _picture(".png", "image/png"),
 }

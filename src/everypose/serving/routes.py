@@ -18,6 +18,7 @@ from everypose.serving.schemas import (
     Limits,
     ModelDescription,
     ModelList,
+    OpenPoseAnswer,
     PoseOptions,
     PosesAnswer,
     Problem,
@@ -79,11 +80,15 @@ def pose_routes(service: Service) -> APIRouter:
     @router.post(
         "/v1/poses",
         summary="Find the people in one image",
-        response_model=PosesAnswer | list[CocoResult],
+        response_model=PosesAnswer | list[CocoResult] | OpenPoseAnswer,
         responses={
             200: {
                 "description": "The people, in the format that was asked for.",
-                "content": {"image/jpeg": {"schema": BINARY}, "image/png": {"schema": BINARY}},
+                "content": {
+                    "image/jpeg": {"schema": BINARY},
+                    "image/png": {"schema": BINARY},
+                    "text/csv": {"schema": {"type": "string"}},
+                },
             },
             **problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
         },

@@ -64,6 +64,23 @@ class CocoResult(BaseModel):
     bbox: list[float]
 
 
+class OpenPosePerson(BaseModel):
+    """One person as OpenPose writes it; lists of x, y, score."""
+
+    person_id: list[int]
+    pose_keypoints_2d: list[float]
+    face_keypoints_2d: list[float]
+    hand_left_keypoints_2d: list[float]
+    hand_right_keypoints_2d: list[float]
+
+
+class OpenPoseAnswer(BaseModel):
+    """The people of one image as OpenPose writes them."""
+
+    version: float
+    people: list[OpenPosePerson]
+
+
 class ModelDescription(BaseModel):
     """A loaded model."""
 

@@ -58,6 +58,15 @@ class CsvWriter(ResultsWriter):
         self._file.close()
 
 
+def to_csv(results: Iterable[FrameResult]) -> bytes:
+    """Return a long table of results as UTF-8 CSV.
+
+    >>> to_csv([]).decode().split(",")[:3]
+    ['file', 'frame', 'time_s']
+    """
+    return _csv([LONG_COLUMNS]) + b"".join(_csv(_rows(table_of(result, wide=False))) for result in results)
+
+
 def _csv(rows: Iterable[Sequence[str]]) -> bytes:
     """Return rows of cells as CSV."""
     text = io.StringIO()

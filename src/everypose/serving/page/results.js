@@ -116,7 +116,7 @@ export class ImageCard {
   }
 
   saveCsv() {
-    const frames = [{ source: this.file.name, frame: 0, time: null, answer: this.visible() }];
+    const frames = [{ source: this.file.name, frame: null, time: null, answer: this.visible() }];
     download(asCsv(frames), `${stem(this.file.name)}.csv`);
   }
 }

@@ -1,6 +1,6 @@
 // Results as files: a picture, JSON as the service answers, and a long table with one row for each keypoint.
 
-const COLUMNS = ["source", "frame", "time_s", "track_id", "person", "person_score", "box_x1", "box_y1", "box_x2",
+const COLUMNS = ["file", "frame", "time_s", "person", "track_id", "person_score", "box_x1", "box_y1", "box_x2",
                  "box_y2", "skeleton", "keypoint", "x", "y", "score"];
 
 /** Offer a Blob as a download. */
@@ -16,17 +16,17 @@ export function asJson(content) {
   return new Blob([JSON.stringify(content, null, 1)], { type: "application/json" });
 }
 
-/** @param {Array<{source: string, frame: number, time: number|null, answer: object}>} frames */
+/** @param {Array<{source: string, frame: number|null, time: number|null, answer: object}>} frames */
 export function asCsv(frames) {
   const rows = [COLUMNS.join(",")];
   for (const { source, frame, time, answer } of frames) {
     answer.people.forEach((person, position) => {
-      const before = [quoted(source), frame, time ?? "", person.id ?? "", position, person.score, ...person.box,
+      const before = [quoted(source), frame ?? "", time ?? "", position, person.id ?? "", person.score, ...person.box,
                       answer.skeleton.name];
       for (const [name, point] of Object.entries(person.keypoints)) rows.push([...before, name, ...point].join(","));
     });
   }
-  return new Blob([rows.join("\r\n") + "\r\n"], { type: "text/csv" });
+  return new Blob([rows.join("\n") + "\n"], { type: "text/csv" });
 }
 
 function quoted(text) {
