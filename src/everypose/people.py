@@ -16,6 +16,7 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
+    import fiftyone
     import supervision
 
     from everypose.drawing import Drawing
@@ -316,6 +317,40 @@ class People:
             return supervision.KeyPoints(xy=places, keypoint_confidence=scores, detection_confidence=self.scores)
         except TypeError:  # before supervision 0.29
             return supervision.KeyPoints(xy=places, confidence=scores)
+
+    def to_fiftyone(self, size: tuple[int, int] | None = None) -> "fiftyone.Keypoints":
+        """Return the people as ``fiftyone.Keypoints``: points from 0 to 1, NaN for keypoints that were not found.
+
+        ``index`` is the identity of a tracked person, ``person_score`` the person's score.
+
+        Args:
+            size: width and height of the image in pixels; of the attached image by default.
+
+        Raises:
+            UsageError: if the package ``fiftyone`` is not installed.
+            EveryposeError: if the size is neither given nor known.
+        """
+        try:
+            import fiftyone
+        except ImportError as error:
+            raise UsageError("to_fiftyone needs the package fiftyone: pip install fiftyone") from error
+        if size is None and self.image is None:
+            raise EveryposeError("to_fiftyone needs the image's size: these people have no image")
+        whole = self.image.shape[1::-1] if size is None and self.image is not None else size
+        points = self.keypoints[..., :2].astype(np.float64) / np.asarray(whole, dtype=np.float64)
+        points[self.keypoints[..., 2] <= 0] = np.nan
+        return fiftyone.Keypoints(
+            keypoints=[
+                fiftyone.Keypoint(
+                    label="person",
+                    points=[(x, y) for x, y in own.tolist()],
+                    confidence=scores.tolist(),
+                    index=None if self.ids is None else int(self.ids[position]),
+                    person_score=float(self.scores[position]),
+                )
+                for position, (own, scores) in enumerate(zip(points, self.keypoints[..., 2], strict=True))
+            ]
+        )
 
     def draw(self, image: Image | Path | str | None = None) -> "Drawing":
         """Draw the people on an image.

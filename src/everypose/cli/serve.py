@@ -10,6 +10,7 @@ from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
+    from everypose.serving.label_studio import LabelStudio
     from everypose.serving.server import Certificate
 
 MEBIBYTE = 2**20
@@ -33,6 +34,12 @@ def serve(
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="PEM file of a TLS certificate chain.")] = None,
     certificate_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    label_studio: Annotated[
+        str | None, typer.Option(metavar="URL", help="Serve predictions to the Label Studio at this address, too.")
+    ] = None,
+    label_studio_token: Annotated[
+        Path | None, typer.Option(help="File with Label Studio's access token, by which images are fetched.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes for each model.", min=1, max=64)] = 1,
     queue: Annotated[int, typer.Option(help="Requests that may wait for a model; more get status 429.", min=1)] = 64,
     timeout: Annotated[float, typer.Option(help="Seconds from a request to its answer.", min=0.1)] = 60,
@@ -107,6 +114,7 @@ def serve(
         settings,
         tokens=None if token_file is None else Tokens.read(token_file),
         certificate=_certificate(certificate, certificate_key),
+        label_studio=_label_studio(label_studio, label_studio_token),
     )
 
 
@@ -122,3 +130,20 @@ def _certificate(chain: Path | None, key: Path | None) -> "Certificate | None":
         if not file.is_file():
             raise UsageError(f"there is no file {file}")
     return Certificate(chain, key)
+
+
+def _label_studio(address: str | None, token_file: Path | None) -> "LabelStudio | None":
+    """The Label Studio server, when one is given."""
+    from everypose.serving.label_studio import LabelStudio
+
+    if address is None:
+        if token_file is not None:
+            raise UsageError("--label-studio-token is for the server that --label-studio names")
+        return None
+    if not address.startswith(("http://", "https://")):
+        raise UsageError(f"--label-studio {address}: give a web address, such as http://localhost:8080")
+    try:
+        token = "" if token_file is None else token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {token_file}: {error}") from error
+    return LabelStudio(address, token)

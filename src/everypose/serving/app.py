@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from everypose.serving.failures import ClientGoneError, RequestError, UnauthorizedError
 from everypose.serving.guard import Guard
+from everypose.serving.label_studio import LabelStudio, label_studio_routes
 from everypose.serving.routes import pose_routes, service_routes
 from everypose.serving.service import Service
 from everypose.serving.stream import stream_routes
@@ -20,8 +21,13 @@ from everypose.serving.web_page import page_routes
 DESCRIPTION = "Finds every person's keypoints in images, videos and streams of frames."
 
 
-def create_app(service: Service) -> FastAPI:
-    """The application of a service whose models are loaded; they are closed when it shuts down."""
+def create_app(service: Service, label_studio: LabelStudio | None = None) -> FastAPI:
+    """The application of a service whose models are loaded; they are closed when it shuts down.
+
+    Args:
+        service: the state that all routes share.
+        label_studio: the Label Studio server whose protocol is served, too.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -41,6 +47,8 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(service_routes(service))
     app.include_router(stream_routes(service))
     app.include_router(page_routes())
+    if label_studio is not None:
+        app.include_router(label_studio_routes(service, label_studio))
     _add_failure_handlers(app)
     if service.settings.origins:
         app.add_middleware(

@@ -14,6 +14,7 @@ import uvicorn
 from everypose.errors import EveryposeError, UsageError
 from everypose.serving.app import create_app
 from everypose.serving.http_protocol import protocol_with_timeouts
+from everypose.serving.label_studio import LabelStudio
 from everypose.serving.metrics import Metrics
 from everypose.serving.pool import ModelPool
 from everypose.serving.request_log import JsonLines, RequestLog
@@ -43,18 +44,27 @@ def serve(
     *,
     tokens: Tokens | None = None,
     certificate: Certificate | None = None,
+    label_studio: LabelStudio | None = None,
     log: RequestLog | None = None,
 ) -> None:
     """Serve models until the process is asked to stop (SIGTERM, SIGINT).
 
     Requests that have arrived then get ``settings.grace`` seconds to finish.
 
+    Args:
+        models: the models and their options.
+        settings: limits and timeouts.
+        tokens: what authorizes requests; without any, all are accepted.
+        certificate: for TLS.
+        label_studio: the Label Studio server whose protocol is served, too.
+        log: takes one line a request; standard error by default.
+
     Raises:
         EveryposeError: a model cannot be loaded, or the address cannot be listened on.
         UsageError: two models have one name, or the certificate cannot be used.
     """
     request_log = log or RequestLog()
-    asyncio.run(_serve(models, settings, tokens or Tokens([]), certificate, request_log))
+    asyncio.run(_serve(models, settings, tokens or Tokens([]), certificate, label_studio, request_log))
 
 
 async def _serve(
@@ -62,12 +72,13 @@ async def _serve(
     settings: ServerSettings,
     tokens: Tokens,
     certificate: Certificate | None,
+    label_studio: LabelStudio | None,
     log: RequestLog,
 ) -> None:
     listener = _listen(settings)
     service = await start_service(models, settings, tokens, log)
     try:
-        config = _config(service, certificate)
+        config = _config(service, certificate, label_studio)
     except (OSError, ValueError) as error:
         for pool in service.pools.values():
             await pool.close()
@@ -124,10 +135,10 @@ def _listen(settings: ServerSettings) -> socket.socket:
         ) from error
 
 
-def _config(service: Service, certificate: Certificate | None) -> uvicorn.Config:
+def _config(service: Service, certificate: Certificate | None, label_studio: LabelStudio | None) -> uvicorn.Config:
     settings = service.settings
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, label_studio),
         http=protocol_with_timeouts(settings.header_timeout, settings.timeout),
         ws="websockets-sansio",
         ws_max_size=settings.max_bytes,

@@ -1,0 +1,208 @@
+"""Label Studio's ML backend protocol: ``/setup``, ``/predict`` and ``/webhook``; its ``/health`` is the service's own.
+
+Images of tasks are fetched from the Label Studio server that the service was started with, and from nowhere else.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http.client import HTTPMessage
+from typing import IO, Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from everypose.errors import EveryposeError
+from everypose.integrations.label_studio import Controls, prediction, read_controls
+from everypose.people import People
+from everypose.serving.failures import RequestError, UnprocessableError
+from everypose.serving.image_check import check_image
+from everypose.serving.request_body import Upload, received
+from everypose.serving.routes import authorization, problems
+from everypose.serving.service import Service
+from everypose.serving.worker_process import Task
+
+MOST_TASKS = 100
+_DATA_ADDRESS = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LabelStudio:
+    """The Label Studio server that asks for predictions.
+
+    Attributes:
+        address: its web address, such as ``http://localhost:8080``.
+        token: its access token, by which images are fetched; empty when it needs none.
+    """
+
+    address: str
+    token: str = ""
+
+    def url_of(self, image: str) -> str:
+        """The address to fetch an image from.
+
+        Raises:
+            UnprocessableError: it is not on this server.
+        """
+        own = urllib.parse.urlsplit(self.address)
+        try:
+            url = urllib.parse.urlsplit(urllib.parse.urljoin(self.address.rstrip("/") + "/", image))
+            is_own = (url.scheme, url.hostname, url.port) == (own.scheme, own.hostname, own.port)
+        except ValueError:
+            is_own = False
+        if not is_own or url.username is not None or "\\" in image:
+            raise UnprocessableError("the image is not on the Label Studio server that this service serves")
+        return urllib.parse.urlunsplit(url)
+
+
+class LabelStudioTask(BaseModel):
+    """A task; other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: int | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class PredictRequest(BaseModel):
+    """What Label Studio sends; other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    tasks: list[LabelStudioTask] = Field(max_length=MOST_TASKS)
+    label_config: str = ""
+
+
+class PredictAnswer(BaseModel):
+    """A prediction for each task, in their order."""
+
+    results: list[dict[str, Any]]
+
+
+class SetupAnswer(BaseModel):
+    """The model that will answer."""
+
+    model_version: str
+
+
+def label_studio_routes(service: Service, server: LabelStudio) -> APIRouter:
+    """The routes that Label Studio calls; a token of the service is its basic-auth password."""
+    router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403), tags=["Label Studio"])
+    model = next(iter(service.pools))
+
+    @router.post("/setup", summary="Label Studio: which model answers", responses=problems(408, 413, 415, 422))
+    async def setup(request: Request) -> SetupAnswer:
+        async with _json_body(request, service):
+            return SetupAnswer(model_version=model)
+
+    @router.post(
+        "/predict",
+        summary="Label Studio: predictions for tasks",
+        response_model=PredictAnswer,
+        responses=problems(400, 408, 413, 415, 422, 429, 503, 504),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": PredictRequest.model_json_schema()}},
+            }
+        },
+    )
+    async def predict(request: Request) -> PredictAnswer:
+        async with _json_body(request, service) as upload:
+            try:
+                asked = PredictRequest.model_validate_json(upload.content)
+                controls = read_controls(asked.label_config)
+            except (ValueError, EveryposeError) as error:
+                raise UnprocessableError(str(error).splitlines()[0]) from error
+            results = [await _predict(service, server, task, controls, model) for task in asked.tasks]
+            return PredictAnswer(results=results)
+
+    @router.post("/webhook", summary="Label Studio: events, which are ignored", status_code=201)
+    async def webhook() -> JSONResponse:
+        return JSONResponse({}, 201)
+
+    return router
+
+
+def _json_body(request: Request, service: Service) -> AbstractAsyncContextManager[Upload]:
+    """The body of a request, within the limits of an image's."""
+    settings = service.settings
+    return received(
+        request,
+        "tasks",
+        ("application/json",),
+        limit=settings.max_bytes,
+        seconds=settings.body_timeout,
+        memory=service.memory,
+    )
+
+
+async def _predict(
+    service: Service, server: LabelStudio, task: LabelStudioTask, controls: Controls, model: str
+) -> dict[str, Any]:
+    """The prediction for one task; an empty one, with a line in the log, when its image cannot be used."""
+    try:
+        content = await _fetch(str(task.data.get(controls.image_key, "")), server, service)
+        pixels = check_image(content, service.settings.max_pixels)
+        answer = await service.pool(model).run(Task(content, pixels))
+        return prediction(_people(answer.content), controls, model)
+    except RequestError as failure:
+        if failure.retry_after is not None:
+            raise
+        detail = failure.detail
+    except EveryposeError as error:
+        detail = str(error)
+    service.log.write("no prediction", task=task.id, detail=detail)
+    return {"model_version": model, "score": 0.0, "result": []}
+
+
+def _people(content: bytes) -> People:
+    """The people of an answer, with a blank image of the right size."""
+    size = json.loads(content)["image"]
+    blank = np.broadcast_to(np.zeros(1, np.uint8), (size["height"], size["width"], 3))
+    return People.from_json(content.decode(), image=blank)
+
+
+async def _fetch(image: str, server: LabelStudio, service: Service) -> bytes:
+    """The bytes of a task's image: in the task itself, or on the Label Studio server."""
+    if found := _DATA_ADDRESS.match(image):
+        try:
+            return base64.b64decode(image[found.end() :], validate=True)
+        except binascii.Error as error:
+            raise UnprocessableError("the image of the task is not base64") from error
+    url = server.url_of(image)
+    settings = service.settings
+    return await asyncio.to_thread(_download, url, server.token, settings.max_bytes, settings.body_timeout)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects: they may lead to another server."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        """Follow none."""
+
+
+def _download(url: str, token: str, limit: int, seconds: float) -> bytes:
+    """Fetch a file of at most ``limit`` bytes."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Token {token}"} if token else {})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            content: bytes = answer.read(limit + 1)
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+        raise UnprocessableError(f"the image cannot be fetched from Label Studio: {reason}") from error
+    if len(content) > limit:
+        raise UnprocessableError(f"the image has more than {limit:,} bytes")
+    return content
