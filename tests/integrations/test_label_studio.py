@@ -194,22 +194,19 @@ def test_the_sdk_accepts_predictions(pose):
     assert errors == []
 
 
-def test_the_sdk_converts_predictions_to_coco(pose, tmp_path):
+def test_the_sdk_converts_accepted_predictions_to_yolo(pose, tmp_path):
+    """YOLO keeps people apart; the SDK's COCO export joins all keypoints of an image in one annotation."""
     converter = pytest.importorskip("label_studio_sdk.converter")
     people = pose(crowd(PEOPLE, width=128))
     made = prediction(people, read_controls(CONFIG), "stand-in")
-    task = {
-        "id": 1,
-        "data": {"image": "http://localhost/people.png"},
-        "annotations": [{"id": 1, "result": made["result"]}],
-    }
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "tasks.json").write_text(json.dumps([task]))
-    converter.Converter(config=CONFIG, project_dir=str(tmp_path), download_resources=False).convert_to_coco(
-        str(tmp_path / "in"), str(tmp_path / "out"), output_image_dir=str(tmp_path / "images"), is_dir=True
-    )
-    coco = json.loads((tmp_path / "out" / "result.json").read_text())
-    with_points = [one for one in coco["annotations"] if one.get("keypoints")]
-    assert len(with_points) == 2
-    found = np.reshape(with_points[0]["keypoints"], (-1, 3))[:, :2]
-    assert np.abs(found - people[0].keypoints[:, :2]).max() < 1
+    (tmp_path / "people.png").write_bytes(photo(PEOPLE, width=128))
+    annotations = [{"id": 1, "result": made["result"]}]
+    task = {"id": 1, "data": {"image": str(tmp_path / "people.png")}, "annotations": annotations}
+    (tmp_path / "tasks.json").write_text(json.dumps([task]))
+    convert = converter.Converter(config=CONFIG, project_dir=str(tmp_path), download_resources=False).convert_to_yolo
+    convert(str(tmp_path / "tasks.json"), str(tmp_path / "out"), is_dir=False)
+    (labels,) = (tmp_path / "out" / "labels").iterdir()
+    rows = np.array([line.split() for line in labels.read_text().splitlines()], dtype=float)
+    assert rows.shape == (2, 5 + 3 * 17)
+    found = rows[:, 5:].reshape(2, 17, 3)[..., :2] * (128, 64)
+    assert np.abs(found - people.keypoints[..., :2]).max() < 1e-3
