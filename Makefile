@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-browser test-formats lint coverage docs notebooks clean
+.PHONY: demo test test-browser test-formats test-integrations lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -33,6 +33,13 @@ docs: .venv-docs/ready
 
 notebooks: .venv-notebooks/ready
 	.venv-notebooks/bin/python -m tools.run_notebooks notebooks out/notebooks
+
+# The real packages of annotation and viewing tools, each in an environment of its own: their pins contradict each other.
+test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .venv-fiftyone/ready
+	.venv-cvat/bin/python -m pytest tests/integrations/test_cvat.py
+	.venv-label-studio/bin/python -m pytest tests/integrations/test_label_studio.py
+	.venv-rerun/bin/python -m pytest tests/integrations/test_rerun.py
+	.venv-fiftyone/bin/python -m pytest tests/integrations/test_fiftyone.py
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -68,5 +75,14 @@ notebooks: .venv-notebooks/ready
 	.venv-notebooks/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group notebooks -e '.[train,export]'
 	touch $@
 
+.venv-cvat/ready: TOOL = cvat-sdk cvat-cli
+.venv-label-studio/ready: TOOL = label-studio-sdk
+.venv-rerun/ready: TOOL = rerun-sdk
+.venv-fiftyone/ready: TOOL = fiftyone
+.venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .venv-fiftyone/ready: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install $(PIP_OPTIONS) $(TOOL) -e '.[serve]' httpx onnx pytest
+	touch $@
+
 clean:
-	rm -rf .venv .venv-browser .venv-dev .venv-docs .venv-formats .venv-notebooks out
+	rm -rf .venv .venv-* out
