@@ -54,6 +54,17 @@ def test_the_public_names_are_there():
         everypose.Peple  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"), [("everypose eva", "evaluate"), ("everypose evaluate --met", "--metric")]
+)
+def test_the_shell_completes_commands_and_options(words, expected, monkeypatch):
+    monkeypatch.setenv("_EVERYPOSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    printed, _ = run_python("-m", "everypose")
+    assert printed.strip() == expected
+
+
 def test_every_command_has_help_with_an_example(everypose):
     listed = everypose("--help")
     assert listed.code == 0

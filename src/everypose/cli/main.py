@@ -22,7 +22,6 @@ from everypose.errors import told_in_one_line
 app = typer.Typer(
     name="everypose",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

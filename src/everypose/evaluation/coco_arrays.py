@@ -148,7 +148,7 @@ def read_ground_truth(content: JsonObject, keypoint_count: int) -> GroundTruth:
 
     >>> person = {"id": 7, "image_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10]}
     >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
-    >>> ground_truth.keypoints.shape, ground_truth.areas.tolist(), ground_truth.area_source
+    >>> ground_truth.keypoints.shape, ground_truth.areas.round(6).tolist(), ground_truth.area_source
     ((1, 1, 3), [53.0], '0.53 x box')
     """
     require_coco(content)

@@ -91,7 +91,7 @@ def digest(sigmas: Float64) -> str:
     """A short digest of sigmas, so that records made with different ones are never taken as comparable.
 
     >>> digest(np.array([0.026, 0.025]))
-    'f5b4bcc93cd7'
+    '3436905df83b'
     """
     return hashlib.sha256(",".join(f"{sigma:.6g}" for sigma in sigmas).encode()).hexdigest()[:12]
 
