@@ -16,6 +16,7 @@ from serving.running import running  # noqa: E402
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PEOPLE = ((0, 0, 100), (2, 1, 200))
+IN_THE_WEBCAM = ((0, 0, 190), (2, 1, 200))
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +29,9 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def webcam(tmp_path_factory):
-    """A film for Chromium's fake camera: Y4M, the picture of `PEOPLE`."""
+    """A film for Chromium's fake camera: Y4M, the picture of `IN_THE_WEBCAM`."""
     path = tmp_path_factory.mktemp("webcam") / "camera.y4m"
-    image = cv2.resize(crowd(PEOPLE, height=64, width=128), (512, 256), interpolation=cv2.INTER_NEAREST)
+    image = cv2.resize(crowd(IN_THE_WEBCAM, height=64, width=128), (512, 256), interpolation=cv2.INTER_NEAREST)
     planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
     path.write_bytes(b"YUV4MPEG2 W512 H256 F10:1 Ip A1:1 C420jpeg\n" + 10 * (b"FRAME\n" + planes.tobytes()))
     return path

@@ -14,13 +14,13 @@ PEOPLE = ((0, 0, 100), (1, 1, 200))
 
 
 @contextmanager
-def open_stream(service, options="{}", **more):
+def open_stream(service, options='{"track": false}', **more):
     with connect(service.url.replace("http", "ws") + "/v1/stream", proxy=None, **more) as socket:
         socket.send(options if isinstance(options, str | bytes) else json.dumps(options))
         yield socket
 
 
-def refused(service, options="{}", **more):
+def refused(service, options='{"track": false}', **more):
     """The code with which a stream is closed before its first answer."""
     with pytest.raises(ConnectionClosed) as closed, open_stream(service, options, **more) as socket:
         socket.recv(timeout=20)
@@ -43,10 +43,19 @@ def test_frames_are_answered_in_order(service, client):
 
 
 def test_options(service):
-    with open_stream(service, {"model": "strict", "min_score": 0.6, "skeleton": "crowdpose"}) as socket:
+    with open_stream(service, {"model": "strict", "min_score": 0.6, "skeleton": "crowdpose", "track": False}) as socket:
         assert json.loads(socket.recv(timeout=20))["model"]["name"] == "strict"
         (person,) = ask(socket, photo(PEOPLE))["people"]
         assert "top_head" in person["keypoints"]
+
+
+def test_people_keep_their_ids(service):
+    frame = photo(((0, 0, 190), (1, 1, 200)))
+    with open_stream(service, {}) as socket:
+        socket.recv(timeout=20)
+        seen = [{person["id"]: round(person["box"][0]) for person in ask(socket, frame)["people"]} for _ in range(6)]
+    assert len(seen[-1]) == 2
+    assert seen[-1] == seen[-2]
 
 
 @pytest.mark.parametrize(("content", "status"), [(b"no image", 415), (b"", 422), (photo()[:60], 422)])

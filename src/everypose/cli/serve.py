@@ -49,6 +49,7 @@ def serve(
     streams: Annotated[int, typer.Option(help="Largest number of open streams.", min=0)] = 16,
     stream_idle: Annotated[float, typer.Option(help="Seconds without a frame that close a stream.", min=0.1)] = 60,
     max_mb: Annotated[float, typer.Option(help="Largest image, in MiB.", min=0.001)] = 20,
+    max_video_mb: Annotated[float, typer.Option(help="Largest video, in MiB.", min=0.001)] = 200,
     max_megapixels: Annotated[float, typer.Option(help="Largest image, in decoded megapixels.", min=0.001)] = 64,
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Test-time flip augmentation.")] = False,
     min_score: Annotated[
@@ -100,6 +101,7 @@ def serve(
         streams=streams,
         stream_idle=stream_idle,
         max_bytes=round(max_mb * MEBIBYTE),
+        max_video_bytes=round(max_video_mb * MEBIBYTE),
         max_pixels=round(max_megapixels * 1e6),
         origins=tuple(allow_origin or ()),
         hosts=tuple(host_name or ()),

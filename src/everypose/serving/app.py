@@ -16,6 +16,7 @@ from everypose.serving.label_studio import LabelStudio, label_studio_routes
 from everypose.serving.routes import pose_routes, service_routes
 from everypose.serving.service import Service
 from everypose.serving.stream import stream_routes
+from everypose.serving.video_routes import video_routes
 from everypose.serving.web_page import page_routes
 
 DESCRIPTION = "Finds every person's keypoints in images, videos and streams of frames."
@@ -32,6 +33,7 @@ def create_app(service: Service, label_studio: LabelStudio | None = None) -> Fas
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await service.jobs.close()
         for pool in service.pools.values():
             await pool.close()
 
@@ -46,6 +48,7 @@ def create_app(service: Service, label_studio: LabelStudio | None = None) -> Fas
     app.include_router(pose_routes(service))
     app.include_router(service_routes(service))
     app.include_router(stream_routes(service))
+    app.include_router(video_routes(service))
     app.include_router(page_routes())
     if label_studio is not None:
         app.include_router(label_studio_routes(service, label_studio))

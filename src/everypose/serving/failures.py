@@ -42,6 +42,12 @@ class BodyTimeoutError(RequestError):
     status = 408
 
 
+class ConflictError(RequestError):
+    """The result is not there yet."""
+
+    status = 409
+
+
 class TooLargeError(RequestError):
     """The body has too many bytes, or the image too many pixels."""
 

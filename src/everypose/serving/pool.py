@@ -30,6 +30,7 @@ class ModelPool:
         on_restart: called with the model's name whenever a worker has ended unexpectedly.
 
     Attributes:
+        model: the model and its options.
         description: what the workers say of the model; empty before `start`.
         problem: why no worker can be started; None when one can.
     """
@@ -37,7 +38,7 @@ class ModelPool:
     def __init__(
         self, model: ModelOptions, settings: ServerSettings, on_restart: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._model = model
+        self.model = model
         self._settings = settings
         self._on_restart = on_restart
         self._workers: list[WorkerProcess] = []
@@ -146,7 +147,7 @@ class ModelPool:
 
     async def _start_worker(self) -> WorkerProcess:
         return await WorkerProcess.start(
-            self._model,
+            self.model,
             self._dispatch,
             max_pixels=self._settings.max_pixels,
             batch_wait=self._settings.batch_wait,

@@ -34,6 +34,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "The host name or web origin is not accepted."},
     404: {"model": Problem, "description": "There is no such model or job."},
     408: {"model": Problem, "description": "The body did not arrive in time."},
+    409: {"model": Problem, "description": "The result is not there yet; see Retry-After."},
     413: {"model": Problem, "description": "Too many bytes or pixels."},
     415: {"model": Problem, "description": "No kind of content that the service reads."},
     422: {"model": Problem, "description": "An option or the image cannot be used."},

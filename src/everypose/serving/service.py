@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from everypose.serving.failures import ClientGoneError, NotFoundError, UnprocessableError
+from everypose.serving.jobs import Jobs
 from everypose.serving.metrics import Metrics
 from everypose.serving.pool import ModelPool
 from everypose.serving.request_body import HeldBytes
@@ -31,6 +32,7 @@ class Service:
         metrics: counters.
         log: the request log.
         memory: bytes of request bodies in memory.
+        jobs: the video jobs.
         stopping: whether the service has been asked to stop.
     """
 
@@ -40,10 +42,13 @@ class Service:
     metrics: Metrics
     log: RequestLog
     memory: HeldBytes = field(init=False)
+    jobs: Jobs = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
-        self.memory = HeldBytes(self.settings.held_bytes)
+        settings = self.settings
+        self.memory = HeldBytes(settings.held_bytes)
+        self.jobs = Jobs(settings.video_jobs, settings.job_seconds, settings.held_bytes)
 
     def pool(self, model: str | None) -> ModelPool:
         """The workers of a model, by default of the first.

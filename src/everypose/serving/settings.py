@@ -38,6 +38,7 @@ class ServerSettings(BaseModel):
         max_bytes: largest body of an image request, in bytes.
         max_pixels: largest image, in decoded pixels.
         max_video_bytes: largest body of a video request, in bytes.
+        video_body_timeout: seconds within which it must arrive.
         held_bytes: bytes that the bodies of all requests together may occupy.
         connections: largest number of open connections.
         streams: largest number of open WebSocket streams.
@@ -62,6 +63,7 @@ class ServerSettings(BaseModel):
     max_bytes: int = Field(default=20 * MEBIBYTE, ge=1)
     max_pixels: int = Field(default=64_000_000, ge=1)
     max_video_bytes: int = Field(default=200 * MEBIBYTE, ge=1)
+    video_body_timeout: float = Field(default=300.0, gt=0)
     held_bytes: int = Field(default=512 * MEBIBYTE, ge=1)
     connections: int = Field(default=512, ge=1)
     streams: int = Field(default=16, ge=0)

@@ -8,16 +8,19 @@ client sends the next frame when it has the answer to the last.
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from everypose.people import People
 from everypose.serving.failures import RequestError
 from everypose.serving.image_check import check_image
 from everypose.serving.schemas import PoseOptions
 from everypose.serving.service import Service, one_line
 from everypose.serving.worker_process import Task
+from everypose.tracking.tracker import Tracker
 
 POLICY, TRY_AGAIN_LATER, GOING_AWAY = 1008, 1013, 1001
 LONGEST_OPTIONS = 4096
@@ -31,6 +34,8 @@ class StreamOptions(BaseModel):
         model: name of a loaded model; the first by default.
         min_score: lowest person score; the model's by default.
         skeleton: known skeleton of the answers.
+        track: whether people get ids, by which they are the same from frame to frame. A person appears once it has
+            been seen in a few frames; an occluded one stays for a moment, with keypoints whose score is 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +44,7 @@ class StreamOptions(BaseModel):
     model: str | None = Field(None, max_length=200)
     min_score: float | None = Field(None, ge=0, le=1)
     skeleton: str | None = Field(None, max_length=100)
+    track: bool = True
 
 
 class StreamRefusedError(Exception):
@@ -67,8 +73,7 @@ def stream_routes(service: Service) -> APIRouter:
             if len(streams) >= service.settings.streams:
                 raise StreamRefusedError(TRY_AGAIN_LATER, "too many streams are open: try again later")
             streams.add(socket)
-            options = await _read_options(service, socket)
-            await _answer_frames(service, socket, options)
+            await _answer_frames(service, socket, *await _read_options(service, socket))
         except StreamRefusedError as refusal:
             await socket.close(refusal.code, refusal.reason)
         except WebSocketDisconnect:
@@ -79,14 +84,17 @@ def stream_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _read_options(service: Service, socket: WebSocket) -> PoseOptions:
-    """The options of the first message, once they are authorized and valid; answers with the model's description."""
+async def _read_options(service: Service, socket: WebSocket) -> tuple[PoseOptions, bool]:
+    """The options of the first message, once they are authorized and valid, and whether people are tracked.
+
+    Answers with the model's description.
+    """
     text = (await _receive(service, socket)).get("text")
     if not isinstance(text, str) or len(text) > LONGEST_OPTIONS:
         raise StreamRefusedError(POLICY, "the first message is a JSON object with the options of the stream")
     try:
         options = StreamOptions.model_validate_json(text)
-        chosen = PoseOptions.model_validate(options.model_dump(exclude={"token"}))
+        chosen = PoseOptions.model_validate(options.model_dump(exclude={"token", "track"}))
         service.check(chosen)
     except ValidationError as error:
         raise StreamRefusedError(POLICY, one_line(error)[:120]) from error
@@ -96,18 +104,36 @@ async def _read_options(service: Service, socket: WebSocket) -> PoseOptions:
     if not (service.tokens.accept(header) if header else service.tokens.accept_token(options.token)):
         raise StreamRefusedError(POLICY, "a valid token is needed")
     await socket.send_json({"model": service.pool(chosen.model).description})
-    return chosen
+    return chosen, options.track
 
 
-async def _answer_frames(service: Service, socket: WebSocket, options: PoseOptions) -> None:
+async def _answer_frames(service: Service, socket: WebSocket, options: PoseOptions, track: bool) -> None:
     """Answer one frame after the other until the client leaves."""
+    tracking = Tracking() if track else None
     number = 0
     while True:
         content = (await _receive(service, socket)).get("bytes")
         if not isinstance(content, bytes):
             raise StreamRefusedError(POLICY, "a frame is a binary message with an encoded image")
-        await socket.send_text(await _answer(service, content, options, number))
+        await socket.send_text(await _answer(service, content, options, number, tracking))
         number += 1
+
+
+class Tracking:
+    """Gives the people of successive answers their ids."""
+
+    def __init__(self) -> None:
+        self._tracker: Tracker | None = None
+        self._time = 0.0
+
+    def add_ids(self, answer: bytes) -> Mapping[str, object]:
+        """The answer to the newest frame, whose time is now, with ids."""
+        content = json.loads(answer)
+        people = People.from_json(answer.decode())
+        tracker = self._tracker = self._tracker or Tracker(people.skeleton)
+        self._time = max(time.monotonic(), self._time + 1e-3)  # times must rise, however coarse the clock
+        tracked = tracker.update(people, self._time)
+        return {"model": content["model"], "image": content["image"], **json.loads(tracked.to_json())}
 
 
 async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
@@ -121,7 +147,9 @@ async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
     return message
 
 
-async def _answer(service: Service, content: bytes, options: PoseOptions, number: int) -> str:
+async def _answer(
+    service: Service, content: bytes, options: PoseOptions, number: int, tracking: Tracking | None
+) -> str:
     """The answer to one frame as JSON."""
     pool = service.pool(options.model)
     try:
@@ -130,4 +158,5 @@ async def _answer(service: Service, content: bytes, options: PoseOptions, number
     except RequestError as failure:
         return json.dumps({"frame": number, "status": failure.status, "detail": failure.detail})
     service.metrics.people.labels(pool.description["name"]).inc(answer.people)
-    return json.dumps({"frame": number, **json.loads(answer.content)})
+    found = json.loads(answer.content) if tracking is None else tracking.add_ids(answer.content)
+    return json.dumps({"frame": number, **found})

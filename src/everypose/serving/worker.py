@@ -169,7 +169,7 @@ def describe(estimator: Estimator) -> Header:
 
 def main() -> None:
     """Load the model that the first message names, and answer requests until standard input ends."""
-    source, target = _take_standard_streams()
+    source, target = take_standard_streams()
     hide_native_messages()
     # Ctrl-C and service managers signal the whole process group; the service decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -196,7 +196,7 @@ def main() -> None:
     Worker(estimator, send, start["batch_wait"]).run(source)
 
 
-def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     """Standard input and output for messages; what else is printed goes to standard error."""
     source, target = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

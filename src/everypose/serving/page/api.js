@@ -53,6 +53,6 @@ const schemas = Object.entries(all.components.schemas).map(([name, schema]) =>
     element("p", { textContent: schema.description ?? "" }), table(["Field", "Type", ""], fields(schema, all))));
 const stream = element("section", { className: "result" },
   element("h2", {}, element("span", { className: "method", textContent: "WS" }), " /v1/stream"),
-  element("p", { textContent: "Frames in, people out. First send a JSON object with token, model, min_score and " +
-    "skeleton (all optional), then one encoded image after the other, each when the last is answered." }));
+  element("p", { textContent: "Frames in, people with ids out. First send a JSON object with token, model, " +
+    "min_score, skeleton and track (all optional), then one encoded image after the other, each when the last is answered." }));
 document.getElementById("operations").append(...sections, stream, ...schemas);

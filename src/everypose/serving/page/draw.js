@@ -26,6 +26,7 @@ function drawPerson(context, person, skeleton, scale, index) {
   const points = skeleton.keypoints.map((name) => person.keypoints[name]);
   const best = Math.max(...points.map((point) => point[2]));
   const shown = points.map((point) => point[2] > WEAKEST * best);
+  if (!shown.some(Boolean)) return drawHidden(context, person, scale, index);
   // Pixel centers are at whole numbers: the image's corner is at -0.5.
   const at = (k) => [(points[k][0] + 0.5) * scale, (points[k][1] + 0.5) * scale];
   const width = lineWidth(points, shown, context.canvas, scale);
@@ -51,6 +52,17 @@ function drawPerson(context, person, skeleton, scale, index) {
     context.strokeStyle = "rgb(24 24 32 / 0.9)";
     context.stroke();
   });
+  if (person.id !== undefined && person.id !== null) drawId(context, person, scale, index);
+}
+
+/** A person whom others hide: only a box where the tracker expects them. */
+function drawHidden(context, person, scale, index) {
+  const [x1, y1, x2, y2] = person.box.map((value) => (value + 0.5) * scale);
+  context.setLineDash([6, 6]);
+  context.lineWidth = 1.5;
+  context.strokeStyle = color(index, "");
+  context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  context.setLineDash([]);
   if (person.id !== undefined && person.id !== null) drawId(context, person, scale, index);
 }
 

@@ -1,0 +1,111 @@
+"""Routes of video jobs: send a video, ask how far it is, fetch the result."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from everypose.serving.failures import ConflictError, UnprocessableError, UnsupportedMediaError
+from everypose.serving.jobs import RUNNING, Job, State
+from everypose.serving.request_body import received
+from everypose.serving.routes import authorization, problems, upload_body
+from everypose.serving.schemas import PoseOptions
+from everypose.serving.service import Service
+from everypose.serving.video_worker import is_video
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
+
+
+class VideoOptions(BaseModel):
+    """What a client may ask for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = Field(None, max_length=200, description="Name of a loaded model. Default: the first.")
+    min_score: float | None = Field(None, ge=0, le=1, description="Lowest person score. Default: the model's.")
+    skeleton: str | None = Field(None, max_length=100, description="Known skeleton of the result.")
+    track: bool = Field(True, description="Give people ids over time.")
+    format: Literal["json", "coco", "csv"] = Field("json", description="Format of the result.")
+
+
+class JobAnswer(BaseModel):
+    """How far a job is."""
+
+    id: str
+    state: State
+    frames: int = Field(description="Frames that are done.")
+    total: int | None = Field(description="Frames of the video, as far as known.")
+    detail: str | None = Field(description="Why it failed.")
+    result: str | None = Field(description="Path of the result, once it is done.")
+
+
+def video_routes(service: Service) -> APIRouter:
+    """``POST /v1/video``, ``GET`` and ``DELETE /v1/video/{id}``, ``GET /v1/video/{id}/result``."""
+    router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403))
+    settings = service.settings
+
+    @router.post(
+        "/v1/video",
+        summary="Start to find the people in a video",
+        status_code=202,
+        responses=problems(400, 404, 408, 413, 415, 422, 429, 503),
+        openapi_extra=upload_body("video", "video/*"),
+    )
+    async def start(request: Request, query: Annotated[VideoOptions, Query()]) -> JobAnswer:
+        service.check(PoseOptions(model=query.model, min_score=query.min_score, skeleton=query.skeleton))
+        async with received(
+            request,
+            "video",
+            ("video/",),
+            limit=settings.max_video_bytes,
+            seconds=settings.video_body_timeout,
+            memory=service.memory,
+        ) as upload:
+            if upload.fields:
+                raise UnprocessableError("options of a video are query parameters")
+            if not is_video(upload.content):
+                raise UnsupportedMediaError("the video is not an MP4, MOV, Matroska, WebM, AVI, MPEG, Ogg or FLV file")
+            model = service.pool(query.model).model
+            asked = query.model_dump(exclude={"model"}) | {"model": model.model, "options": model.options}
+            return _answer(service.jobs.add(asked, upload.content))
+
+    @router.get("/v1/video/{job_id}", summary="How far a video is", responses=problems(404, 422))
+    async def progress(job_id: JobId) -> JobAnswer:
+        return _answer(service.jobs.get(job_id))
+
+    @router.delete("/v1/video/{job_id}", summary="End a job and forget its result", responses=problems(404, 422))
+    async def cancel(job_id: JobId) -> JobAnswer:
+        return _answer(service.jobs.cancel(job_id))
+
+    @router.get(
+        "/v1/video/{job_id}/result",
+        summary="The people in all frames of a video",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "The result, in the format that was asked for.",
+                "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}},
+            },
+            **problems(404, 409, 422),
+        },
+    )
+    async def result(job_id: JobId) -> Response:
+        job = service.jobs.get(job_id)
+        if job.state in RUNNING:
+            raise ConflictError("the video is not done yet", retry_after=1)
+        if job.state != "done":
+            raise UnprocessableError(f"there is no result: {job.detail}")
+        return Response(job.result, media_type=job.media_type)
+
+    return router
+
+
+def _answer(job: Job) -> JobAnswer:
+    return JobAnswer(
+        id=job.id,
+        state=job.state,
+        frames=job.frames,
+        total=job.total,
+        detail=job.detail,
+        result=f"/v1/video/{job.id}/result" if job.state == "done" else None,
+    )
