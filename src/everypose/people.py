@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import fiftyone
     import supervision
 
-    from everypose.drawing import Drawing
+    from everypose.drawing import Drawing, DrawingStyle
 
 LARGEST_ID = 2**63 - 1
 
@@ -352,16 +352,17 @@ class People:
             ]
         )
 
-    def draw(self, image: Image | Path | str | None = None) -> "Drawing":
+    def draw(self, image: Image | Path | str | None = None, style: "DrawingStyle | None" = None) -> "Drawing":
         """Draw the people on an image.
 
         Args:
             image: the image or its path; by default the one in which they were found.
+            style: how they are drawn.
 
         Raises:
             UsageError: if there is no image.
         """
-        from everypose.drawing import Drawing, draw_people
+        from everypose.drawing import Drawing, DrawingStyle, draw_people
 
         if isinstance(image, Path | str):
             from everypose.data.images import read_image
@@ -370,7 +371,7 @@ class People:
         picture = self.image if image is None else image
         if picture is None:
             raise UsageError("these people carry no image: give one to draw(image)")
-        return Drawing(draw_people(picture, self))
+        return Drawing(draw_people(picture, self, style or DrawingStyle()))
 
     def _repr_png_(self) -> bytes | None:
         """Return the picture that notebooks show; None, and so the text, without an image."""

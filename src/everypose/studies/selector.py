@@ -171,4 +171,4 @@ def _strip(config: ModelConfig, image: Image, box: Float64, *, poses: Float64, c
     for pose in poses:
         placed = np.concatenate([transform(pose[:, :2], matrix), pose[:, 2:]], axis=1)
         panels.append(draw_people(region, People(placed[None], np.ones(1), skeleton)))
-    return encode(contact_sheet(panels, captions, COLUMNS, geometry.size), ".png")
+    return encode(contact_sheet(panels, captions, columns=COLUMNS, cell=geometry.size), ".png")

@@ -9,7 +9,7 @@ import numpy as np
 from everypose.core.arrays import Float64
 from everypose.data.discovery.annotation_files import image_path
 from everypose.data.images import read_image
-from everypose.drawing import draw_people
+from everypose.drawing import DrawingStyle, draw_people
 from everypose.evaluation.evaluate import Evaluation
 from everypose.evaluation.metrics.error_types import Matches, match_detections
 from everypose.evaluation.metrics.oks import OksPairs
@@ -77,7 +77,9 @@ def _draw(pairs: OksPairs, skeleton: Skeleton, image_root: Path, *, image: int, 
     rows = rows[np.argsort(-results.scores[rows], kind="stable")][: len(annotated)]
     left = _people(annotated, np.ones(len(annotated)), skeleton, scale=scale)
     right = _people(results.keypoints[rows], results.scores[rows], skeleton, scale=scale)
-    joined = np.concatenate([draw_people(small, left, weakest=0.0), draw_people(small, right, weakest=-1.0)], axis=1)
+    shares = ((left, 0.0), (right, -1.0))
+    drawn = [draw_people(small, people, DrawingStyle(keypoint_share=share)) for people, share in shares]
+    joined = np.concatenate(drawn, axis=1)
     caption = (
         f"{name}: {len(annotated)} people, {len(rows)} best predictions shown, {loss:.2f} of {len(annotated)} OKS lost"
     )

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose import drawing
-from everypose.drawing import Drawing, contact_sheet, draw_people
+from everypose.drawing import Drawing, DrawingStyle, contact_sheet, draw_people
+from everypose.drawing import draw as drawing
 from everypose.errors import EveryposeError, UsageError
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
@@ -76,7 +76,7 @@ def test_keypoints_without_score_are_not_drawn():
     where = changed(image, drawn)
     assert where[:120].any()
     assert not where[140:].any()
-    assert not changed(image, draw_people(image, people, weakest=1.0)).any()
+    assert not changed(image, draw_people(image, people, DrawingStyle(keypoint_share=1.0))).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (240, 320), (1300, 30)])
