@@ -9,7 +9,7 @@ import numpy as np
 from everypose.core.arrays import Float64
 from everypose.tracking.settings import TrackerSettings
 
-HIGH_SHARE, LOW_SHARE = 0.65, 0.4
+HIGH_SHARE, LOW_SHARE = 0.7, 0.45
 """The default thresholds as shares of the top score."""
 SURE_SHARE = 0.5
 """A frame whose best score is below this share of the top score has no sure person, and does not change the range."""
@@ -25,7 +25,7 @@ class ScoreRange:
         >>> scores = ScoreRange(TrackerSettings())
         >>> scores.observe(np.array([0.2, 0.1]))
         >>> round(scores.high, 3), round(scores.low, 3)
-        (0.13, 0.08)
+        (0.14, 0.09)
     """
 
     def __init__(self, settings: TrackerSettings) -> None:

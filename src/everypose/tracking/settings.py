@@ -15,18 +15,18 @@ class MotionSettings(Settings):
         size_noise: of a sure detection's width and height, in sizes.
     """
 
-    acceleration: float = Field(default=0.5, gt=0)
-    position_noise: float = Field(default=0.08, gt=0)
-    size_drift: float = Field(default=0.1, gt=0)
-    size_noise: float = Field(default=0.1, gt=0)
+    acceleration: float = Field(default=0.6, gt=0)
+    position_noise: float = Field(default=0.06, gt=0)
+    size_drift: float = Field(default=0.2, gt=0)
+    size_noise: float = Field(default=0.15, gt=0)
 
 
 class TrackerSettings(Settings):
     """How people are followed from frame to frame.
 
     Attributes:
-        high_score: detections at or above it are matched first and may start tracks; None: 0.65 of the top score.
-        low_score: detections below it are ignored; None: 0.4 of the top score.
+        high_score: detections at or above it are matched first and may start tracks; None: 0.7 of the top score.
+        low_score: detections below it are ignored; None: 0.45 of the top score.
         min_similarity: least similarity of a track and a detection that are matched.
         oks_weight: weight of OKS in the similarity; box IoU has the rest.
         min_colour: least similarity of colours (Bhattacharyya coefficient) of a match, where frames are given.
@@ -45,7 +45,7 @@ class TrackerSettings(Settings):
     min_similarity: float = Field(default=0.2, gt=0, lt=1)
     oks_weight: float = Field(default=0.3, ge=0, le=1)
     min_colour: float = Field(default=0.5, ge=0, le=1)
-    confirmation: float = Field(default=1.5, ge=0)
+    confirmation: float = Field(default=1.2, ge=0)
     min_reliability: float = Field(default=0.3, ge=0, le=1)
     memory: float = Field(default=2.0, gt=0)
     hidden_seconds: float = Field(default=1.0, ge=0)

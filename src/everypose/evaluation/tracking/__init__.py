@@ -1,0 +1,1 @@
+"""Multi-person tracking scores (HOTA, CLEAR, identity) on MOT and PoseTrack18 layouts."""

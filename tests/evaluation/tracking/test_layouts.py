@@ -1,0 +1,151 @@
+"""MOT and PoseTrack18 files: who counts, which sequences, bad input; and the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from evaluation.tracking.made_sequences import write_mot
+from everypose.errors import EveryposeError, UsageError
+from everypose.evaluation.tracking.evaluate import evaluate_tracking
+from everypose.skeleton.skeleton import Skeleton
+
+POSETRACK = Skeleton.named("posetrack18")
+PEDESTRIAN = "1,{id},10,10,40,90,1,1,1\n"
+
+
+def mot(folder, ground_truth, results):
+    (folder / "gt.txt").write_text(ground_truth)
+    (folder / "found.txt").write_text(results)
+    return evaluate_tracking(folder / "gt.txt", folder / "found.txt", quiet=True).overall.clear
+
+
+def test_a_single_file(tmp_path):
+    counts = mot(tmp_path, "1,4,10,10,40,90,1,-1,-1,-1\n", "1,7,10,10,40,90,0.5,-1,-1,-1\n")
+    assert (counts.tp, counts.fn, counts.fp) == (1, 0, 0)
+
+
+def test_a_detection_of_a_distractor_is_left_out_in_mot16_only(tmp_path):
+    found = "1,7,10,10,40,90,0.5,-1,-1,-1\n"
+    assert mot(tmp_path, "1,4,10,10,40,90,1,7,1\n1,5,300,10,40,90,1,1,1\n", found).fp == 0
+    assert mot(tmp_path, "1,4,10,10,40,90,1,3,1\n1,5,300,10,40,90,1,1,1\n", found).fp == 1
+    assert mot(tmp_path, "1,4,10,10,40,90,0,1,1\n1,5,300,10,40,90,1,1,1\n", found).fp == 1
+    assert mot(tmp_path, "1,4,10,10,40,90,0,-1,-1,-1\n1,5,300,10,40,90,1,-1,-1,-1\n", found).fp == 1
+
+
+def test_results_of_a_video_as_coco_list(tmp_path):
+    (tmp_path / "gt.txt").write_text("1,4,10,10,40,90,1,-1,-1,-1\n2,4,20,10,40,90,1,-1,-1,-1\n")
+    entries = [
+        {"image_id": n, "frame": n, "track_id": 3, "bbox": [10 + 10 * n, 10, 40, 90], "score": 1} for n in (0, 1)
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(entries))
+    found = evaluate_tracking(tmp_path / "gt.txt", tmp_path / "found.json", quiet=True)
+    assert found.overall.hota.hota == 1
+
+
+@pytest.mark.parametrize(
+    ("ground_truth", "results", "message"),
+    [
+        ("1,4,10\n", "", "3 columns"),
+        ("1,4,10,10,40,90\n", "", "at least 7 columns"),
+        ("one,4\n", "", "not MOT text"),
+        ("0,4,10,10,40,90,1\n", "", "frames must be 1 or more"),
+        ("1,4,10,10,nan,90,1\n", "", "all numbers finite"),
+        (PEDESTRIAN.format(id=1) * 2, "", "a true id appears twice"),
+        (PEDESTRIAN.format(id=1), "1,2,1,1,9,9\n1,2,5,5,9,9\n", "a track id appears twice"),
+        (PEDESTRIAN.format(id=1), "9,2,1,1,9,9\n", "has a frame 9, the sequence has 1"),
+    ],
+)
+def test_bad_mot_files(tmp_path, ground_truth, results, message):
+    with pytest.raises(EveryposeError, match=message):
+        mot(tmp_path, ground_truth, results)
+
+
+def test_missing_files(tmp_path):
+    ground_truth, tracks = write_mot(tmp_path, "MOT16")
+    (tracks / "made-2.txt").unlink()
+    with pytest.raises(EveryposeError, match="no results of the sequence made-2"):
+        evaluate_tracking(ground_truth, tracks, quiet=True)
+    with pytest.raises(EveryposeError, match="no ground truth in"):
+        evaluate_tracking(tracks, tracks, quiet=True)
+    with pytest.raises(UsageError, match="boxes only"):
+        evaluate_tracking(ground_truth, tracks, similarity="oks", quiet=True)
+
+
+def posetrack(folder, people, results, image=None):
+    """Two frames; people and results are (frame, track, x, labelled) and (frame, track, x)."""
+
+    def keypoints(x, third):
+        return np.column_stack([x + np.arange(17), 100 + 5 * np.arange(17), np.full(17, third)]).ravel().tolist()
+
+    images = [
+        {"id": 100 + n, "frame_id": n, "file_name": f"images/{n}.jpg", "is_labeled": True, **(image or {})}
+        for n in (0, 1)
+    ]
+    annotations = [
+        {
+            "id": n,
+            "image_id": 100 + frame,
+            "track_id": track,
+            "category_id": 1,
+            "bbox": [x, 95, 30, 95],
+            "keypoints": keypoints(x, labelled),
+        }
+        for n, (frame, track, x, labelled) in enumerate(people)
+    ]
+    category = {"id": 1, "name": "person", "keypoints": list(POSETRACK.keypoints)}
+    found = [
+        {"image_id": 100 + frame, "track_id": track, "bbox": [x, 95, 30, 95], "keypoints": keypoints(x, 0.9)} for frame, track, x in results
+    ]
+    (folder / "truth.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [category]})
+    )
+    (folder / "found.json").write_text(json.dumps({"annotations": found}))
+    return folder / "truth.json", folder / "found.json"
+
+
+PEOPLE = [(0, 5, 50, 1), (1, 5, 60, 1), (0, 6, 300, 1), (1, 6, 310, 1)]
+
+
+def test_posetrack_by_oks_and_by_boxes(tmp_path):
+    files = posetrack(tmp_path, PEOPLE, [(0, 1, 50), (1, 1, 60), (0, 2, 300), (1, 3, 310)])
+    found = evaluate_tracking(*files, quiet=True)
+    assert found.similarity == "oks"
+    assert found.overall.hota.det_a == 1
+    assert found.overall.clear.switches == 1
+    assert found.overall.identity.idf1 == 0.75
+    assert evaluate_tracking(*files, similarity="box", quiet=True).overall.clear.switches == 1
+
+
+def test_people_without_labels_and_ignored_regions_are_neither_right_nor_wrong(tmp_path):
+    unlabelled = [*PEOPLE, (0, 7, 500, 0)]
+    results = [(0, 1, 50), (1, 1, 60), (0, 2, 300), (1, 2, 310), (0, 3, 500), (1, 4, 700)]
+    assert evaluate_tracking(*posetrack(tmp_path, unlabelled, results), quiet=True).overall.clear.fp == 1
+    region = {"ignore_regions_x": [[650, 800, 800, 650]], "ignore_regions_y": [[50, 50, 300, 300]]}
+    found = evaluate_tracking(*posetrack(tmp_path, unlabelled, results, region), quiet=True)
+    assert found.overall.clear.fp == 0
+    assert found.overall.hota.hota == 1
+
+
+def test_frames_that_are_not_labelled_are_left_out(tmp_path):
+    files = posetrack(tmp_path, PEOPLE[:1], [(0, 1, 50), (1, 1, 60)])
+    content = json.loads(files[0].read_text())
+    content["images"][1]["is_labeled"] = False
+    files[0].write_text(json.dumps(content))
+    assert evaluate_tracking(*files, quiet=True).overall.clear.fp == 0
+
+
+def test_videos_of_one_file_are_scored_apart(tmp_path):
+    files = posetrack(tmp_path, [(0, 5, 50, 1), (1, 5, 60, 1)], [(0, 1, 50), (1, 2, 60)])
+    content = json.loads(files[0].read_text())
+    for number, image in enumerate(content["images"]):
+        image["video_id"] = number
+    files[0].write_text(json.dumps(content))
+    assert evaluate_tracking(*files, quiet=True).overall.hota.hota == 1
+
+
+def test_a_result_without_track_id(tmp_path):
+    files = posetrack(tmp_path, PEOPLE, [(0, 1, 50)])
+    files[1].write_text(files[1].read_text().replace('"track_id": 1, ', ""))
+    with pytest.raises(EveryposeError, match=r"entry 0 of .*found.json: track_id must be a finite number"):
+        evaluate_tracking(*files, quiet=True)
