@@ -1,8 +1,9 @@
 """``everypose evaluate`` and ``everypose compare``: scores with their protocol, and scores side by side."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +20,8 @@ from everypose.errors import UsageError
 
 if TYPE_CHECKING:
     from everypose.evaluation.evaluate import Evaluation
+
+Similarity = Literal["box", "oks"]
 
 
 @expand_options
@@ -52,6 +55,18 @@ def evaluate(
         ),
     ] = None,
     size: SizeOption = None,
+    tracking: Annotated[
+        bool,
+        typer.Option(
+            "--tracking",
+            help="Score identities in videos: --annotations is MOT or PoseTrack18 ground truth (a file or a folder), "
+            "--predictions MOT text or a JSON list with track_id (a file, or a folder with one for each sequence).",
+        ),
+    ] = False,
+    similarity: Annotated[
+        Similarity | None,
+        typer.Option(help="With --tracking: box IoU or OKS. [default: box for MOT, oks for PoseTrack18]"),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report page (HTML).")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the record (JSON), for 'compare'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
@@ -63,7 +78,18 @@ def evaluate(
     by it, others by image_id.
 
     Example: everypose evaluate boir-lite --data data/coco --split val -o lite.json --report lite.html
+
+    Example: everypose evaluate --tracking --annotations MOT16/train --predictions out/tracks
     """
+    if tracking:
+        values = {"MODEL": model, "--metric": metric, "--state": state, "--report": report, "--sigmas": run.sigmas}
+        _require_no_model_options(run, data, boxes, size=size, others=values)
+        _evaluate_tracking(
+            predictions, data, similarity=similarity, skeleton=skeleton, out=out, as_json=as_json, quiet=run.quiet
+        )
+        return
+    if similarity is not None:
+        raise UsageError("--similarity is for --tracking")
     if (model is None) == (predictions is None):
         raise UsageError("give either MODEL with --data and --split, or --predictions with --annotations")
     if model is not None:
@@ -116,9 +142,51 @@ def compare(
         console.print(table)
 
 
-def _require_no_model_options(run: RunOptions, data: DataOptions, boxes: BoxOptions, *, size: int | None) -> None:
+def _evaluate_tracking(
+    predictions: Path | None,
+    data: DataOptions,
+    *,
+    similarity: "Similarity | None",
+    skeleton: str | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score identities in videos and print the scores."""
+    from everypose.evaluation.tracking.evaluate import evaluate_tracking
+    from everypose.skeleton.skeleton import Skeleton
+
+    if predictions is None or data.annotations is None:
+        raise UsageError("--tracking needs --annotations, the ground truth, and --predictions, the tracking results")
+    evaluation = evaluate_tracking(
+        data.annotations,
+        predictions,
+        similarity=similarity,
+        skeleton=None if skeleton is None else Skeleton.find(skeleton),
+        quiet=quiet,
+    )
+    if out is not None:
+        evaluation.write(out)
+    if as_json:
+        print(evaluation.to_json())
+    elif not quiet:
+        from rich.console import Console
+
+        console = Console()
+        for table in evaluation.tables():
+            console.print(table)
+
+
+def _require_no_model_options(
+    run: RunOptions,
+    data: DataOptions,
+    boxes: BoxOptions,
+    *,
+    size: int | None,
+    others: Mapping[str, object] | None = None,
+) -> None:
     """Refuse options that say how a model is run: given predictions were made before."""
-    values = {
+    values: dict[str, object] = {
         "--data": data.data,
         "--split": data.split,
         "--dataset": data.dataset,
@@ -129,8 +197,11 @@ def _require_no_model_options(run: RunOptions, data: DataOptions, boxes: BoxOpti
         "--device": None if run.device == RunOptions.device else run.device,
         "--size": size,
         "--batch": run.batch,
+        **(others or {}),
     }
     if given := [option for option, value in values.items() if value is not None]:
+        if others is not None:
+            raise UsageError(f"{', '.join(given)}: not with --tracking, which scores given results")
         raise UsageError(
             f"{', '.join(given)}: only with MODEL; say how predictions were made by --state boxes=..., "
             "--state flip=... and --state input_size=..."

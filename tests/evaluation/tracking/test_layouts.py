@@ -95,7 +95,8 @@ def posetrack(folder, people, results, image=None):
     ]
     category = {"id": 1, "name": "person", "keypoints": list(POSETRACK.keypoints)}
     found = [
-        {"image_id": 100 + frame, "track_id": track, "bbox": [x, 95, 30, 95], "keypoints": keypoints(x, 0.9)} for frame, track, x in results
+        {"image_id": 100 + frame, "track_id": track, "bbox": [x, 95, 30, 95], "keypoints": keypoints(x, 0.9)}
+        for frame, track, x in results
     ]
     (folder / "truth.json").write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": [category]})
@@ -149,3 +150,30 @@ def test_a_result_without_track_id(tmp_path):
     files[1].write_text(files[1].read_text().replace('"track_id": 1, ', ""))
     with pytest.raises(EveryposeError, match=r"entry 0 of .*found.json: track_id must be a finite number"):
         evaluate_tracking(*files, quiet=True)
+
+
+def test_the_command_line(everypose, tmp_path):
+    ground_truth, tracks = write_mot(tmp_path, "MOT16")
+    files = ("--annotations", ground_truth, "--predictions", tracks)
+    finished = everypose("evaluate", "--tracking", *files, "--json", "-o", tmp_path / "scores.json")
+    assert finished.code == 0
+    printed = json.loads(finished.out)
+    assert printed == json.loads((tmp_path / "scores.json").read_text())
+    assert printed["overall"]["HOTA"] == evaluate_tracking(ground_truth, tracks, quiet=True).overall.hota.hota
+    table = everypose("evaluate", "--tracking", *files).out
+    assert "made-3" in table
+    assert "IDF1" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tracking",), "--tracking needs --annotations"),
+        (("boir-lite", "--tracking", "--metric", "coco"), "MODEL, --metric: not with --tracking"),
+        (("--similarity", "box"), "--similarity is for --tracking"),
+    ],
+)
+def test_options_that_do_not_belong_together(everypose, arguments, message):
+    finished = everypose("evaluate", *arguments)
+    assert finished.code == 2
+    assert message in finished.err

@@ -1,7 +1,7 @@
 """Scores of tracking results on MOT and PoseTrack18 layouts: the steps behind ``everypose evaluate --tracking``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,19 +105,29 @@ class TrackingEvaluation:
             "overall": self.overall.numbers() | self.overall.counts(),
         }
 
-    def table(self) -> "Table":
-        """A row for each sequence and one for all; shares in percent."""
-        from rich.table import Table
-
-        table = Table(title=f"Tracking by {'OKS' if self.similarity == 'oks' else 'box IoU'}, percent and counts")
-        table.add_column("sequence")
-        for name in (*self.overall.numbers(), *self.overall.counts()):
-            table.add_column(name, justify="right")
+    def tables(self) -> "list[Table]":
+        """Shares in percent, and counts; a row for each sequence and one for all."""
         rows = dict(self.sequences) if len(self.sequences) == 1 else {**self.sequences, "all": self.overall}
-        for sequence, scores in rows.items():
-            shares = [f"{100 * value:.1f}" for value in scores.numbers().values()]
-            table.add_row(sequence, *shares, *map(str, scores.counts().values()))
-        return table
+        by = "OKS" if self.similarity == "oks" else "box IoU"
+        shares = {name: [f"{100 * value:.1f}" for value in one.numbers().values()] for name, one in rows.items()}
+        counts = {name: [str(value) for value in one.counts().values()] for name, one in rows.items()}
+        return [
+            _table(f"Tracking by {by}, percent", self.overall.numbers(), shares),
+            _table("Counts", self.overall.counts(), counts),
+        ]
+
+
+def _table(title: str, columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> "Table":
+    """A table with a row for each sequence."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("sequence", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right")
+    for sequence, cells in rows.items():
+        table.add_row(sequence, *cells)
+    return table
 
 
 def evaluate_tracking(
