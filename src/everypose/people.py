@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LARGEST_ID = 2**63 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Person:
     """One person of `People`.
 
@@ -55,6 +55,21 @@ class Person:
         """
         x, y, score = self.keypoints[self.skeleton.index(name)].tolist()
         return x, y, score
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Person) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        box = ", ".join(f"{value:.1f}" for value in self.box.tolist())
+        identity = "" if self.id is None else f", id={self.id}"
+        return f"Person(score={self.score:.3f}, box=({box}), {len(self.skeleton)} keypoints{identity})"
+
+    def _values(self) -> tuple[object, ...]:
+        """Everything that makes one person differ from another, hashable."""
+        return self.keypoints.tobytes(), self.score, self.box.tobytes(), self.skeleton, self.id
 
 
 class People:
@@ -253,7 +268,7 @@ class People:
         for place, entry in enumerate(chosen):
             try:
                 read.append(_from_entry(entry, skeleton))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise EveryposeError(f"{where}: entry {place} is not a pose: {error}") from error
         keypoints, boxes, scores = zip(*read, strict=True) if read else ([], [], [])
         try:
@@ -299,7 +314,7 @@ class People:
             boxes = np.reshape([person["box"] for person in people], (-1, 4))
             shaped = np.reshape(keypoints, (-1, len(skeleton), 3))
             return cls(shaped, scores, skeleton, boxes=boxes, image=image, ids=_ids_of(people, "id"))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EveryposeError(f"not the JSON of People: {error!r}") from error
 
     def to_supervision(self) -> "supervision.KeyPoints":

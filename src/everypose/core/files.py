@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -48,13 +49,51 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` to ``path`` as UTF-8, whole or not at all."""
-    write_bytes(path, content.encode())
+    """Write ``content`` to ``path`` as UTF-8, whole or not at all.
+
+    Raises:
+        EveryposeError: the file cannot be written, or the text holds half of a surrogate pair.
+    """
+    try:
+        encoded = content.encode()
+    except UnicodeEncodeError as error:
+        raise EveryposeError(f"cannot write {path}: its text is not valid Unicode") from error
+    write_bytes(path, encoded)
 
 
-def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """Write ``content`` as JSON; NaN and infinity are errors, because JSON has no such numbers."""
-    write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+def write_json(path: Path, content: Any, indent: int | None = None, *, null_for_nan: bool = False) -> None:
+    """Write ``content`` as JSON, whole or not at all.
+
+    Args:
+        path: the file.
+        content: JSON types.
+        indent: spaces of indentation; None for one line.
+        null_for_nan: write null for NaN and infinities, which JSON does not have.
+
+    Raises:
+        EveryposeError: the file cannot be written, or a number is not finite.
+    """
+    try:
+        text = json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError as error:
+        if not null_for_nan:
+            raise EveryposeError(f"cannot write {path}: a number in it is not finite") from error
+        text = json.dumps(without_nan(content), indent=indent, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """The same JSON value with null in place of NaN and infinities.
+
+    Example:
+        >>> without_nan({"a": [1.5, float("nan")]})
+        {'a': [1.5, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return {key: without_nan(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def read_json(path: Path) -> Any:

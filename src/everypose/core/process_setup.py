@@ -144,13 +144,16 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 def available_threads() -> int:
-    """Number of CPU threads that this process should use: its CPU affinity and cgroup quota, divided by the load.
+    """Number of CPU threads that this process should use.
 
-    Runs in parallel on one machine share it: with a load of L on C CPUs, C / (1 + L / C) threads, 1 at least.
+    It is OMP_NUM_THREADS where that is set, else the CPUs of its affinity within its container's quota.
     """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_cpus()
-    return max(1, cpus if quota is None else min(cpus, quota))
+    return cpus if quota is None else min(cpus, quota)
 
 
 def _cgroup_cpus() -> int | None:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from everypose.core.arrays import Image
 from everypose.core.files import write_bytes
@@ -12,11 +15,10 @@ from everypose.errors import EveryposeError, UsageError
 NOTEBOOK_SIDE = 1280
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Drawing:
-    r"""A finished picture.
+    r"""A finished picture; ``np.asarray(drawing)`` is its ``image``.
 
-    >>> import numpy as np
     >>> Drawing(np.zeros((4, 6, 3), np.uint8)).to_png()[:4]
     b'\x89PNG'
 
@@ -41,6 +43,13 @@ class Drawing:
         factor = min(1.0, NOTEBOOK_SIDE / max(height, width))
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         return encode(cv2.resize(self.image, size, interpolation=cv2.INTER_AREA) if factor < 1 else self.image, ".png")
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.image, dtype=dtype) if copy else np.asarray(self.image, dtype=dtype)
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Drawing({width} x {height} pixels)"
 
     def _repr_png_(self) -> bytes:
         return self.to_png()

@@ -73,7 +73,7 @@ class DetectionsFile:
         for position, values in enumerate(rows):
             try:
                 row = _Row.read(values)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
                 reason = f"it has no {error}" if isinstance(error, KeyError) else error
                 raise EveryposeError(f"{path}: entry {position} is not a detection: {reason}") from error
             if category not in (None, row.category):

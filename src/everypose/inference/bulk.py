@@ -1,6 +1,5 @@
 """Many images: reading, the network and saving overlap, in order and in bounded memory."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.process_setup import available_threads
 from everypose.core.progress import track
 from everypose.data.discovery.walk import is_file
 from everypose.data.image_header import read_header
@@ -56,7 +56,7 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     """
     begin = time.monotonic()
     summary = Summary()
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, available_threads())
     # As many results come at once as a batch has images: were fewer let to wait, the next batch would wait for them.
     window = estimator.batch_size + workers
 

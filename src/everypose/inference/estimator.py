@@ -1,24 +1,18 @@
 """The estimator: an image in, its people out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from everypose.core.arrays import Image
-from everypose.data.images import read_image
-from everypose.errors import EveryposeError
+from everypose.inference.image_like import ImageLike, image_pixels, is_single_image
 from everypose.models.config import ModelConfig
 from everypose.people import People
 
 if TYPE_CHECKING:
     from everypose.video.stream import FrameStream
-
-ImageLike: TypeAlias = str | PathLike[str] | Image
-
 
 class Prepared(Protocol):
     """An image as an estimator wants it; what more there is to it differs."""
@@ -54,7 +48,8 @@ class Estimator(ABC):
         """Find the people in one image or in several.
 
         Args:
-            images: a path, a (H, W, 3) uint8 RGB array, or a list of these.
+            images: a path, a (H, W, 3) uint8 RGB array, a PIL image, the bytes of an image file, an open file, or a
+                list of these.
 
         Returns:
             People in image pixels, by falling score, with the image attached; a list of them for a sequence.
@@ -62,9 +57,14 @@ class Estimator(ABC):
         Raises:
             EveryposeError: when an image cannot be read or is no image.
         """
-        if isinstance(images, str | PathLike | np.ndarray):
-            return self.predict([self.prepare(images)])[0]
-        return self.predict([self.prepare(image) for image in images])
+        if is_single_image(images):
+            return self.predict([self.prepare(cast(ImageLike, images))])[0]
+        if not isinstance(images, Iterable):
+            image_pixels(images)  # says what is accepted
+        return self.predict([self.prepare(image) for image in cast(Sequence[ImageLike], images)])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config.name!r}, {len(self.skeleton)} keypoints of {self.skeleton.name!r})"
 
     def stream(
         self,
@@ -112,21 +112,3 @@ class Estimator(ABC):
     @abstractmethod
     def predict(self, prepared: Sequence[Any]) -> list[People]:
         """Find the people in images that this estimator has prepared."""
-
-
-def pixels_of(image: ImageLike) -> Image:
-    """Read an image if it is a path.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-
-    Raises:
-        EveryposeError: when it cannot be read, or an array is not one RGB image.
-    """
-    if not isinstance(image, np.ndarray):
-        return read_image(Path(image))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise EveryposeError(
-            f"an image array must be (height, width, 3) uint8 RGB, not {image.dtype} of shape {image.shape}"
-        )
-    return np.asarray(image, np.uint8)

@@ -23,6 +23,7 @@ from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 
+MOST_THREADS = 1024
 DEFAULT_DETECTOR = "boir-lite"
 """What gives top-down models their boxes when nothing else is named: it comes with the package."""
 NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands", "interhand3d": "hands"}
@@ -65,6 +66,8 @@ def load(
         UsageError: when there is no such model, skeleton or device, a package that it needs is missing, a detector is
             given to a model that finds people by itself, or none to one that finds animals or hands.
     """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
     runtime, config = _open(resolve(model), model, threads, device, flip, skeleton)
     if config.is_top_down:
         if size is not None:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from everypose.core import geometry
 from everypose.core.arrays import Image
 from everypose.errors import EveryposeError
-from everypose.inference.estimator import Estimator, ImageLike, pixels_of
+from everypose.inference.estimator import Estimator
+from everypose.inference.image_like import ImageLike, image_pixels
 from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import OPENVINO, RawPoses, Runtime
 from everypose.models.config import ModelConfig
@@ -63,7 +64,7 @@ class SingleStageEstimator(Estimator):
 
     def prepare(self, image: ImageLike) -> Resized:
         """Read an image if it is a path, and resize it for the network."""
-        pixels = pixels_of(image)
+        pixels = image_pixels(image)
         canvas, matrix = resize(pixels, self.config.on_images.size, self.config.on_images.step)
         return Resized(pixels, canvas, matrix)
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,8 @@ from everypose.core.arrays import Image
 from everypose.errors import EveryposeError
 from everypose.inference.box_sources import AnnotatedBoxes
 from everypose.inference.boxes import Boxes, Detector, Photo
-from everypose.inference.estimator import Estimator, ImageLike, pixels_of
+from everypose.inference.estimator import Estimator
+from everypose.inference.image_like import ImageLike, image_file, image_pixels
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
@@ -93,7 +93,7 @@ class TopDownEstimator(Estimator):
 
     def prepare(self, image: ImageLike) -> Photo:
         """Read an image if it is a path."""
-        return Photo(pixels_of(image), None if isinstance(image, np.ndarray) else Path(image))
+        return Photo(image_pixels(image), image_file(image))
 
     def predict(self, prepared: Sequence[Photo]) -> list[People]:
         """Find the people in prepared images; crops of several images go through the network together."""

@@ -48,6 +48,7 @@ class Skeleton:
     joint_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not self.keypoints:
             raise EveryposeError(f"skeleton {self.name!r} has no keypoints")
         repeated = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
@@ -55,6 +56,19 @@ class Skeleton:
             raise EveryposeError(f"skeleton {self.name!r} names {repeated[0]!r} twice; keypoint names must differ")
         self._check_indices()
         self._check_lengths()
+
+    def _check_types(self) -> None:
+        """Refuse what a damaged file may hold: names that are no texts, pairs of one, text among the numbers."""
+        if not isinstance(self.name, str) or not all(isinstance(name, str) and name for name in self.keypoints):
+            raise EveryposeError("not a skeleton: its name or a keypoint's name is not a text")
+        for what, pairs in (("flip pairs", self.flip_pairs), ("links", self.links)):
+            if not all(isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_index, pair)) for pair in pairs):
+                raise EveryposeError(f"skeleton {self.name!r}: its {what} are not pairs of keypoint numbers")
+        if not all(map(_is_index, (*self.upper_body, *self.lower_body))):
+            raise EveryposeError(f"skeleton {self.name!r}: a half of its body is not a list of keypoint numbers")
+        for what, values in (("sigmas", self.sigmas), ("joint weights", self.joint_weights)):
+            if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values or ()):
+                raise EveryposeError(f"skeleton {self.name!r}: its {what} are not numbers")
 
     def _check_indices(self) -> None:
         paired = [index for pair in self.flip_pairs for index in pair]
@@ -238,6 +252,10 @@ def _known(name: str) -> tuple[Skeleton, dict[str, str]]:
 def _nearest(name: str, choices: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(choices)}"
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _as_list(value: Any) -> Any:

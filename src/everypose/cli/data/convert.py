@@ -71,7 +71,7 @@ def join(
         raise UsageError("give two or more annotation files to join")
     contents = [(str(path), load(path)) for path in files]
     joined = conversion.join(contents)
-    write_json(out, joined)
+    write_json(out, joined, null_for_nan=True)
     twice = sum(len(content["images"]) for _, content in contents) - len(joined["images"])
     print(f"wrote {out}: {len(joined['images']):,} images, {len(joined['annotations']):,} annotations")
     if twice:

@@ -167,7 +167,7 @@ def compose_set(
     for entry in annotations:
         entry["category_id"] = categories[0]["id"]
     content = {"info": info, "licenses": [], "categories": categories, "images": images, "annotations": annotations}
-    write_json(out / "annotations.json", content)
+    write_json(out / "annotations.json", content, null_for_nan=True)
     unfinished.unlink(missing_ok=True)
     return tally
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.files import without_nan
 from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.data.doctor import annotations, categories
 from everypose.data.doctor.images import ImageFindings, is_whole
@@ -35,17 +36,8 @@ def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> d
     try:
         json.dumps(fixed, allow_nan=False)
     except ValueError:
-        return {key: _without_nan(value) for key, value in fixed.items()}
+        return {key: without_nan(value) for key, value in fixed.items()}
     return fixed
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them, wherever else in the file they were."""
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return {key: _without_nan(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _kept_images(entries: list[Any], images: ImageFindings) -> list[int]:

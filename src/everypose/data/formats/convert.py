@@ -54,14 +54,14 @@ def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
         if len(splits) > 1:
             names = ", ".join(split.name for split in splits)
             raise EveryposeError(f"{out} is one file, but there are several splits ({names}); give a folder")
-        write_json(out, splits[0].content)
+        write_json(out, splits[0].content, null_for_nan=True)
         return
     targets = [checked_images(split, out / "images" / split.name) for split in splits]
     for each in targets:
         place_images(each, copy=copy)
     for split in splits:
         entries = [{**image, "file_name": inside_name(image["file_name"])} for image in split.content["images"]]
-        write_json(out / "annotations" / f"{split.name}.json", {**split.content, "images": entries})
+        write_json(out / "annotations" / f"{split.name}.json", {**split.content, "images": entries}, null_for_nan=True)
 
 
 def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:

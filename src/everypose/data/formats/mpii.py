@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64
 from everypose.core.files import read_json
 from everypose.data.discovery.annotation_files import expected_path
 from everypose.data.formats.coco import AREA_OF_BOX
@@ -30,11 +30,13 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
     """
     annotation_file, image_root = Path(annotation_file), Path(image_root)
     people = read_json(annotation_file)
+    if not isinstance(people, list):
+        raise EveryposeError(f"{annotation_file} is not an MPII annotation list")
     skeleton = Skeleton.named("mpii")
     try:
         keypoints = _keypoints(people, len(skeleton))
-        centers = np.array([person["center"] for person in people], dtype=np.float64).reshape(-1, 2) - _FIRST_PIXEL
-        half = np.array([person["scale"] for person in people], dtype=np.float64)[:, None] * _HEIGHT_UNIT / 2
+        centers = _array([person["center"] for person in people], (2,)) - _FIRST_PIXEL
+        half = _array([person["scale"] for person in people], ())[:, None] * _HEIGHT_UNIT / 2
         rows_of: dict[str, list[int]] = {}
         for row, person in enumerate(people):
             rows_of.setdefault(str(person["image"]), []).append(row)
@@ -54,19 +56,27 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
     return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, repairs)
 
 
-def _keypoints(people: list[dict[str, Any]], count: int) -> npt.NDArray[np.float64]:
-    """(N, K, 3): MPII only says whether a joint is labelled, which becomes visibility 2 or 0."""
-    points = np.array([person["joints"] for person in people], dtype=np.float64).reshape(-1, count, 2) - _FIRST_PIXEL
-    labelled = np.array([person["joints_vis"] for person in people], dtype=np.float64).reshape(-1, count, 1) > 0
+def _keypoints(people: list[dict[str, Any]], count: int) -> Float64:
+    """(N, K, 3); MPII only says whether a joint is labelled, which becomes visibility 2 or 0."""
+    points = _array([person["joints"] for person in people], (count, 2)) - _FIRST_PIXEL
+    labelled = _array([person["joints_vis"] for person in people], (count,))[:, :, None] > 0
     return np.concatenate([np.where(labelled, points, 0.0), 2.0 * labelled], axis=2)
+
+
+def _array(values: list[Any], shape: tuple[int, ...]) -> Float64:
+    """(N, *shape) of one value for each person; ValueError for another shape."""
+    array = np.array(values, dtype=np.float64).reshape(len(values), *shape) if values else np.zeros((0, *shape))
+    if any(np.shape(value) != shape for value in values):
+        raise ValueError(f"not of shape {shape}")
+    return array
 
 
 def _scene(
     image_id: int,
     name: str,
-    rows: npt.NDArray[np.int64],
-    keypoints: npt.NDArray[np.float64],
-    boxes: npt.NDArray[np.float64],
+    rows: Int64,
+    keypoints: Float64,
+    boxes: Float64,
     image_root: Path,
 ) -> Scene:
     path = expected_path(image_root, name)

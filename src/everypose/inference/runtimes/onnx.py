@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.process_setup import available_threads
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error, first_line
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
@@ -20,6 +21,7 @@ CROP_OUTPUTS = ["keypoints"]
 CUDA = "CUDAExecutionProvider"
 OPENVINO = {"openvino": "f32", "openvino:bf16": "bf16"}
 """The devices that are OpenVINO on the CPU, and the precision of what is not in 8 bits."""
+SPINNING = "session.intra_op.allow_spinning"
 EXACT_8_BITS = "session.x64quantprecision"
 CPU_FLAGS = Path("/proc/cpuinfo")
 
@@ -179,8 +181,10 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Any
     options.log_severity_level = 4  # its own messages on standard error would double ours
     if not _adds_8_bits_exactly():
         options.add_session_config_entry(EXACT_8_BITS, "1")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or available_threads()
+    if threads is None:
+        # Waiting threads that spin would take the CPUs of other runs on this machine.
+        options.add_session_config_entry(SPINNING, "0")
     providers = _providers(device, onnxruntime.get_available_providers())
     return lambda path: onnxruntime.InferenceSession(path, options, providers=providers)
 
