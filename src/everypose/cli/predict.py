@@ -77,6 +77,9 @@ def predict(
     save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
         "pictures,json"
     ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run into OUT, with the same options.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -120,8 +123,23 @@ def predict(
         box_threshold=None if given else box_threshold,
         skeleton=skeleton,
     )
-    with open_outputs(out, found, chosen) as outputs:
-        summary = predict_all(estimator, found, outputs, quiet)
+    settings: dict[str, str | int | float | bool | None] = {
+        "model": model,
+        "device": device,
+        "flip": flip,
+        "min_score": min_score,
+        "detector": detector,
+        "boxes": boxes,
+        "box_threshold": box_threshold,
+        "box_category": box_category,
+        "skeleton": skeleton,
+        "size": size,
+    }
+    with open_outputs(out, found, chosen, settings=settings, resume=resume) as outputs:
+        remaining = outputs.unfinished()
+        summary = predict_all(estimator, remaining, outputs, quiet)
+    if len(remaining) < len(found) and not (quiet or as_json):
+        print(f"{len(found) - len(remaining)} images were done before")
     failed = skipped + [Skipped(source.path, reason) for source, reason in summary.failed]
     about_boxes = _about_boxes(estimator, detector, given, len(found))
     if as_json:

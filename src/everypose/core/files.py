@@ -4,13 +4,16 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from everypose.errors import EveryposeError
+
+_TEMPORARY_NAME = re.compile(r"\..*-(\d{1,10})-[a-z0-9_]{8}(\..*)?", re.DOTALL)
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-{os.getpid()}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
@@ -40,6 +43,33 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes of this machine left in a folder (not in its subfolders).
+
+    Files of processes that still run stay.
+    """
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        return
+    for name in names:
+        match = _TEMPORARY_NAME.fullmatch(name)
+        if match is not None and not _is_running(int(match[1])):
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process of this number exists; yes where the system cannot tell."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -110,6 +140,16 @@ def read_json(path: Path) -> Any:
         raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise EveryposeError(f"{path} is not valid JSON: {error}") from error
+
+
+def text_name(name: str) -> str:
+    """A file name as text that every JSON reader takes: bytes that are no UTF-8 become escapes.
+
+    Example:
+        >>> text_name("photo.jpg")
+        'photo.jpg'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def sha256(path: Path) -> str:

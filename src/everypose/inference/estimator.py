@@ -14,6 +14,7 @@ from everypose.people import People
 if TYPE_CHECKING:
     from everypose.video.stream import FrameStream
 
+
 class Prepared(Protocol):
     """An image as an estimator wants it; what more there is to it differs."""
 

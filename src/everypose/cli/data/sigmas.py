@@ -34,6 +34,7 @@ def sigmas(
 
     from everypose.core.files import write_text
     from everypose.data.discovery.annotation_files import first_with_keypoints, load
+    from everypose.data.formats.coco_entries import parse_entries
     from everypose.evaluation.annotated_set import replace_sigmas
     from everypose.evaluation.coco_arrays import read_ground_truth
     from everypose.evaluation.metrics.sigmas import estimate_sigmas
@@ -42,14 +43,14 @@ def sigmas(
 
     if (second is None) == (values is None):
         raise UsageError("give a second annotation file to estimate from, or the sigmas themselves with --values")
-    content = load(first)
+    content = parse_entries(load(first), str(first))
     category = first_with_keypoints(content["categories"], first)
     skeleton = Skeleton.from_coco_category(category)
     people, repeats = None, None
     if second is None:
         skeleton = replace_sigmas(skeleton, parse_sigmas(str(values)))
     else:
-        other = load(second)
+        other = parse_entries(load(second), str(second))
         if first_with_keypoints(other["categories"], second)["keypoints"] != category["keypoints"]:
             raise EveryposeError(f"{first} and {second} have different keypoints")
         ground_truths = [read_ground_truth(each, len(skeleton)) for each in (content, other)]
