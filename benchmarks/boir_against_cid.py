@@ -20,7 +20,7 @@ from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
 from everypose.evaluation.metrics.oks import compute_oks, score_oks
 from everypose.inference.loading import load
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import Machines, train
 
 MODELS = {

@@ -21,8 +21,9 @@ from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import told_in_one_line
-from everypose.methods.single_stage.augmentation import possible_reduction
-from everypose.methods.single_stage.samples import Augmentation, Sample, collate, draw, make_sample, training_scenes
+from everypose.methods.single_stage.augmentation import draw, possible_reduction
+from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
+from everypose.methods.single_stage.settings import ImageAugmentation
 from everypose.skeleton.skeleton import Skeleton
 
 BATCH = 6
@@ -75,20 +76,20 @@ def cost(scenes: Sequence[Scene], skeleton: Skeleton, size: int) -> Cost:
     return Cost(*(value / len(scenes) for value in total))
 
 
-def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> Sample:
+def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
     """One training sample, drawn from the photo's own seed."""
-    draws = draw(np.random.default_rng(scene.image_id), Augmentation(), scene)
+    draws = draw(np.random.default_rng(scene.image_id), ImageAugmentation(), scene)
     reduction = possible_reduction(scene.height, scene.width, size, draws)
     return make_sample(scene, read_image(scene.path, reduction), skeleton, size, draws, reduction=reduction)
 
 
-def our_batch(samples: Sequence[Sample]) -> Arrays:
+def our_batch(samples: Sequence[ImageSample]) -> Arrays:
     """The arrays of a batch."""
     batch = collate(samples, np.random.default_rng(0))
     return [value for value in vars(batch).values() if isinstance(value, np.ndarray)]
 
 
-def literal_batch(samples: Sequence[Sample]) -> Arrays:
+def literal_batch(samples: Sequence[ImageSample]) -> Arrays:
     """Images, multi heatmaps and instance heatmaps of a batch, and the loss mask."""
     images, multi, single = zip(*(literal_targets(sample) for sample in samples), strict=True)
     masks = np.stack([sample.loss_mask for sample in samples])
@@ -101,7 +102,7 @@ def hand_over(arrays: Iterable[np.ndarray]) -> None:
         torch.from_numpy(array).share_memory_()
 
 
-def literal_targets(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def literal_targets(sample: ImageSample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normalised float image, multi heatmap and instance heatmaps, as the released loader hands them on."""
     side, keypoints = sample.loss_mask.shape[0], sample.keypoints.shape[1]
     image = np.ascontiguousarray(sample.image.transpose(2, 0, 1)).astype(np.float32)

@@ -26,7 +26,7 @@ from everypose.evaluation.metrics.error_types import match_detections
 from everypose.evaluation.metrics.oks import compute_oks, score_oks
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import Machines, train
 
 RECIPES = {"HRNet": "hrnet-pose-small", "MIPNet": "mipnet-small"}

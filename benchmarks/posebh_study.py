@@ -35,7 +35,8 @@ from everypose.models.skeleton_choice import select_skeleton
 from everypose.models.storage import load_model
 from everypose.skeleton.matching import conversion
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.recipe import Recipe, load_recipe
+from everypose.training.recipe import Recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import Machines, train
 from everypose.training.sections import ValidationSection
 from everypose.training.validation import Validator

@@ -11,7 +11,7 @@ from typer.main import get_command
 from doc_pages import LANGUAGES, PAGES, ROOT, Block, blocks_of, everypose_words, is_plain, run_in_shell
 from doc_workspace import build_workspace
 from everypose.cli.main import app
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 RUNNABLE = sorted({block.page for block in BLOCKS if block.runs and block.language in ("bash", "python")})

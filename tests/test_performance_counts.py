@@ -22,21 +22,24 @@ from torch import Tensor
 from everypose.data.images import read_image
 from everypose.export.onnx import export_onnx
 from everypose.methods.boir.instance_head import InstanceHead
-from everypose.methods.boir.losses import LossSettings, losses
-from everypose.methods.boir.settings import BoIRSettings
-from everypose.methods.cid.losses import LossSettings as CIDLossSettings
+from everypose.methods.boir.losses import losses
+from everypose.methods.boir.settings import BoIRLosses, BoIRSettings
+from everypose.methods.boir.settings import BoIRLosses as CIDLossSettings
+from everypose.methods.boir.settings import BoIRLosses as PoseBHLossSettings
 from everypose.methods.cid.losses import losses as cid_losses
-from everypose.methods.cid.network import TrainingOutputs as CIDOutputs
+from everypose.methods.cid.network import CIDOutputs as CIDOutputs
+from everypose.methods.cid.network import CIDOutputs as PoseBHOutputs
 from everypose.methods.cid.settings import CIDSettings
 from everypose.methods.mipnet.losses import losses as mipnet_losses
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.posebh.clusters import cluster_prototypes
-from everypose.methods.posebh.losses import LossSettings as PoseBHLossSettings
-from everypose.methods.posebh.network import TrainingOutputs as PoseBHOutputs
 from everypose.methods.posebh.objective import losses as posebh_losses
-from everypose.methods.posebh.phases import Phase
-from everypose.methods.single_stage.samples import Augmentation, draw, make_sample
+from everypose.methods.posebh.settings import Phase
+from everypose.methods.single_stage.augmentation import draw
+from everypose.methods.single_stage.samples import make_sample
+from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.methods.single_stage.targets import render_targets
+from everypose.methods.spec import Initialisation
 from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.top_down.targets import gaussian_targets
 from everypose.methods.vitpose.settings import ViTPoseSettings
@@ -51,7 +54,7 @@ TINY = config_of(TINY_BOIR.model_copy(update={"auxiliary": False}), 64)
 def shapes_of(settings: Network) -> torch.nn.Module:
     """A network of 17 keypoints without numbers."""
     with torch.device("meta"):
-        return build_network(settings, 17, hidden=None).eval()
+        return build_network(settings, 17, initialisation=Initialisation.FRAMEWORK).eval()
 
 
 def test_flops_of_boir_w32_at_512() -> None:
@@ -105,7 +108,7 @@ def test_flops_of_a_crop(settings: Network, expected: int, monkeypatch: pytest.M
 def boir_step(people: int) -> Tensor:
     batch = made_batch(2, 64, people)
     outputs = random_outputs(render_targets(batch))
-    return torch.stack(list(losses(outputs, render_targets(batch), LossSettings()).values())).sum()
+    return torch.stack(list(losses(outputs, render_targets(batch), BoIRLosses()).values())).sum()
 
 
 def cid_step(people: int) -> Tensor:
@@ -132,8 +135,8 @@ def posebh_operators(people: int, phase: Phase) -> int:
     outputs = PoseBHOutputs(heatmaps, torch.randn(count, 8, 16, 12, requires_grad=True))
     clusters = cluster_prototypes(network.prototypes.bank, 3, 2)
     with Operators() as seen:
-        values = posebh_losses(network, outputs, targets, phase, PoseBHLossSettings(), clusters)
-        torch.stack(list(values.values())).sum().backward()
+        step = posebh_losses(network, outputs, targets, phase=phase, settings=PoseBHLossSettings(), clusters=clusters)
+        torch.stack(list(step.losses.values())).sum().backward()
     assert seen.waits == 0
     return seen.launched
 
@@ -186,7 +189,7 @@ def test_operators_of_inference(people: int, images: int, operators: int) -> Non
 def test_nodes_of_an_exported_graph(tmp_path: Path) -> None:
     """Counted with the pinned torch. Batch normalisation is folded away, nothing is a loop or a branch, and every
     convolution is one of the network's: 62 of the backbone, 6 of the neck, 4 of the centres, 3 of the instance head."""
-    network = build_network(TINY.network, 17, hidden=None)
+    network = build_network(TINY.network, 17, initialisation=Initialisation.FRAMEWORK)
     settle(network, single_stage_forward(network))
     export_onnx(network, TINY, tmp_path / "tiny.onnx")
     nodes = onnx_nodes(tmp_path / "tiny.onnx")
@@ -204,7 +207,7 @@ def test_memory_of_the_losses() -> None:
         targets = render_targets(batch)
         outputs = random_outputs(targets)
         given = tuple(value for value in (*outputs, *vars(targets).values()) if isinstance(value, Tensor))
-        kept.append(saved_bytes(partial(losses, outputs, targets, LossSettings()), given))
+        kept.append(saved_bytes(partial(losses, outputs, targets, BoIRLosses()), given))
     assert kept == [986_516, 4_348_176]
 
 
@@ -212,8 +215,8 @@ def test_nothing_as_large_as_a_heatmap_comes_from_the_loader(tmp_path: Path) -> 
     """An image, its mask of a sixteenth, and for each person keypoints, radius, centre, place and box."""
     scenes = annotated(Options(), tmp_path, 1)
     scene = scenes.scenes[0]
-    draws = draw(np.random.default_rng(0), Augmentation(), scene)
-    sample = make_sample(scene, read_image(scene.path), scenes.skeleton, 512, draws)
+    draws = draw(np.random.default_rng(0), ImageAugmentation(), scene)
+    sample = make_sample(scene, read_image(scene.path), scenes.skeleton, ImageSampleSettings(), draws=draws)
     size = sum(value.nbytes for value in vars(sample).values() if isinstance(value, np.ndarray))
     people, instances = len(sample.radius), len(sample.instance_person)
     assert people == 5

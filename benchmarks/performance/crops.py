@@ -18,7 +18,6 @@ from everypose.inference.runtimes.onnx import OnnxCropRuntime
 from everypose.methods.mipnet.network import MIPNet
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.vitpose.settings import ViTPoseSettings
-from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
 
 SECONDS = 110
@@ -63,7 +62,7 @@ def runs_of(config: ModelConfig, threads: int, folder: Path) -> dict[str, Run]:
     """Literal, and torch and ONNX Runtime with one crop after the other and with a batch."""
     network, path = random_network(config), folder / "network.onnx"
     export_onnx(network, config, path)
-    session = OnnxCropRuntime(path, threads)
+    session = OnnxCropRuntime.open(path, threads=threads)
     crops = noise(config, CROPS)
     singles = [crops[i : i + 1] for i in range(CROPS)]
     as_told = literal(network)
@@ -77,7 +76,7 @@ def runs_of(config: ModelConfig, threads: int, folder: Path) -> dict[str, Run]:
     }
 
 
-def literal(network: PoseNetwork) -> PoseNetwork:
+def literal(network: nn.Module) -> nn.Module:
     """A copy of the network in its paper's form."""
     other: Any = copy.deepcopy(network)
     if isinstance(other, MIPNet):
@@ -85,7 +84,7 @@ def literal(network: PoseNetwork) -> PoseNetwork:
     for module in other.modules():
         if isinstance(module, Attention):
             module.__class__ = LiteralAttention
-    return cast(PoseNetwork, other)
+    return cast(nn.Module, other)
 
 
 def one_after_the_other(runs: Sequence[Run]) -> Run:

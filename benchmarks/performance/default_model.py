@@ -51,7 +51,7 @@ def measure(options: Options) -> Findings:
 
 def steps_of(threads: int) -> dict[str, Step]:
     """What happens to a photo; each step takes what the one before gave."""
-    runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
+    runtime = OnnxRuntime.open(bundled(f"{MODEL}.onnx"), threads=threads)
     estimator = SingleStageEstimator(runtime, runtime.config)
     config = runtime.config.on_images
 
@@ -107,7 +107,10 @@ def table_of(names: Sequence[str], seconds: npt.NDArray[np.float64], threads: in
 def in_runtimes(options: Options, photos: Sequence[Path]) -> Findings:
     """The network and its decoding alone, all photos in every round."""
     devices = runtimes()
-    loaded = {name: OnnxRuntime(bundled(f"{MODEL}.onnx"), options.threads, device) for name, device in devices.items()}
+    loaded = {
+        name: OnnxRuntime.open(bundled(f"{MODEL}.onnx"), threads=options.threads, device=device)
+        for name, device in devices.items()
+    }
     config = loaded[ONNX].config.on_images
     canvases = [resize(read_image(photo), config.size, config.step)[0][None] for photo in photos]
 

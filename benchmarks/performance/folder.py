@@ -73,7 +73,7 @@ def measure(options: Options) -> Findings:
 
 def throughput(threads: int, few: Sequence[Path], count: int, folder: Path) -> dict[str, npt.NDArray[np.float64]]:
     """Photos a second of each part of the folder (parts,), by form; the forms take turns on each part."""
-    runtime = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads)
+    runtime = OnnxRuntime.open(bundled(f"{MODEL}.onnx"), threads=threads)
     estimator = SingleStageEstimator(runtime, runtime.config)
     many(few, folder / "photos", count)
     sources = find_images([str(folder / "photos")])
@@ -117,9 +117,9 @@ class StandIn:
 
 def memory_in_long_run(photo: Path, count: int, folder: Path) -> list[float]:
     """Megabytes held at each tenth of a run over many small photos."""
-    config = OnnxRuntime(bundled(f"{MODEL}.onnx"), threads=1).config
+    config = OnnxRuntime.open(bundled(f"{MODEL}.onnx"), threads=1).config
     small = config.model_copy(update={"inference": config.on_images.model_copy(update={"size": 64, "nms": 1.0})})
-    stand_in = StandIn(len(config.read_skeleton()), count)
+    stand_in = StandIn(len(config.skeleton), count)
     cv2.imwrite(str(folder / "small.jpg"), cv2.resize(cv2.imread(str(photo)), SMALL))
     many([folder / "small.jpg"], folder / "small", count)
     sources = find_images([str(folder / "small")])

@@ -14,7 +14,7 @@ from benchmarks.performance.random_networks import place_people, settle, single_
 from benchmarks.performance.record import Findings, Table, Target
 from benchmarks.performance.timing import Effort, Run, Timings, in_turns
 from everypose.methods.boir.network import BoIR
-from everypose.methods.single_stage.graph import PoseGraph
+from everypose.methods.single_stage.graph import SingleStageGraph
 
 PEOPLE = 10
 GOAL = 8.0
@@ -165,7 +165,7 @@ def one_case(network: BoIR, case: Case, size: int, product: int, device: Device,
 
 def whole_graph(network: Any, images: Tensor, device: Device) -> Run:
     """The method from uint8 images to keypoints, some times in a row."""
-    graph = PoseGraph(network, FLIP).eval().to(device.name)
+    graph = SingleStageGraph(network, FLIP).eval().to(device.name)
     no_flip, everybody = torch.zeros(0, device=device.name), torch.tensor(0.0, device=device.name)
 
     def run() -> None:

@@ -12,9 +12,11 @@ from benchmarks.performance.random_networks import settle, single_stage_forward
 from benchmarks.performance.record import Findings, Table
 from benchmarks.performance.timing import Effort, Run, in_turns
 from everypose.backbones.colours import normalise
-from everypose.methods.boir.losses import LossSettings, losses
+from everypose.methods.boir.losses import losses
 from everypose.methods.boir.network import BoIR
-from everypose.methods.single_stage.targets import Batch, render_targets
+from everypose.methods.boir.settings import BoIRLosses
+from everypose.methods.single_stage.samples import ImageBatch
+from everypose.methods.single_stage.targets import render_targets
 
 EPOCH = 64_115
 """Photos of COCO's train2017 that show people."""
@@ -54,7 +56,7 @@ def training(make: Callable[..., BoIR], size: int, steps: Sequence[Step], device
     return Findings(tables=[Table(header, rows, caption)], notes=[note])
 
 
-def one_step(network: BoIR, batch: Batch, precision: Precision, device: Device) -> Run:
+def one_step(network: BoIR, batch: ImageBatch, precision: Precision, device: Device) -> Run:
     """A step with AdamW."""
     network.to(device=device.name, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
@@ -66,7 +68,7 @@ def one_step(network: BoIR, batch: Batch, precision: Precision, device: Device) 
             images = normalise(batch.images, network.colours).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.name, torch.bfloat16, enabled=mixed):
                 outputs = network(images, targets.instance_image, targets.instance_yx)
-                total = torch.stack(list(losses(outputs, targets, LossSettings()).values())).sum()
+                total = torch.stack(list(losses(outputs, targets, BoIRLosses()).values())).sum()
             total.backward()
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -80,5 +82,5 @@ def waits_of_losses(size: int, device: Device) -> tuple[int, int]:
     batch = made_batch(2, size).to(device.name)
     outputs = random_outputs(render_targets(batch))
     with Operators() as seen:
-        torch.stack(list(losses(outputs, render_targets(batch), LossSettings()).values())).sum().backward()
+        torch.stack(list(losses(outputs, render_targets(batch), BoIRLosses()).values())).sum().backward()
     return seen.waits, seen.launched

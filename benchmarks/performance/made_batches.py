@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor
 
-from everypose.methods.boir.network import TrainingOutputs
-from everypose.methods.single_stage.targets import Batch, Targets
+from everypose.methods.boir.network import BoIROutputs
+from everypose.methods.single_stage.samples import ImageBatch
+from everypose.methods.single_stage.targets import Targets
 
 KEYPOINTS = 17
 EMBEDDING = 128
 PEOPLE = 5
 
 
-def made_batch(images: int, size: int, people_each: int = PEOPLE) -> Batch:
+def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch:
     """Random pixels, and in every image so many people anywhere."""
     side, people = size // 4, images * people_each
     generator = torch.Generator().manual_seed(0)
@@ -20,7 +21,7 @@ def made_batch(images: int, size: int, people_each: int = PEOPLE) -> Batch:
     center = corner + extent / 2
     points = corner[:, None] + extent[:, None] * torch.rand(people, KEYPOINTS, 2, generator=generator)
     image = torch.arange(images).repeat_interleave(people_each)
-    return Batch(
+    return ImageBatch(
         images=torch.randint(0, 255, (images, size, size, 3), dtype=torch.uint8, generator=generator),
         loss_mask=torch.ones(images, 1, side, side, dtype=torch.bool),
         person_image=image,
@@ -37,7 +38,7 @@ def made_batch(images: int, size: int, people_each: int = PEOPLE) -> Batch:
     )
 
 
-def random_outputs(targets: Targets) -> TrainingOutputs:
+def random_outputs(targets: Targets) -> BoIROutputs:
     """What a network might give, as leaves of the gradient."""
     images, _, height, width = targets.multi_heatmap.shape
     device = targets.multi_heatmap.device
@@ -45,7 +46,7 @@ def random_outputs(targets: Targets) -> TrainingOutputs:
     def leaf(values: Tensor) -> Tensor:
         return values.requires_grad_()
 
-    return TrainingOutputs(
+    return BoIROutputs(
         multi_heatmap=leaf(torch.rand_like(targets.multi_heatmap).clamp(1e-4, 0.99)),
         embedding=leaf(torch.randn(images, EMBEDDING, height, width, device=device)),
         box_distances=leaf(10 * torch.rand(images, 4, height, width, device=device)),

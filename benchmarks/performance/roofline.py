@@ -21,7 +21,6 @@ from everypose.methods.cid.settings import CIDSettings
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.vitpose.settings import ViTPoseSettings
-from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
 from everypose.models.locate import bundled
 
@@ -103,9 +102,7 @@ def ceilings_table(ceilings: Sequence[Ceiling], counts: Sequence[int], effort: E
     return Table(header, rows, f"Measured ceilings, {timings.rounds} rounds")
 
 
-def beside_product(
-    network: PoseNetwork, config: ModelConfig, product: Ceiling, threads: int, effort: Effort
-) -> Timings:
+def beside_product(network: nn.Module, config: ModelConfig, product: Ceiling, threads: int, effort: Effort) -> Timings:
     """Times of a network's forms; under `PRODUCT` those of the faster matrix product of each round."""
     with tempfile.TemporaryDirectory() as folder:
         ways = all_ways(network, config, noise(config), threads, Path(folder))
@@ -115,7 +112,7 @@ def beside_product(
     return Timings({PRODUCT: fastest, **{way: timings.seconds[way] for way in ways}})
 
 
-def cost_of(network: PoseNetwork, config: ModelConfig) -> int:
+def cost_of(network: nn.Module, config: ModelConfig) -> int:
     """FLOPs of one image with the given people, or of one crop."""
     if not config.is_top_down:
         size = config.on_images.size
@@ -138,7 +135,7 @@ def size_of(config: ModelConfig) -> str:
 
 def full_sizes() -> dict[str, ModelConfig]:
     """The networks that people use, at their own input sizes."""
-    lite = OnnxRuntime(bundled("boir-lite.onnx"), threads=1).config
+    lite = OnnxRuntime.open(bundled("boir-lite.onnx"), threads=1).config
     return {
         FIRST: config_of(BoIRSettings(auxiliary=False), 512),
         "CID-W32": config_of(CIDSettings(), 512),

@@ -21,12 +21,13 @@ from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
 from everypose.backbones.colours import normalise
 from everypose.data.scenes import SceneSet
-from everypose.methods.boir.losses import LossSettings, bbox_loss, losses
-from everypose.methods.boir.network import TrainingOutputs
-from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.boir.losses import bbox_loss, losses
+from everypose.methods.boir.network import BoIROutputs
+from everypose.methods.boir.settings import BoIRLosses, BoIRSettings
 from everypose.methods.single_stage.losses import focal_loss
-from everypose.methods.single_stage.samples import Sample, collate, training_scenes
-from everypose.methods.single_stage.targets import Batch, Targets, render_targets
+from everypose.methods.single_stage.samples import ImageBatch, ImageSample, collate, training_scenes
+from everypose.methods.single_stage.targets import Targets, render_targets
+from everypose.methods.spec import Initialisation
 from everypose.models.build import build_network
 from everypose.training.tasks.single_stage import to_tensors
 
@@ -84,15 +85,15 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
     )
 
 
-def batch_of(samples: Sequence[Sample]) -> Batch:
+def batch_of(samples: Sequence[ImageSample]) -> ImageBatch:
     """Samples as the device gets them."""
     return to_tensors(collate(samples, np.random.default_rng(0)))
 
 
-def loss_step(batch: Batch, options: Options) -> Findings:
+def loss_step(batch: ImageBatch, options: Options) -> Findings:
     """Losses of a batch and their gradient; ours renders the targets, too, which literal gets from the loader."""
     torch.manual_seed(0)
-    targets, settings = render_targets(batch), LossSettings()
+    targets, settings = render_targets(batch), BoIRLosses()
     outputs = random_outputs(targets)
     leaves = [value for value in outputs if isinstance(value, Tensor)]
     given = (*leaves, *(value for value in vars(targets).values() if isinstance(value, Tensor)))
@@ -123,7 +124,7 @@ def loss_step(batch: Batch, options: Options) -> Findings:
     return Findings(tables=[Table(("form", "ms", "literal / form", "MB kept"), rows, caption)], notes=[note])
 
 
-def literal_losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -> Tensor:
+def literal_losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> Tensor:
     """The sum of BoIR's losses, the Bbox Mask Loss person by person; the others have no other form."""
     index, boxes = targets.instance_image, targets.instance_boxes
     values = {
@@ -145,11 +146,11 @@ def backward(form: Callable[[], Tensor], leaves: Sequence[Tensor]) -> Run:
     return lambda: torch.autograd.grad(form(), leaves)
 
 
-def training_step(batch: Batch, options: Options) -> Findings:
+def training_step(batch: ImageBatch, options: Options) -> Findings:
     """Forward, losses and gradient of the whole network, in both memory formats."""
     settings = TINY_BOIR if options.quick else BoIRSettings()
     settings = settings.model_copy(update={"auxiliary": True})
-    network: Any = build_network(settings, batch.keypoints.shape[1], hidden=None)
+    network: Any = build_network(settings, batch.keypoints.shape[1], initialisation=Initialisation.FRAMEWORK)
     settle(network, single_stage_forward(network))
     network.train()
     formats = {LAST: torch.channels_last, FIRST: torch.contiguous_format}
@@ -165,7 +166,7 @@ def training_step(batch: Batch, options: Options) -> Findings:
     return Findings(tables=[Table(("memory format", "s", f"{FIRST} / it"), rows, caption)])
 
 
-def step(network: Any, batch: Batch, memory_format: torch.memory_format) -> Run:
+def step(network: Any, batch: ImageBatch, memory_format: torch.memory_format) -> Run:
     """One step without the optimiser."""
 
     def run() -> None:
@@ -173,7 +174,7 @@ def step(network: Any, batch: Batch, memory_format: torch.memory_format) -> Run:
         targets = render_targets(batch)
         images = normalise(batch.images, network.colours).contiguous(memory_format=memory_format)
         outputs = network(images, targets.instance_image, targets.instance_yx)
-        total_of(losses(outputs, targets, LossSettings())).backward()  # type: ignore[no-untyped-call]
+        total_of(losses(outputs, targets, BoIRLosses())).backward()  # type: ignore[no-untyped-call]
         network.zero_grad(set_to_none=True)
 
     return run

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from torch import nn
 
 from benchmarks.performance.random_networks import place_people, settle, single_stage_forward
 from benchmarks.performance.timing import Run
@@ -17,9 +18,11 @@ from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.methods.boir.network import BoIR
-from everypose.methods.single_stage.settings import InferenceSettings, Step
+from everypose.methods.single_stage.graph import SingleStageNetwork
+from everypose.methods.single_stage.settings import SingleStageInference, Step
+from everypose.methods.spec import Initialisation
 from everypose.methods.top_down.settings import TopDownInference
-from everypose.models.build import PoseNetwork, SingleStageNetwork, build_graph, build_network
+from everypose.models.build import build_graph, build_network
 from everypose.models.config import ModelConfig
 from everypose.models.settings import Network, TopDownSettings
 from everypose.skeleton.skeleton import Skeleton
@@ -35,20 +38,20 @@ def config_of(
 ) -> ModelConfig:
     """A configuration with COCO's skeleton; images have ``size`` and ``step``, crops ``crop_size`` (width, height)."""
     top_down = isinstance(settings, TopDownSettings)
-    inference = TopDownInference(crop_size=crop_size) if top_down else InferenceSettings(size=size, step=step)
+    inference = TopDownInference(crop_size=crop_size) if top_down else SingleStageInference(size=size, step=step)
     return ModelConfig(name="random", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
 
 
-def random_network(config: ModelConfig, people: int = 10) -> PoseNetwork:
+def random_network(config: ModelConfig, people: int = 10) -> nn.Module:
     """The network with random weights; a single-stage one finds so many people in every image."""
     torch.manual_seed(0)
-    network: Any = build_network(config.network, len(config.read_skeleton()), hidden=None)
+    network: Any = build_network(config.network, len(config.skeleton), initialisation=Initialisation.FRAMEWORK)
     if isinstance(network, SingleStageNetwork):
         settle(network, single_stage_forward(network))
         place_people(network, people)
     else:
         settle(network, network.heatmaps)
-    return cast(PoseNetwork, network)
+    return cast(nn.Module, network)
 
 
 def noise(config: ModelConfig, count: int = 1) -> npt.NDArray[np.uint8]:
@@ -57,7 +60,7 @@ def noise(config: ModelConfig, count: int = 1) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 255, (count, size[1], size[0], 3), np.uint8)
 
 
-def eager(network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
+def eager(network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
     """The graph of a network in eager torch."""
     graph = build_graph(network, config)
     inputs = [torch.from_numpy(images), torch.zeros(0)] + [torch.tensor(0.0)] * (not config.is_top_down)
@@ -69,10 +72,10 @@ def eager(network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint
     return run
 
 
-def in_torch(network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
+def in_torch(network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
     """The package's runtime in torch, which lays out the network's weights anew."""
     kind = TorchCropRuntime if config.is_top_down else TorchRuntime
-    runtime = kind.of(network, config)
+    runtime = kind(network, config)
     return lambda: runtime.run(images)
 
 
@@ -94,7 +97,7 @@ def runtimes() -> dict[str, str]:
 
 
 def all_ways(
-    network: PoseNetwork, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int, folder: Path
+    network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int, folder: Path
 ) -> dict[str, Run]:
     """The three forms; torch has its threads set by whoever runs them."""
     path = folder / "network.onnx"

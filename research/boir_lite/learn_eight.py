@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from everypose.errors import told_in_one_line
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import Machines, train
 
 SETTINGS = (

@@ -48,7 +48,7 @@ def main() -> None:
     if not isinstance(network, BoIR) or not isinstance(network.backbone, OpenPoseLight):
         parser.error(f"{arguments.model} tells no offsets: that is for boir on openpose-light")
     rows: list[tuple[float, bool, float, bool]] = []
-    for scene in read_coco(arguments.annotations, arguments.images, config.read_skeleton()):
+    for scene in read_coco(arguments.annotations, arguments.images, config.skeleton):
         if scene.is_labelled_person.any():
             canvas, matrix = resize(read_image(scene.path), arguments.size, config.on_images.step)
             rows += keypoints_of(scene, canvas, matrix, network, arguments.overlapped)

@@ -19,7 +19,7 @@ from everypose.data.images import read_image
 from everypose.errors import told_in_one_line
 from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
 from everypose.models.storage import load_model, save_model
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def covariance_of(network: BoIR, photos: Sequence[Path], settings: InferenceSettings) -> Tensor:
+def covariance_of(network: BoIR, photos: Sequence[Path], settings: SingleStageInference) -> Tensor:
     """(D, D) of the feature's channels, about 0, over all pixels of some photos."""
     total, pixels = torch.zeros(1, dtype=torch.float64), 0
     for photo in photos:
@@ -68,7 +68,7 @@ def squeeze(
     mixtures = directions[:channels] @ torch.linalg.inv(root)
     back = root @ directions[:channels].T
     settings = config.model_copy(update={"network": config.network.model_copy(update={"neck_squeeze": channels})})
-    squeezed = build_network(settings.network, len(config.read_skeleton()))
+    squeezed = build_network(settings.network, len(config.skeleton))
     state, own = network.state_dict(), squeezed.state_dict()
     for name, value in own.items():
         if name == "neck.squeeze.weight":

@@ -50,7 +50,7 @@ def test_size_and_configuration(tmp_path):
     network, config = import_checkpoint(write_file(tmp_path / "tinypose.onnx"))
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS
     assert config.network.backbone.kind == "lite-hrnet"
-    assert config.read_skeleton().name == "coco"
+    assert config.skeleton.name == "coco"
     assert config.on_crops.decoder == "dark-3"
 
 

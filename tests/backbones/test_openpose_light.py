@@ -13,7 +13,7 @@ from everypose.backbones.pretrained import openpose_light
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.errors import EveryposeError
 from everypose.training.initial_weights import make_network
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from published_openpose import published_trunk, their_name
 
 

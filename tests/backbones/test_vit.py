@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from everypose.backbones.pretrained.mae import fit_pretrained
-from everypose.backbones.vit import SIZES, ViT, layer_decay_groups, merge_expert
+from everypose.backbones.vit import SIZES, ViT, merge_expert
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.vitpose.network import HeatmapHead, ViTPose
+from everypose.training.optimizer_groups import layer_decay_groups
 from golden_vectors import load, relative_error
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from everypose.cli.main import app
 from everypose.errors import UsageError
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
@@ -25,7 +25,7 @@ def invoke(*arguments: Any) -> Any:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     skeleton = Skeleton.named("coco").to_dict()
-    config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=skeleton, inference=InferenceSettings(size=64))
+    config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=skeleton, inference=SingleStageInference(size=64))
     save_model(tiny_boir(), config, folder)
     cv2.imwrite(str(folder / "photo.png"), np.full((64, 64, 3), 120, np.uint8))
     return folder

@@ -34,7 +34,7 @@ def test_training_affine(golden, case, size, key):
 @pytest.mark.parametrize("case", range(5))
 def test_resize_for_inference(golden, case):
     height, width = golden[f"resize{case}/image_hw"].tolist()
-    size, matrix = geometry.fit_short_side(height, width, 512, 64)
+    size, matrix = geometry.fit_short_side(geometry.Size(width, height), 512, 64)
     assert size == tuple(golden[f"resize{case}/resized_wh"].tolist())
     back = geometry.transform(golden[f"resize{case}/poses_in"][..., :2], geometry.inverse(matrix))
     np.testing.assert_allclose(back, golden[f"resize{case}/poses_out"][..., :2], atol=1e-9)
@@ -49,18 +49,18 @@ def test_oks_nms(golden, case):
 
 def test_less_than_a_pixel_too_long_is_dropped():
     # 512 / 333 * 500 = 768.77, which the released inference makes 768 and not 832.
-    assert geometry.fit_short_side(500, 333, 512, 64)[0] == (512, 768)
+    assert geometry.fit_short_side(geometry.Size(333, 500), 512, 64)[0] == (512, 768)
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(0, 5, 512), (5, 0, 512), (5, 5, 0)])
 def test_nothing_to_resize(height, width, size):
     with pytest.raises(EveryposeError, match="cannot be resized"):
-        geometry.fit_short_side(height, width, size, 64)
+        geometry.fit_short_side(geometry.Size(width, height), size, 64)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 1024), st.sampled_from([16, 32, 64]))
 def test_sizes_are_multiples_of_the_step_and_the_middle_stays_in_the_middle(height, width, size, step):
-    (new_width, new_height), matrix = geometry.fit_short_side(height, width, size, step)
+    (new_width, new_height), matrix = geometry.fit_short_side(geometry.Size(width, height), size, step)
     assert new_width % step == new_height % step == 0
     assert min(new_width, new_height) == math.ceil(size / step) * step
     middle = geometry.transform([int(width / 2 + 0.5), int(height / 2 + 0.5)], matrix)

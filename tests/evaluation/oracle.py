@@ -109,7 +109,7 @@ class Oracle:
 def open_oracle(monkeypatch, folder: Path, truth, instances=1, skeleton=COCO, **inference) -> tuple[Path, Oracle]:
     """Let ``everypose evaluate`` and ``study`` get the oracle for whatever model they are given; returns a model."""
     runtime = Oracle(truth, instances)
-    known = config(**inference).model_copy(update={"skeleton": skeleton.to_dict()})
+    known = config(**inference).model_copy(update={"skeleton": skeleton})
 
     def load(_, min_score, batch_size, detector=None, box_threshold=None, **__):
         boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold)

@@ -13,12 +13,12 @@ from everypose.backbones.colours import IMAGENET, Colours
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.settings import OpenPoseLightSettings
 from everypose.errors import UsageError
-from everypose.export.int8 import JOIN, KEPT, PARTS, quantise, take_pixels
+from everypose.export.int8 import quantise, take_pixels
 from everypose.export.onnx import export_onnx
 from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import OnnxRuntime
 from everypose.methods.boir.settings import BoIRSettings
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
@@ -26,6 +26,9 @@ from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 
 COCO = Skeleton.named("coco").to_dict()
+PARTS = ("/backbone/", "/neck/", "/center/")
+KEPT = ("/backbone/places/", "/center/output/")
+JOIN = "/neck/Concat"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
-    config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=COCO, inference=InferenceSettings(size=64))
+    config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=COCO, inference=SingleStageInference(size=64))
     export_onnx(tiny_boir().eval(), config, path)
     return path
 
@@ -52,7 +55,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = BoIRSettings(
         backbone=OpenPoseLightSettings(), instance=8, neck_squeeze=8, neck_branch=8, neck=8, head=8, auxiliary=False
     )
-    inference = InferenceSettings(size=64, step=16, search="coarse")
+    inference = SingleStageInference(size=64, step=16, search="coarse")
     torch.manual_seed(0)
     network = build_network(settings, 17).eval()
     export_onnx(network, ModelConfig(name="light", network=settings, skeleton=COCO, inference=inference), path)
@@ -69,7 +72,7 @@ def test_what_looks_at_whole_images_becomes_int8(exported: Path, photos: Path, t
     others = [node for node in convolutions if node not in in_8_bits]
     assert others
     assert "DequantizeLinear" not in {made_by.get(name) for node in others for name in node.input[1:]}
-    assert OnnxRuntime(tmp_path / "int8.onnx").config == OnnxRuntime(exported).config
+    assert OnnxRuntime.open(tmp_path / "int8.onnx").config == OnnxRuntime.open(exported).config
 
 
 def is_int8(node: onnx.NodeProto) -> bool:

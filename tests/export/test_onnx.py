@@ -17,7 +17,8 @@ from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.cid.network import CID
 from everypose.methods.mipnet.settings import MIPNetSettings
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
+from everypose.methods.spec import Initialisation
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
@@ -32,7 +33,7 @@ PEDESTRIANS = ROOT / "src" / "everypose" / "examples" / "pedestrians.jpg"
 
 def config(network: BoIR | CID, search: Literal["full", "coarse"] = "full") -> ModelConfig:
     settings = TINY_BOIR if isinstance(network, BoIR) else TINY_CID
-    inference = InferenceSettings(search=search)
+    inference = SingleStageInference(search=search)
     return ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
 
 
@@ -61,12 +62,12 @@ def test_the_graph_equals_torch(
 ) -> None:
     path, network = exported
     images = smooth_images(*shape)
-    ours = OnnxRuntime(path, 1, device, flip).run(images)
-    twin = TorchRuntime.of(network, OnnxRuntime(path).config, flip=flip).run(images)
+    ours = OnnxRuntime.open(path, threads=1, device=device, flip=flip).run(images)
+    twin = TorchRuntime(network, OnnxRuntime.open(path).config, flip=flip).run(images)
     assert len(ours[0]) == len(twin[0]) > 0
     # Random weights give a few pixels that are equal up to rounding, which then chooses between them; and where pixels
     # are looked at twice, between what lies around them.
-    everywhere = OnnxRuntime(path).config.on_images.search == "full"
+    everywhere = OnnxRuntime.open(path).config.on_images.search == "full"
     values = np.abs(ours[0][..., 2] - twin[0][..., 2])
     assert np.quantile(values, 1 if everywhere else 0.98) < 1e-4
     assert np.abs(ours[1] - twin[1]).max() < (1e-4 if everywhere else 1e-3)
@@ -82,8 +83,8 @@ def test_boir_lite_serves_sizes_in_steps_of_16(tmp_path: Path, flip: bool, devic
     export_onnx(network.float().eval(), own, tmp_path / "lite.onnx")
     photo = cv2.resize(read_image(PEDESTRIANS), (432, 240))
     images = np.stack([photo, photo[:, ::-1]])
-    runtime = OnnxRuntime(tmp_path / "lite.onnx", 1, device, flip)
-    ours, twin = (one.run(images, 0.1) for one in (runtime, TorchRuntime.of(network, own, flip=flip)))
+    runtime = OnnxRuntime.open(tmp_path / "lite.onnx", threads=1, device=device, flip=flip)
+    ours, twin = (one.run(images, 0.1) for one in (runtime, TorchRuntime(network, own, flip=flip)))
     assert len(ours[0]) == len(twin[0]) > 4
     assert np.abs(ours[1] - twin[1]).max() < 1e-3
     assert (np.abs(ours[0][..., :2] - twin[0][..., :2]).max(axis=-1) < 0.05).mean() > 0.98
@@ -96,7 +97,7 @@ def test_nobody_is_an_empty_result(tmp_path: Path) -> None:
     torch.nn.init.constant_(network.center.output.bias, -20)
     export_onnx(network, config(network), tmp_path / "nobody.onnx")
     for flip in (False, True):
-        keypoints, scores, index = OnnxRuntime(tmp_path / "nobody.onnx", flip=flip).run(smooth_images(2, 64, 64))
+        keypoints, scores, index = OnnxRuntime.open(tmp_path / "nobody.onnx", flip=flip).run(smooth_images(2, 64, 64))
         assert keypoints.shape == (0, 17, 3)
         assert len(scores) == len(index) == 0
 
@@ -104,7 +105,7 @@ def test_nobody_is_an_empty_result(tmp_path: Path) -> None:
 def test_training_heads_are_left_out(exported: tuple[Path, BoIR | CID], tmp_path: Path) -> None:
     path, network = exported
     save_model(network, config(network), tmp_path)
-    settings = OnnxRuntime(path).config.network
+    settings = OnnxRuntime.open(path).config.network
     if isinstance(settings, BoIRSettings):
         assert not settings.auxiliary
         assert path.stat().st_size < (tmp_path / "model.safetensors").stat().st_size
@@ -131,11 +132,11 @@ def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool, devi
     inference = TopDownInference(crop_size=(64, 96))
     config = ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
     torch.manual_seed(0)
-    network = build_network(settings, 17, hidden=None).eval()
+    network = build_network(settings, 17, initialisation=Initialisation.FRAMEWORK).eval()
     export_onnx(network, config, tmp_path / "tiny.onnx")
     crops = smooth_images(5, 96, 64)
-    ours = OnnxCropRuntime(tmp_path / "tiny.onnx", 1, device, flip).run(crops)
-    twin = TorchCropRuntime.of(network, config, flip=flip).run(crops)
+    ours = OnnxCropRuntime.open(tmp_path / "tiny.onnx", threads=1, device=device, flip=flip).run(crops)
+    twin = TorchCropRuntime(network, config, flip=flip).run(crops)
     assert ours.shape == twin.shape == (5, 3, 17, 3)
     assert np.abs(ours[..., 2] - twin[..., 2]).max() < 1e-4
     assert (np.abs(ours - twin).max(axis=-1) < 0.05).mean() > 0.98
@@ -147,7 +148,7 @@ def test_half_the_file_finds_the_same(exported: tuple[Path, BoIR | CID], tmp_pat
     export_onnx(network, config(network), tmp_path / "half.onnx", half=True)
     assert (tmp_path / "half.onnx").stat().st_size < 0.75 * path.stat().st_size
     images = smooth_images(1, 128, 64)
-    whole, halved = (OnnxRuntime(file, threads=1).run(images) for file in (path, tmp_path / "half.onnx"))
+    whole, halved = (OnnxRuntime.open(file, threads=1).run(images) for file in (path, tmp_path / "half.onnx"))
     assert len(whole[0]) > 0
     assert abs(float(whole[1].max() - halved[1].max())) < 0.02
     assert len(halved[0]) == pytest.approx(len(whole[0]), rel=0.1)

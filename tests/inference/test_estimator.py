@@ -40,7 +40,7 @@ def test_coordinates_follow_the_resizing(shape):
     """The literal way: warp with the specification's matrix, decode, and undo the matrix point by point."""
     rng = np.random.default_rng(0)
     image = cv2.resize(rng.integers(0, 256, (6, 9, 3), np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    (width, height), matrix = geometry.fit_short_side(*shape, 64, 64)
+    (width, height), matrix = geometry.fit_short_side(geometry.Size(shape[1], shape[0]), 64, 64)
     keypoints, scores = people_of(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR))
     order = np.argsort(-scores, kind="stable")
     assert len(order) > 0
@@ -218,8 +218,8 @@ def test_a_long_image_keeps_its_people_where_they_are():
 )
 @settings(max_examples=200, deadline=None)
 def test_fit_is_the_specification_up_to_eight_to_one_and_bounded_beyond(height, width, size, step):
-    canvas, matrix = fit(height, width, size, step)
-    expected, expected_matrix = geometry.fit_short_side(height, width, size, step)
+    canvas, matrix = fit(geometry.Size(width, height), size, step)
+    expected, expected_matrix = geometry.fit_short_side(geometry.Size(width, height), size, step)
     if max(expected) <= 8 * size:
         assert canvas == expected
         np.testing.assert_array_equal(matrix, expected_matrix)

@@ -16,6 +16,7 @@ from everypose.inference.loading import find_detector, load
 from everypose.inference.onnx_detectors import OnnxDetector
 from everypose.inference.single_stage import images_at_once
 from everypose.inference.top_down import TopDownEstimator
+from everypose.methods.spec import Initialisation
 from everypose.models.build import build_network
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
 from everypose.models.locate import resolve
@@ -157,7 +158,7 @@ def test_a_top_down_folder_runs_in_torch_and_finds_what_its_export_finds(tmp_pat
         inference={"crop_size": [64, 96], "nms": None, "min_score": 0.0},
     )
     torch.manual_seed(0)
-    network = build_network(config.network, len(SKELETON), hidden=None).eval()
+    network = build_network(config.network, len(SKELETON), initialisation=Initialisation.FRAMEWORK).eval()
     save_model(network, config, tmp_path / "tiny")
     export_onnx(network, config, tmp_path / "tiny.onnx")
     boxes = Boxes(np.array([[20.0, 10, 60, 90], [50, 30, 120, 140]]), np.array([1, 0.5]))

@@ -7,13 +7,13 @@ import pytest
 from everypose.backbones.settings import OpenPoseLightSettings
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.boir.settings import BoIRSettings
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.catalog import MODELS
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config
 from everypose.models.locate import resolve
 from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.recipe import load_recipe, recipe_names
+from everypose.training.recipe_files import load_recipe, recipe_names
 from golden_vectors import TINY_BOIR, tiny_boir
 
 
@@ -71,13 +71,13 @@ def test_damaged_folders(folder: Path) -> None:
 
 
 def test_sizes_come_in_the_steps_of_the_model() -> None:
-    assert InferenceSettings(size=336, step=16).size == 336
-    assert InferenceSettings.model_validate({"size": 512}).step == 64, "as in files from before there were steps"
+    assert SingleStageInference(size=336, step=16).size == 336
+    assert SingleStageInference.model_validate({"size": 512}).step == 64, "as in files from before there were steps"
     with pytest.raises(ValueError, match="greater than or equal to 64"):
-        InferenceSettings(size=48, step=16)
+        SingleStageInference(size=48, step=16)
     with pytest.raises(ValueError, match="multiple of 64"):
-        InferenceSettings(size=336)
-    fine = InferenceSettings(size=336, step=16)
+        SingleStageInference(size=336)
+    fine = SingleStageInference(size=336, step=16)
     light = BoIRSettings(backbone=OpenPoseLightSettings())
     skeleton = Skeleton.named("coco").to_dict()
     assert ModelConfig(name="light", network=light, skeleton=skeleton, inference=fine).on_images.step == 16

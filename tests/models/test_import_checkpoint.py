@@ -13,6 +13,7 @@ from everypose.methods.boir import checkpoint as boir
 from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.cid import checkpoint as cid
 from everypose.models.build import build_network
+from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint, read_state, write_released
 from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
@@ -38,7 +39,7 @@ def test_settings_are_found_out_from_the_tensors(tmp_path: Path, file: str, sett
     theirs = state(load(file))
     network, config = import_checkpoint(saved(tmp_path / "theirs.pth", WRAPPINGS[wrapping](theirs)))
     assert config.network == settings
-    assert config.read_skeleton() == Skeleton.named("coco")
+    assert config.skeleton == Skeleton.named("coco")
     renaming = boir.RENAMING if file == "boir_tiny" else cid.RENAMING
     ours = network.state_dict()
     assert set(renaming.to_theirs(ours)) == set(theirs)
@@ -48,7 +49,9 @@ def test_settings_are_found_out_from_the_tensors(tmp_path: Path, file: str, sett
 @pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
 def test_there_and_back_gives_the_same_tensors(tmp_path: Path, network: Callable[[], torch.nn.Module]) -> None:
     original = network()
-    write_released(original, tmp_path / "out.pth")
+    settings = TINY_BOIR if network is tiny_boir else TINY_CID
+    config = ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco"))
+    write_released(original, config, tmp_path / "out.pth")
     again, config = import_checkpoint(tmp_path / "out.pth")
     save_model(again, config, tmp_path / "ours")
     loaded, _ = load_model(tmp_path / "ours")

@@ -4,22 +4,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from everypose.backbones.settings import HRNetSettings, ResNetSettings, ViTSettings
 from everypose.inference.box_sources import WholeImage
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
+from everypose.methods.method import NetworkSettings
 from everypose.methods.mipnet.settings import MIPNetSettings
-from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselineSettings
+from everypose.methods.spec import Initialisation
+from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselineSettings, TopDownInference
 from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.build import build_network
+from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint, write_released
-from everypose.models.settings import Network
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 
 NARROW = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
 SHALLOW = ResNetSettings(blocks=(1, 1, 1, 1))
+
+
+def write_network(network: nn.Module, settings: NetworkSettings, folder: Path) -> None:
+    inference = TopDownInference(crop_size=(64, 64))
+    config = ModelConfig(name="x", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    write_released(network, config, folder / "theirs.pth")
 
 
 @pytest.mark.parametrize(
@@ -33,9 +42,9 @@ SHALLOW = ResNetSettings(blocks=(1, 1, 1, 1))
     ],
 )
 def test_a_file_is_imported_and_run(
-    tmp_path: Path, settings: Network, keypoints: int, bgr: bool, nms: float | None
+    tmp_path: Path, settings: NetworkSettings, keypoints: int, bgr: bool, nms: float | None
 ) -> None:
-    write_released(build_network(settings, keypoints, hidden=None), tmp_path / "theirs.pth")
+    write_network(build_network(settings, keypoints, initialisation=Initialisation.FRAMEWORK), settings, tmp_path)
     network, config = import_checkpoint(tmp_path / "theirs.pth", crop_size=(64, 96))
     assert config.network.model_dump(exclude={"deconv"}) == settings.model_dump(exclude={"deconv"})
     assert (config.on_crops.crop_size, config.on_crops.bgr, config.on_crops.nms) == ((64, 96), bgr, nms)
@@ -59,7 +68,7 @@ def test_a_split_file_of_one_data_set_is_run_as_its_authors_do(
 ) -> None:
     skeleton = Skeleton.named(name)
     settings = ViTPoseSettings(backbone=ViTSettings(width=384, depth=1, heads=12, image_size=(48, 64)), channels=8)
-    write_released(build_network(settings, len(skeleton)), tmp_path / "theirs.pth")
+    write_network(build_network(settings, len(skeleton)), settings, tmp_path)
     network, config = import_checkpoint(tmp_path / "theirs.pth", skeleton)
     cut = config.on_crops
     assert (cut.crop_size, cut.decoder, cut.padding, cut.nms) == ((48, 64), decoder, padding, nms)

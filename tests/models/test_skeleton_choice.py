@@ -13,7 +13,7 @@ from everypose.backbones.colours import normalise
 from everypose.cli.main import app
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Boxes
-from everypose.methods.posebh.union_skeleton import every_skeleton
+from everypose.methods.posebh.union_skeleton import union_skeleton
 from everypose.methods.top_down.graph import TopDownGraph
 from everypose.models.build import build_network
 from everypose.models.skeleton_choice import select_skeleton
@@ -47,11 +47,11 @@ def test_a_set_is_found_by_its_own_head_expert_crops_and_decoder(name):
     number = list(SETS).index(name)
     heatmaps = network(normalise(crops), torch.full((3,), number)).heatmaps[number]
     torch.testing.assert_close(selected.heatmaps(normalise(crops))[:, 0], heatmaps, rtol=1e-4, atol=1e-5)
-    assert own.read_skeleton() == Skeleton.named(name)
+    assert own.skeleton == Skeleton.named(name)
     assert own.on_crops.convention == SETS[name]
     assert own.on_crops.decoder == ("udp" if SETS[name] == "udp" else "quarter")
     assert own.network.family == "vitpose"
-    assert build_network(own.network, len(own.read_skeleton())).state_dict().keys() == selected.state_dict().keys()
+    assert build_network(own.network, len(own.skeleton)).state_dict().keys() == selected.state_dict().keys()
 
 
 def test_the_first_set_is_what_is_found_unless_another_is_asked_for(folder):
@@ -74,7 +74,7 @@ def test_all_skeletons_come_from_one_pass_by_prototypes(folder, flip):
     assert found[0]["mpii.pelvis"][2] > 0
     crops = torch.randint(0, 255, (2, 64, 48, 3), dtype=torch.uint8)
     selected, joined = select_skeleton(network, config, "all")
-    together = TopDownGraph(selected, torch.from_numpy(joined.read_skeleton().flip_index), "udp").eval()
+    together = TopDownGraph(selected, torch.from_numpy(joined.skeleton.flip_index), "udp").eval()
     start = 0
     for name in SETS:
         skeleton = Skeleton.named(name)
@@ -88,7 +88,7 @@ def test_all_skeletons_come_from_one_pass_by_prototypes(folder, flip):
 
 def test_the_joined_skeleton_keeps_pairs_links_and_sigmas():
     coco, mpii = Skeleton.named("coco"), Skeleton.named("mpii")
-    joined = every_skeleton({"a": coco, "b": mpii}, "all")
+    joined = union_skeleton({"a": coco, "b": mpii}, "all")
     assert len(joined) == 33
     for left, right in joined.flip_pairs:
         one, other = sorted([joined.keypoints[left], joined.keypoints[right]])
@@ -106,9 +106,9 @@ def test_all_needs_every_sets_sigmas_for_suppression_only():
     ) as caught:
         select_skeleton(network, config, "all")
     assert "\n" not in str(caught.value)
-    assert select_skeleton(network, config, "coco")[1].read_skeleton().name == "coco"
+    assert select_skeleton(network, config, "coco")[1].skeleton.name == "coco"
     _, joined = select_skeleton(*tiny(skeletons=skeletons, nms=None), "all")
-    assert joined.read_skeleton().sigmas is None
+    assert joined.skeleton.sigmas is None
 
 
 @pytest.mark.parametrize("name", ["crowdpose", "all"])

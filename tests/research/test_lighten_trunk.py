@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from everypose.backbones.openpose_light import Trunk
 from everypose.training.initial_weights import make_network
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from published_openpose import published_trunk, their_name
 
 

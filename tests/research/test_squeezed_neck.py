@@ -9,14 +9,14 @@ from research.boir_lite.squeeze_neck import squeeze
 
 from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRSettings
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import ModelConfig
 from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import TINY_BOIR, tiny_boir
 
 CONFIG = ModelConfig(
-    name="tiny", network=TINY_BOIR, skeleton=Skeleton.named("coco").to_dict(), inference=InferenceSettings(size=64)
+    name="tiny", network=TINY_BOIR, skeleton=Skeleton.named("coco").to_dict(), inference=SingleStageInference(size=64)
 )
 
 

@@ -198,7 +198,7 @@ def test_at_both_ends_the_poses_are_those_of_the_people(convention, decoder):
     image, box = photo(1), np.array([40.0, 30, 100, 140])
     poses = poses_between(network, config, image, box=box, selectors=soft_selectors(6, 2))
     boxes = Boxes(box[None], np.ones(1))
-    runtime = TorchCropRuntime.of(network, config)
+    runtime = TorchCropRuntime(network, config)
     people = TopDownEstimator(runtime, config, lambda _: boxes)(image)
     # The primary scores twice as much as the second one.
     np.testing.assert_allclose(poses[[0, -1]], people.keypoints, rtol=1e-5, atol=1e-4)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.recipe import Recipe, load_recipe
+from everypose.training.recipe import Recipe, parse_recipe
+from everypose.training.recipe_files import load_recipe
 from training import crop_recipes, mixtures
 
 IMAGE_SIZE = 128
@@ -143,7 +144,7 @@ def plus_plus(mixture):
         table = recipe.model_dump(mode="json", exclude_unset=True)
         table["phases"] = {"heads_from": 0, "backbone_from": 0}
         table["model"]["embedding"] = 0
-        return Recipe.model_validate(table)
+        return parse_recipe(table)
 
     return make
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everypose.training.lr_schedule import Schedule
+from everypose.training.lr_schedule import LearningRateSchedule
 from everypose.training.recipe import Recipe
 
 
@@ -13,7 +13,7 @@ def schedule(samples=100, world_size=1, **settings):
     recipe = Recipe.model_validate(
         {"model": {"family": "boir"}, "schedule": settings, "trainer": {"batch": 5, "accumulate": 2}}
     )
-    return Schedule.of(recipe, samples, world_size)
+    return LearningRateSchedule.of(recipe, samples, world_size)
 
 
 def test_warm_up_is_linear_and_the_cosine_ends_at_the_final_rate():

@@ -6,9 +6,9 @@ import pytest
 from everypose.backbones.settings import HRNetSettings
 from everypose.errors import UsageError
 from everypose.methods.boir.settings import BoIRSettings
-from everypose.methods.single_stage.augmentation import Augmentation
-from everypose.methods.single_stage.settings import InferenceSettings
-from everypose.training.recipe import Recipe, load_recipe, recipe_names
+from everypose.methods.single_stage.settings import ImageAugmentation, SingleStageInference
+from everypose.training.recipe import parse_recipe
+from everypose.training.recipe_files import load_recipe, recipe_names
 
 
 def message(source: str | Path, *overrides: str) -> str:
@@ -35,7 +35,7 @@ def test_every_bundled_recipe_is_valid_and_knows_its_name(name):
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
-    if isinstance(recipe.inference, InferenceSettings):
+    if isinstance(recipe.inference, SingleStageInference):
         # boir-lite learns at 448 pixels, on photos made smaller, and sees images at 320, for speed.
         assert recipe.inference.size >= (320 if name == "boir-lite" else recipe.data.size)
 
@@ -86,11 +86,12 @@ def test_every_published_experiment_in_every_number(name):
         assert recipe.model == BoIRSettings(backbone=recipe.model.backbone, instance=recipe.model.instance)
         loss = recipe.losses
         assert (loss.bbox, loss.bbox_mask, loss.background) == (1.0 if tuned else 0.25, 0.25, "both")
-    assert (recipe.losses.multi_heatmap, recipe.losses.single_heatmap, recipe.losses.contrastive) == (1, 4, 1)
+    assert (recipe.losses.multi_heatmap, recipe.losses.single_heatmap) == (1, 4)
+    assert boir or recipe.losses.contrastive == 1
 
     size = 640 if w48 else 512
     assert (recipe.data.size, recipe.inference.size) == (size, size)
-    assert recipe.data.augmentation.settings() == Augmentation((0.75, 1.5), 30, 40, 0.5)
+    assert recipe.data.augmentation == ImageAugmentation(scale=(0.75, 1.5), rotation=30, translation=40, flip=0.5)
     assert recipe.data.minimum_area == (0 if crowdpose else 32 * 32)
     assert recipe.data.mask_unlabelled != crowdpose
     assert not recipe.data.exact_flip
@@ -198,5 +199,5 @@ def test_the_resolved_recipe_reads_back_as_itself(name, write):
     source = '[{annotations="ä\\".json", images="x"}]'
     mixture = load_recipe(name).model.family == "posebh"
     recipe = load_recipe(name, [f'data.sets=[{{name="a", train={source}}}]' if mixture else f"data.train={source}"])
-    assert Recipe.model_validate(tomllib.loads(recipe.to_toml())) == recipe
+    assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
     assert load_recipe(write(recipe.to_toml())) == recipe

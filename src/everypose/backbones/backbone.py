@@ -6,10 +6,17 @@ from everypose.backbones.colours import IMAGENET, Colours
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W), normalised in its colours, to a feature (B, channels, H/4, W/4)."""
+    """Base of the backbones of single-stage methods: images (B, 3, H, W), normalised, to (B, channels, H/4, W/4).
+
+    Attributes:
+        channels: channels of the feature, D.
+        colours: the input normalisation that it was trained with.
+        float_modules: its modules that stay in float32 after quantisation, because they output positions.
+    """
 
     channels: int
     colours: Colours = IMAGENET
+    float_modules: tuple[str, ...] = ()
 
     def offsets(self, _feature: Tensor) -> Tensor | None:
         """What a backbone that tells it says of a feature's pixels: where the centre of the person there is.

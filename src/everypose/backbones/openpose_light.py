@@ -177,6 +177,8 @@ class OpenPoseLight(Backbone):
     The feature holds 64 channels of detail from both strides, the trunk's heatmaps and fields, and places.
     """
 
+    float_modules = ("places",)
+
     channels = DETAIL + FIELDS + HEATMAPS + Places.channels
     # Each pixel's value less 128, so that a grey image is 0.
     colours = Colours((128 / 255,) * 3, (1.0,) * 3)

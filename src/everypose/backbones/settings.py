@@ -1,53 +1,116 @@
-"""The sizes of each backbone. Nothing here needs torch."""
+"""The settings of each backbone. Nothing here needs torch."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 from pydantic import Field
 
+from everypose.core.plugins import entry_points_of
 from everypose.core.settings import Settings
 
 
-class HRNetSettings(Settings):
-    """HRNet; see :class:`everypose.backbones.hrnet.HRNet`."""
+class BackboneSettings(Settings):
+    """Base of the settings of every backbone.
+
+    Attributes:
+        kind: the backbone's name in recipes and configurations; each subclass narrows it to one value.
+        step: input widths and heights are multiples of this many pixels.
+        predicts_offsets: whether it predicts the offset from each pixel to its person's center, see
+            :mod:`everypose.methods.boir.offset_loss`.
+        has_released_form: whether authors have released networks with it.
+        fit_pretrained: ``module:function`` that fits the tensors of a pre-trained network to it, if they need that.
+        refuses_archives: why the published NumPy archive of its weights cannot be loaded; empty if it can.
+        builder: of a backbone of single-stage methods: ``module:function`` that makes the network from these settings.
+            It is imported late, because it needs torch.
+    """
+
+    kind: str
+    step: ClassVar[int] = 32
+    predicts_offsets: ClassVar[bool] = False
+    has_released_form: ClassVar[bool] = False
+    fit_pretrained: ClassVar[str | None] = None
+    refuses_archives: ClassVar[str] = ""
+    builder: ClassVar[str]
+
+
+class HRNetSettings(BackboneSettings):
+    """HRNet; see :class:`everypose.backbones.hrnet.HRNet`.
+
+    Attributes:
+        width: channels of the branch at stride 4.
+        modules: number of modules in stages 2, 3 and 4.
+        blocks: residual blocks in each branch of a module.
+        stem_blocks: bottleneck blocks in stage 1.
+    """
 
     kind: Literal["hrnet"] = "hrnet"
+    has_released_form: ClassVar[bool] = True
     width: int = 32
     modules: tuple[int, int, int] = (1, 4, 3)
     blocks: int = 4
     stem_blocks: int = 4
+    builder: ClassVar[str] = "everypose.backbones.build:build_single_stage_hrnet"
 
 
-class LiteHRNetSettings(Settings):
-    """Lite-HRNet; see :class:`everypose.backbones.lite_hrnet.LiteHRNet`."""
+class LiteHRNetSettings(BackboneSettings):
+    """Lite-HRNet, for top-down methods; see :class:`everypose.backbones.lite_hrnet.LiteHRNet`.
+
+    Attributes:
+        width: channels of the branch at stride 4; a multiple of 4.
+        modules: number of modules in stages 2, 3 and 4.
+    """
 
     kind: Literal["lite-hrnet"] = "lite-hrnet"
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 40
     modules: tuple[int, int, int] = (2, 4, 2)
 
 
-class LiteSettings(Settings):
-    """The small trunk of the default model; see :class:`everypose.backbones.lite.Lite`."""
+class LiteSettings(BackboneSettings):
+    """A small mobile backbone; see :class:`everypose.backbones.lite.Lite`."""
 
     kind: Literal["lite"] = "lite"
+    builder: ClassVar[str] = "everypose.backbones.build:build_lite"
 
 
-class OpenPoseLightSettings(Settings):
-    """Lightweight OpenPose's trunk; see :class:`everypose.backbones.openpose_light.OpenPoseLight`."""
+class OpenPoseLightSettings(BackboneSettings):
+    """Lightweight OpenPose's backbone; see :class:`everypose.backbones.openpose_light.OpenPoseLight`."""
 
     kind: Literal["openpose-light"] = "openpose-light"
+    step: ClassVar[int] = 8
+    predicts_offsets: ClassVar[bool] = True
+    refuses_archives: ClassVar[str] = (
+        "Lightweight OpenPose as published has ELUs where everypose's trunk has ReLUs: fit it first with the "
+        "repository's python -m research.boir_lite.lighten_trunk, and start from what that writes"
+    )
+    builder: ClassVar[str] = "everypose.backbones.build:build_openpose_light"
 
 
-class ResNetSettings(Settings):
-    """ResNet; ``blocks`` of its four layers, (3, 4, 23, 3) for 101 and (3, 8, 36, 3) for 152."""
+class ResNetSettings(BackboneSettings):
+    """ResNet; see :class:`everypose.backbones.resnet.ResNet`.
+
+    Attributes:
+        blocks: bottleneck blocks of the four layers: (3, 4, 6, 3) for 50, (3, 4, 23, 3) for 101, (3, 8, 36, 3) for 152.
+    """
 
     kind: Literal["resnet"] = "resnet"
+    has_released_form: ClassVar[bool] = True
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
 
 
-class ViTSettings(Settings):
-    """The plain vision transformer, base size; see :class:`everypose.backbones.vit.ViT`."""
+class ViTSettings(BackboneSettings):
+    """The plain vision transformer, base size by default; see :class:`everypose.backbones.vit.ViT`.
+
+    Attributes:
+        width: channels of a token.
+        depth: number of blocks.
+        heads: attention heads.
+        drop_path: largest probability of skipping a block in training, reached in the last one.
+        image_size: (width, height) of the input, in pixels.
+        experts: number of data sets with an expert part in each block; 0 for a plain transformer.
+        expert_part: channels of the second MLP layer that belong to the expert.
+    """
 
     kind: Literal["vit"] = "vit"
+    has_released_form: ClassVar[bool] = True
     width: int = 768
     depth: int = 12
     heads: int = 12
@@ -55,6 +118,24 @@ class ViTSettings(Settings):
     image_size: tuple[int, int] = (192, 256)
     experts: int = 0
     expert_part: int = 0
+    step: ClassVar[int] = 16
+    fit_pretrained: ClassVar[str | None] = "everypose.backbones.pretrained.mae:fit_pretrained"
 
 
-Backbone = Annotated[HRNetSettings | LiteSettings | OpenPoseLightSettings, Field(discriminator="kind")]
+BACKBONES_GROUP = "everypose.backbones"
+"""The entry point group by which other packages add backbones: each entry is a `BackboneSettings` subclass."""
+
+
+def _registered_backbones() -> tuple[type[BackboneSettings], ...]:
+    """The settings that other packages register; an entry of another type is an error of that package."""
+    found = entry_points_of(BACKBONES_GROUP)
+    return tuple(one for one in found if isinstance(one, type) and issubclass(one, BackboneSettings))
+
+
+SINGLE_STAGE_BACKBONES = (HRNetSettings, LiteSettings, OpenPoseLightSettings, *_registered_backbones())
+"""The backbones that BoIR and CID can use: those of everypose and those of other packages."""
+
+if TYPE_CHECKING:
+    SingleStageBackbone = BackboneSettings
+else:
+    SingleStageBackbone = Annotated[Union[SINGLE_STAGE_BACKBONES], Field(discriminator="kind")]  # noqa: UP007

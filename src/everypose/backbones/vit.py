@@ -5,9 +5,8 @@ feed-forward layer belong to the data set that a sample comes from, the rest is 
 authors' checkpoints.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -259,29 +258,3 @@ def spread_to_experts(state: Mapping[str, Tensor], experts: int, part: int) -> d
         for expert in range(experts):
             spread[name.replace(".mlp.fc2.", f".mlp.experts.{expert}.")] = value[-part:].clone()
     return spread
-
-
-def layer_decay_groups(network: nn.Module, rate: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for AdamW: the nearer a block of ``network.backbone`` is to the image, the slower it learns.
-
-    The last block learns ``rate`` times as fast as everything after it, the one before it rate^2, and so on down to
-    the patch and position embeddings. Weight decay spares biases, normalisations and the position embedding.
-
-    Returns:
-        Groups of ``params``, ``weight_decay`` and ``scale``, the factor of the learning rate.
-    """
-    backbone = network.backbone
-    assert isinstance(backbone, ViT)
-    last = len(backbone.blocks) + 1
-    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        block = re.match(r"backbone\.blocks\.(\d+)\.", name)
-        layer = int(block[1]) + 1 if block else last
-        if name.startswith(("backbone.pos_embed", "backbone.patch_embed.")):
-            layer = 0
-        spared = parameter.ndim == 1 or name == "backbone.pos_embed"
-        groups.setdefault((layer, spared), []).append(parameter)
-    return [
-        {"params": parameters, "weight_decay": 0.0 if spared else weight_decay, "scale": rate ** (last - layer)}
-        for (layer, spared), parameters in sorted(groups.items(), key=lambda item: item[0])
-    ]

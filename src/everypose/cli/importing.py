@@ -37,15 +37,15 @@ def import_model(
     from everypose.skeleton.skeleton import Skeleton
 
     if back:
-        network, _ = load_model(file)
-        write_released(network, out)
+        network, config = load_model(file)
+        write_released(network, config, out)
         print(f"{out}: {file} under the authors' names")
         return
     network, config = import_checkpoint(file, Skeleton.named(skeleton) if skeleton else None, _size(crop))
     config = save_model(network, config.model_copy(update={"name": out.name}), out)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     print(
-        f"{out}: {type(network).__name__}, {millions:.1f} million parameters, skeleton {config.skeleton['name']}, "
+        f"{out}: {type(network).__name__}, {millions:.1f} million parameters, skeleton {config.skeleton.name}, "
         f"sha256 {config.provenance['sha256'][:12]}"
     )
 

@@ -58,19 +58,21 @@ def train(
         overrides.append(f"trainer.seed={seed}")
     try:
         from everypose.training import run
-        from everypose.training.recipe import load_recipe
+        from everypose.training.recipe_files import load_recipe
     except ModuleNotFoundError as error:
         raise MissingDependencyError("training", "train") from error
     source = str(resume / run.RECIPE_FILE) if resume is not None else str(recipe)
     folder = resume or out or Path("runs", Path(source).stem)
     machines = run.Machines.here(devices, nodes)
-    outcome = run.train(load_recipe(source, overrides), folder, machines, resume is not None, quiet, max_time)
+    outcome = run.train(
+        load_recipe(source, overrides), folder, machines, resume=resume is not None, quiet=quiet, max_minutes=max_time
+    )
     if outcome is not None:
         print(outcome)
 
 
 def _show_recipes() -> None:
-    from everypose.training.recipe import load_recipe, recipe_names
+    from everypose.training.recipe_files import load_recipe, recipe_names
 
     for name in recipe_names():
         print(f"{name:30} {load_recipe(name).description}")

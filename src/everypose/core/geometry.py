@@ -1,15 +1,26 @@
 """Plane geometry of poses: affine maps, boxes, object keypoint similarity (OKS) and its non-maximum suppression."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Numbers
 from everypose.errors import EveryposeError
 
-Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+
+class Size(NamedTuple):
+    """Width and height in pixels.
+
+    >>> Size(640, 480).height
+    480
+    """
+
+    width: int
+    height: int
 
 
-def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_center: npt.ArrayLike) -> Floats:
+def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_center: npt.ArrayLike) -> Float64:
     """The (2, 3) matrix of p' = scale [[cos, sin], [-sin, cos]] (p - center) + target_center.
 
     Args:
@@ -25,43 +36,51 @@ def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_cent
     return np.column_stack([linear, offset])
 
 
-def transform(points: npt.ArrayLike, matrix: Floats) -> Floats:
+def transform(points: npt.ArrayLike, matrix: Float64) -> Float64:
     """Points (..., 2) mapped by a (2, 3) matrix."""
-    mapped: Floats = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    mapped: Float64 = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
     return mapped
 
 
-def inverse(matrix: Floats) -> Floats:
+def inverse(matrix: Float64) -> Float64:
     """The (2, 3) matrix that undoes ``matrix``."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def of_reduced(matrix: Floats, reduction: int) -> Floats:
+def of_reduced(matrix: Float64, reduction: int) -> Float64:
     """The (2, 3) matrix of an image, for the same image with squares of ``reduction`` pixels a side made one pixel."""
     linear, offset = matrix[:, :2], matrix[:, 2]
     # Pixel centres are integers: that of the first square lies at (reduction - 1) / 2.
     return np.column_stack([linear * reduction, offset + linear.sum(axis=1) * (reduction - 1) / 2])
 
 
-def fit_short_side(height: int, width: int, size: int, step: int) -> tuple[tuple[int, int], Floats]:
-    """How an image enters a single-stage network: short side to ``size``, both sides multiples of ``step``.
+def fit_short_side(image: Size, short_side: int, step: int) -> tuple[Size, Float64]:
+    """Return the input of a single-stage network for an image: short side ``short_side``, sides multiples of ``step``.
+
+    Args:
+        image: size of the image.
+        short_side: short side of the input, in pixels, before it is rounded up to a multiple of ``step``.
+        step: both sides of the input are multiples of this.
 
     Returns:
-        The network's input size (width, height) and the (2, 3) matrix from image to input: one factor for both axes,
-        the rounded middle of the image in the middle of the input. Sizes of CID's and BoIR's released inference.
+        The input's size, and the (2, 3) matrix from image to input pixels: one factor for both axes; the rounded
+        center of the image is mapped to the center of the input. Sizes as in CID's and BoIR's released inference.
 
     Raises:
-        EveryposeError: when a side is not positive.
+        EveryposeError: if a side is not positive.
+
+    >>> fit_short_side(Size(640, 480), 512, 64)[0]
+    Size(width=704, height=512)
     """
-    if min(height, width, size) < 1:
-        raise EveryposeError(f"an image of {width} x {height} pixels cannot be resized to {size}")
-    short_side, long_side = sorted((height, width))
-    short = _round_up(size, step)
-    long = _round_up(short / short_side * long_side, step)
-    fitted = (short, long) if width <= height else (long, short)
-    middle = (int(width / 2 + 0.5), int(height / 2 + 0.5))
-    return fitted, similarity(middle, short / short_side, 0.0, (fitted[0] / 2, fitted[1] / 2))
+    if min(*image, short_side) < 1:
+        raise EveryposeError(f"an image of {image.width} x {image.height} pixels cannot be resized to {short_side}")
+    smaller, larger = sorted(image)
+    short = _round_up(short_side, step)
+    long = _round_up(short / smaller * larger, step)
+    fitted = Size(short, long) if image.width <= image.height else Size(long, short)
+    center = (int(image.width / 2 + 0.5), int(image.height / 2 + 0.5))
+    return fitted, similarity(center, short / smaller, 0.0, (fitted.width / 2, fitted.height / 2))
 
 
 def _round_up(length: float, step: int) -> int:
@@ -69,35 +88,35 @@ def _round_up(length: float, step: int) -> int:
     return int((length + step - 1) // step * step)
 
 
-def box_iou(first: Numbers, second: Numbers) -> Floats:
+def box_iou(first: Numbers, second: Numbers) -> Float64:
     """Intersection over union of boxes (N, 4) and (M, 4), x1 y1 x2 y2 -> (N, M); 0 where both have no area."""
     a = np.asarray(first, dtype=np.float64).reshape(-1, 1, 4)
     b = np.asarray(second, dtype=np.float64).reshape(1, -1, 4)
     overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = overlap.clip(min=0).prod(axis=-1)
     union = _box_area(a) + _box_area(b) - intersection
-    iou: Floats = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    iou: Float64 = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
     return iou
 
 
-def _box_area(boxes: Floats) -> Floats:
-    area: Floats = (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(axis=-1)
+def _box_area(boxes: Float64) -> Float64:
+    area: Float64 = (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(axis=-1)
     return area
 
 
-def xywh_to_xyxy(boxes: Numbers) -> Floats:
+def xywh_to_xyxy(boxes: Numbers) -> Float64:
     """Boxes (N, 4) as COCO files write them, x y width height -> x1 y1 x2 y2."""
     boxes = np.asarray(boxes, dtype=np.float64)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
-def xyxy_to_xywh(boxes: Numbers) -> Floats:
+def xyxy_to_xywh(boxes: Numbers) -> Float64:
     """Boxes (N, 4), x1 y1 x2 y2 -> x y width height, as COCO files write them."""
     boxes = np.asarray(boxes, dtype=np.float64)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def keypoint_boxes(keypoints: Numbers) -> Floats:
+def keypoint_boxes(keypoints: Numbers) -> Float64:
     """The boxes (N, 4), x1 y1 x2 y2, around keypoints (N, K, 2 or 3).
 
     With a third column, only keypoints whose score or visibility is positive count; a person without any has the box 0.
@@ -107,11 +126,11 @@ def keypoint_boxes(keypoints: Numbers) -> Floats:
     seen = seen[..., None]
     low = np.where(seen, points[..., :2], np.inf).min(axis=1, initial=np.inf)
     high = np.where(seen, points[..., :2], -np.inf).max(axis=1, initial=-np.inf)
-    boxes: Floats = np.where(seen.any(axis=1), np.concatenate([low, high], axis=1), 0.0)
+    boxes: Float64 = np.where(seen.any(axis=1), np.concatenate([low, high], axis=1), 0.0)
     return boxes
 
 
-def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Floats:
+def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Float64:
     """Object keypoint similarity of poses (N, K, 2 or more) and (M, K, 2 or more) -> (N, M).
 
     The mean over all K keypoints of exp(-d^2 / (2 (2 sigma)^2 A)).
@@ -129,7 +148,7 @@ def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Flo
     area = (area[:, None] if area.ndim == 1 else area)[..., None]
     spread = 2 * (2 * np.asarray(sigmas, dtype=np.float64)) ** 2 * area
     # Epsilon keeps a pose without extent similar to itself (0 / 0) and to nothing else.
-    similar: Floats = np.exp(-squared / (spread + np.finfo(np.float64).eps)).mean(axis=-1)
+    similar: Float64 = np.exp(-squared / (spread + np.finfo(np.float64).eps)).mean(axis=-1)
     return similar
 
 
@@ -152,7 +171,7 @@ def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: flo
     return suppress(similar, np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable"))
 
 
-def pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Floats:
+def pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Float64:
     """The OKS (N, N) of poses (N, K, 2 or more) with one another; a pair's area is the mean of its ``areas`` (N,)."""
     each = np.asarray(areas, dtype=np.float64)
     return oks(keypoints, keypoints, (each[:, None] + each[None, :]) / 2, sigmas)

@@ -1,9 +1,26 @@
-"""The base of all settings."""
+"""The base of all settings: immutable, typed, without unknown fields."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+NONE = "none"
+"""Stands for None in TOML, which has no null."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+"""A number from 0 to 1."""
+
+
+NoneWord = BeforeValidator(lambda value: None if value == NONE else value)
+"""Makes an optional field accept the word "none"."""
 
 
 class Settings(BaseModel):
-    """Fields that cannot be changed, and no others."""
+    """Immutable settings; unknown fields, infinities and NaN are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    >>> class Window(Settings):
+    ...     size: int = 3
+    >>> Window(size=5).model_copy(update={"size": 7}).size
+    7
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

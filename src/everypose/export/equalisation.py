@@ -17,10 +17,11 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
+from everypose.core.arrays import Float32
+
 LEAST_SHARE = 1e-3
 """Channels smaller than this share of the largest count as so large: dead ones must not grow without end."""
 
-Floats = npt.NDArray[np.float32]
 Feed = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -90,7 +91,7 @@ def _groups(convolution: onnx.NodeProto) -> int:
     return next((one.i for one in convolution.attribute if one.name == "group"), 1)
 
 
-def _largest_of_channels(model: onnx.ModelProto, tensors: Sequence[str], feeds: Iterable[Feed]) -> list[Floats]:
+def _largest_of_channels(model: onnx.ModelProto, tensors: Sequence[str], feeds: Iterable[Feed]) -> list[Float32]:
     """For each tensor (B, C, h, w) the largest absolute value of each channel, as the mean over the runs."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
@@ -101,7 +102,7 @@ def _largest_of_channels(model: onnx.ModelProto, tensors: Sequence[str], feeds: 
     return [np.mean(values, axis=0) for values in zip(*runs, strict=True)]
 
 
-def _rescale(link: Link, size: Floats, weights: Mapping[str, onnx.TensorProto]) -> None:
+def _rescale(link: Link, size: Float32, weights: Mapping[str, onnx.TensorProto]) -> None:
     """Multiply the channels of ``link.before`` and divide the inputs of ``link.after``; their geometric mean stays."""
     after = [numpy_helper.to_array(weights[one.input[1]]) for one in link.after]
     plain = [values for one, values in zip(link.after, after, strict=True) if _is_plain(one)]
@@ -109,7 +110,7 @@ def _rescale(link: Link, size: Floats, weights: Mapping[str, onnx.TensorProto]) 
         # A depthwise convolution has a scale for each channel: it takes any factor without loss.
         factor = 1 / size
     else:
-        column: Floats = np.max([np.abs(values).max(axis=(0, 2, 3)) for values in plain], axis=0)
+        column: Float32 = np.max([np.abs(values).max(axis=(0, 2, 3)) for values in plain], axis=0)
         factor = np.sqrt(_floored(column) / size)
     factor = (factor / np.exp(np.log(factor).mean())).astype(np.float32)
     for name in link.before.input[1:]:
@@ -122,8 +123,8 @@ def _rescale(link: Link, size: Floats, weights: Mapping[str, onnx.TensorProto]) 
         weights[name].CopyFrom(numpy_helper.from_array(values / factor.reshape(shape), name))
 
 
-def _floored(size: Floats) -> Floats:
+def _floored(size: Float32) -> Float32:
     """At least a thousandth of the largest."""
     least = max(float(size.max()) * LEAST_SHARE, float(np.finfo(np.float32).tiny))
-    floored: Floats = np.maximum(size, np.float32(least))
+    floored: Float32 = np.maximum(size, np.float32(least))
     return floored

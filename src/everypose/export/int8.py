@@ -1,7 +1,7 @@
-"""From an exported model to its int8 form: the convolutions that look at whole images in 8 bits, the rest as it was.
+"""Post-training static quantisation of an exported single-stage model.
 
-Nearly all of the work is there. A person's own maps and the decoding stay in float32, as do the layers that put out
-positions and logits: they do not survive 256 levels, and they cost little.
+The modules that the network declares, which are computed once for an image, become int8. Per-instance heads and
+decoding stay in float32, as do layers that output positions and logits: they do not survive 256 levels and cost little.
 """
 
 import os
@@ -14,27 +14,24 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from pydantic import ValidationError
 
 from everypose.core.files import written_whole
 from everypose.core.progress import track
 from everypose.data.images import read_image
-from everypose.errors import UsageError
+from everypose.errors import EveryposeError, UsageError
 from everypose.export.equalisation import Feed, equalise
 from everypose.inference.inputs import find_images
 from everypose.inference.resize import resize
-from everypose.inference.runtimes.onnx import open_session, read_metadata
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.inference.runtimes.onnx import Session, open_session, read_metadata
+from everypose.methods.single_stage.int8_scopes import Int8Scopes
+from everypose.methods.single_stage.settings import SingleStageInference
+from everypose.models.config import INT8_KEY
 
-PARTS = ("/backbone/", "/neck/", "/center/")
-"""How the names of the nodes begin that become int8."""
-KEPT = ("/backbone/places/", "/center/output/")
-"""How those of them begin that do not: positions, and the logits of centres."""
 NORMALISATION = ("Cast", "Sub", "Mul", "Transpose")
 """How pixels become the network's numbers, node by node."""
 OPERATIONS = ("Conv", "Relu", "Add")
-"""What becomes int8; a join of unlike tensors has no scale that suits both."""
-JOIN = "/neck/Concat"
-"""The join that does: of one's own views, for a convolution whose input is in 8 bits anyway."""
+"""The operations that become int8; most concatenations have no scale that suits all their parts."""
 
 
 def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
@@ -55,9 +52,11 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         UsageError: there is no photo, the model is in int8 already, or it is a top-down one.
         EveryposeError: the file is no model, or a photo cannot be read.
     """
-    config = read_metadata(open_session(source, 1, "cpu"), source)
+    session = open_session(source, 1, "cpu")
+    config = read_metadata(session, source)
     if config.is_top_down:
         raise UsageError(f"{config.name} is a top-down model: int8 is made of single-stage models only")
+    scopes = _read_scopes(session, source)
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)
     feeds = _Photos(files[::step][:most], config.on_images)
@@ -67,7 +66,7 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
         constants = {one.name for one in model.graph.initializer}
-        nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants)]
+        nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants, scopes)]
         if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
             raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
         equalise(model, feeds)
@@ -172,18 +171,33 @@ def _gives_pixels_back(chain: Sequence[onnx.NodeProto], quantiser: onnx.NodeProt
     return bool((np.rint(values / scale) + zero == pixels).all())
 
 
-def _becomes_int8(node: onnx.NodeProto, constants: Set[str]) -> bool:
-    """Whether a node is one of a part that becomes int8; not sums with a constant, which are slow there."""
-    if node.name == JOIN:
+def _read_scopes(session: Session, path: Path) -> Int8Scopes:
+    """Read the modules that become int8 from an exported model's metadata.
+
+    Raises:
+        EveryposeError: if there are none, or they are damaged.
+    """
+    stored = session.get_modelmeta().custom_metadata_map.get(INT8_KEY)
+    if stored is None:
+        raise EveryposeError(f"{path} does not name the modules that become int8: export the model again")
+    try:
+        return Int8Scopes.model_validate_json(stored)
+    except ValidationError as error:
+        raise EveryposeError(f"{path}: its int8 scopes are damaged: export the model again") from error
+
+
+def _becomes_int8(node: onnx.NodeProto, constants: Set[str], scopes: Int8Scopes) -> bool:
+    """Return whether a node becomes int8; additions of a constant do not, because they are slow."""
+    if scopes.is_concatenation(node.name):
         return True
-    chosen = node.op_type in OPERATIONS and node.name.startswith(PARTS) and not node.name.startswith(KEPT)
+    chosen = node.op_type in OPERATIONS and scopes.contains(node.name)
     return chosen and not (node.op_type == "Add" and constants & set(node.input))
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
     """Photos one by one, as the model's graph takes them; to be gone through more than once."""
 
-    def __init__(self, files: Sequence[Path], settings: InferenceSettings) -> None:
+    def __init__(self, files: Sequence[Path], settings: SingleStageInference) -> None:
         self._files = files
         self._settings = settings
         self.rewind()

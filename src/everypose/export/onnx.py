@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from torch import nn
 
 from everypose.core.files import written_whole
-from everypose.methods.boir.settings import BoIRSettings
-from everypose.models.build import PoseNetwork, build_graph
-from everypose.models.config import METADATA_KEY, ModelConfig
+from everypose.methods.single_stage.graph import SingleStageNetwork
+from everypose.models.build import build_graph
+from everypose.models.config import INT8_KEY, METADATA_KEY, ModelConfig
 
 OPSET = 18
 OF_IMAGES = {
@@ -28,7 +29,7 @@ SMALLEST_HALVED = 1024
 """Tensors of fewer numbers stay in float32: they weigh nothing, and may be biases or constants of the decoding."""
 
 
-def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: bool = False) -> None:
+def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool = False) -> None:
     """Write the model's graph for ONNX Runtime.
 
     Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of a single-stage model's step, or those of
@@ -43,7 +44,7 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: boo
         path: the .onnx file to write.
         half: whether weights are stored as float16, in half the space; everything is computed in float32 all the same.
     """
-    graph = build_graph(network, config)
+    graph, metadata = build_graph(network, config), _metadata(network, config)
     dynamic = OF_CROPS if config.is_top_down else OF_IMAGES
     width, height = config.on_crops.crop_size if config.is_top_down else (192, 128)
     example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
@@ -67,15 +68,19 @@ def export_onnx(network: PoseNetwork, config: ModelConfig, path: Path, half: boo
         model = onnx.load(part)
         if half:
             store_half(model.graph)
-        onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(_exported(config).model_dump(mode="json"))})
+        onnx.helper.set_model_props(model, metadata)
         onnx.save(model, part)
 
 
-def _exported(config: ModelConfig) -> ModelConfig:
-    """The configuration of what was exported: BoIR without its training heads."""
-    if not isinstance(config.network, BoIRSettings):
-        return config
-    return config.model_copy(update={"network": config.network.model_copy(update={"auxiliary": False})})
+def _metadata(network: nn.Module, config: ModelConfig) -> dict[str, str]:
+    """Return the configuration of the exported network, and the modules that may become int8."""
+    exported = config.model_copy(update={"network": config.network.for_inference()})
+    metadata = {METADATA_KEY: json.dumps(exported.model_dump(mode="json"))}
+    if isinstance(network, SingleStageNetwork):
+        scopes = network.int8_scopes
+        scopes.require_modules(name for name, _ in network.named_modules())
+        metadata[INT8_KEY] = scopes.model_dump_json()
+    return metadata
 
 
 def store_half(graph: onnx.GraphProto) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float64, Image, Numbers
 from everypose.core.files import read_json
-from everypose.core.geometry import Numbers, keypoint_boxes, xywh_to_xyxy
+from everypose.core.geometry import keypoint_boxes, xywh_to_xyxy
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.boxes import Boxes, Floats, Photo
+from everypose.inference.boxes import Boxes, Photo
 from everypose.people import People
 
 PERSON_CATEGORY = 1
@@ -123,7 +123,7 @@ class AnnotatedBoxes:
     A top-down model cleans them as its method does with the ground truth, and not with detections.
     """
 
-    def __init__(self, boxes: Mapping[Path, Floats]) -> None:
+    def __init__(self, boxes: Mapping[Path, Float64]) -> None:
         """Take the boxes (N, 4), x1 y1 x2 y2 in image pixels, of every image that will be asked for."""
         self._boxes = boxes
 
@@ -147,7 +147,7 @@ class PeopleBoxes:
         return Boxes(person_boxes(people.keypoints), people.scores.astype(np.float64))
 
 
-def person_boxes(keypoints: Numbers) -> Floats:
+def person_boxes(keypoints: Numbers) -> Float64:
     """Boxes (N, 4), x1 y1 x2 y2, about as an annotator draws them around people with keypoints (N, K, 3).
 
     A stray keypoint makes a box far too large, so those much less sure than the surest do not count (`SURE`).

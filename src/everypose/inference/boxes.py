@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float64, Image
 from everypose.core.geometry import box_iou
 from everypose.errors import EveryposeError, UsageError
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class Boxes:
         EveryposeError: when a number is not finite.
     """
 
-    boxes: Floats
-    scores: Floats
+    boxes: Float64
+    scores: Float64
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or self.boxes.shape != (len(self.scores), 4):

@@ -37,7 +37,7 @@ class Estimator(ABC):
     def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int) -> None:
         """Take the configuration, whose lowest person score counts where none is given."""
         self.config = config
-        self.skeleton = config.read_skeleton()
+        self.skeleton = config.skeleton
         self.min_score = config.inference.min_score if min_score is None else min_score
         self.batch_size = batch_size
 

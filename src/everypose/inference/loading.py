@@ -1,7 +1,7 @@
 """From a model's name, folder, file or hub id to an estimator."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
@@ -10,8 +10,10 @@ from everypose.inference.estimator import Estimator
 from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
 from everypose.inference.runtimes.onnx import (
     OPENVINO,
+    CropRuntime,
     OnnxCropRuntime,
     OnnxRuntime,
+    Runtime,
     is_ours,
     onnx_can_use,
     open_session,
@@ -32,6 +34,7 @@ NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands"
 
 def load(
     model: str | Path = "boir-lite",
+    *,
     device: str = "cpu",
     flip: bool = False,
     min_score: float | None = None,
@@ -68,20 +71,22 @@ def load(
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
-    runtime, config = _open(resolve(model), model, threads, device, flip, skeleton)
-    if config.is_top_down:
+    request = _Request(model, device, threads, flip=flip, skeleton=skeleton)
+    runtime, crops, config = _open(resolve(model), request)
+    if crops is not None:
         if size is not None:
             raise UsageError(f"{config.name} sees crops of one size: a size is for models that see whole images")
-        own = config.skeleton["name"]
+        own = config.skeleton.name
         if detector is None and own in NOT_OF_PEOPLE:
             raise UsageError(
                 f"the keypoints of {own} are those of {NOT_OF_PEOPLE[own]}, and {DEFAULT_DETECTOR} finds people: say "
                 "where they are with --boxes"
             )
-        finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device, threads)
-        return TopDownEstimator(runtime, config, finds_boxes, min_score, batch_size or TOGETHER)
+        finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads)
+        return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER)
     if detector is not None or box_threshold is not None:
         raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
+    assert runtime is not None
     if size is not None:
         config = _at_size(config, size)
     return SingleStageEstimator(runtime, config, min_score, batch_size or images_at_once(device))
@@ -98,7 +103,11 @@ def _at_size(config: ModelConfig, size: int) -> ModelConfig:
 
 
 def find_detector(
-    source: str | Path | Detector, threshold: float | None = None, device: str = "cpu", threads: int | None = None
+    source: str | Path | Detector,
+    threshold: float | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> Detector:
     """What gives a top-down model its boxes.
 
@@ -129,28 +138,62 @@ def find_detector(
         if not is_ours(session):
             return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold)
     file = resolve(source)
-    runtime, config = _open(file, source, threads, onnx_device if file.kind == "onnx" else device, flip=False)
-    if config.is_top_down:
+    request = _Request(source, onnx_device if file.kind == "onnx" else device, threads)
+    runtime, _, config = _open(file, request)
+    if runtime is None:
         raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
     return PeopleBoxes(SingleStageEstimator(runtime, config, threshold))
 
 
-def _open(
-    file: ModelFile, name: str | Path, threads: int | None, device: str, flip: bool, skeleton: str | None = None
-) -> tuple[Any, ModelConfig]:
-    """A model's configuration and its runtime: a `CropRuntime` when it is top-down, a `Runtime` when it is not."""
-    if file.kind == "onnx":
-        session = open_session(file.path, threads, device)
-        crops = read_metadata(session, file.path).is_top_down
-        onnx = OnnxCropRuntime.of(session, file.path, flip) if crops else OnnxRuntime.of(session, file.path, flip)
-        onnx.config.require_only(skeleton)
-        return onnx, onnx.config
+@dataclass(frozen=True)
+class _Request:
+    """How a model is to be opened.
+
+    Attributes:
+        name: what the user called it, for messages.
+        device: as in :func:`load`.
+        threads: CPU threads; None leaves the choice to the runtime.
+        flip: whether to use test-time flip augmentation.
+        skeleton: which one of a model with several.
+    """
+
+    name: str | Path
+    device: str
+    threads: int | None
+    flip: bool = False
+    skeleton: str | None = None
+
+
+Opened = tuple[Runtime, None, ModelConfig] | tuple[None, CropRuntime, ModelConfig]
+"""A single-stage model's runtime or a top-down model's, and the configuration."""
+
+
+def _open(file: ModelFile, request: _Request) -> Opened:
+    """Open a model's file or folder."""
+    return _open_onnx(file.path, request) if file.kind == "onnx" else _open_torch(file, request)
+
+
+def _open_onnx(path: Path, request: _Request) -> Opened:
+    session = open_session(path, request.threads, request.device)
+    if read_metadata(session, path).is_top_down:
+        crops = OnnxCropRuntime(session, path, flip=request.flip)
+        crops.config.require_only(request.skeleton)
+        return None, crops, crops.config
+    images = OnnxRuntime(session, path, flip=request.flip)
+    images.config.require_only(request.skeleton)
+    return images, None, images.config
+
+
+def _open_torch(file: ModelFile, request: _Request) -> Opened:
+    device = request.device
     if device in OPENVINO:
-        raise UsageError(f"OpenVINO runs ONNX files, not {name}: export it first, with 'everypose export'")
+        raise UsageError(f"OpenVINO runs ONNX files, not {request.name}: export it first, with 'everypose export'")
     try:
         from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime, read_network
     except ImportError as error:
-        raise MissingDependencyError(f"running {name}, which is not an ONNX file,", "train") from error
-    network, config = read_network(file, skeleton)
-    kind = TorchCropRuntime if config.is_top_down else TorchRuntime
-    return kind.of(network, config, device, flip, threads), config
+        raise MissingDependencyError(f"running {request.name}, which is not an ONNX file,", "train") from error
+    network, config = read_network(file, request.skeleton)
+    flip, threads = request.flip, request.threads
+    if config.is_top_down:
+        return None, TorchCropRuntime(network, config, device=device, flip=flip, threads=threads), config
+    return TorchRuntime(network, config, device=device, flip=flip, threads=threads), None, config

@@ -6,11 +6,9 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float32, Float64, Image
 from everypose.core.files import read_json
-from everypose.core.geometry import Floats
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes, Photo, box_nms
 from everypose.inference.runtimes.onnx import Arrays, run_session
@@ -144,7 +142,7 @@ class Yolox:
         """Input pixels for each image pixel."""
         return min(self.size[0] / image_size[0], self.size[1] / image_size[1])
 
-    def _grid(self) -> tuple[Floats, Floats]:
+    def _grid(self) -> tuple[Float64, Float64]:
         """The cells (A, 2) that the rows belong to, as column and row of their grid, and the grids' strides (A, 1)."""
         cells, strides = [], []
         for stride in self.STRIDES:
@@ -153,7 +151,7 @@ class Yolox:
             strides.append(np.full((len(cells[-1]), 1), float(stride)))
         return np.concatenate(cells), np.concatenate(strides)
 
-    def _decoded(self, middles: Floats) -> bool:
+    def _decoded(self, middles: Float64) -> bool:
         """Whether the middles are pixels: then they lie near their own cells, and offsets lie near 0."""
         cells, strides = self._grid()
         return bool(np.abs(middles - (cells + 0.5) * strides).mean() < np.abs(middles).mean())
@@ -277,13 +275,13 @@ def _ranks(inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> tuple
     return len(next(iter(inputs.values()))), len(next(iter(outputs.values())))
 
 
-def _stretched(image: Image, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _stretched(image: Image, size: tuple[int, int]) -> Float32:
     """The whole image at (width, height), RGB from 0 to 1; shrunk by averaging, as the detectors learned it."""
     shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32) / np.float32(255)
 
 
-def _planes(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _planes(pixels: Float32) -> Float32:
     """(H, W, 3) as a batch (1, 3, H, W)."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])

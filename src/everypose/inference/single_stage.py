@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from everypose.core import geometry
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float64, Image
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_pixels
@@ -37,7 +36,7 @@ class Resized:
     """(H, W, 3) uint8 RGB."""
     canvas: Image
     """(H', W', 3) uint8 RGB, sides multiples of the model's step: the network's input."""
-    matrix: npt.NDArray[np.float64]
+    matrix: Float64
     """(2, 3), image pixels to canvas pixels."""
 
 

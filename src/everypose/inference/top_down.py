@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
 from everypose.core import geometry
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float32, Float64, Image, Mask
+from everypose.core.geometry import Size
 from everypose.errors import EveryposeError
 from everypose.inference.box_sources import AnnotatedBoxes
 from everypose.inference.boxes import Boxes, Detector, Photo
@@ -18,7 +18,7 @@ from everypose.inference.image_like import ImageLike, image_file, image_pixels
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
-from everypose.methods.top_down.scoring import Scoring, merge
+from everypose.methods.top_down.scoring import ScoringSettings, merge
 from everypose.models.config import ModelConfig
 from everypose.people import People
 
@@ -37,12 +37,12 @@ class BoxPoses:
     """
 
     boxes: Boxes
-    sizes: geometry.Floats
-    keypoints: geometry.Floats
+    sizes: Float64
+    keypoints: Float64
 
-    def above(self, threshold: float) -> "BoxPoses":
-        """Those of the boxes that score ``threshold`` or more."""
-        kept: npt.NDArray[np.bool_] = self.boxes.scores >= threshold
+    def at_least(self, threshold: float) -> "BoxPoses":
+        """Return the poses of boxes that score ``threshold`` or more."""
+        kept: Mask = self.boxes.scores >= threshold
         return BoxPoses(self.boxes[kept], self.sizes[kept], self.keypoints[kept])
 
     def instances(self, which: slice) -> "BoxPoses":
@@ -88,7 +88,7 @@ class TopDownEstimator(Estimator):
         self.crops_at_once = crops_at_once
         self.dropped = 0
         self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, settings.crop)
-        self._scoring = Scoring(settings.decay, oks_threshold=settings.nms, soft=settings.soft_nms)
+        self._scoring = ScoringSettings(settings.decay, oks_threshold=settings.nms, soft=settings.soft_nms)
         self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
 
     def prepare(self, image: ImageLike) -> Photo:
@@ -130,23 +130,21 @@ class TopDownEstimator(Estimator):
         """Ask the detector; leave out boxes that cannot be cropped."""
         found, (height, width) = self.detector(photo), photo.image.shape[:2]
         if isinstance(self.detector, AnnotatedBoxes):
-            found = Boxes(self._geometry.cleaned(found.boxes, (width, height)), found.scores)
+            found = Boxes(self._geometry.cleaned(found.boxes, Size(width, height)), found.scores)
         boxes = found[self._usable(found.boxes, (width, height))]
         self.dropped += len(found) - len(boxes)
         centers, sizes = self._geometry.regions(boxes.boxes)
         matrices = [self._geometry.matrix(center, size) for center, size in zip(centers, sizes, strict=True)]
         return _Cuts(boxes, sizes, matrices)
 
-    def _usable(self, boxes: geometry.Floats, image_size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    def _usable(self, boxes: Float64, image_size: tuple[int, ...]) -> Mask:
         """Which boxes (N, 4) have an area, show some of the image and fill a pixel of it with their crop."""
         low, high = boxes[:, :2], boxes[:, 2:]
         _, sizes = self._geometry.regions(boxes)
-        usable: npt.NDArray[np.bool_] = np.all(
-            (high > low) & (high > 0) & (low < np.array(image_size)) & (sizes >= 1), axis=1
-        )
+        usable: Mask = np.all((high > low) & (high > 0) & (low < np.array(image_size)) & (sizes >= 1), axis=1)
         return usable
 
-    def _poses(self, crops: Iterable[tuple[Image, geometry.Floats]]) -> Iterator[geometry.Floats]:
+    def _poses(self, crops: Iterable[tuple[Image, Float64]]) -> Iterator[Float64]:
         """Keypoints (N, K, 3), in image pixels, of each crop, which is given as an image and its (2, 3) matrix."""
         remaining = iter(crops)
         while batch := list(islice(remaining, self.crops_at_once)):
@@ -156,7 +154,7 @@ class TopDownEstimator(Estimator):
                 keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(matrix))
                 yield keypoints
 
-    def _check_keypoints(self, raw: npt.NDArray[np.float32], crops: int) -> None:
+    def _check_keypoints(self, raw: Float32, crops: int) -> None:
         """Refuse output that cannot be this skeleton's people."""
         if raw.ndim != 4 or raw.shape[0] != crops or raw.shape[2:] != (len(self.skeleton), 3):
             raise EveryposeError(
@@ -172,13 +170,13 @@ class _Cuts:
     """How one image is cut into crops."""
 
     boxes: Boxes
-    sizes: geometry.Floats
+    sizes: Float64
     """(R, 2) width, height of the regions, in image pixels."""
-    matrices: list[geometry.Floats]
+    matrices: list[Float64]
     """R times (2, 3), image pixels to crop pixels."""
 
 
-def cut_crop(image: Image, matrix: geometry.Floats, size: tuple[int, int]) -> Image:
+def cut_crop(image: Image, matrix: Float64, size: Size) -> Image:
     """A crop (h, w, 3) of (width, height) pixels; of an image too large for OpenCV, by way of the part that is seen."""
     if max(image.shape) <= LARGEST_SIDE:
         return warp(image, matrix, size)

@@ -1,86 +1,110 @@
-"""What a model is, and where it lies: a model is a typed configuration with weights beside it.
+"""What a model is: a typed configuration and weights.
 
-On disk a model is a folder with ``config.json`` and ``model.safetensors``, or one ``.onnx`` file that carries the same
+On disk a model is a folder with ``config.json`` and ``model.safetensors``, or one ``.onnx`` file that holds the same
 configuration in its metadata under the key ``everypose``. Nothing here needs torch.
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
 
 from everypose.core.files import read_json
 from everypose.core.settings import Settings
 from everypose.errors import EveryposeError, UsageError
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import TopDownInference
-from everypose.models.settings import Inference, Network, TopDownSettings, check_step
+from everypose.models.settings import Inference, Network, require_fitting_inference
 from everypose.skeleton.skeleton import Skeleton
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 METADATA_KEY = "everypose"
-ALL_SKELETONS = "all"
-"""What asks a PoseBH for the keypoints of all its data sets."""
+INT8_KEY = "everypose.int8"
+"""The metadata of an exported model that name the modules which become int8."""
+
+
+def _read_skeleton(value: object) -> object:
+    """Turn the fields of a skeleton into one."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        return Skeleton.from_dict(value)
+    except EveryposeError as error:
+        raise ValueError(str(error)) from error
+
+
+SkeletonField = Annotated[InstanceOf[Skeleton], BeforeValidator(_read_skeleton), PlainSerializer(Skeleton.to_dict)]
+"""A skeleton, written as a table of its fields."""
 
 
 class ModelConfig(Settings):
-    """Everything about a model but its weights; ``provenance`` says where those come from."""
+    """Everything about a model except its weights.
+
+    Attributes:
+        format: version of this format.
+        name: the model's name, for messages.
+        network: the network's settings.
+        skeleton: the skeleton of the keypoints that it finds; of a network with several, the first.
+        inference: how it is run.
+        provenance: where the weights come from.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco")).is_top_down
+    False
+    """
 
     format: Literal[1] = 1
     name: str
     network: Network
-    skeleton: dict[str, Any]
-    inference: Inference = InferenceSettings()
+    skeleton: SkeletonField
+    inference: Inference = SingleStageInference()
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _inference_fits_the_family(self) -> Self:
-        if self.is_top_down != isinstance(self.inference, TopDownInference):
-            wanted = "crops (crop_size)" if self.is_top_down else "whole images (size)"
-            raise ValueError(f"the family {self.network.family} needs settings of inference for {wanted}")
-        check_step(self.network, self.inference)
+        require_fitting_inference(self.network, self.inference)
         return self
 
     @property
     def is_top_down(self) -> bool:
-        """Whether the model needs boxes; others find people by themselves."""
-        return isinstance(self.network, TopDownSettings)
+        """Whether the model needs a box for each person; others find people by themselves."""
+        return self.network.task != "single-stage"
 
     @property
-    def on_images(self) -> InferenceSettings:
-        """The settings of inference of a single-stage model."""
-        assert isinstance(self.inference, InferenceSettings), f"{self.name} works on crops"
+    def on_images(self) -> SingleStageInference:
+        """How a single-stage model is run."""
+        assert isinstance(self.inference, SingleStageInference), f"{self.name} works on crops"
         return self.inference
 
     @property
     def on_crops(self) -> TopDownInference:
-        """The settings of inference of a top-down model."""
+        """How a top-down model is run."""
         assert isinstance(self.inference, TopDownInference), f"{self.name} works on whole images"
         return self.inference
 
-    def read_skeleton(self) -> Skeleton:
-        """The skeleton that the model's keypoints follow."""
-        return Skeleton.from_dict(self.skeleton)
-
     def require_only(self, skeleton: str | None) -> None:
-        """See that ``skeleton``, where one is asked for, is the only one that the model has.
+        """Check that ``skeleton`` is the only one that the model has; None is any.
 
         Raises:
-            UsageError: it is another one.
+            UsageError: if it is another one.
         """
-        own = self.skeleton["name"]
+        own = self.skeleton.name
         if skeleton not in (None, own):
             raise UsageError(f"{self.name} has one skeleton, {own}: it cannot give {skeleton!r}")
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Read a model's configuration from its ``config.json``."""
+    """Read a model's configuration from its ``config.json``; raises EveryposeError if it is damaged."""
     return parse_config(read_json(path), path)
 
 
 def parse_config(values: Any, where: Path) -> ModelConfig:
-    """Validate a configuration read from ``where``."""
+    """Validate a configuration read from ``where``.
+
+    Raises:
+        EveryposeError: if it is not a configuration; names the first wrong field.
+    """
     try:
         return ModelConfig.model_validate(values)
     except ValidationError as error:

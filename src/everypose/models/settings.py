@@ -1,43 +1,54 @@
-"""The typed settings that describe a model: its network, by family, and how it is used on images or crops.
+"""The settings of any model: the union of all methods' network settings, and of the two kinds of inference."""
 
-A recipe holds them to train by, a model's configuration (:class:`everypose.models.config.ModelConfig`) to be run by.
-"""
-
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Discriminator, Field, Tag
 
-from everypose.methods.boir.settings import BoIRSettings
-from everypose.methods.cid.settings import CIDSettings
-from everypose.methods.mipnet.settings import MIPNetSettings
-from everypose.methods.posebh.settings import PoseBHSettings
-from everypose.methods.single_stage.settings import InferenceSettings
-from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselineSettings, TopDownInference
-from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.core.settings import Settings
+from everypose.methods import METHODS
+from everypose.methods.method import Method, NetworkSettings
+from everypose.methods.single_stage.settings import SingleStageInference
+from everypose.methods.top_down.settings import TopDownInference
 
-SingleStageSettings = BoIRSettings | CIDSettings
-TopDownSettings = SimpleBaselineSettings | HRNetPoseSettings | MIPNetSettings | ViTPoseSettings | PoseBHSettings
-Network = Annotated[SingleStageSettings | TopDownSettings, Field(discriminator="family")]
+if TYPE_CHECKING:
+    Network = NetworkSettings
+else:
+    Network = Annotated[Union[tuple(method.settings for method in METHODS)], Field(discriminator="family")]  # noqa: UP007
 
 
 def _kind_of_inference(values: Any) -> str:
-    """Which settings a table of inference holds: those for crops name a crop size."""
+    """Return which settings a table of inference holds: those for crops have a crop size."""
     named = values if isinstance(values, dict) else getattr(type(values), "model_fields", {})
     return "crops" if "crop_size" in named else "images"
 
 
 Inference = Annotated[
-    Annotated[InferenceSettings, Tag("images")] | Annotated[TopDownInference, Tag("crops")],
+    Annotated[SingleStageInference, Tag("images")] | Annotated[TopDownInference, Tag("crops")],
     Discriminator(_kind_of_inference),
 ]
 
 
-def check_step(network: Network, inference: Inference) -> None:
-    """Refuse steps of the input's sides that the backbone cannot take: Lightweight OpenPose needs 8 pixels, others 32.
+def method_of(settings: NetworkSettings) -> Method:
+    """Return the method that a network belongs to.
+
+    >>> from everypose.methods.boir.settings import BoIRSettings
+    >>> method_of(BoIRSettings()).family
+    'boir'
+    """
+    return next(method for method in METHODS if method.family == settings.family)
+
+
+def require_fitting_inference(network: NetworkSettings, inference: Settings) -> None:
+    """Check that settings of inference are for the network's kind of input and its backbone.
 
     Raises:
-        ValueError: they are too small.
+        ValueError: if they are for the other kind, or sizes are no multiples of what the backbone needs.
     """
-    kind = network.backbone.kind
-    if isinstance(inference, InferenceSettings) and inference.step < 32 and kind != "openpose-light":
-        raise ValueError(f"inference.step must be 32 at least with the backbone {kind}")
+    step, kind = network.backbone.step, network.backbone.kind
+    if network.task == "single-stage":
+        if not isinstance(inference, SingleStageInference):
+            raise ValueError(f"the family {network.family} needs size = PIXELS under [inference]")
+        if inference.step % step:
+            raise ValueError(f"inference.step must be {step} at least with the backbone {kind}")
+    elif isinstance(inference, SingleStageInference):
+        raise ValueError(f"the family {network.family} needs crop_size = [WIDTH, HEIGHT] under [inference]")

@@ -1,49 +1,29 @@
 """Choosing one skeleton of a model that has several."""
 
-from typing import Any
+from torch import nn
 
-from everypose.methods.posebh.network import PoseBH
-from everypose.methods.posebh.settings import PoseBHSettings, decoder_of
-from everypose.methods.posebh.union_skeleton import every_skeleton
-from everypose.methods.vitpose.settings import ViTPoseSettings
-from everypose.models.build import PoseNetwork
-from everypose.models.config import ALL_SKELETONS, ModelConfig
-from everypose.skeleton.skeleton import Skeleton
+from everypose.methods.spec import spec_of
+from everypose.models.config import ModelConfig
+from everypose.models.settings import method_of
 
 
-def select_skeleton(
-    network: PoseNetwork, config: ModelConfig, name: str | None = None
-) -> tuple[PoseNetwork, ModelConfig]:
-    """The network and the configuration that give one skeleton's keypoints, of those that a PoseBH knows.
+def select_skeleton(network: nn.Module, config: ModelConfig, name: str | None = None) -> tuple[nn.Module, ModelConfig]:
+    """Return the network and configuration that find the keypoints of one skeleton.
 
     Args:
         network: any; one with a single skeleton is returned as it is.
         config: its configuration.
-        name: a data set of a PoseBH, by default its first: that set's head, expert, crops and decoder. Where its
-            sigmas are unknown, nothing is left out as found twice. "all" finds the keypoints of all sets in one pass,
-            by prototypes, from crops like those of the first.
+        name: the skeleton's data set, "all" for the keypoints of all in one pass, or None for the first; see
+            :func:`everypose.methods.posebh.select_skeleton.select_skeleton`.
 
     Raises:
-        UsageError: there is no such data set, or, for "all", no prototypes.
-        EveryposeError: for "all", a set's sigmas are unknown.
+        UsageError: if the model has no such skeleton.
+        EveryposeError: if the skeletons cannot be combined.
     """
-    settings = config.network
-    if not isinstance(network, PoseBH) or not isinstance(settings, PoseBHSettings):
+    choose = spec_of(method_of(config.network)).select_skeleton
+    if choose is None:
         config.require_only(name)
         return network, config
-    if name == ALL_SKELETONS:
-        own = settings.datasets[0]
-        selected: PoseNetwork = network.by_prototypes(own.name)
-        skeletons = {one.name: Skeleton.from_dict(one.skeleton) for one in settings.datasets}
-        skeleton = every_skeleton(skeletons, ALL_SKELETONS, need_sigmas=config.on_crops.nms is not None)
-        update: dict[str, Any] = {"skeleton": skeleton.to_dict()}
-    else:
-        own = settings.datasets[0 if name is None else network.index_of(name)]
-        selected = network.merged(own.name)
-        backbone = settings.backbone.model_copy(update={"experts": 0, "expert_part": 0})
-        plain = ViTPoseSettings(backbone=backbone, channels=settings.channels)
-        update = {"network": plain, "skeleton": own.skeleton}
-    cut: dict[str, Any] = {"convention": own.convention, "decoder": decoder_of(own.convention), "crop": own.crop}
-    if name != ALL_SKELETONS and not own.skeleton["sigmas"]:
-        cut["nms"] = None
-    return selected, config.model_copy(update=update | {"inference": config.on_crops.model_copy(update=cut)})
+    chosen = choose(network, config.network, config.inference, name)
+    update = {"network": chosen.settings, "skeleton": chosen.skeleton, "inference": chosen.inference}
+    return chosen.network, config.model_copy(update=update)

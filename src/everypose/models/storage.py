@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from everypose.core.files import sha256, write_text, written_whole
 from everypose.errors import EveryposeError, as_user_error
-from everypose.models.build import PoseNetwork, build_network
+from everypose.models.build import build_network
 from everypose.models.buildable import require_buildable, require_finite
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read_config
 
@@ -32,7 +32,7 @@ def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelCo
     return config
 
 
-def load_model(folder: Path) -> tuple[PoseNetwork, ModelConfig]:
+def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
     """Read a model that :func:`save_model` wrote.
 
     Raises:
@@ -43,8 +43,8 @@ def load_model(folder: Path) -> tuple[PoseNetwork, ModelConfig]:
     with as_user_error(f"cannot read {weights}"):
         state = load_file(weights)
     require_finite(state, str(weights))
-    require_buildable(lambda: build_network(config.network, len(config.read_skeleton())), str(folder / CONFIG_FILE))
-    network = build_network(config.network, len(config.read_skeleton()))
+    require_buildable(lambda: build_network(config.network, len(config.skeleton)), str(folder / CONFIG_FILE))
+    network = build_network(config.network, len(config.skeleton))
     load_strictly(network, state, weights)
     return network.eval(), config
 

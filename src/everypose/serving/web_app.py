@@ -80,7 +80,7 @@ def _exported(model: str | Path) -> tuple[Path, ModelConfig]:
     config = read_metadata(open_session(file.path), file.path)
     if config.is_top_down:
         raise UsageError(f"{config.name} is a top-down model, which needs a detector: choose a single-stage model")
-    config.read_skeleton().require_sigmas()
+    config.skeleton.require_sigmas()
     return file.path, config
 
 

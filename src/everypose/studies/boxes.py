@@ -67,7 +67,7 @@ def sweep(
     """
     points = []
     for threshold in thresholds:
-        remaining = [poses.above(threshold) for poses in found]
+        remaining = [poses.at_least(threshold) for poses in found]
         scores = score(remaining)
         points.append(Point(threshold, sum(len(poses.boxes) for poses in remaining), scores.ap, scores.ar))
     return points

@@ -57,9 +57,10 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
             f"{config.name} has UDP's crops, which only UDP's own form of DARK decodes: there is nothing to compare"
         )
     annotated, boxes = AnnotatedSet.read(layout, metric=options.metric), options.boxes
-    detector = find_detector(boxes.open(annotated) or DEFAULT_DETECTOR, boxes.detector_threshold, options.device)
+    detector = find_detector(boxes.open(annotated) or DEFAULT_DETECTOR, boxes.detector_threshold, device=options.device)
     runtimes = [
-        TorchCropRuntime.of(network, with_decoder(config, each), options.device, options.flip) for each in DECODERS
+        TorchCropRuntime(network, with_decoder(config, each), device=options.device, flip=options.flip)
+        for each in DECODERS
     ]
     estimator = TopDownEstimator(
         ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER

@@ -1,14 +1,15 @@
 """Reading networks for the studies that use more than an estimator; these need torch."""
 
+from torch import nn
+
 from everypose.errors import UsageError
 from everypose.inference.runtimes.torch import read_network
 from everypose.methods.mipnet.network import MIPNet
-from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 
 
-def read_top_down(model: str) -> tuple[PoseNetwork, ModelConfig, ModelFile]:
+def read_top_down(model: str) -> tuple[nn.Module, ModelConfig, ModelFile]:
     """Read a top-down network, its configuration and its file.
 
     Raises:

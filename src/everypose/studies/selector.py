@@ -6,7 +6,7 @@ from torch import Tensor
 
 from everypose.backbones.colours import normalise
 from everypose.core.arrays import Float64, Image
-from everypose.core.geometry import inverse, transform
+from everypose.core.geometry import Size, inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Detector, Photo
@@ -154,7 +154,7 @@ def _crop_of(config: ModelConfig, box: Float64, *, factor: float = 1.0) -> tuple
     """Geometry of a box's crop, ``factor`` times as large as the model's, and the matrix from image to crop."""
     settings = config.on_crops
     width, height = (round(factor * side) for side in settings.crop_size)
-    geometry = CropGeometry((width, height), settings.convention, settings.padding, settings.crop)
+    geometry = CropGeometry(Size(width, height), settings.convention, settings.padding, settings.crop)
     centers, sizes = geometry.regions(box)
     return geometry, geometry.matrix(centers[0], sizes[0])
 
@@ -166,7 +166,7 @@ def _distance(first: Float64, second: Float64) -> float:
 def _strip(config: ModelConfig, image: Image, box: Float64, *, poses: Float64, captions: list[str]) -> bytes:
     """The box's region with each pose drawn over it, side by side, as PNG."""
     geometry, matrix = _crop_of(config, box, factor=PANEL_HEIGHT / config.on_crops.crop_size[1])
-    region, skeleton = cut_crop(image, matrix, geometry.size), config.read_skeleton()
+    region, skeleton = cut_crop(image, matrix, geometry.size), config.skeleton
     panels = []
     for pose in poses:
         placed = np.concatenate([transform(pose[:, :2], matrix), pose[:, 2:]], axis=1)

@@ -10,10 +10,10 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.methods.single_stage.samples import training_scenes
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.sections import DataSection, Source
+from everypose.training.sections import OneSetSection, Source
 
 
-def read_training_set(data: DataSection) -> list[SceneSet]:
+def read_training_set(data: OneSetSection) -> list[SceneSet]:
     """The sets that a recipe trains on: its sources, or the layout found under its root, and the extra sets.
 
     Raises:
@@ -40,7 +40,7 @@ def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
         )
 
 
-def _read_split(data: DataSection, sources: Sequence[Source], dataset: str, split: str) -> list[SceneSet]:
+def _read_split(data: OneSetSection, sources: Sequence[Source], dataset: str, split: str) -> list[SceneSet]:
     if sources:
         return [_read_source(data, source) for source in sources]
     layout = find_data(Path(data.root), split, dataset)
@@ -48,21 +48,21 @@ def _read_split(data: DataSection, sources: Sequence[Source], dataset: str, spli
     return [replace(layout, annotation_files=(file,)).read(skeleton) for file in layout.annotation_files]
 
 
-def _read_source(data: DataSection, source: Source) -> SceneSet:
+def _read_source(data: OneSetSection, source: Source) -> SceneSet:
     return read_coco(Path(data.root, source.annotations), Path(data.root, source.images), _skeleton(data))
 
 
-def _skeleton(data: DataSection) -> Skeleton | None:
+def _skeleton(data: OneSetSection) -> Skeleton | None:
     return Skeleton.find(data.skeleton) if data.skeleton else None
 
 
-def trainable(sets: Sequence[SceneSet], data: DataSection) -> list[Scene]:
+def trainable(sets: Sequence[SceneSet], *, mask_unlabelled: bool) -> list[Scene]:
     """The scenes of all sets that are worth training on.
 
     Raises:
         EveryposeError: there is none.
     """
-    scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=data.mask_unlabelled)]
+    scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=mask_unlabelled)]
     if not any(scene.is_labelled_person.any() for scene in scenes):
         files = ", ".join(str(one.annotation_file or one.name) for one in sets)
         raise EveryposeError(f"no image of {files} has a person with labelled keypoints: there is nothing to train on")

@@ -1,64 +1,93 @@
 """The network of a recipe and the weights that it starts from."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias, cast
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import everypose
-from everypose.backbones.openpose_light import OpenPoseLight
-from everypose.backbones.pretrained.mae import fit_pretrained
 from everypose.backbones.pretrained.trunks import read_trunk
-from everypose.backbones.vit import ViT
+from everypose.backbones.settings import BackboneSettings
+from everypose.core.plugins import load_reference
 from everypose.errors import EveryposeError, UsageError, as_user_error
-from everypose.methods.posebh.network import PoseBH
-from everypose.methods.posebh.transfer import transfer
-from everypose.models.build import PoseNetwork, build_network
+from everypose.methods.method import NetworkSettings
+from everypose.methods.single_stage.settings import SingleStageInference
+from everypose.methods.spec import Initialisation, spec_of
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.models.build import build_network
 from everypose.models.buildable import require_finite
 from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint, read_state
 from everypose.models.locate import resolve
+from everypose.models.settings import method_of
 from everypose.models.storage import load_model
 from everypose.skeleton.skeleton import Skeleton
+from everypose.training.process_setup import seed_torch
 from everypose.training.recipe import Recipe
 from everypose.training.sections import StartSection
 
+FitPretrained: TypeAlias = Callable[[dict[str, Tensor], nn.Module, Path], dict[str, Tensor]]
+"""State dict of a file, backbone and file -> the tensors that the backbone has, under its names and in its shapes."""
 
-def model_config(recipe: Recipe, skeleton: Skeleton) -> ModelConfig:
-    """The configuration of the model that a recipe trains."""
+
+def model_config(
+    recipe: Recipe,
+    skeleton: Skeleton,
+    *,
+    network: NetworkSettings | None = None,
+    inference: SingleStageInference | TopDownInference | None = None,
+) -> ModelConfig:
+    """Return the configuration of the model that a recipe trains.
+
+    Args:
+        recipe: the recipe.
+        skeleton: the skeleton of its keypoints.
+        network: the network's settings, if the data completes those of the recipe.
+        inference: how the network is run, if the data completes the recipe.
+    """
     return ModelConfig(
         name=recipe.name or recipe.model.family,
-        network=recipe.model,
-        skeleton=skeleton.to_dict(),
-        inference=recipe.inference,
+        network=network or recipe.model,
+        skeleton=skeleton,
+        inference=inference or recipe.inference,
         provenance={"recipe": recipe.name, "seed": recipe.trainer.seed, "everypose": everypose.__version__},
     )
 
 
-def make_network(recipe: Recipe, keypoints: int) -> PoseNetwork:
-    """The recipe's network with its initial weights, drawn from the recipe's seed where nothing else is given.
+def make_network(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | None = None) -> nn.Module:
+    """Make the recipe's network with its initial weights; those that are not loaded are drawn from the recipe's seed.
+
+    Args:
+        recipe: the recipe.
+        keypoints: number of keypoints of its skeleton, K.
+        settings: the network's settings, if the data completes those of the recipe.
 
     Raises:
-        EveryposeError: the weights to start from cannot be read or do not fit.
+        EveryposeError: if the weights to start from cannot be read or do not fit.
     """
-    torch.manual_seed(recipe.trainer.seed)
-    network = build_network(recipe.model, keypoints, 0.001 if recipe.start.heads == "paper" else None)
+    seed_torch(recipe.trainer.seed)
+    settings = settings or recipe.model
+    network = build_network(settings, keypoints, initialisation=Initialisation(recipe.start.heads))
     if recipe.start.backbone:
-        _load_backbone(network.backbone, Path(recipe.start.backbone))
+        backbone = network.backbone
+        assert isinstance(backbone, nn.Module)
+        _load_backbone(backbone, settings.backbone, Path(recipe.start.backbone))
     if recipe.start.weights:
-        _load_weights(network, recipe.start)
+        _load_weights(network, settings, recipe.start)
     return network
 
 
-def _load_weights(network: nn.Module, start: StartSection) -> None:
+def _load_weights(network: nn.Module, settings: NetworkSettings, start: StartSection) -> None:
     """Fill the network from a whole model, but for what is to be initialised anew."""
     file = resolve(start.weights)
     if file.kind == "onnx":
         raise UsageError(f"{file.path} is an ONNX file; start.weights takes a model folder or an authors' checkpoint")
     source: nn.Module = (import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path))[0]
-    if isinstance(network, PoseBH):
-        source = _for_its_sets(source, network, start)
+    adapt = spec_of(method_of(settings)).adapt_source
+    if adapt is not None:
+        source = adapt(source, network, start.weights, getattr(start, "transfer_like", ""))
     saved, own = source.state_dict(), network.state_dict()
     for prefix in start.reinitialise:
         if not any(name.startswith(prefix) for name in own):
@@ -73,41 +102,18 @@ def _load_weights(network: nn.Module, start: StartSection) -> None:
     network.load_state_dict(own | {name: saved[name] for name in wanted})
 
 
-def _for_its_sets(source: nn.Module, network: PoseBH, start: StartSection) -> nn.Module:
-    """The source whose experts and heads are those of the data sets of ``network``: itself, or a transferred one.
+def _load_backbone(backbone: nn.Module, settings: BackboneSettings, path: Path) -> None:
+    """Fill the tensors of the backbone that a file has; other layers of the file, such as a classifier's, are ignored.
 
     Raises:
-        UsageError: the data sets are others, or a transfer is not from a PoseBH to one new set.
+        EveryposeError: if the file cannot be read, or none of its tensors fits.
     """
-    names = [own.name for own in network.datasets]
-    known = [own.name for own in source.datasets] if isinstance(source, PoseBH) else []
-    if start.transfer_like:
-        if not isinstance(source, PoseBH) or len(names) > 1:
-            raise UsageError("start.transfer_like goes from a PoseBH or ViTPose++ with all its experts to one new set")
-        return transfer(source, network.datasets[0], start.transfer_like)
-    if names != known:
-        raise UsageError(
-            f"{start.weights} has {len(known)} data sets ({', '.join(known) or 'it is no PoseBH'}), the recipe "
-            f"{len(names)} ({', '.join(names)}): its experts and heads need the same sets in the same order; for one "
-            "new set, give start.transfer_like"
-        )
-    return source
-
-
-def _load_backbone(backbone: nn.Module, path: Path) -> None:
-    """Fill what a backbone file has of the backbone; layers of its own, such as a classifier's, are not used.
-
-    Raises:
-        EveryposeError: the file cannot be read, or nothing in it fits.
-    """
-    if isinstance(backbone, OpenPoseLight) and path.suffix == ".npz":
-        raise EveryposeError(
-            f"{path}: Lightweight OpenPose as published has ELUs where everypose's trunk has ReLUs: fit it first with "
-            "the repository's python -m research.boir_lite.lighten_trunk, and start from what that writes"
-        )
+    if path.suffix == ".npz" and settings.refuses_archives:
+        raise EveryposeError(f"{path}: {settings.refuses_archives}")
     state = _read_tensors(path)
-    if isinstance(backbone, ViT):
-        state = fit_pretrained(state, backbone, path)
+    if settings.fit_pretrained is not None:
+        fit = cast(FitPretrained, load_reference(settings.fit_pretrained))
+        state = fit(state, backbone, path)
     own = backbone.state_dict()
     state = {name.removeprefix("backbone."): value for name, value in state.items()}
     fitting = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}

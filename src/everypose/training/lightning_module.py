@@ -15,10 +15,10 @@ from everypose.errors import as_user_error
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard, GradientGuard
-from everypose.training.lr_schedule import Schedule
+from everypose.training.lr_schedule import LearningRateSchedule
 from everypose.training.recipe import Recipe
 from everypose.training.sample_stream import StepBatches, training_loader
-from everypose.training.tasks.protocol import Task
+from everypose.training.tasks.protocol import AnyTask
 
 
 class PoseTraining(LightningModule):
@@ -31,9 +31,9 @@ class PoseTraining(LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        task: Task,
+        task: AnyTask,
         recipe: Recipe,
-        schedule: Schedule,
+        schedule: LearningRateSchedule,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class PoseTraining(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimiser over all parameters; its learning rate is set before each step."""
         settings = self.recipe.optim
-        groups = self._task.parameter_groups(self.network)
+        groups = [dict(group) for group in self._task.parameter_groups(self.network)]
         if settings.name == "adam":
             return Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
         return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -98,6 +98,7 @@ class PoseTraining(LightningModule):
         """The total loss of a batch."""
         self._task.begin_step(self.network, self.schedule.epoch_of_step(self.step))
         losses = self._task.losses(self.network, batch)
+        self._task.end_step(self.network)
         values = torch.stack([loss.detach().float() for loss in losses.values()])
         self.loss_names = tuple(losses)
         self.loss_sum = values if self.loss_sum is None else self.loss_sum + values

@@ -7,7 +7,7 @@ from everypose.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningRateSchedule:
     """A run's length and learning rate, in optimiser steps.
 
     Epochs are counted in samples seen: epoch e is complete after ceil(e x samples / global batch) steps.
@@ -19,7 +19,7 @@ class Schedule:
     recipe: Recipe
 
     @classmethod
-    def of(cls, recipe: Recipe, samples: int, world_size: int) -> "Schedule":
+    def of(cls, recipe: Recipe, samples: int, world_size: int) -> "LearningRateSchedule":
         """The schedule of a recipe over ``samples`` training samples and ``world_size`` processes."""
         global_batch = recipe.trainer.batch * recipe.trainer.accumulate * world_size
         steps = recipe.schedule.steps or math.ceil(recipe.schedule.epochs * samples / global_batch)

@@ -1,14 +1,29 @@
 """Which parameters learn, and how fast."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from torch import nn
 
-from everypose.backbones.vit import layer_decay_groups
+from everypose.backbones.vit import ViT
 from everypose.errors import UsageError
-from everypose.training.sections import OptimSection
+from everypose.training.sections import OptimSection, ScaledOptimSection
+
+
+class ParameterGroup(TypedDict, total=False):
+    """Parameters with one learning rate.
+
+    Attributes:
+        params: the parameters.
+        scale: their learning-rate multiplier.
+        weight_decay: their weight decay, if it is not the optimizer's.
+    """
+
+    params: list[nn.Parameter]
+    scale: float
+    weight_decay: float
 
 
 def freeze(network: nn.Module, scales: Mapping[str, float]) -> None:
@@ -26,7 +41,7 @@ def freeze(network: nn.Module, scales: Mapping[str, float]) -> None:
             value.requires_grad_(False)
 
 
-def parameter_groups(network: nn.Module, optim: OptimSection) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, optim: OptimSection) -> list[ParameterGroup]:
     """Groups for the optimiser, by depth in a ViT with layer decay, otherwise by the recipe's scales.
 
     Returns:
@@ -34,14 +49,44 @@ def parameter_groups(network: nn.Module, optim: OptimSection) -> list[dict[str, 
     """
     if optim.layer_decay:
         return layer_decay_groups(network, optim.layer_decay, optim.weight_decay)
+    scales = optim.scales if isinstance(optim, ScaledOptimSection) else {}
     groups: defaultdict[float, list[nn.Parameter]] = defaultdict(list)
     for name, value in network.named_parameters():
         if value.requires_grad:
-            groups[_scale_of(name, optim.scales)].append(value)
-    return [{"params": groups[scale], "scale": scale} for scale in sorted(groups, reverse=True)]
+            groups[_scale_of(name, scales)].append(value)
+    return [ParameterGroup(params=groups[scale], scale=scale) for scale in sorted(groups, reverse=True)]
 
 
 def _scale_of(name: str, scales: Mapping[str, float]) -> float:
     """The factor of the longest beginning that fits; 1 where none does."""
     fitting = [beginning for beginning in scales if name.startswith(beginning)]
     return scales[max(fitting, key=len)] if fitting else 1.0
+
+
+def layer_decay_groups(network: nn.Module, rate: float, weight_decay: float) -> list[ParameterGroup]:
+    """Return parameter groups for a ViT backbone whose learning rate decays from the last block to the first.
+
+    The multiplier of the last block is ``rate``, of the one before it rate^2, and so on down to the patch and position
+    embeddings; of all layers after the backbone it is 1. There is no weight decay for biases, normalisations and the
+    position embedding.
+
+    Returns:
+        Groups of ``params``, ``weight_decay`` and ``scale``, the factor of the learning rate.
+    """
+    backbone = network.backbone
+    assert isinstance(backbone, ViT)
+    last = len(backbone.blocks) + 1
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        block = re.match(r"backbone\.blocks\.(\d+)\.", name)
+        layer = int(block[1]) + 1 if block else last
+        if name.startswith(("backbone.pos_embed", "backbone.patch_embed.")):
+            layer = 0
+        spared = parameter.ndim == 1 or name == "backbone.pos_embed"
+        groups.setdefault((layer, spared), []).append(parameter)
+    return [
+        ParameterGroup(
+            params=parameters, weight_decay=0.0 if spared else weight_decay, scale=float(rate ** (last - layer))
+        )
+        for (layer, spared), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]

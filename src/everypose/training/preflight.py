@@ -6,10 +6,10 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.models.build import build_network
 from everypose.models.buildable import require_buildable
 from everypose.training.recipe import Recipe
-from everypose.training.tasks.protocol import Task
+from everypose.training.tasks.protocol import AnyTask
 
 
-def check_run(recipe: Recipe, task: Task) -> None:
+def check_run(recipe: Recipe, task: AnyTask) -> None:
     """Refuse a run that cannot train or be validated.
 
     Args:
@@ -20,7 +20,7 @@ def check_run(recipe: Recipe, task: Task) -> None:
         UsageError: a setting cannot work; the message has the ``--set`` that mends it.
         EveryposeError: a validation set has no labelled person.
     """
-    keypoints = len(task.config.read_skeleton())
+    keypoints = len(task.config.skeleton)
     require_buildable(lambda: build_network(task.config.network, keypoints), f"recipe {recipe.name or 'without name'}")
     for validator in task.validators:
         if not validator.has_labelled_people:

@@ -1,14 +1,11 @@
 """A whole training run: from a recipe to a folder with logs, checkpoints and models."""
 
-import atexit
-import logging
 import os
 import platform
 import shlex
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,18 +18,17 @@ from lightning.pytorch import Trainer
 from everypose.core.files import sha256, write_json, write_text
 from everypose.core.process_setup import Terminated
 from everypose.errors import EveryposeError, UsageError
-from everypose.methods.posebh.settings import PoseBHSettings
-from everypose.models.settings import SingleStageSettings
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.console import Display
 from everypose.training.lightning_module import PoseTraining
-from everypose.training.lr_schedule import Schedule
+from everypose.training.lr_schedule import LearningRateSchedule
 from everypose.training.preflight import check_batch, check_run
-from everypose.training.recipe import Recipe
+from everypose.training.process_setup import prepare_training, process_rank
+from everypose.training.recipe import MixtureRecipe, Recipe, SingleStageRecipe, TopDownRecipe
 from everypose.training.run_callback import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.stop_requests import RunEnded, StopRequests
-from everypose.training.tasks.mixture import MixedTask
-from everypose.training.tasks.protocol import Task
+from everypose.training.tasks.mixture import MixtureTask
+from everypose.training.tasks.protocol import AnyTask
 from everypose.training.tasks.single_stage import SingleStageTask
 from everypose.training.tasks.top_down import TopDownTask
 
@@ -83,6 +79,7 @@ def train(
     recipe: Recipe,
     folder: Path,
     machines: Machines | None = None,
+    *,
     resume: bool = False,
     quiet: bool = False,
     max_minutes: float | None = None,
@@ -96,7 +93,7 @@ def train(
     time limit ``max_minutes``.
 
     Returns:
-        How it ended; None in all processes but the first, and where the time limit ended it.
+        How it ended; None in all processes except the first, and if the time limit ended it.
 
     Raises:
         UsageError: the folder holds another run, or the machines cannot do what the recipe asks.
@@ -105,16 +102,16 @@ def train(
     requests = StopRequests(max_minutes)
     machines = machines or Machines.here(None, None)
     check_machines(recipe, machines)
-    if _rank() == 0 and not resume and (folder / LAST_CHECKPOINT).exists():
+    if process_rank() == 0 and not resume and (folder / LAST_CHECKPOINT).exists():
         raise UsageError(
             f"{folder} holds a run already: go on with --resume {folder}, or choose another folder with -o"
         )
     checkpoint = Checkpoint.load(folder / LAST_CHECKPOINT) if resume else None
-    display = Display(quiet or _rank() != 0)
+    display = Display(quiet or process_rank() != 0)
     display.say(f"{recipe.name}: reading annotations")
     task = make_task(recipe)
     check_run(recipe, task)
-    schedule = Schedule.of(recipe, len(task.samples), machines.world_size)
+    schedule = LearningRateSchedule.of(recipe, len(task.samples), machines.world_size)
     if checkpoint:
         _check_same_stream(checkpoint, schedule, folder, task.samples.unit)
     network = task.make_network()
@@ -123,9 +120,9 @@ def train(
     first_step = module.step
     best_ap = checkpoint.best_ap if checkpoint else None
     callback = RunCallback(folder, task.config, task.validators, display, first_step, best_ap, requests)
-    if _rank() == 0:
+    if process_rank() == 0:
         _describe(recipe, folder, machines, first_step, _annotation_files(task))
-    trainer = make_trainer(recipe, machines, callback)
+    trainer = make_trainer(recipe, task, machines=machines, callback=callback)
     display.say(
         f"{len(task.samples)} {task.samples.unit}, {schedule.steps - first_step} steps of {schedule.global_batch} "
         f"on {machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
@@ -143,17 +140,20 @@ def train(
     return Outcome(model, callback.best_ap, callback.last_ap)
 
 
-def make_task(recipe: Recipe) -> Task:
-    """The data, network and losses of the recipe's family.
+def make_task(recipe: Recipe) -> AnyTask:
+    """Make the data, network and losses of a recipe.
 
     Raises:
-        EveryposeError: data or the weights to start from cannot be used.
+        EveryposeError: if data or the weights to start from cannot be used.
     """
-    if isinstance(recipe.model, SingleStageSettings):
-        return SingleStageTask(recipe)
-    if isinstance(recipe.model, PoseBHSettings):
-        return MixedTask(recipe)
-    return TopDownTask(recipe)
+    match recipe:
+        case SingleStageRecipe():
+            return SingleStageTask(recipe)
+        case TopDownRecipe():
+            return TopDownTask(recipe)
+        case MixtureRecipe():
+            return MixtureTask(recipe)
+    raise UsageError(f"recipes of the family {recipe.model.family} cannot be trained")
 
 
 def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
@@ -189,24 +189,6 @@ def _end_other_processes(trainer: Trainer) -> None:
         launcher.kill(signal.SIGKILL)
 
 
-@atexit.register
-def _leave_processes() -> None:
-    """Leave gloo's group of processes at exit, while the interpreter is whole: leaving waits for the group's threads.
-
-    Gloo's threads let go of a collective's tensors some time after it is done, and need the interpreter for that. Where
-    it is ending already, the process dies of SIGABRT. The group is left no earlier, because the next training in this
-    process goes on with it: a second group now and then fails to connect (seen with torch 2.13).
-    """
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
-        distributed.destroy_process_group()
-
-
-def _rank() -> int:
-    """This process's number among all, as the launchers say it before Lightning has joined them."""
-    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
-
-
 def check_machines(recipe: Recipe, machines: Machines) -> None:
     """Refuse what the machines cannot do.
 
@@ -235,23 +217,15 @@ def precision_of(recipe: Recipe) -> Any:
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
-def make_trainer(recipe: Recipe, machines: Machines, callback: RunCallback) -> Trainer:
+def make_trainer(recipe: Recipe, task: AnyTask, *, machines: Machines, callback: RunCallback) -> Trainer:
     """Lightning's part: devices, processes, precision, accumulation, clipping. The whole run is one epoch to it."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for needless in (
-        ".*does not have many workers.*",
-        ".*LeafSpec.*",
-        r"index_reduce\(\) is in beta.*",
-        "Grad strides do not.*",
-    ):
-        warnings.filterwarnings("ignore", message=needless)
+    prepare_training()
     gpu = torch.cuda.is_available()
     return Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=machines.devices,
         num_nodes=machines.nodes,
-        strategy=_strategy(recipe, machines),
+        strategy=_strategy(task, machines),
         sync_batchnorm=recipe.trainer.sync_batchnorm and machines.world_size > 1,
         precision=precision_of(recipe),
         accumulate_grad_batches=recipe.trainer.accumulate,
@@ -267,14 +241,13 @@ def make_trainer(recipe: Recipe, machines: Machines, callback: RunCallback) -> T
     )
 
 
-def _strategy(recipe: Recipe, machines: Machines) -> str:
+def _strategy(task: AnyTask, machines: Machines) -> str:
     if machines.world_size == 1:
         return "auto"
-    # What is frozen in one phase of PoseBH and learns in another gets no gradients in between.
-    return "ddp_find_unused_parameters_true" if isinstance(recipe.model, PoseBHSettings) else "ddp"
+    return "ddp_find_unused_parameters_true" if task.leaves_parameters_unused else "ddp"
 
 
-def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path, unit: str) -> None:
+def _check_same_stream(checkpoint: Checkpoint, schedule: LearningRateSchedule, folder: Path, unit: str) -> None:
     """Refuse to resume where the step number would mean other samples."""
     if checkpoint.step >= schedule.steps:
         raise UsageError(f"{folder} is finished: all {schedule.steps} steps are done; more need a longer schedule")
@@ -289,8 +262,8 @@ def _check_same_stream(checkpoint: Checkpoint, schedule: Schedule, folder: Path,
         )
 
 
-def _annotation_files(task: Task) -> list[Path]:
-    """The annotation files that the task trains and validates on."""
+def _annotation_files(task: AnyTask) -> list[Path]:
+    """Return the annotation files that the task trains and validates on."""
     training = [one.annotation_file for one in task.sets if one.annotation_file is not None]
     return [*training, *(file for validator in task.validators for file in validator.annotated.layout.annotation_files)]
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from everypose.training.process_setup import use_one_opencv_thread
 
 if TYPE_CHECKING:
     from everypose.training.tasks.protocol import Samples
@@ -64,11 +65,10 @@ class StepBatches(Sampler[list[int]]):
         return len(self._batches)
 
 
-def training_loader(samples: "Samples", batches: StepBatches, workers: int, pin: bool) -> DataLoader[Any]:
+def training_loader(samples: "Samples[Any, Any]", batches: StepBatches, workers: int, pin: bool) -> DataLoader[Any]:
     """The loader of one process, for the whole rest of the run."""
     if workers:
-        # The workers are the parallelism; and a fork of OpenCV's own thread pool would wait for threads it has not got.
-        cv2.setNumThreads(1)
+        use_one_opencv_thread()
     return DataLoader(
         cast(Dataset[Any], samples),
         batch_sampler=batches,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from everypose.core.arrays import Image
 from everypose.data.discovery.layouts import Layout, find_data
@@ -25,12 +26,11 @@ from everypose.inference.estimator import Estimator
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.inference.single_stage import SingleStageEstimator, images_at_once
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.build import PoseNetwork
 from everypose.models.config import ModelConfig
 from everypose.models.skeleton_choice import select_skeleton
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.recipe import Recipe
-from everypose.training.sections import DataSection, Source, ValidationSection
+from everypose.training.recipe import OneSetRecipe
+from everypose.training.sections import OneSetSection, Source, ValidationSection
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Validator:
 
     def predict(
         self,
-        network: PoseNetwork,
+        network: nn.Module,
         device: torch.device,
         *,
         rank: int = 0,
@@ -114,14 +114,14 @@ class Validator:
             advance(world_size)
         return Prediction(results, pictures)
 
-    def estimator(self, network: PoseNetwork, device: str) -> Estimator:
+    def estimator(self, network: nn.Module, device: str) -> Estimator:
         """The estimator of a finished model around the network; top-down models predict in the annotated boxes."""
         (network, config), flip = select_skeleton(network, self._config, self._part), self._settings.flip
         if config.is_top_down:
             assert self._boxes is not None
-            crops = TorchCropRuntime.of(network, config, device, flip)
+            crops = TorchCropRuntime(network, config, device=device, flip=flip)
             return TopDownEstimator(crops, config, self._boxes, min_score=0.0)
-        runtime = TorchRuntime.of(network, config, device, flip)
+        runtime = TorchRuntime(network, config, device=device, flip=flip)
         return SingleStageEstimator(runtime, config, min_score=0.0, batch_size=images_at_once(device))
 
     def score(self, results: Sequence[JsonObject]) -> OksScores:
@@ -129,7 +129,7 @@ class Validator:
         return self.annotated.score_oks(results)
 
 
-def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> list[Validator]:
+def make_validators(recipe: OneSetRecipe, training: SceneSet, config: ModelConfig) -> list[Validator]:
     """The recipe's validation: one set, or none.
 
     Raises:
@@ -144,11 +144,11 @@ def make_validators(recipe: Recipe, training: SceneSet, config: ModelConfig) -> 
             raise
         raise type(error)(f"{error}; to train without validation, give --set data.val_split='\"\"'") from error
     require_same_keypoints(training, annotated)
-    annotated = annotated.for_model(config.name, config.read_skeleton())
+    annotated = annotated.for_model(config.name, config.skeleton)
     return [Validator(annotated, config, recipe.validation)]
 
 
-def read_validation_set(data: DataSection, settings: ValidationSection) -> AnnotatedSet:
+def read_validation_set(data: OneSetSection, settings: ValidationSection) -> AnnotatedSet:
     """Read the set that a recipe validates on.
 
     Raises:

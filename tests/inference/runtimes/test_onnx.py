@@ -28,24 +28,26 @@ def device(request):
 
 def test_it_gives_what_the_literal_model_gives(model, device):
     images = np.stack([crowd([(0, 0, 200), (1, 1, 100)]), crowd([]), crowd([(1, 0, 255)])])
-    for ours, expected in zip(OnnxRuntime(model, 1, device).run(images), StandIn().run(images), strict=True):
+    for ours, expected in zip(
+        OnnxRuntime.open(model, threads=1, device=device).run(images), StandIn().run(images), strict=True
+    ):
         np.testing.assert_allclose(ours, expected, rtol=1e-6)
         assert ours.dtype == expected.dtype
 
 
 def test_nobody_in_the_batch(model, device):
-    keypoints, scores, image_index = OnnxRuntime(model, device=device).run(np.zeros((2, 64, 128, 3), np.uint8))
+    keypoints, scores, image_index = OnnxRuntime.open(model, device=device).run(np.zeros((2, 64, 128, 3), np.uint8))
     assert (keypoints.shape, scores.shape, image_index.shape) == ((0, 17, 3), (0,), (0,))
 
 
 def test_the_flip_test_reaches_the_graph(model, device):
     images = crowd([(0, 0, 200)])[None]
-    once, twice = (OnnxRuntime(model, device=device, flip=flip).run(images)[1] for flip in (False, True))
+    once, twice = (OnnxRuntime.open(model, device=device, flip=flip).run(images)[1] for flip in (False, True))
     np.testing.assert_allclose(twice, once / 2)
 
 
 def test_the_configuration_comes_from_the_file(model, device):
-    assert OnnxRuntime(model, device=device).config.name == "stand-in"
+    assert OnnxRuntime.open(model, device=device).config.name == "stand-in"
     estimator = load(model, device, min_score=0.5, batch_size=3)
     assert isinstance(estimator, Estimator)
     assert (estimator.skeleton.name, estimator.min_score, estimator.batch_size) == ("coco", 0.5, 3)
@@ -64,11 +66,11 @@ def test_the_configuration_comes_from_the_file(model, device):
 )
 def test_a_wrong_input_is_refused(model, images):
     with pytest.raises(EveryposeError, match="multiples of 64 from 64 on, not"):
-        OnnxRuntime(model).run(images)
+        OnnxRuntime.open(model).run(images)
 
 
 def test_a_failure_inside_the_graph_is_one_line(model, monkeypatch):
-    runtime = OnnxRuntime(model)
+    runtime = OnnxRuntime.open(model)
 
     def fail(*_):
         raise RuntimeError("out of memory.\nand a long story")
@@ -80,7 +82,7 @@ def test_a_failure_inside_the_graph_is_one_line(model, monkeypatch):
 
 def test_a_missing_file_is_named(tmp_path, device):
     with pytest.raises(EveryposeError, match=r"cannot read model .*no\.onnx: no such file"):
-        OnnxRuntime(tmp_path / "no.onnx", device=device)
+        OnnxRuntime.open(tmp_path / "no.onnx", device=device)
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "noise"])
@@ -96,7 +98,7 @@ def test_a_damaged_file_is_named_in_one_line(model, tmp_path, capfd, device, dam
         }[damage]
     )
     with pytest.raises(EveryposeError, match=r"broken\.onnx") as caught:
-        OnnxRuntime(path, device=device)
+        OnnxRuntime.open(path, device=device)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
@@ -112,7 +114,7 @@ def test_somebody_elses_onnx_file_is_refused(tmp_path, device):
     other = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(EveryposeError, match="not a model of everypose"):
-        OnnxRuntime(tmp_path / "other.onnx", device=device)
+        OnnxRuntime.open(tmp_path / "other.onnx", device=device)
 
 
 def test_a_file_of_an_older_version_says_what_to_do(model, tmp_path, device):
@@ -170,7 +172,7 @@ def test_a_skeleton_without_sigmas_is_refused(tmp_path):
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1", "openvino:f16", ""])
 def test_an_unknown_device_is_a_usage_error(model, device):
     with pytest.raises(UsageError, match="unknown device"):
-        OnnxRuntime(model, device=device)
+        OnnxRuntime.open(model, device=device)
 
 
 def test_a_device_that_is_not_there_is_a_usage_error(model):
@@ -179,7 +181,7 @@ def test_a_device_that_is_not_there_is_a_usage_error(model):
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("there is a GPU here")
     with pytest.raises(UsageError, match="install onnxruntime-gpu"):
-        OnnxRuntime(model, device="cuda:0")
+        OnnxRuntime.open(model, device="cuda:0")
 
 
 @pytest.fixture
@@ -193,10 +195,13 @@ def test_a_top_down_file_gives_what_the_literal_model_gives(write_crop_model, de
     width, height = crop_stand_in.CROP
     images = np.stack([paint([(9 + 5 * i, 30, 7, (200, 0, 90 + i))], width, height) for i in range(crops)])
     path = write_crop_model(instances)
-    ours, expected = OnnxCropRuntime(path, 1, device).run(images), CropStandIn(instances).run(images)
+    ours, expected = (
+        OnnxCropRuntime.open(path, threads=1, device=device).run(images),
+        CropStandIn(instances).run(images),
+    )
     assert (ours.shape, ours.dtype) == ((crops, instances, 17, 3), np.float32)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
-    flipped = OnnxCropRuntime(path, device=device, flip=True).run(images)
+    flipped = OnnxCropRuntime.open(path, device=device, flip=True).run(images)
     np.testing.assert_allclose(flipped[..., 2], expected[..., 2] / 2, rtol=1e-5)
 
 
@@ -211,14 +216,14 @@ def test_a_top_down_file_gives_what_the_literal_model_gives(write_crop_model, de
     ids=lambda crops: f"{crops.shape} {crops.dtype}",
 )
 def test_what_are_no_crops_is_refused(write_crop_model, crops):
-    runtime = OnnxCropRuntime(write_crop_model())
+    runtime = OnnxCropRuntime.open(write_crop_model())
     with pytest.raises(EveryposeError, match=r"takes \(B, H, W, 3\) uint8 crops, not"):
         runtime.run(crops)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_failure_on_crops_is_one_line_and_passes(write_crop_model, device, threads):
-    runtime = OnnxCropRuntime(write_crop_model(), threads, device)
+    runtime = OnnxCropRuntime.open(write_crop_model(), threads=threads, device=device)
     right = np.full((1, *crop_stand_in.CROP[::-1], 3), 200, np.uint8)
     before = runtime.run(right)
     with pytest.raises(EveryposeError, match=r"crops.onnx failed on images of shape \(1, 32, 32, 3\): ") as caught:
@@ -229,4 +234,4 @@ def test_a_failure_on_crops_is_one_line_and_passes(write_crop_model, device, thr
 
 def test_a_top_down_file_is_no_single_stage_model(write_crop_model):
     with pytest.raises(EveryposeError, match="not a model of everypose"):
-        OnnxRuntime(write_crop_model())
+        OnnxRuntime.open(write_crop_model())

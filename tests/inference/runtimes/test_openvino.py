@@ -16,7 +16,7 @@ from everypose.inference.loading import load
 from everypose.inference.runtimes import openvino as openvino_runtime
 from everypose.inference.runtimes.onnx import OnnxRuntime, open_session
 from everypose.inference.runtimes.openvino import OpenVinoSession
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
@@ -25,7 +25,7 @@ from inference import crop_stand_in
 from inference.stand_in import crowd, write_model
 
 CONFIG = ModelConfig(
-    name="tiny", network=TINY_BOIR, skeleton=Skeleton.named("coco").to_dict(), inference=InferenceSettings(size=64)
+    name="tiny", network=TINY_BOIR, skeleton=Skeleton.named("coco").to_dict(), inference=SingleStageInference(size=64)
 )
 
 
@@ -47,7 +47,7 @@ def stand_in(tmp_path_factory):
 
 
 def test_one_open_file_serves_any_size_batch_and_number_of_people(tiny):
-    ours, theirs = (OnnxRuntime(tiny, 1, device) for device in ("openvino", "cpu"))
+    ours, theirs = (OnnxRuntime.open(tiny, threads=1, device=device) for device in ("openvino", "cpu"))
     people = set()
     for count, height, width in [(1, 64, 64), (1, 128, 64), (3, 64, 192), (1, 64, 64), (2, 128, 128), (3, 64, 192)]:
         images = smooth(count, height, width)
@@ -62,7 +62,7 @@ def test_one_open_file_serves_any_size_batch_and_number_of_people(tiny):
 
 
 def test_results_are_the_callers_own(stand_in):
-    runtime = OnnxRuntime(stand_in, 1, "openvino")
+    runtime = OnnxRuntime.open(stand_in, threads=1, device="openvino")
     first = runtime.run(crowd([(0, 0, 200)])[None])
     kept = [values.copy() for values in first]
     runtime.run(crowd([(1, 1, 90)])[None])
@@ -89,10 +89,10 @@ def test_threads_and_precision_are_obeyed(stand_in, threads):
 
 @pytest.mark.skipif(not openvino_runtime.computes_in("bf16"), reason="this CPU has no bfloat16")
 def test_bfloat16_is_near(tiny):
-    rough = OnnxRuntime(tiny, 1, "openvino:bf16")
+    rough = OnnxRuntime.open(tiny, threads=1, device="openvino:bf16")
     assert rough._session._request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
     images = smooth(1, 64, 64)
-    found, expected = rough.run(images), OnnxRuntime(tiny, 1).run(images)
+    found, expected = rough.run(images), OnnxRuntime.open(tiny, threads=1).run(images)
     assert abs(float(found[1].max() - expected[1].max())) < 0.1
 
 
@@ -104,7 +104,7 @@ def test_a_cpu_without_bfloat16_is_a_usage_error(stand_in, monkeypatch):
 
 
 def test_threads_of_a_program_take_turns(stand_in):
-    runtime = OnnxRuntime(stand_in, 1, "openvino")
+    runtime = OnnxRuntime.open(stand_in, threads=1, device="openvino")
     greens = list(range(40, 240, 5))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda green: runtime.run(crowd([(0, 0, green)])[None])[1], greens))
@@ -127,7 +127,7 @@ subprocess.run([sys.executable, "-c", ""])
 
 
 def test_memory_that_is_not_there_is_one_line(stand_in, monkeypatch):
-    runtime = OnnxRuntime(stand_in, 1, "openvino")
+    runtime = OnnxRuntime.open(stand_in, threads=1, device="openvino")
 
     class Full:
         def start_async(self, _):

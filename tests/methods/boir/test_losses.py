@@ -10,7 +10,8 @@ from torch import Tensor
 
 from everypose.methods.boir import checkpoint as boir
 from everypose.methods.boir.bbox_mask_loss import bbox_mask_loss
-from everypose.methods.boir.losses import LossSettings, bbox_loss, ciou_loss, losses
+from everypose.methods.boir.losses import bbox_loss, ciou_loss, losses
+from everypose.methods.boir.settings import BoIRLosses
 from golden_vectors import NOBODY, batch, load, relative_error, tiny_boir
 
 LEVELS = {"instance": "corrected_bg0", "image": "corrected_bg1"}
@@ -22,7 +23,7 @@ def test_losses_and_gradients_equal_the_corrected_release(background: str) -> No
     network = tiny_boir().train()
     images, targets = batch()
     values = losses(
-        network(images, targets.instance_image, targets.instance_yx), targets, LossSettings(background=background)
+        network(images, targets.instance_image, targets.instance_yx), targets, BoIRLosses(background=background)
     )
     total = sum(values.values())
     total.backward()
@@ -195,6 +196,6 @@ def test_losses_survive_an_image_without_people() -> None:
         torch.zeros(0, 17, 16, 16), torch.zeros(0, 17, 1, 1),
         nobody, nobody.reshape(0, 2), torch.zeros(0, 4), 0, NOBODY,
     )  # fmt: skip
-    values = losses(network(images, nobody, empty.instance_yx), empty, LossSettings())
+    values = losses(network(images, nobody, empty.instance_yx), empty, BoIRLosses())
     assert all(np.isfinite(value.item()) for value in values.values())
     assert values["single_heatmap"] == values["bbox"] == values["bbox_mask"] == 0

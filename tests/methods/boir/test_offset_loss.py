@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from everypose.errors import UsageError
-from everypose.methods.boir.losses import LossSettings, losses
+from everypose.methods.boir.losses import losses
 from everypose.methods.boir.offset_loss import offset_loss
-from everypose.methods.single_stage.targets import Batch, Owners, render_targets
-from everypose.training.recipe import load_recipe
+from everypose.methods.boir.settings import BoIRLosses
+from everypose.methods.single_stage.samples import ImageBatch
+from everypose.methods.single_stage.targets import Owners, render_targets
+from everypose.training.recipe_files import load_recipe
 from golden_vectors import NOBODY, batch, tiny_boir
 
 HEIGHT, WIDTH = 12, 16
@@ -77,7 +79,7 @@ def test_the_order_of_people_does_not_matter_and_sizes_are_relative() -> None:
 
 def test_only_what_is_seen_of_people_large_enough_has_an_owner() -> None:
     keypoints = torch.tensor([[[2.4, 3.6, 2], [5, 5, 1], [0, 0, 0]], [[7, 7.5, 2], [8, 8, 2], [9, 9, 2]]])
-    made = Batch(
+    made = ImageBatch(
         images=torch.zeros(1, 64, 64, 3, dtype=torch.uint8),
         loss_mask=torch.ones(1, 1, 16, 16, dtype=torch.bool),
         person_image=torch.zeros(2, dtype=torch.long),
@@ -103,7 +105,7 @@ def test_the_paper_s_losses_stay_as_they_are() -> None:
     images, targets = batch()
     outputs = tiny_boir().train()(images, targets.instance_image, targets.instance_yx)
     assert outputs.offsets is None
-    alone = losses(outputs, targets, LossSettings())
+    alone = losses(outputs, targets, BoIRLosses())
     assert "offset" not in alone
     told = outputs._replace(offsets=torch.zeros(2, 2, 16, 16, requires_grad=True))
     owners = Owners(
@@ -113,7 +115,7 @@ def test_the_paper_s_losses_stay_as_they_are() -> None:
         center=torch.tensor([[5.0, 9.0]]),
         size=torch.tensor([4.0]),
     )
-    with_offset = losses(told, replace(targets, owners=owners), LossSettings(offset=0.5))
+    with_offset = losses(told, replace(targets, owners=owners), BoIRLosses(offset=0.5))
     assert {name: value.item() for name, value in with_offset.items() if name != "offset"} == {
         name: value.item() for name, value in alone.items()
     }

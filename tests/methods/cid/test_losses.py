@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from everypose.methods.cid import checkpoint as cid
-from everypose.methods.cid.losses import LossSettings, contrastive_loss, losses
+from everypose.methods.cid.losses import contrastive_loss, losses
+from everypose.methods.cid.settings import CIDLosses
 from golden_vectors import batch, load, relative_error, tiny_cid
 
 
@@ -13,7 +14,7 @@ def test_losses_and_gradients_equal_the_release() -> None:
     vectors = load("cid_tiny")
     network = tiny_cid().train()
     images, targets = batch()
-    values = losses(network(images, targets.instance_image, targets.instance_yx), targets, LossSettings())
+    values = losses(network(images, targets.instance_image, targets.instance_yx), targets, CIDLosses())
     sum(values.values()).backward()
     assert len(values) == 3
     for name, value in values.items():

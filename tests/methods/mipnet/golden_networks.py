@@ -1,7 +1,7 @@
 """The released networks of the golden vectors, in our form."""
 
 import zlib
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,11 +9,13 @@ from torch import Tensor
 
 from everypose.backbones.hrnet import HRNet
 from everypose.backbones.resnet import ResNet
-from everypose.backbones.settings import HRNetSettings
 from everypose.core.renaming import Renaming
-from everypose.methods.mipnet import checkpoint as mipnet
+from everypose.methods.method import NetworkSettings
 from everypose.methods.mipnet.network import PUBLISHED_SITES, MIPNet, Sites
+from everypose.methods.spec import Imported, spec_of
 from everypose.methods.top_down.baselines import Baseline, HRNetPose, SimpleBaseline
+from everypose.models.import_checkpoint import identify
+from everypose.models.settings import method_of
 from golden_vectors import load
 
 BLOCK_NAMES = Renaming((("fc.", "excite."), ("fc_lambda.", "embed.")))
@@ -58,24 +60,23 @@ def _recipe(name: str, shape: tuple[int, ...], gain: float) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32))
 
 
-def built(settings: dict[str, Any], keypoints: int) -> Baseline | MIPNet:
+def imported(state: dict[str, Tensor]) -> Imported:
+    """What is read from a released state dict, by the method that recognises it."""
+    return identify(state, Path("released.pth"))
+
+
+def built(settings: NetworkSettings, keypoints: int) -> Baseline | MIPNet:
     """The network of settings that were read from released tensors."""
-    backbone = settings["backbone"]
-    baseline: Baseline
-    if isinstance(backbone, HRNetSettings):
-        sizes = backbone.model_dump(exclude={"kind"})
-        baseline = HRNetPose(HRNet(**sizes, outputs=1), keypoints)
-    else:
-        baseline = SimpleBaseline(ResNet(backbone["blocks"]), keypoints, settings["deconv"])
-    if settings["family"] != "mipnet":
-        return baseline
-    return MIPNet(baseline, settings["sites"], settings["instances"])
+    network = spec_of(method_of(settings)).build(settings, keypoints)
+    assert isinstance(network, Baseline | MIPNet)
+    return network
 
 
 def loaded(state: dict[str, Tensor]) -> MIPNet:
     """The network that a released state dict is of, with its weights, in evaluation mode."""
-    network = built(*mipnet.read_settings(state))
-    network.load_state_dict(mipnet.to_ours(state))
+    settings, keypoints, ours = imported(state)
+    network = built(settings, keypoints)
+    network.load_state_dict(ours)
     assert isinstance(network, MIPNet)
     return network.eval()
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from everypose.core.geometry import Size
 from everypose.methods.mipnet.assignment import box_people, keypoints_in_boxes, present_people
-from everypose.methods.top_down.augmentation import Draws
+from everypose.methods.top_down.augmentation import CropDraws
 from everypose.methods.top_down.crops import CropGeometry, clean_boxes
 from everypose.methods.top_down.samples import make_sample, trainable_people
 from everypose.skeleton.skeleton import Skeleton
@@ -26,7 +27,7 @@ def records(golden, number):
     """A recorded scene, its trainable rows and their cleaned boxes."""
     people = golden_scene(golden, number)
     rows = trainable_people(people)
-    return people, rows, clean_boxes(people.boxes[rows], (people.width, people.height))[0]
+    return people, rows, clean_boxes(people.boxes[rows], Size(people.width, people.height))[0]
 
 
 def ids(people, rows, which, primary):
@@ -53,7 +54,9 @@ def test_second_people_equal_the_release(golden, number):
     name = f"scene{number}"
     pairs = box_people(boxes, people.boxes[rows], people.keypoints[rows], 2, "released")
     for record, pair in enumerate(pairs):
-        sample = make_sample(people, rows[pair], IMAGE, COCO, CropGeometry(), Draws(), drop_outside=True)
+        sample = make_sample(
+            people, rows[pair], IMAGE, COCO, geometry=CropGeometry(), draws=CropDraws(), drop_outside=True
+        )
         visible = (sample.keypoints[1, :, 2] > 0).sum()
         if golden[f"{name}/nearest_id"][record] >= 0:
             assert visible == golden[f"{name}/nearest_visible_in_crop"][record]
@@ -82,7 +85,7 @@ def test_nearest_crowdpose_people_equal_the_release():
         keypoints = golden["gt/keypoints"][mine].reshape(-1, 14, 3)
         people = scene(golden["gt/bbox"][mine], keypoints, ids=golden["gt/id"][mine])
         rows = trainable_people(people)
-        boxes, _ = clean_boxes(people.boxes[rows], (640, 480))
+        boxes, _ = clean_boxes(people.boxes[rows], Size(640, 480))
         pairs = box_people(boxes, people.boxes[rows], keypoints[rows], 2, "released")
         nearest = ids(people, rows, pairs, True)[:, 0]
         assert nearest.tolist() == [known[i] for i in people.annotation_ids[rows].tolist()]

@@ -14,11 +14,12 @@ from everypose.backbones.settings import HRNetSettings
 from everypose.errors import EveryposeError
 from everypose.methods.mipnet import checkpoint as mipnet
 from everypose.methods.mipnet.network import MIPNet, Sites
+from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.top_down.baselines import Baseline, HRNetPose, SimpleBaseline
-from everypose.models.import_checkpoint import identify, read_state, to_ours
+from everypose.models.import_checkpoint import identify, read_state
 from everypose.models.storage import load_strictly
 from golden_vectors import load
-from methods.mipnet.golden_networks import built, tiny_baseline, tiny_mipnet, w8_state
+from methods.mipnet.golden_networks import built, imported, recipe_state, tiny_baseline, tiny_mipnet, w8_state
 
 EVERY_SITES = [sites for sites in product((False, True), repeat=4) if any(sites)]
 
@@ -42,14 +43,14 @@ def test_the_latest_weights_are_read(tmp_path: Path, wrap: Any) -> None:
     torch.save(wrap(state), tmp_path / "checkpoint_103.pth")
     read = read_state(tmp_path / "checkpoint_103.pth")
     assert same(read, state)
-    assert same(to_ours(read, tmp_path), mipnet.to_ours(state))
+    assert same(imported(read).state, imported(state).state)
 
 
 def test_sizes_and_sites_of_the_recorded_networks() -> None:
     backbone = HRNetSettings(width=8, modules=(1, 2, 2), blocks=1)
-    two = {"family": "mipnet", "backbone": backbone, "sites": (False, False, True, True), "instances": 2}
-    assert mipnet.read_settings(w8_state()) == (two, 17)
-    assert mipnet.read_settings(w8_state(all_sites=True)) == ({**two, "sites": (True,) * 4}, 17)
+    two = MIPNetSettings(backbone=backbone, sites=(False, False, True, True), instances=2)
+    assert imported(w8_state())[:2] == (two, 17)
+    assert imported(w8_state(all_sites=True))[:2] == (two.model_copy(update={"sites": (True,) * 4}), 17)
 
 
 @pytest.mark.parametrize("sites", EVERY_SITES)
@@ -57,13 +58,16 @@ def test_sizes_and_sites_of_the_recorded_networks() -> None:
 def test_sites_are_read_from_the_names(kind: str, sites: Sites) -> None:
     with torch.device("meta"):
         ours = MIPNet(tiny_baseline(kind), sites, instances=3).state_dict()
-    settings, keypoints = mipnet.read_settings(mipnet.to_theirs(ours))
-    assert (settings["family"], settings["sites"], settings["instances"], keypoints) == ("mipnet", sites, 3, 5)
+    settings, keypoints, _ = imported(mipnet.export_state(ours))
+    assert isinstance(settings, MIPNetSettings)
+    assert (settings.family, settings.sites, settings.instances, keypoints) == ("mipnet", sites, 3, 5)
 
 
 @pytest.mark.parametrize(("baseline", "found"), [
-    (lambda: HRNetPose(HRNet(32, outputs=1), 17), {"family": "hrnet", "backbone": HRNetSettings(width=32)}),
-    (lambda: HRNetPose(HRNet(48, outputs=1), 17), {"family": "hrnet", "backbone": HRNetSettings(width=48)}),
+    *((
+        lambda width=width: HRNetPose(HRNet(width, outputs=1), 17),
+        {"family": "hrnet", "backbone": HRNetSettings(width=width).model_dump()},
+    ) for width in (32, 48)),
     *((
         lambda depth=depth: SimpleBaseline(ResNet(BLOCKS[depth]), 17),
         {"family": "simple-baseline", "backbone": {"kind": "resnet", "blocks": BLOCKS[depth]}, "deconv": 256},
@@ -75,35 +79,35 @@ def test_full_size_networks_are_recognised_there_and_back(baseline: Any, found: 
         several = MIPNet(plain)
         networks = [(plain, found), (several, {**found, "family": "mipnet", "sites": (False, False, True, True)})]
         for network, wanted in networks:
-            theirs = mipnet.to_theirs(network.state_dict())
-            assert mipnet.recognises(theirs)
-            settings, keypoints = mipnet.read_settings(theirs)
+            theirs = mipnet.export_state(network.state_dict())
+            settings, keypoints, ours = imported(theirs)
             assert keypoints == 17
-            assert {name: settings[name] for name in wanted} == wanted
-            assert list(mipnet.to_ours(theirs)) == list(network.state_dict())
+            assert {name: value for name, value in settings.model_dump().items() if name in wanted} == wanted
+            assert list(ours) == list(network.state_dict())
 
 
 @pytest.mark.parametrize("name", ["hrnet_w32", "resnet50"])
 def test_names_of_the_release_go_there_and_back(name: str) -> None:
     names = load(f"mipnet/{name}")["keys"].tolist()
-    ours = mipnet.to_ours({name: torch.tensor(0) for name in names})
+    state = dict(zip(names, recipe_state(load(f"mipnet/{name}")).values(), strict=True))
+    ours = imported(state).state
     assert set(ours) == {name for name in ours if name.startswith(("backbone.", "modulation.", "head."))}
-    assert set(mipnet.to_theirs(ours)) == set(names)
+    assert set(mipnet.export_state(ours)) == set(names)
 
 
 @pytest.mark.parametrize("kind", ["hrnet", "resnet"])
 def test_tensors_go_there_and_back(kind: str) -> None:
     network = tiny_mipnet(kind, instances=3)
-    theirs = mipnet.to_theirs(network.state_dict())
-    again = built(*mipnet.read_settings(theirs))
-    load_strictly(again, mipnet.to_ours(theirs), Path("there.pth"))
+    settings, keypoints, ours = imported(mipnet.export_state(network.state_dict()))
+    again = built(settings, keypoints)
+    load_strictly(again, ours, Path("there.pth"))
     assert same(again.state_dict(), network.state_dict())
 
 
 def test_counters_that_old_files_lack_are_filled_in() -> None:
     ours = tiny_baseline("resnet").state_dict()
-    theirs = {name: value for name, value in mipnet.to_theirs(ours).items() if not name.endswith("_tracked")}
-    assert same(mipnet.to_ours(theirs), ours)
+    theirs = {name: value for name, value in mipnet.export_state(ours).items() if not name.endswith("_tracked")}
+    assert same(imported(theirs).state, ours)
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -116,8 +120,9 @@ def test_counters_that_old_files_lack_are_filled_in() -> None:
 def test_tensors_that_do_not_fit(change: Any, words: str) -> None:
     state = w8_state()
     change(state)
+    settings, keypoints, ours = imported(state)
     with pytest.raises(EveryposeError) as caught:
-        load_strictly(built(*mipnet.read_settings(state)), mipnet.to_ours(state), Path("bad.pth"))
+        load_strictly(built(settings, keypoints), ours, Path("bad.pth"))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 

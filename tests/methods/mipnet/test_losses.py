@@ -45,7 +45,7 @@ def test_a_training_step_equals_the_release() -> None:
     total = sum(float(parameter.grad.abs().mean()) for parameter in parameters.values())
     assert total == pytest.approx(float(vectors["train_grad_l1mean_sum"]), rel=1e-5)
 
-    theirs = mipnet.to_theirs(parameters)
+    theirs = mipnet.export_state(parameters)
     recorded = tensors(vectors, "train_grad/")
     assert len(recorded) == 23
     for name, golden in recorded.items():
@@ -76,7 +76,7 @@ def test_the_statistics_of_a_training_step_equal_the_release() -> None:
     network = loaded(w8_state()).train()
     with torch.no_grad():
         network(torch.from_numpy(vectors["x"]))
-    ours = mipnet.to_theirs(dict(network.named_buffers()))
+    ours = mipnet.export_state(dict(network.named_buffers()))
     recorded = tensors(vectors, "train_after/")
     assert len(recorded) == 21
     # The recording has every crop twice in the trunk: n / (n - 1) of twice the pixels.

@@ -51,7 +51,7 @@ def test_full_size_networks_equal_the_release(name: str) -> None:
     for key, total in zip(vectors["keys"], vectors["weight_sum_f64"], strict=True):
         assert state[key].double().sum().item() == pytest.approx(total, abs=1e-9), "the weights are made otherwise"
     network = loaded(state)
-    theirs = mipnet.to_theirs(network.state_dict())
+    theirs = mipnet.export_state(network.state_dict())
     shapes = {key: "x".join(map(str, value.shape)) for key, value in theirs.items()}
     assert shapes == dict(zip(vectors["keys"].tolist(), vectors["shapes"].tolist(), strict=True))
     assert count(network) == vectors["n_params"]

@@ -7,6 +7,7 @@ from torch import Tensor
 from everypose.backbones.vit import ViT
 from everypose.core.renaming import Renaming
 from everypose.methods.posebh.network import DataSet, PoseBH
+from everypose.methods.posebh.settings import PhaseSchedule
 from everypose.methods.posebh.targets import Target, rows_by_dataset
 
 SIZES = [3, 4]
@@ -45,3 +46,11 @@ def targets_of(datasets: list[int], truth: Tensor, weights: Tensor, sizes: list[
     """The padded truth (B, Kmax, h, w) and weights (B, Kmax) of a batch, apart for each data set."""
     rows = rows_by_dataset(datasets, len(sizes))
     return [Target(own, truth[own, :count], weights[own, :count]) for own, count in zip(rows, sizes, strict=True)]
+
+
+TRANSFER_TO_3DPW = PhaseSchedule(
+    prototypes_until=15, embedding=False, heads_from=0, backbone_from=15, backbone_until=16, cross_type_from=None
+)
+TRANSFER_TO_INTERHAND = PhaseSchedule(
+    prototypes_until=30, embedding=False, heads_from=0, backbone_from=30, cross_type_from=None
+)

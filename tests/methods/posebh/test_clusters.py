@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from everypose.methods.posebh.clusters import Clusters, cluster_loss, cluster_prototypes
-from everypose.methods.posebh.losses import LossSettings
+from everypose.methods.posebh.settings import PoseBHLosses
 from golden_vectors import load, relative_error
 from methods.posebh.golden_networks import SIZES, targets_of, tensors
 from methods.posebh.twins import literal_cluster_loss, literal_clusters
@@ -51,7 +51,7 @@ def test_the_released_order_explains_the_golden_loss() -> None:
     embedding = get["embedding"].requires_grad_()
     loss = literal_cluster_loss(
         embedding, get["dataset_idx"].tolist(), batch["target_padded"], batch["target_weight_padded"][..., 0],
-        torch.from_numpy(vectors["cluster_prototypes"]), get["closest_kpt"].tolist(), SIZES, LossSettings(),
+        torch.from_numpy(vectors["cluster_prototypes"]), get["closest_kpt"].tolist(), SIZES, PoseBHLosses(),
         released=True,
     )  # fmt: skip
     (1e5 * loss).backward()
@@ -68,12 +68,12 @@ def test_the_loss_equals_its_literal_twin_in_any_order(order: list[int]) -> None
     truth, weights = batch["target_padded"], batch["target_weight_padded"][..., 0]
     twin = get["embedding"].clone().requires_grad_()
     expected = literal_cluster_loss(
-        twin, datasets, truth, weights, prototypes, keypoint.tolist(), SIZES, LossSettings()
+        twin, datasets, truth, weights, prototypes, keypoint.tolist(), SIZES, PoseBHLosses()
     )
     expected.backward()
     embedding = get["embedding"][order].requires_grad_()
     targets = targets_of([datasets[i] for i in order], truth[order], weights[order], SIZES)
-    loss = cluster_loss(embedding, targets, Clusters(prototypes, keypoint), LossSettings())
+    loss = cluster_loss(embedding, targets, Clusters(prototypes, keypoint), PoseBHLosses())
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert relative_error(embedding.grad, twin.grad[order].numpy()) < 1e-4

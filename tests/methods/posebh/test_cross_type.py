@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everypose.methods.posebh.cross_type import cross_type_loss, pseudo_labels
-from everypose.methods.posebh.losses import LossSettings
 from everypose.methods.posebh.prototypes import Prototypes
+from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.targets import rows_by_dataset
 from golden_vectors import load, relative_error
 from methods.posebh.golden_networks import SIZES, tensors
@@ -20,7 +20,7 @@ from methods.posebh.twins import (
     literal_heatmaps,
 )
 
-SETTINGS = LossSettings(cross_type=1.0)
+SETTINGS = PoseBHLosses(cross_type=1.0)
 
 
 def golden() -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def bank_of(values: Tensor) -> Prototypes:
     return prototypes
 
 
-def ours(heads: list[Tensor], embedding: Tensor, datasets: list[int], bank: Tensor, settings: LossSettings) -> Tensor:
+def ours(heads: list[Tensor], embedding: Tensor, datasets: list[int], bank: Tensor, settings: PoseBHLosses) -> Tensor:
     return cross_type_loss(heads, embedding, rows_by_dataset(datasets, 2), bank_of(bank), settings)
 
 
@@ -73,7 +73,7 @@ def test_those_agree_whom_the_release_means_to(d: int) -> None:
     maps = bank_of(get["prototypes"]).heatmaps(get["embedding"][foreign], d)
     labels = pseudo_labels(get[f"heatmap_head{d}"][foreign], maps, SETTINGS)
     assert torch.equal(labels.weights > 0, get[f"ds{d}.mask_intended"])
-    anywhere = LossSettings(match=100)
+    anywhere = PoseBHLosses(match=100)
     labels = pseudo_labels(get[f"heatmap_head{d}"][foreign], maps, anywhere)
     assert torch.equal(labels.weights > 0, get[f"ds{d}.mask_conf"])
 
@@ -102,7 +102,7 @@ def blobs(seed: int) -> tuple[list[Tensor], Tensor, Tensor, list[int]]:
 @pytest.mark.parametrize("threshold", [0.0, 0.4])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_loss_equals_its_literal_twin(seed: int, threshold: float) -> None:
-    settings = LossSettings(cross_type=1.0, threshold=threshold)
+    settings = PoseBHLosses(cross_type=1.0, threshold=threshold)
     heads, embedding, bank, datasets = blobs(seed)
     found = []
     for loss_of in (ours, literal_cross_type):
@@ -122,8 +122,8 @@ def test_the_point_lies_between_the_two_peaks(seed: int) -> None:
     heads, embedding, bank, _ = blobs(seed)
     for d, head in enumerate(heads):
         maps = literal_heatmaps(embedding, bank, sum(SIZES[:d]), SIZES[d])
-        labels = pseudo_labels(head, maps, LossSettings(match=4))
-        agreed = literal_agreement(head, maps, LossSettings(match=4), released=False)
+        labels = pseudo_labels(head, maps, PoseBHLosses(match=4))
+        agreed = literal_agreement(head, maps, PoseBHLosses(match=4), released=False)
         assert {(a.sample, a.keypoint) for a in agreed} == set(map(tuple, (labels.weights > 0).nonzero().tolist()))
         assert agreed
         for label in agreed:

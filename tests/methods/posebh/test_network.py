@@ -9,18 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.vit import ViT, layer_decay_groups
+from everypose.backbones.vit import ViT
 from everypose.errors import UsageError
 from everypose.methods.posebh.embedding import EmbeddingBranch
-from everypose.methods.posebh.losses import LossSettings, heatmap_loss
+from everypose.methods.posebh.losses import heatmap_loss
 from everypose.methods.posebh.network import DataSet, PoseBH
 from everypose.methods.posebh.prototypes import Prototypes
+from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.targets import Target, render_targets, rows_by_dataset
 from everypose.methods.top_down.decoding import decode
 from everypose.methods.top_down.graph import TopDownGraph
 from everypose.methods.top_down.losses import joints_mse
-from everypose.methods.top_down.targets import Batch, gaussian_targets
+from everypose.methods.top_down.samples import CropBatch
+from everypose.methods.top_down.targets import gaussian_targets
 from everypose.methods.vitpose.network import HeatmapHead
+from everypose.training.optimizer_groups import layer_decay_groups
 from golden_vectors import load, relative_error
 from methods.posebh.golden_networks import DATASETS, RENAMING, SIZES, noise, targets_of, tensors, tiny
 from methods.posebh.twins import literal_cluster_loss, literal_cross_type, literal_joints_mse, literal_supervision
@@ -103,7 +106,7 @@ def test_the_bank_starts_with_unit_vectors_and_is_saved_but_not_trained() -> Non
 
 
 # The golden network was trained with these settings; its loss and movement are the released ones.
-GOLDEN_SETTINGS = LossSettings(peak=0.05, match=6.0)
+GOLDEN_SETTINGS = PoseBHLosses(peak=0.05, match=6.0)
 
 
 def released_losses(
@@ -284,7 +287,7 @@ def test_each_set_is_rendered_with_its_own_keypoints_and_convention() -> None:
     keypoints[..., 2] = keypoints[..., 2] > 0.3
     images = torch.zeros(3, 64, 48, 3, dtype=torch.uint8)
     udp, dataset = torch.tensor([True, False, True]), torch.tensor([1, 0, 1])
-    batch = Batch(images=images, keypoints=keypoints, udp=udp, dataset=dataset, keys=("x", "y", "z"))
+    batch = CropBatch(images=images, keypoints=keypoints, udp=udp, dataset=dataset, keys=("x", "y", "z"))
     first, second = render_targets(batch, rows_by_dataset([1, 0, 1], 2), DATASETS)
     assert first.heatmaps.shape == (1, 3, 16, 12)
     assert second.rows.tolist() == [0, 2]

@@ -7,12 +7,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from everypose.methods.posebh.clusters import cluster_prototypes
-from everypose.methods.posebh.losses import LossSettings
-from everypose.methods.posebh.network import TrainingOutputs
+from everypose.methods.posebh.network import PoseBHOutputs
 from everypose.methods.posebh.objective import losses
-from everypose.methods.posebh.phases import TRANSFER_TO_3DPW, TRANSFER_TO_INTERHAND, Phase, Schedule, freeze
+from everypose.methods.posebh.phases import freeze
+from everypose.methods.posebh.settings import Phase, PhaseSchedule, PoseBHLosses
 from golden_vectors import load
-from methods.posebh.golden_networks import SIZES, targets_of, tensors, tiny
+from methods.posebh.golden_networks import SIZES, TRANSFER_TO_3DPW, TRANSFER_TO_INTERHAND, targets_of, tensors, tiny
 
 FIRST = Phase(prototypes=True, embedding=True, heads=False, backbone=False, cross_type=False, clusters=False)
 SECOND = Phase(prototypes=False, embedding=True, heads=True, backbone=False, cross_type=True, clusters=False)
@@ -20,19 +20,19 @@ THAWED = SECOND._replace(backbone=True)
 TRANSFER = Phase(prototypes=True, embedding=False, heads=True, backbone=False, cross_type=False, clusters=False)
 TRANSFERRED = TRANSFER._replace(prototypes=False)
 
-# Schedule, epoch, what happens in it.
+# PhaseSchedule, epoch, what happens in it.
 TABLE = [
-    (Schedule(), 0, FIRST),
-    (Schedule(), 49, FIRST),
-    (Schedule(), 49.99, FIRST),
-    (Schedule(), 50 - 1e-9, SECOND),
-    (Schedule(), 50, SECOND),
-    (Schedule(), 60, SECOND),
-    (Schedule(), 89, SECOND),
-    (Schedule(), 90, THAWED),
-    (Schedule(), 99, THAWED),
-    (Schedule(clusters_from=50), 49, FIRST),
-    (Schedule(clusters_from=50), 50, SECOND._replace(clusters=True)),
+    (PhaseSchedule(), 0, FIRST),
+    (PhaseSchedule(), 49, FIRST),
+    (PhaseSchedule(), 49.99, FIRST),
+    (PhaseSchedule(), 50 - 1e-9, SECOND),
+    (PhaseSchedule(), 50, SECOND),
+    (PhaseSchedule(), 60, SECOND),
+    (PhaseSchedule(), 89, SECOND),
+    (PhaseSchedule(), 90, THAWED),
+    (PhaseSchedule(), 99, THAWED),
+    (PhaseSchedule(clusters_from=50), 49, FIRST),
+    (PhaseSchedule(clusters_from=50), 50, SECOND._replace(clusters=True)),
     (TRANSFER_TO_3DPW, 0, TRANSFER),
     (TRANSFER_TO_3DPW, 14, TRANSFER),
     (TRANSFER_TO_3DPW, 15, TRANSFERRED._replace(backbone=True)),
@@ -45,12 +45,12 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("schedule", "epoch", "phase"), TABLE)
-def test_the_table(schedule: Schedule, epoch: float, phase: Phase) -> None:
+def test_the_table(schedule: PhaseSchedule, epoch: float, phase: Phase) -> None:
     assert schedule.phase(epoch) == phase
 
 
 def test_a_run_resumed_at_epoch_60_is_in_its_second_phase() -> None:
-    assert Schedule().phase(60) == [Schedule().phase(epoch) for epoch in range(61)][60] == SECOND
+    assert PhaseSchedule().phase(60) == [PhaseSchedule().phase(epoch) for epoch in range(61)][60] == SECOND
 
 
 @pytest.mark.parametrize("phase", [FIRST, SECOND, THAWED])
@@ -82,14 +82,17 @@ def test_the_losses_of_a_phase_reach_what_learns_in_it(phase: Phase) -> None:
     targets = targets_of(datasets, get["target"], get["target_weight"][..., 0], SIZES)
     clusters = cluster_prototypes(network.prototypes.of(), 5, 10) if phase.clusters else None
     outputs = network(get["img"], get["dataset_idx"])
-    values = losses(network, outputs, targets, phase, LossSettings(peak=0.0, match=20), clusters)
+    settings = PoseBHLosses(peak=0.0, match=20)
+    values, moved = losses(network, outputs, targets, phase=phase, settings=settings, clusters=clusters)
     expected = ["heatmap_a", "heatmap_b", "prototype", "prototype_heatmap"]
     assert list(values) == expected + (["cross_type", "clusters"] if phase.clusters else [])
     assert all(value > 0 for value in values.values())
     sum(values.values()).backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
-    assert torch.equal(network.prototypes.bank, bank) != phase.prototypes
+    assert torch.equal(network.prototypes.bank, bank)
+    assert (moved is not None) == phase.prototypes
+    assert moved is None or not torch.equal(moved, bank)
 
 
 class NothingAsked(TorchDispatchMode):
@@ -111,7 +114,9 @@ def test_no_loss_waits_for_the_device(phase: Phase) -> None:
     clusters = cluster_prototypes(network.prototypes.of(), 5, 10)
     with NothingAsked():
         outputs = network(get["img"], get["dataset_idx"])
-        sum(losses(network, outputs, targets, phase, LossSettings(peak=0.0), clusters).values()).backward()
+        settings = PoseBHLosses(peak=0.0)
+        step = losses(network, outputs, targets, phase=phase, settings=settings, clusters=clusters)
+        sum(step.losses.values()).backward()
 
 
 def test_the_losses_stay_in_float32_under_mixed_precision() -> None:
@@ -121,7 +126,7 @@ def test_the_losses_stay_in_float32_under_mixed_precision() -> None:
     found = []
     for mixed in (False, True):
         torch.manual_seed(0)
-        outputs = TrainingOutputs(tuple(torch.rand(4, count, 16, 12) for count in SIZES), torch.randn(4, 8, 16, 12))
+        outputs = PoseBHOutputs(tuple(torch.rand(4, count, 16, 12) for count in SIZES), torch.randn(4, 8, 16, 12))
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            found.append(losses(network, outputs, targets, SECOND, LossSettings()))
+            found.append(losses(network, outputs, targets, phase=SECOND, settings=PoseBHLosses()).losses)
     assert found[0] == found[1]

@@ -9,11 +9,17 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor
 
-from everypose.methods.posebh.losses import LossSettings, pixel_prototype_loss, prototype_losses
-from everypose.methods.posebh.network import TrainingOutputs
+from everypose.methods.posebh.losses import pixel_prototype_loss, prototype_losses
+from everypose.methods.posebh.network import PoseBHOutputs
 from everypose.methods.posebh.objective import losses
-from everypose.methods.posebh.phases import Phase
-from everypose.methods.posebh.prototypes import Prototypes, prototype_heatmaps, recognised, similarity
+from everypose.methods.posebh.prototypes import (
+    Prototypes,
+    mean_over_processes,
+    prototype_heatmaps,
+    recognised,
+    similarity,
+)
+from everypose.methods.posebh.settings import Phase, PoseBHLosses
 from everypose.methods.posebh.sinkhorn import assign, sinkhorn
 from golden_vectors import load, relative_error
 from methods.posebh.golden_networks import SIZES, noise, targets_of, tensors, tiny
@@ -79,7 +85,7 @@ def test_contrast_and_distance_equal_the_golden_loss() -> None:
         name: float(vectors[f"{key}weight"])
         for name, key in (("prototype", ""), ("contrast", "ppc_"), ("distance", "ppd_"))
     }
-    settings = LossSettings(**weights)
+    settings = PoseBHLosses(**weights)
     loss = pixel_prototype_loss(
         logits.T[None, :, None], target.clamp(min=0)[None, None], (target >= 0)[None, None], settings
     )
@@ -96,7 +102,8 @@ def test_one_data_set_equals_the_golden_prototypes(weight: str, step: str) -> No
         name[3:]: array for name, array in load(f"posebh/c_prototypes_single_{weight}").items() if name.startswith(step)
     }
     get = {name: torch.from_numpy(array) for name, array in vectors.items()}
-    settings = LossSettings(threshold=-0.5, pixel_weight="confidence" if weight == "soft" else "equal")
+    settings = PoseBHLosses(pixel_weight="confidence" if weight == "soft" else "equal")
+    settings = settings.model_copy(update={"threshold": -0.5})
     prototypes = bank_of(get["proto_before"], [5])
     pixels = get["feats"].clone().requires_grad_()
     embedding, heat = maps_of(pixels, get["gt_local"], get["conf_in"], 5)
@@ -129,7 +136,7 @@ def test_one_data_set_equals_the_golden_prototypes(weight: str, step: str) -> No
 @pytest.mark.parametrize("weight", ["soft", "hard"])
 def test_the_released_slips_explain_the_golden_prototypes_of_two_data_sets(weight: str) -> None:
     vectors = load(f"posebh/c_prototypes_{weight}")
-    settings = LossSettings(pixel_weight="confidence" if weight == "soft" else "equal")
+    settings = PoseBHLosses(pixel_weight="confidence" if weight == "soft" else "equal")
     for step in ("s0", "s1", "s2", "s3"):
         get = tensors(vectors, f"{step}.")
         dataset = int(get["dataset"])
@@ -157,7 +164,7 @@ def test_the_released_slips_explain_the_golden_prototypes_of_two_data_sets(weigh
 def test_the_released_slips_explain_the_golden_supervision() -> None:
     vectors = load("posebh/c_proto_supervision")
     get = tensors(vectors, "")
-    embedding, settings = get["embedding"].requires_grad_(), LossSettings()
+    embedding, settings = get["embedding"].requires_grad_(), PoseBHLosses()
     proto, maps, bank = literal_supervision(
         embedding, get["dataset_idx"].tolist(), get["target_padded"], get["target_weight_padded"][..., 0],
         get["prototypes_before"], SIZES, settings, released=True, noise=noise(vectors),
@@ -180,7 +187,7 @@ def test_prototype_heatmaps_equal_the_golden_ones(name: str) -> None:
         return
     targets = targets_of(get["dataset_idx"].tolist(), get["target_padded"], get["target_weight_padded"][..., 0], SIZES)
     ours = sum(
-        prototype_losses(get["embedding"][t.rows], t, bank_of(bank, SIZES), d, LossSettings()).prototype_heatmap
+        prototype_losses(get["embedding"][t.rows], t, bank_of(bank, SIZES), d, PoseBHLosses()).prototype_heatmap
         for d, t in enumerate(targets)
     )
     assert ours.item() == pytest.approx(float(get["phm_loss"]), rel=1e-5)
@@ -188,14 +195,17 @@ def test_prototype_heatmaps_equal_the_golden_ones(name: str) -> None:
 
 def supervise(
     embedding: Tensor, datasets: list[int], truth: Tensor, weights: Tensor, prototypes: Prototypes,
-    settings: LossSettings, phase: Phase = FIRST_PHASE,
+    settings: PoseBHLosses, phase: Phase = FIRST_PHASE,
 ) -> dict[str, Tensor]:  # fmt: skip
     """The prototype losses of a mixed batch through the whole objective, which also moves the prototypes."""
     network = tiny()
     network.prototypes = prototypes
     heads = tuple(torch.zeros(len(datasets), count, *embedding.shape[2:]) for count in SIZES)
     targets = targets_of(datasets, truth, weights, SIZES)
-    return losses(network, TrainingOutputs(heads, embedding), targets, phase, settings)
+    step = losses(network, PoseBHOutputs(heads, embedding), targets, phase=phase, settings=settings)
+    if step.bank is not None:
+        prototypes.bank.copy_(step.bank)
+    return step.losses
 
 
 def mixed_batch(seed: int, datasets: list[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -213,7 +223,7 @@ def mixed_batch(seed: int, datasets: list[int]) -> tuple[Tensor, Tensor, Tensor]
 @pytest.mark.parametrize("threshold", [0.0, 0.2])
 @pytest.mark.parametrize("datasets", [[1, 0, 1, 0, 0], [1, 1], [0]])
 def test_losses_and_movement_equal_their_literal_twin(weight: str, threshold: float, datasets: list[int]) -> None:
-    settings = LossSettings(threshold=threshold, pixel_weight=weight, momentum=0.9)
+    settings = PoseBHLosses(threshold=threshold, pixel_weight=weight, momentum=0.9)
     embedding, truth, weights = mixed_batch(3, datasets)
     prototypes = Prototypes(SIZES, 3, 8)
     bank = prototypes.bank.clone()
@@ -233,7 +243,7 @@ def test_prototypes_rest_in_the_second_phase() -> None:
     embedding, truth, weights = mixed_batch(3, [0, 1])
     prototypes = Prototypes(SIZES, 3, 8)
     bank = prototypes.bank.clone()
-    supervise(embedding, [0, 1], truth, weights, prototypes, LossSettings(), SECOND_PHASE)
+    supervise(embedding, [0, 1], truth, weights, prototypes, PoseBHLosses(), SECOND_PHASE)
     assert torch.equal(prototypes.bank, bank)
 
 
@@ -245,7 +255,7 @@ def test_the_order_of_the_batch_does_not_matter() -> None:
     for rows in (list(range(5)), order):
         prototypes = bank_of(bank, SIZES)
         values = supervise(
-            embedding[rows], [datasets[row] for row in rows], truth[rows], weights[rows], prototypes, LossSettings()
+            embedding[rows], [datasets[row] for row in rows], truth[rows], weights[rows], prototypes, PoseBHLosses()
         )
         found.append((values, prototypes.bank))
     (one, first), (other, second) = found
@@ -261,7 +271,7 @@ def test_permuting_the_data_sets_leaves_the_assignments_of_each() -> None:
     for dataset, rows in ((0, slice(0, 2)), (1, slice(2, 3))):
         target = targets_of([0] * len(truth[rows]), truth[rows], weights[rows], [SIZES[dataset]])[0]
         one, other = (
-            prototype_losses(embedding[rows], target, prototypes, index, LossSettings())
+            prototype_losses(embedding[rows], target, prototypes, index, PoseBHLosses())
             for prototypes, index in ((first, dataset), (second, 1 - dataset))
         )
         assert all(torch.equal(a, b) for a, b in zip(one.assignment, other.assignment, strict=True))
@@ -287,7 +297,7 @@ def test_without_any_keypoint_nothing_is_lost_and_nothing_moves() -> None:
     prototypes = Prototypes(SIZES, 3, 8)
     bank = prototypes.bank.clone()
     embedding.requires_grad_()
-    values = supervise(embedding, [0, 1], torch.zeros_like(truth), torch.ones(2, 4), prototypes, LossSettings())
+    values = supervise(embedding, [0, 1], torch.zeros_like(truth), torch.ones(2, 4), prototypes, PoseBHLosses())
     assert values["prototype"] == values["prototype_heatmap"] == 0
     (values["prototype"] + values["prototype_heatmap"]).backward()
     assert (embedding.grad == 0).all()
@@ -296,7 +306,7 @@ def test_without_any_keypoint_nothing_is_lost_and_nothing_moves() -> None:
 
 def test_the_two_golden_processes_move_as_recorded() -> None:
     vectors = load("posebh/c_prototypes_2ranks")
-    settings = LossSettings(prototype_heatmap=1.25e-5)  # as in the transfers
+    settings = PoseBHLosses(prototype_heatmap=1.25e-5)  # as in the transfers
     for rank in (0, 1):
         get = tensors(vectors, f"rank{rank}.")
         proto, maps, bank = literal_supervision(
@@ -314,10 +324,9 @@ def test_the_two_golden_processes_move_as_recorded() -> None:
 
 def _synchronised(rank: int, file: str, bank: Tensor) -> Tensor:
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    prototypes = bank_of(bank, [3])
-    prototypes.synchronise()
+    mean = mean_over_processes(bank)
     torch.distributed.destroy_process_group()
-    return prototypes.bank
+    return mean
 
 
 def _second_process(file: str, bank: Tensor) -> None:

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from everypose.errors import UsageError
-from everypose.methods.posebh.losses import LossSettings
 from everypose.methods.posebh.network import DataSet
 from everypose.methods.posebh.objective import losses
-from everypose.methods.posebh.phases import TRANSFER_TO_INTERHAND, freeze
+from everypose.methods.posebh.phases import freeze
+from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.transfer import transfer
-from methods.posebh.golden_networks import targets_of, tiny
+from methods.posebh.golden_networks import TRANSFER_TO_INTERHAND, targets_of, tiny
 
 HAND = DataSet("hand", 5)
 
@@ -36,13 +36,15 @@ def test_the_embedding_stays_while_head_and_prototypes_learn() -> None:
     freeze(network, phase)
     bank = network.prototypes.bank.clone()
     truth = torch.rand(2, 5, 16, 12)
-    settings = LossSettings(prototype_heatmap=1.25e-5, threshold=0.2, pixel_weight="equal")
+    settings = PoseBHLosses(prototype_heatmap=1.25e-5, threshold=0.2, pixel_weight="equal")
     outputs = network(torch.randn(2, 3, 64, 48), torch.zeros(2, dtype=torch.long))
-    values = losses(network, outputs, targets_of([0, 0], truth, torch.ones(2, 5), [5]), phase, settings)
+    targets = targets_of([0, 0], truth, torch.ones(2, 5), [5])
+    values, moved = losses(network, outputs, targets, phase=phase, settings=settings)
     sum(values.values()).backward()
     assert all(parameter.grad is None for parameter in network.embedding.parameters())
     assert all(parameter.grad is not None for parameter in network.heads.parameters())
-    assert not torch.allclose(network.prototypes.bank, bank, atol=1e-6)
+    assert moved is not None
+    assert not torch.allclose(moved, bank, atol=1e-6)
 
 
 def test_what_cannot_be_transferred() -> None:

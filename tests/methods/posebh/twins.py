@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everypose.methods.posebh.losses import LossSettings
+from everypose.methods.posebh.settings import PoseBHLosses
 
 
 @dataclass
@@ -52,7 +52,7 @@ def literal_prototypes(
     bank: Tensor,
     first: int,
     count: int,
-    settings: LossSettings,
+    settings: PoseBHLosses,
     released: bool = False,
     noise: list[Tensor] | None = None,
 ) -> Found:
@@ -143,7 +143,7 @@ def literal_supervision(
     weights: Tensor,
     bank: Tensor,
     sizes: list[int],
-    settings: LossSettings,
+    settings: PoseBHLosses,
     released: bool = False,
     noise: list[Tensor] | None = None,
     learn: bool = True,
@@ -201,7 +201,7 @@ class Agreed:
     heatmap: Tensor
 
 
-def literal_agreement(heads: Tensor, by_prototypes: Tensor, settings: LossSettings, released: bool) -> list[Agreed]:
+def literal_agreement(heads: Tensor, by_prototypes: Tensor, settings: PoseBHLosses, released: bool) -> list[Agreed]:
     """The pseudo labels that two stacks of maps (F, K, h, w) agree on."""
     agreed = []
     height, width = heads.shape[2:]
@@ -225,7 +225,7 @@ def literal_cross_type(
     embedding: Tensor,
     datasets: list[int],
     bank: Tensor,
-    settings: LossSettings,
+    settings: PoseBHLosses,
     released: bool = False,
 ) -> Tensor:
     """The loss before its weight."""
@@ -284,7 +284,7 @@ def literal_cluster_loss(
     clusters: Tensor,
     keypoint: list[int],
     sizes: list[int],
-    settings: LossSettings,
+    settings: PoseBHLosses,
     released: bool = False,
 ) -> Tensor:
     """Weighted loss of all samples; as released, targets come by data set, maps in the order of the batch."""

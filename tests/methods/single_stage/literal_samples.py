@@ -6,8 +6,8 @@ import numpy as np
 
 from everypose.core.geometry import transform
 from everypose.data.scenes import Scene
-from everypose.methods.single_stage.augmentation import region_matrix
-from everypose.methods.single_stage.samples import Draws, Sample
+from everypose.methods.single_stage.augmentation import ImageDraws, region_matrix
+from everypose.methods.single_stage.samples import ImageSample
 from methods.single_stage.made import COCO
 
 
@@ -24,7 +24,7 @@ def literal_gaussian(heatmap: np.ndarray, x: float, y: float, radius: int) -> No
             heatmap[row, column] = max(heatmap[row, column], value)
 
 
-def literal_heatmaps(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+def literal_heatmaps(sample: ImageSample) -> tuple[np.ndarray, np.ndarray]:
     """Multi heatmap (K + 1, h, w) and instance heatmaps (I, K, h, w)."""
     size, count = len(sample.loss_mask), sample.keypoints.shape[1]
     multi = np.zeros((count + 1, size, size))
@@ -43,7 +43,7 @@ def literal_heatmaps(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     return multi, single
 
 
-def literal_people(scene: Scene, size: int, draws: Draws, minimum_area: float) -> dict[str, list]:
+def literal_people(scene: Scene, size: int, draws: ImageDraws, minimum_area: float) -> dict[str, list]:
     """The targets of a sample, one person and one keypoint at a time."""
     output = size // 4
     matrix = region_matrix(scene.height, scene.width, output, draws)

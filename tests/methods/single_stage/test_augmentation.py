@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from everypose.methods.single_stage.augmentation import possible_reduction, recolour
-from everypose.methods.single_stage.samples import Augmentation, Draws, draw
+from everypose.methods.single_stage.augmentation import ImageDraws, draw, possible_reduction, recolour
+from everypose.methods.single_stage.settings import ImageAugmentation
 from methods.single_stage.made import make_scene
 
 
 def test_draws_stay_in_range_and_repeat() -> None:
     scene = make_scene(np.zeros((3, 17, 3)), np.zeros((3, 4)), 300, 200)
     rng = np.random.default_rng(0)
-    many = [draw(rng, Augmentation(), scene) for _ in range(2000)]
+    many = [draw(rng, ImageAugmentation(), scene) for _ in range(2000)]
     scales = np.array([each.scale for each in many])
     assert 0.75 <= scales.min() < 0.76
     assert 1.49 < scales.max() <= 1.5
@@ -20,9 +20,9 @@ def test_draws_stay_in_range_and_repeat() -> None:
     assert 0.45 < np.mean([each.flip for each in many]) < 0.55
     assert set(np.unique([each.jitter for each in many])) == {-1, 0, 1}
     assert all((each.brightness, each.contrast, each.saturation) == (0, 1, 1) for each in many)
-    again = draw(np.random.default_rng(0), Augmentation(), scene)
+    again = draw(np.random.default_rng(0), ImageAugmentation(), scene)
     assert (again.scale, again.dx) == (many[0].scale, many[0].dx)
-    colours = draw(np.random.default_rng(0), Augmentation(brightness=0.2, contrast=0.3, saturation=0.4), scene)
+    colours = draw(np.random.default_rng(0), ImageAugmentation(brightness=0.2, contrast=0.3, saturation=0.4), scene)
     assert (colours.scale, colours.dx) == (many[0].scale, many[0].dx)
     assert abs(colours.brightness) <= 0.2
     assert abs(colours.contrast - 1) <= 0.3
@@ -43,15 +43,15 @@ def test_draws_stay_in_range_and_repeat() -> None:
     ],
 )
 def test_images_are_reduced_no_further_than_samples_and_where_it_divides(height, width, scale, expected) -> None:
-    assert possible_reduction(height, width, 512, Draws(scale=scale)) == expected
+    assert possible_reduction(height, width, 512, ImageDraws(scale=scale)) == expected
 
 
 def test_recolour() -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(recolour(image, Draws()), image)
-    brighter = recolour(image, Draws(brightness=0.2)).astype(int)
+    np.testing.assert_array_equal(recolour(image, ImageDraws()), image)
+    brighter = recolour(image, ImageDraws(brightness=0.2)).astype(int)
     np.testing.assert_array_equal(brighter, np.minimum(255, image.astype(int) + 51))
-    flat = recolour(image, Draws(contrast=0.0))
+    flat = recolour(image, ImageDraws(contrast=0.0))
     assert np.ptp(flat) == 0
-    grey = recolour(image, Draws(saturation=0.0)).astype(int)
+    grey = recolour(image, ImageDraws(saturation=0.0)).astype(int)
     assert np.ptp(grey, axis=2).max() <= 1

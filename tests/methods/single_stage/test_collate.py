@@ -1,7 +1,11 @@
 import numpy as np
 
-from everypose.methods.single_stage.samples import Augmentation, Draws, collate, draw, make_sample
+from everypose.methods.single_stage.augmentation import ImageDraws, draw
+from everypose.methods.single_stage.samples import collate, make_sample
+from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from methods.single_stage.made import COCO, random_image, random_scene
+
+ALL = ImageSampleSettings(size=64, minimum_area=0.0)
 
 
 def test_collate_flattens_in_order() -> None:
@@ -9,7 +13,9 @@ def test_collate_flattens_in_order() -> None:
     samples = []
     for people in (4, 0, 6):
         scene = random_scene(rng, people)
-        samples.append(make_sample(scene, random_image(rng, scene), COCO, 64, draw(rng, Augmentation(), scene), 0.0))
+        samples.append(
+            make_sample(scene, random_image(rng, scene), COCO, ALL, draws=draw(rng, ImageAugmentation(), scene))
+        )
     batch = collate(samples, rng)
     assert batch.images.shape == (3, 64, 64, 3)
     assert batch.loss_mask.shape == (3, 1, 16, 16)
@@ -29,7 +35,7 @@ def test_collate_flattens_in_order() -> None:
 def test_collate_limits_instances() -> None:
     rng = np.random.default_rng(4)
     scene = random_scene(rng, 12, width=64, height=64)
-    samples = [make_sample(scene, random_image(rng, scene), COCO, 64, Draws(), 0.0)] * 5
+    samples = [make_sample(scene, random_image(rng, scene), COCO, ALL, draws=ImageDraws())] * 5
     everyone = collate(samples, rng)
     batch = collate(samples, rng, most_instances=7)
     assert len(batch.instance_yx) == 7

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from everypose.methods.single_stage import graph
 from everypose.methods.single_stage.decoding import Decoder, Search, certainty, decode
-from everypose.methods.single_stage.graph import PoseGraph
+from everypose.methods.single_stage.graph import SingleStageGraph
 from everypose.methods.single_stage.losses import probabilities
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load, tiny_boir, tiny_cid
@@ -25,7 +25,7 @@ def run(
     network: torch.nn.Module, images: Tensor, flip: int, min_score: float = 0.0, search: Search = "full"
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
-        graph = PoseGraph(network.eval(), FLIP, search=search)
+        graph = SingleStageGraph(network.eval(), FLIP, search=search)
         found: tuple[Tensor, Tensor, Tensor] = graph(images, torch.zeros(flip), torch.tensor(min_score))
     return found
 
@@ -114,7 +114,9 @@ class TwoPeople:
 def test_looking_twice_finds_what_looking_everywhere_does(flip: int, decoder: Decoder) -> None:
     images = torch.zeros(3, 64, 128, 3, dtype=torch.uint8)
     everywhere, twice = (
-        PoseGraph(TwoPeople(), FLIP, decoder=decoder, search=search)(images, torch.zeros(flip), torch.tensor(0.1))
+        SingleStageGraph(TwoPeople(), FLIP, decoder=decoder, search=search)(
+            images, torch.zeros(flip), torch.tensor(0.1)
+        )
         for search in ("full", "coarse")
     )
     assert len(everywhere[0]) == 6

@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
-from everypose.methods.single_stage.augmentation import region_matrix
-from everypose.methods.single_stage.samples import (
-    STRIDE,
-    Augmentation,
-    Draws,
-    collate,
-    draw,
-    gaussian_radius,
-    make_sample,
-    training_scenes,
-)
+from everypose.methods.single_stage.augmentation import ImageDraws, draw, region_matrix
+from everypose.methods.single_stage.samples import STRIDE, collate, gaussian_radius, make_sample, training_scenes
+from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from methods.single_stage.literal_samples import literal_heatmaps, literal_people, literal_radius
 from methods.single_stage.made import COCO, make_scene, random_image, random_scene
 
@@ -36,7 +28,7 @@ def test_golden_samples(number: int) -> None:
     scene = make_scene(GOLDEN["sample/keypoints"], boxes, 200, 150, segmentations=polygons)
     image = GOLDEN["sample/image_bgr"][:, :, ::-1]
     scale, rotation, dx, dy, flip = golden["draws_scale_rot_dx_dy_flip"]
-    draws = Draws(
+    draws = ImageDraws(
         scale=0.75 + 0.75 * scale,
         rotation=60 * rotation - 30,
         dx=int(dx),
@@ -45,7 +37,7 @@ def test_golden_samples(number: int) -> None:
         jitter=golden["jitter_draws"].reshape(-1, 2),
     )
 
-    sample = make_sample(scene, image, COCO, 128, draws)
+    sample = make_sample(scene, image, COCO, ImageSampleSettings(size=128), draws=draws)
 
     assert np.abs(sample.image.astype(int) - golden["image"]).max() <= 2
     np.testing.assert_array_equal(sample.loss_mask, golden["multi_mask"][0] > 0)
@@ -63,8 +55,10 @@ def test_golden_samples(number: int) -> None:
 def test_sample_equals_literal(seed: int, minimum_area: float) -> None:
     rng = np.random.default_rng(seed)
     scene = random_scene(rng, people=int(rng.integers(0, 12)))
-    draws = draw(rng, Augmentation(), scene)
-    sample = make_sample(scene, random_image(rng, scene), COCO, 64, draws, minimum_area)
+    draws = draw(rng, ImageAugmentation(), scene)
+    sample = make_sample(
+        scene, random_image(rng, scene), COCO, ImageSampleSettings(size=64, minimum_area=minimum_area), draws=draws
+    )
     expected = literal_people(scene, 64, draws, minimum_area)
     people, instances = expected["people"], expected["instances"]
 
@@ -93,7 +87,7 @@ def test_no_draws_are_the_plain_map() -> None:
     rng = np.random.default_rng(1)
     scene = random_scene(rng, 6, width=64, height=64)
     image = random_image(rng, scene)
-    sample = make_sample(scene, image, COCO, 64, Draws())
+    sample = make_sample(scene, image, COCO, ImageSampleSettings(size=64), draws=ImageDraws())
     np.testing.assert_array_equal(sample.image, image)
     kept = scene.keypoints[scene.is_labelled_person]
     np.testing.assert_allclose(sample.keypoints[:, :, :2], kept[:, :, :2] / 4, atol=1e-5)
@@ -106,9 +100,9 @@ def test_image_is_the_plain_warp(flip: bool) -> None:
     rng = np.random.default_rng(3)
     scene = random_scene(rng, 3)
     image = random_image(rng, scene)
-    draws = replace(draw(rng, Augmentation(), scene), flip=flip)
+    draws = replace(draw(rng, ImageAugmentation(), scene), flip=flip)
     warped = cv2.warpAffine(image, region_matrix(scene.height, scene.width, 64, draws), (64, 64))
-    sample = make_sample(scene, image, COCO, 64, draws)
+    sample = make_sample(scene, image, COCO, ImageSampleSettings(size=64), draws=draws)
     np.testing.assert_array_equal(sample.image, warped[:, ::-1] if flip else warped)
 
 
@@ -119,11 +113,13 @@ def test_an_exact_flip_puts_targets_where_the_mirrored_image_has_them(seed: int)
     rng, size = np.random.default_rng(seed), 64
     scene = random_scene(rng, 3)
     image = random_image(rng, scene)
-    draws = replace(draw(rng, Augmentation(), scene), flip=False)
-    straight = make_sample(scene, image, COCO, size, draws, 0.0)
+    draws = replace(draw(rng, ImageAugmentation(), scene), flip=False)
+    straight = make_sample(scene, image, COCO, ImageSampleSettings(size=size, minimum_area=0.0), draws=draws)
     draws = replace(draws, flip=True)
-    exact = make_sample(scene, image, COCO, size, draws, 0.0, exact_flip=True)
-    released = make_sample(scene, image, COCO, size, draws, 0.0)
+    exact = make_sample(
+        scene, image, COCO, ImageSampleSettings(size=size, minimum_area=0.0, exact_flip=True), draws=draws
+    )
+    released = make_sample(scene, image, COCO, ImageSampleSettings(size=size, minimum_area=0.0), draws=draws)
     swapped = straight.keypoints[:, COCO.flip_index]
     np.testing.assert_allclose(STRIDE * exact.keypoints[..., 0], size - 1 - STRIDE * swapped[..., 0], atol=1e-3)
     np.testing.assert_allclose(STRIDE * (exact.keypoints - released.keypoints)[..., 0], 3, atol=1e-3)
@@ -143,9 +139,10 @@ def test_a_reduced_image_lies_where_the_whole_one_does(seed: int, reduction: int
     whole = np.dstack([1.5 * x, 2 * y, 255 - x - y / 2])
     squares = whole.reshape(scene.height // reduction, reduction, scene.width // reduction, reduction, 3)
     image, reduced = (pixels.round().astype(np.uint8) for pixels in (whole, squares.mean(axis=(1, 3))))
-    draws = draw(rng, Augmentation(), scene)
-    expected = make_sample(scene, image, COCO, size, draws)
-    sample = make_sample(scene, reduced, COCO, size, draws, reduction=reduction)
+    draws = draw(rng, ImageAugmentation(), scene)
+    settings = ImageSampleSettings().model_copy(update={"size": size})
+    expected = make_sample(scene, image, COCO, settings, draws=draws)
+    sample = make_sample(scene, reduced, COCO, settings, draws=draws, reduction=reduction)
     # At the border, one pixel of either image is blended with the black outside.
     matrix = region_matrix(scene.height, scene.width, size, draws)
     inside = cv2.warpAffine(np.ones((scene.height, scene.width), np.uint8), matrix, (size, size))
@@ -169,8 +166,8 @@ def test_flipping_twice_is_nothing() -> None:
     rng = np.random.default_rng(2)
     scene = random_scene(rng, 8, width=64, height=64)
     image = random_image(rng, scene)
-    plain = make_sample(scene, image, COCO, 64, Draws())
-    twice = make_sample(flipped(scene), image[:, ::-1], COCO, 64, Draws(flip=True))
+    plain = make_sample(scene, image, COCO, ImageSampleSettings(size=64), draws=ImageDraws())
+    twice = make_sample(flipped(scene), image[:, ::-1], COCO, ImageSampleSettings(size=64), draws=ImageDraws(flip=True))
     np.testing.assert_array_equal(twice.image, plain.image)
     np.testing.assert_allclose(twice.keypoints, plain.keypoints, atol=1e-5)
     np.testing.assert_array_equal(twice.instance_person, plain.instance_person)
@@ -188,9 +185,9 @@ def test_order_of_annotations_changes_only_the_order(seed: int) -> None:
         scene,
         **{name: getattr(scene, name)[order] for name in ("annotation_ids", "keypoints", "boxes", "areas", "is_crowd")},
     )
-    draws = draw(rng, Augmentation(), scene)
-    first = make_sample(scene, image, COCO, 64, draws)
-    second = make_sample(shuffled, image, COCO, 64, draws)
+    draws = draw(rng, ImageAugmentation(), scene)
+    first = make_sample(scene, image, COCO, ImageSampleSettings(size=64), draws=draws)
+    second = make_sample(shuffled, image, COCO, ImageSampleSettings(size=64), draws=draws)
     np.testing.assert_array_equal(first.loss_mask, second.loss_mask)
     np.testing.assert_array_equal(first.instance_yx, second.instance_yx)
     np.testing.assert_array_equal(first.keypoints[first.instance_person], second.keypoints[second.instance_person])
@@ -201,7 +198,7 @@ def test_people_outside_the_map_are_no_instances() -> None:
     keypoints = np.zeros((1, 17, 3))
     keypoints[0, 0] = (300, 300, 2)
     scene = make_scene(keypoints, [[250, 250, 400, 400]], 64, 64)
-    sample = make_sample(scene, np.zeros((64, 64, 3), np.uint8), COCO, 64, Draws())
+    sample = make_sample(scene, np.zeros((64, 64, 3), np.uint8), COCO, ImageSampleSettings(size=64), draws=ImageDraws())
     assert len(sample.radius) == 1
     assert sample.keypoints[0, 0, 2] == 2  # its keypoint mask stays
     assert len(sample.instance_person) == 0
@@ -210,7 +207,7 @@ def test_people_outside_the_map_are_no_instances() -> None:
 
 def test_no_people_at_all() -> None:
     scene = make_scene(np.zeros((0, 17, 3)), np.zeros((0, 4)), 50, 40)
-    sample = make_sample(scene, np.zeros((40, 50, 3), np.uint8), COCO, 64, Draws())
+    sample = make_sample(scene, np.zeros((40, 50, 3), np.uint8), COCO, ImageSampleSettings(size=64), draws=ImageDraws())
     assert sample.keypoints.shape == (0, 17, 3)
     assert sample.instance_boxes.shape == (0, 4)
     batch = collate([sample, sample], np.random.default_rng(0))
@@ -223,7 +220,7 @@ def test_integer_part_survives_single_precision() -> None:
     keypoints = np.zeros((1, 17, 3))
     keypoints[0, 0] = (4 * (10 - 1e-9), 4 * (3 - 1e-9), 2)
     scene = make_scene(keypoints, [[0, 0, 60, 60]], 64, 64)
-    sample = make_sample(scene, np.zeros((64, 64, 3), np.uint8), COCO, 64, Draws())
+    sample = make_sample(scene, np.zeros((64, 64, 3), np.uint8), COCO, ImageSampleSettings(size=64), draws=ImageDraws())
     assert sample.keypoints.dtype == sample.center.dtype == np.float32
     assert np.trunc(sample.keypoints[0, 0]).tolist() == [9, 2, 2]
     assert sample.instance_yx.tolist() == [[2, 9]]
@@ -232,9 +229,11 @@ def test_integer_part_survives_single_precision() -> None:
 def test_wrong_size_is_an_error() -> None:
     scene = make_scene(np.zeros((0, 17, 3)), np.zeros((0, 4)), 50, 40)
     with pytest.raises(EveryposeError, match=r"photo\.jpg is 40 x 50 pixels, but its annotations are for 50 x 40"):
-        make_sample(scene, np.zeros((50, 40, 3), np.uint8), COCO, 64, Draws())
+        make_sample(scene, np.zeros((50, 40, 3), np.uint8), COCO, ImageSampleSettings(size=64), draws=ImageDraws())
     with pytest.raises(EveryposeError, match=r"is 100 x 80 pixels, but its annotations are for 50 x 40"):
-        make_sample(scene, np.zeros((40, 50, 3), np.uint8), COCO, 64, Draws(), reduction=2)
+        make_sample(
+            scene, np.zeros((40, 50, 3), np.uint8), COCO, ImageSampleSettings(size=64), draws=ImageDraws(), reduction=2
+        )
 
 
 def test_training_scenes() -> None:

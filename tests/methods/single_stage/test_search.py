@@ -9,7 +9,7 @@ import torch
 import everypose
 from everypose.data.images import read_image
 from everypose.inference.resize import resize
-from everypose.methods.single_stage.settings import InferenceSettings
+from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.build import build_graph
 from everypose.models.storage import load_model
 
@@ -36,4 +36,4 @@ def test_nearly_the_same_keypoints_are_found() -> None:
 
 def test_a_coarse_search_smooths_no_further_than_its_tiles_reach() -> None:
     with pytest.raises(ValueError, match=r"inference\.search=full"):
-        InferenceSettings(search="coarse", pool=5)
+        SingleStageInference(search="coarse", pool=5)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from everypose.methods.single_stage.losses import focal_loss, instance_slots, probabilities
-from everypose.methods.single_stage.targets import Batch, gaussians, render_targets
+from everypose.methods.single_stage.samples import ImageBatch
+from everypose.methods.single_stage.targets import gaussians, render_targets
 from golden_vectors import load
 
 
@@ -48,7 +49,7 @@ def golden_scene(i: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
 def test_multi_heatmap_equals_the_recorded_one(i: int) -> None:
     keypoints, centers, radii = golden_scene(i)
     people, nobody = len(keypoints), torch.zeros(0, dtype=torch.long)
-    batch = Batch(
+    batch = ImageBatch(
         images=torch.zeros(1, 64, 64, 3, dtype=torch.uint8),
         loss_mask=torch.ones(1, 1, 16, 16, dtype=torch.bool),
         person_image=torch.zeros(people, dtype=torch.long),

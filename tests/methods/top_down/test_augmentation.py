@@ -1,7 +1,5 @@
 """Half bodies as recorded, and what is drawn."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,19 +7,20 @@ from hypothesis import strategies as st
 
 from everypose.errors import EveryposeError
 from everypose.methods.top_down.augmentation import (
-    SIMPLE_BASELINE,
-    VITPOSE,
-    Augmentation,
-    Draws,
+    CropDraws,
     augmented_region,
     draw,
     half_body,
 )
 from everypose.methods.top_down.crops import keypoint_region
+from everypose.methods.top_down.settings import CropAugmentation, ViTPoseAugmentation
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load
 
 COCO = Skeleton.named("coco")
+
+SIMPLE_BASELINE = CropAugmentation(scale=0.3, rotation=40.0, half_body=0.0)
+VITPOSE = ViTPoseAugmentation()
 
 
 @pytest.mark.parametrize("i", range(4))
@@ -71,13 +70,13 @@ def test_a_skeleton_without_halves_is_an_error():
 def test_the_region_moves_as_drawn():
     center, size, box = np.array([50.0, 60.0]), np.array([75.0, 100.0]), np.array([30.0, 20.0, 70.0, 100.0])
     nobody = np.zeros((17, 3))
-    same = augmented_region(center, size, box, nobody, COCO, 0.75, Draws())
+    same = augmented_region(center, size, box, nobody, COCO, 0.75, CropDraws())
     np.testing.assert_array_equal(same, [center, size])
-    moved = augmented_region(center, size, box, nobody, COCO, 0.75, Draws(True, True, 1.2, shift=(0.1, -0.2)))
+    moved = augmented_region(center, size, box, nobody, COCO, 0.75, CropDraws(True, True, 1.2, shift=(0.1, -0.2)))
     np.testing.assert_allclose(moved, [(54, 44), (90, 120)])
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(), SIMPLE_BASELINE, VITPOSE])
+@pytest.mark.parametrize("augmentation", [CropAugmentation(), SIMPLE_BASELINE, VITPOSE])
 def test_draws_have_the_published_distribution(augmentation):
     rng = np.random.default_rng(0)
     draws = [draw(rng, augmentation) for _ in range(20000)]
@@ -102,7 +101,7 @@ def test_draws_have_the_published_distribution(augmentation):
 
 
 def test_a_person_can_keep_one_shift():
-    settings = dataclasses.replace(VITPOSE, shift_probability=1.0)
+    settings = VITPOSE.model_copy(update={"shift_probability": 1.0})
     first, second = (draw(np.random.default_rng(i), settings, np.random.default_rng(7)) for i in (0, 1))
     assert first.shift == second.shift != (0.0, 0.0)
     assert first.scale != second.scale

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from everypose.core.geometry import Size
 from everypose.errors import EveryposeError
 from everypose.methods.mipnet.assignment import box_people, present_people
-from everypose.methods.top_down.augmentation import Draws
+from everypose.methods.top_down.augmentation import CropDraws
 from everypose.methods.top_down.crops import CropGeometry, clean_boxes
 from everypose.methods.top_down.samples import collate, make_sample, trainable_people
-from everypose.methods.top_down.targets import Batch, gaussian_targets
+from everypose.methods.top_down.targets import gaussian_targets
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load
 from methods.top_down.made import golden_scene, scene
@@ -28,7 +29,7 @@ def released_draws(seed, labelled):
     scale = np.clip(numpy.randn() * 0.35 + 1, 1 - 0.35, 1 + 0.35)
     rotation = np.clip(numpy.randn() * 45, -90, 90) if python.random() <= 0.6 else 0.0
     flip = python.random() <= 0.5
-    return Draws(half_body, prefer_upper, scale, rotation, flip)
+    return CropDraws(half_body, prefer_upper, scale, rotation, flip)
 
 
 def replayed(golden, i):
@@ -38,7 +39,9 @@ def replayed(golden, i):
     np.testing.assert_allclose(people.keypoints[primary, :, :2], golden[f"s{i}/joints_in"][:, :2])
     draws = released_draws(int(golden[f"s{i}/seed"]), (people.keypoints[primary, :, 2] > 0).sum())
     image = np.ascontiguousarray(golden["image_scene1_bgr"][:, :, ::-1])
-    return make_sample(people, [primary, 1 - primary], image, COCO, SMALL, draws, drop_outside=True), draws
+    return make_sample(
+        people, [primary, 1 - primary], image, COCO, geometry=SMALL, draws=draws, drop_outside=True
+    ), draws
 
 
 @pytest.mark.parametrize("i", range(6))
@@ -52,7 +55,7 @@ def test_augmented_samples_equal_the_release(i):
         points, weights = golden[f"s{i}/joints_{name}"][:, :2], golden[f"s{i}/vis_{name}"][:, 0]
         np.testing.assert_array_equal(keypoints[instance, :, 2], weights)
         np.testing.assert_allclose(keypoints[instance, :, :2], points, atol=5e-5)
-    batch = Batch.of(collate([sample]))
+    batch = collate([sample]).map(torch.from_numpy)
     targets, weights = gaussian_targets(batch.keypoints, (96, 128), (24, 32), 2, batch.udp)
     for instance, name in enumerate(("primary", "second")):
         np.testing.assert_array_equal(weights[0, instance], golden[f"s{i}/weight_{name}"][:, 0])
@@ -67,10 +70,12 @@ def test_plain_samples_equal_the_release(number):
     name = f"scene{number}"
     assert people.annotation_ids[rows].tolist() == golden[f"{name}/primary_id"].tolist()
     image = np.zeros((480, 640, 3), np.uint8)
-    boxes, _ = clean_boxes(people.boxes[rows], (640, 480))
+    boxes, _ = clean_boxes(people.boxes[rows], Size(640, 480))
     pairs = box_people(boxes, people.boxes[rows], people.keypoints[rows], 2, "released")
     for record, pair in enumerate(pairs):
-        sample = make_sample(people, rows[pair], image, COCO, CropGeometry(), Draws(), drop_outside=True)
+        sample = make_sample(
+            people, rows[pair], image, COCO, geometry=CropGeometry(), draws=CropDraws(), drop_outside=True
+        )
         keypoints = present_people(sample.keypoints)
         for instance, who in enumerate(("primary", "second")):
             np.testing.assert_array_equal(keypoints[instance, :, 2], golden[f"{name}/vis_{who}_crop"][record, :, 0])
@@ -96,7 +101,7 @@ def mirrored_scene(people):
     # Boxes of x, width: their last pixel is one before x + width.
     boxes[:, 0], boxes[:, 2] = people.width - people.boxes[:, 2], people.width - people.boxes[:, 0]
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    return scene(xywh, keypoints, size=(people.width, people.height))
+    return scene(xywh, keypoints, size=Size(people.width, people.height))
 
 
 @pytest.mark.parametrize("geometry", [SMALL, CropGeometry(size=(96, 128), convention="udp")])
@@ -104,20 +109,27 @@ def test_a_mirrored_sample_is_the_sample_of_the_mirrored_image(geometry):
     people, image = some_scene(), some_image()
     for half_body in (False, True):
         # The half body of the mirrored person has left and right swapped, and so the same halves.
-        ours = make_sample(people, [0, 1], image, COCO, geometry, Draws(half_body, True, 1.1, 20.0, True))
-        twin_draws = Draws(half_body, True, 1.1, 20.0, False)
+        ours = make_sample(
+            people, [0, 1], image, COCO, geometry=geometry, draws=CropDraws(half_body, True, 1.1, 20.0, True)
+        )
+        twin_draws = CropDraws(half_body, True, 1.1, 20.0, False)
         mirrored = np.ascontiguousarray(image[:, ::-1])
-        twin = make_sample(mirrored_scene(people), [0, 1], mirrored, COCO, geometry, twin_draws)
+        twin = make_sample(mirrored_scene(people), [0, 1], mirrored, COCO, geometry=geometry, draws=twin_draws)
         np.testing.assert_allclose(ours.keypoints, twin.keypoints, atol=1e-4)
         assert np.abs(ours.crop.astype(int) - twin.crop).max() <= 2
 
 
 def test_mirroring_twice_is_the_identity():
     people, image = some_scene(), some_image()
-    plain = make_sample(people, [0, 1], image, COCO, SMALL, Draws(rotation=15.0, scale=0.9))
+    plain = make_sample(people, [0, 1], image, COCO, geometry=SMALL, draws=CropDraws(rotation=15.0, scale=0.9))
     mirrored = np.ascontiguousarray(image[:, ::-1])
     twice = make_sample(
-        mirrored_scene(people), [0, 1], mirrored, COCO, SMALL, Draws(rotation=15.0, scale=0.9, flip=True)
+        mirrored_scene(people),
+        [0, 1],
+        mirrored,
+        COCO,
+        geometry=SMALL,
+        draws=CropDraws(rotation=15.0, scale=0.9, flip=True),
     )
     np.testing.assert_allclose(twice.keypoints, plain.keypoints, atol=1e-4)
     assert np.abs(twice.crop.astype(int) - plain.crop).max() <= 2
@@ -127,8 +139,8 @@ def test_keypoints_outside_the_crop_are_dropped_only_on_demand():
     keypoints = np.zeros((1, 17, 3))
     keypoints[0, :5] = [(30, 30, 2), (0, 30, 1), (79, 30, 2), (30, 0, 2), (500, 500, 0)]
     people, image = scene([[20, 20, 20, 20]], keypoints, size=(80, 60)), np.zeros((60, 80, 3), np.uint8)
-    kept = make_sample(people, [0], image, COCO, SMALL, Draws())
-    dropped = make_sample(people, [0], image, COCO, SMALL, Draws(), drop_outside=True)
+    kept = make_sample(people, [0], image, COCO, geometry=SMALL, draws=CropDraws())
+    dropped = make_sample(people, [0], image, COCO, geometry=SMALL, draws=CropDraws(), drop_outside=True)
     assert kept.keypoints[0, :6, 2].tolist() == [1, 1, 1, 1, 0, 0]
     assert dropped.keypoints[0, :6, 2].tolist() == [1, 0, 0, 0, 0, 0]
     assert not dropped.keypoints[0, 1:].any()
@@ -145,7 +157,7 @@ def test_who_makes_a_sample():
 
 def test_an_image_of_another_size_is_an_error():
     with pytest.raises(EveryposeError, match="data doctor"):
-        make_sample(some_scene(), [0], some_image((70, 90)), COCO, SMALL, Draws())
+        make_sample(some_scene(), [0], some_image((70, 90)), COCO, geometry=SMALL, draws=CropDraws())
 
 
 def test_a_mixture_is_padded_with_keypoints_that_nothing_is_asked_about():
@@ -153,10 +165,10 @@ def test_a_mixture_is_padded_with_keypoints_that_nothing_is_asked_about():
     udp = CropGeometry(size=(96, 128), convention="udp")
     crowdpose = scene([[5, 5, 40, 60]], people.keypoints[:1, :14], size=(90, 70))
     samples = [
-        make_sample(people, [0], image, COCO, udp, Draws(), dataset=0),
-        make_sample(crowdpose, [0], image, Skeleton.named("crowdpose"), SMALL, Draws(), dataset=3),
+        make_sample(people, [0], image, COCO, geometry=udp, draws=CropDraws(), dataset=0),
+        make_sample(crowdpose, [0], image, Skeleton.named("crowdpose"), geometry=SMALL, draws=CropDraws(), dataset=3),
     ]
-    batch = Batch.of(collate(samples, keypoints=20)).to("cpu")
+    batch = collate(samples, keypoints=20).map(torch.from_numpy).to("cpu")
     assert batch.images.shape == (2, 128, 96, 3)
     assert batch.images.dtype == torch.uint8
     assert batch.keypoints.shape == (2, 1, 20, 3)

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from evaluation.made import ours as ten_numbers
 from evaluation.metrics.test_oks import golden_truth
 from everypose.evaluation.metrics.oks import evaluate_oks
-from everypose.methods.top_down.scoring import Scoring, merge, oks_nms, person_scores, soft_oks_nms
+from everypose.methods.top_down.scoring import (
+    ScoringSettings,
+    merge,
+    oks_nms_high_index_first,
+    person_scores,
+    soft_oks_nms,
+)
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load
 
@@ -23,7 +29,7 @@ def test_suppression_equals_the_release(number):
     sigmas = golden["sigmas14_nms" if number == 2 else "sigmas17"]
     poses = values["keypoints"], values["score"], values["area"], sigmas
     for threshold in (0.5, 0.7, 0.9):
-        kept = oks_nms(*poses, threshold)
+        kept = oks_nms_high_index_first(*poses, threshold)
         assert kept.tolist() == values[f"keep_{threshold}"].tolist()
     assert soft_oks_nms(*poses, 0.9).tolist() == values["soft_keep_0.9"].tolist()
 
@@ -90,12 +96,12 @@ def some_poses(count, seed):
 def test_suppression_equals_its_literal_twins(count, seed, threshold):
     keypoints, scores, areas = some_poses(count, seed)
     poses = keypoints, scores, areas, COCO_SIGMAS, threshold
-    assert oks_nms(*poses).tolist() == literal_oks_nms(*poses)
+    assert oks_nms_high_index_first(*poses).tolist() == literal_oks_nms(*poses)
     if len(set(scores)) == count:
         assert soft_oks_nms(*poses).tolist() == literal_soft_oks_nms(*poses)
 
 
-@pytest.mark.parametrize("suppress", [oks_nms, soft_oks_nms])
+@pytest.mark.parametrize("suppress", [oks_nms_high_index_first, soft_oks_nms])
 def test_permuting_poses_permutes_what_is_kept(suppress):
     keypoints, _, areas = some_poses(15, 0)
     scores = np.random.default_rng(0).random(15)
@@ -140,7 +146,7 @@ def results_of(people):
 
 def test_coco_evaluation_from_end_to_end():
     golden = load("h_eval_end_to_end")
-    people = list(merged(golden, Scoring(), COCO_SIGMAS))
+    people = list(merged(golden, ScoringSettings(), COCO_SIGMAS))
     results = results_of(people)
     assert [row["image_id"] for row in results] == golden["result_merged/image_id"].tolist()
     np.testing.assert_allclose([row["score"] for row in results], golden["result_merged/score"], rtol=1e-12)
@@ -160,7 +166,7 @@ def test_evaluation_of_one_instance_from_end_to_end(which, instance):
     for image in dict.fromkeys(golden["image_id"][rows].tolist()):
         boxes = golden["all_boxes"][rows][golden["image_id"][rows] == image]
         poses = golden["all_preds"][rows][golden["image_id"][rows] == image]
-        found = merge(poses[:, None], boxes[:, 5], 200 * boxes[:, 2:4], COCO_SIGMAS, Scoring())
+        found = merge(poses[:, None], boxes[:, 5], 200 * boxes[:, 2:4], COCO_SIGMAS, ScoringSettings())
         results += results_of([(image, None, found)])
     np.testing.assert_allclose([row["score"] for row in results], golden[f"result_{which}/score"], rtol=1e-12)
     np.testing.assert_allclose([row["keypoints"] for row in results], golden[f"result_{which}/keypoints"], rtol=1e-12)
@@ -170,7 +176,7 @@ def test_evaluation_of_one_instance_from_end_to_end(which, instance):
 
 def test_crowdpose_evaluation_from_end_to_end():
     golden = load("h2_eval_crowdpose")
-    people = list(merged(golden, Scoring(oks_threshold=None), CROWDPOSE.require_sigmas()))
+    people = list(merged(golden, ScoringSettings(oks_threshold=None), CROWDPOSE.require_sigmas()))
     results = results_of(people)
     assert [row["image_id"] for row in results] == golden["result_merged/image_id"].tolist()
     np.testing.assert_allclose([row["score"] for row in results], golden["result_merged/score"], rtol=1e-12)
@@ -183,18 +189,20 @@ def test_a_second_that_repeats_its_primary_goes_and_another_stays_for_less():
     keypoints[..., 2] = 0.8
     pair = np.stack([keypoints, keypoints], axis=1)
     sizes = np.array([[200.0, 200.0]])
-    alone = merge(pair, [0.9], sizes, COCO_SIGMAS, Scoring())
+    alone = merge(pair, [0.9], sizes, COCO_SIGMAS, ScoringSettings())
     assert (alone.instance.tolist(), alone.scores.tolist()) == ([0], pytest.approx([0.72]))
     # Even without a decay, where both have one score.
-    assert merge(pair, [0.9], sizes, COCO_SIGMAS, Scoring(decay=1.0)).instance.tolist() == [0]
+    assert merge(pair, [0.9], sizes, COCO_SIGMAS, ScoringSettings(decay=1.0)).instance.tolist() == [0]
     pair[0, 1, :, 0] += 150
-    both = merge(pair, [0.9], sizes, COCO_SIGMAS, Scoring())
+    both = merge(pair, [0.9], sizes, COCO_SIGMAS, ScoringSettings())
     assert (both.instance.tolist(), both.scores.tolist()) == ([0, 1], pytest.approx([0.72, 0.36]))
-    soft = merge(pair, [0.9], sizes, COCO_SIGMAS, Scoring(soft=True))
+    soft = merge(pair, [0.9], sizes, COCO_SIGMAS, ScoringSettings(soft=True))
     assert soft.scores.tolist() == both.scores.tolist()
 
 
-@pytest.mark.parametrize("scoring", [Scoring(), Scoring(soft=True), Scoring(oks_threshold=None)])
+@pytest.mark.parametrize(
+    "scoring", [ScoringSettings(), ScoringSettings(soft=True), ScoringSettings(oks_threshold=None)]
+)
 def test_an_image_without_boxes_has_nobody(scoring):
     found = merge(np.zeros((0, 2, 17, 3)), np.zeros(0), np.zeros((0, 2)), COCO_SIGMAS, scoring)
     assert found.keypoints.shape == (0, 17, 3)
@@ -205,8 +213,8 @@ def test_permuting_boxes_permutes_the_people():
     keypoints, _, _ = some_poses(12, 5)
     poses, order = keypoints.reshape(4, 3, 17, 3), np.array([2, 0, 3, 1])
     box_scores, sizes = np.array([0.9, 0.8, 0.7, 0.6]), np.random.default_rng(0).uniform(100, 200, (4, 2))
-    found = merge(poses, box_scores, sizes, COCO_SIGMAS, Scoring())
-    again = merge(poses[order], box_scores[order], sizes[order], COCO_SIGMAS, Scoring())
+    found = merge(poses, box_scores, sizes, COCO_SIGMAS, ScoringSettings())
+    again = merge(poses[order], box_scores[order], sizes[order], COCO_SIGMAS, ScoringSettings())
     np.testing.assert_array_equal(again.keypoints, found.keypoints)
     assert order[again.box].tolist() == found.box.tolist()
     assert again.instance.tolist() == found.instance.tolist()

@@ -12,7 +12,7 @@ from everypose.errors import EveryposeError, UsageError
 from everypose.methods.posebh.network import DataSet, PoseBH
 from everypose.methods.vitpose.checkpoint import (
     DATASETS_OF_SIZES,
-    Layout,
+    ReleasedLayout,
     read_layout,
     recognises,
     renaming_of,
@@ -24,13 +24,13 @@ from golden_vectors import load
 from methods.posebh.golden_networks import RENAMING, tensors, tiny
 
 FILE = Path("theirs.pth")
-SMALL = Layout(
+SMALL = ReleasedLayout(
     width=384, depth=1, heads=12, image_size=(48, 64), experts=2, expert_part=8,
     keypoints=(3, 4), channels=4, embedding=6, prototypes=2,
 )  # fmt: skip
 
 
-def network_of(layout: Layout) -> ViTPose | PoseBH:
+def network_of(layout: ReleasedLayout) -> ViTPose | PoseBH:
     backbone = ViT(layout.width, layout.depth, layout.heads, 0.1, layout.image_size, layout.experts, layout.expert_part)
     if layout.plain:
         return ViTPose(backbone, HeatmapHead(layout.width, layout.keypoints[0], layout.channels))
@@ -38,11 +38,11 @@ def network_of(layout: Layout) -> ViTPose | PoseBH:
     return PoseBH(backbone, datasets, layout.embedding, layout.prototypes or 3, layout.channels)
 
 
-def renaming(layout: Layout) -> Renaming:
+def renaming(layout: ReleasedLayout) -> Renaming:
     return renaming_of(0 if layout.plain else len(layout.keypoints))
 
 
-def theirs(layout: Layout) -> dict[str, Tensor]:
+def theirs(layout: ReleasedLayout) -> dict[str, Tensor]:
     """A checkpoint of random tensors under the authors' names."""
     state = renaming(layout).to_theirs(network_of(layout).state_dict())
     if layout.embedding:
@@ -52,10 +52,10 @@ def theirs(layout: Layout) -> dict[str, Tensor]:
 
 LAYOUTS = {
     "PoseBH": SMALL,
-    "ViTPose++": Layout(384, 1, 12, (48, 64), 2, 8, (3, 4), 4, 0, 0),
-    "several heads": Layout(384, 1, 12, (48, 64), 0, 0, (3, 4, 5), 4, 0, 0),
-    "ViTPose": Layout(384, 2, 12, (96, 128), 0, 0, (17,), 4, 0, 0),
-    "transferred": Layout(384, 1, 12, (48, 64), 0, 0, (5,), 4, 6, 3),
+    "ViTPose++": ReleasedLayout(384, 1, 12, (48, 64), 2, 8, (3, 4), 4, 0, 0),
+    "several heads": ReleasedLayout(384, 1, 12, (48, 64), 0, 0, (3, 4, 5), 4, 0, 0),
+    "ViTPose": ReleasedLayout(384, 2, 12, (96, 128), 0, 0, (17,), 4, 0, 0),
+    "transferred": ReleasedLayout(384, 1, 12, (48, 64), 0, 0, (5,), 4, 6, 3),
 }
 
 
@@ -101,7 +101,7 @@ def test_what_the_released_split_leaves_behind_is_not_used() -> None:
     state = theirs(SMALL)
     left = state | split(state, 0)
     layout = read_layout(left, FILE)
-    assert layout == Layout(384, 1, 12, (48, 64), 0, 0, (3,), 4, 0, 0)
+    assert layout == ReleasedLayout(384, 1, 12, (48, 64), 0, 0, (3,), 4, 0, 0)
     network_of(layout).load_state_dict(to_ours(left, layout))
 
 

@@ -6,9 +6,9 @@ from safetensors.torch import load_file
 
 from everypose.errors import UsageError
 from everypose.training.lightning_module import PoseTraining
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import make_task, train
-from everypose.training.tasks.mixture import MixedTask
+from everypose.training.tasks.mixture import MixtureTask
 from training.mixtures import ONE, SETS
 
 
@@ -28,7 +28,7 @@ def weights(network):
 
 def test_each_phase_moves_its_own_parts(mixture):
     task = make_task(mixture("start.heads=framework"))
-    assert isinstance(task, MixedTask)
+    assert isinstance(task, MixtureTask)
     network = task.make_network().train()
     optimiser = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
     batch = task.samples.collate([task.samples[position] for position in range(12)])
@@ -37,6 +37,7 @@ def test_each_phase_moves_its_own_parts(mixture):
         before = weights(network)
         task.begin_step(network, epoch)
         values = task.losses(network, batch)
+        task.end_step(network)
         optimiser.zero_grad()
         sum(values.values()).backward()
         optimiser.step()

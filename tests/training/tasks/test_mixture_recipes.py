@@ -1,14 +1,18 @@
-from dataclasses import replace
-
 import pytest
 
-from everypose.methods.posebh.losses import LossSettings
-from everypose.methods.posebh.phases import TRANSFER_TO_3DPW, TRANSFER_TO_INTERHAND, Schedule
-from everypose.methods.posebh.settings import PoseBHSettings
-from everypose.methods.top_down.augmentation import VITPOSE
-from everypose.training.recipe import load_recipe
+from everypose.methods.posebh.settings import PhaseSchedule, PoseBHLosses, PoseBHSettings
+from everypose.methods.top_down.settings import CropAugmentation, ViTPoseAugmentation
+from everypose.training.recipe_files import load_recipe
+from methods.posebh.golden_networks import TRANSFER_TO_3DPW, TRANSFER_TO_INTERHAND
 
 # --- the published experiments
+
+VITPOSE = ViTPoseAugmentation(scale=0.5, rotation=40.0, shift=0.2, shift_probability=0.3)
+
+
+def changed(**fields):
+    return VITPOSE.model_copy(update=fields)
+
 
 NAMES = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody")
 SIZES = {
@@ -34,8 +38,8 @@ def test_every_published_mixture_in_every_number(family, size):
         assert own.convention == ("udp" if own.name in ("coco", "mpii") else "classic")
         assert own.crop == ("mpii" if own.name == "mpii" else "box")
         assert own.weight == 1
-        mpii = replace(VITPOSE, half_body=0, shift_probability=0)
-        assert own.augmentation.settings() == (mpii if own.name == "mpii" else VITPOSE)
+        mpii = changed(half_body=0, shift_probability=0)
+        assert own.augmentation == (mpii if own.name == "mpii" else VITPOSE)
         assert len(own.val) == 1
     cut = recipe.inference
     assert (cut.crop_size, cut.padding, cut.nms) == ((192, 256), 1.25, 0.9)
@@ -48,8 +52,8 @@ def test_every_published_mixture_in_every_number(family, size):
     if not posebh:
         assert (recipe.phases.heads_from, recipe.phases.backbone_from) == (0, 0)
     else:
-        assert recipe.phases.settings() == Schedule()
-        assert recipe.prototypes.settings() == LossSettings()
+        assert recipe.phases == PhaseSchedule()
+        assert recipe.prototypes == PoseBHLosses()
         assert recipe.start.weights == f"vitpose-plus-{size}"
         assert recipe.start.reinitialise == ("embedding.", "prototypes.")
 
@@ -58,8 +62,8 @@ def test_every_published_mixture_in_every_number(family, size):
 def test_both_published_transfers_in_every_number(to):
     recipe = load_recipe(f"posebh-b-{to}")
     hands = to == "interhand"
-    assert recipe.phases.settings() == (TRANSFER_TO_INTERHAND if hands else TRANSFER_TO_3DPW)
-    assert recipe.prototypes.settings() == LossSettings(threshold=0.2, pixel_weight="equal", prototype_heatmap=1.25e-5)
+    assert recipe.phases == (TRANSFER_TO_INTERHAND if hands else TRANSFER_TO_3DPW)
+    assert recipe.prototypes == PoseBHLosses(threshold=0.2, pixel_weight="equal", prototype_heatmap=1.25e-5)
     assert (recipe.start.weights, recipe.start.transfer_like) == ("posebh-b", "coco")
     assert (recipe.model.backbone.width, recipe.model.backbone.expert_part) == (768, 0)
     optim, plan = recipe.optim, recipe.schedule
@@ -70,14 +74,14 @@ def test_both_published_transfers_in_every_number(to):
     assert (recipe.inference.padding, recipe.inference.nms) == ((1.5, None) if hands else (1.25, 0.9))
     (own,) = recipe.data.sets
     assert (own.skeleton, own.convention) == ("interhand2d" if hands else "pw3d", "classic")
-    assert own.augmentation.settings() == (replace(VITPOSE, scale=0.3, rotation=90) if hands else VITPOSE)
+    assert own.augmentation == (changed(scale=0.3, rotation=90) if hands else VITPOSE)
 
 
 def test_the_plain_vitpose_in_every_number():
     recipe = load_recipe("vitpose-b-coco")
     assert (recipe.model.family, recipe.model.backbone.width, recipe.model.backbone.experts) == ("vitpose", 768, 0)
     assert (recipe.inference.convention, recipe.inference.decoder) == ("udp", "udp")
-    assert recipe.crops.augmentation.settings() == VITPOSE
+    assert recipe.crops.augmentation == CropAugmentation(**VITPOSE.model_dump())
     assert (recipe.optim.layer_decay, recipe.optim.weight_decay, recipe.optim.clip) == (0.75, 0.1, 1)
     assert (recipe.schedule.epochs, recipe.schedule.milestones) == (210, (170, 200))
 

@@ -5,7 +5,7 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.models.storage import save_model
 from everypose.training.initial_weights import make_network
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import make_task
 from training.mixtures import TINY, set_tables, sources
 

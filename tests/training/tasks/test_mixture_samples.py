@@ -7,7 +7,7 @@ import torch
 import everypose
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes
-from everypose.methods.top_down.augmentation import Draws
+from everypose.methods.top_down.augmentation import CropDraws
 from everypose.methods.top_down.samples import sample_matrix
 from everypose.models.storage import load_model, save_model
 from everypose.skeleton.skeleton import Skeleton
@@ -93,7 +93,7 @@ def test_a_skeleton_without_an_upper_body_has_no_half_bodies(mixture, folder, fi
     tables = f'[[data.sets]]\nname = "plain"\ntrain = {source}\nskeleton = {skeleton}\naugmentation = {{half_body = 1}}'
     task = make_task(mixture(tables=tables))
     assert task.samples[0].keypoints.shape == (1, 17, 3)
-    assert task.config.read_skeleton().keypoints[0] == "point_0"
+    assert task.config.skeleton.keypoints[0] == "point_0"
 
 
 # --- MPII's own files
@@ -127,7 +127,7 @@ def test_mpii_is_read_as_published_and_found_in_the_crops_that_were_learned(mixt
     scene = task.sets[0].scenes[0]
     geometry = task.samples._sets[0].geometry
     assert geometry.rule == "mpii"
-    trained = sample_matrix(scene, 0, task.samples._sets[0].skeleton, geometry, Draws())
+    trained = sample_matrix(scene, 0, task.samples._sets[0].skeleton, geometry, CropDraws())
     network = task.make_network()
     estimator = task.validators[0].estimator(network, "cpu")
     cut = estimator._cut(estimator.prepare(scene.path))

@@ -7,7 +7,7 @@ import everypose
 from everypose.errors import UsageError
 from everypose.inference.boxes import Boxes
 from everypose.training.lightning_module import PoseTraining
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import make_task, train
 from training.crop_recipes import EXTRA, ONE, STILL, VAL, VIT
 

@@ -6,11 +6,12 @@ import torch
 
 from everypose.backbones.colours import IMAGENET
 from everypose.methods.mipnet.settings import MIPNetSettings
+from everypose.methods.spec import spec_of
 from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.top_down.targets import gaussian_targets
 from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.models.settings import method_of
 from everypose.training.run import make_task
-from everypose.training.tasks.top_down import objective_of
 from training.crop_recipes import VIT
 
 
@@ -27,6 +28,11 @@ class Recorder(torch.nn.Module):
 
 
 # --- losses
+
+
+def objective_of(settings):
+    method = method_of(settings)
+    return spec_of(method).objective(method.training())
 
 
 def half_squared_error(heatmaps, targets, weights):

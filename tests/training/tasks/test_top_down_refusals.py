@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.top_down.crops import CropGeometry
 from everypose.training.datasets import read_training_set
-from everypose.training.recipe import load_recipe
+from everypose.training.recipe_files import load_recipe
 from everypose.training.run import make_task
 from everypose.training.tasks.top_down import CropSamples
 from training.crop_recipes import VIT
@@ -86,14 +87,21 @@ def test_data_that_cannot_be_used_is_one_line(message, figures, tmp_path):
     assert "sigma" in message(source("fish.json", {"categories": fish, "annotations": swimming}))
 
 
+def samples_of(recipe, sets):
+    people = recipe.model.people_per_crop
+    rule = recipe.crops.people_rule(people)
+    geometry = CropGeometry(Size(64, 64))
+    return CropSamples(sets, geometry, recipe.crops.augmentation, people=people, rule=rule, seed=0)
+
+
 def test_half_bodies_need_a_skeleton_that_knows_them(crops):
     recipe = crops("crops.augmentation.half_body=0.3")
     sets = read_training_set(recipe.data)
     sets = [replace(sets[0], skeleton=replace(sets[0].skeleton, upper_body=()))]
     with pytest.raises(UsageError, match=r"--set crops\.augmentation\.half_body=0"):
-        CropSamples(sets, recipe.model, CropGeometry((64, 64)), recipe.crops, 0)
+        samples_of(recipe, sets)
     still = crops("crops.augmentation.half_body=0")
-    assert len(CropSamples(sets, still.model, CropGeometry((64, 64)), still.crops, 0))
+    assert len(samples_of(still, sets))
 
 
 def test_an_image_that_cannot_be_used_names_itself(crops, figures, tmp_path):

@@ -11,7 +11,7 @@ from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import annotated_boxes
 from everypose.inference.boxes import Photo
 from everypose.methods.mipnet.assignment import box_people, present_people
-from everypose.methods.top_down.augmentation import Draws
+from everypose.methods.top_down.augmentation import CropDraws
 from everypose.methods.top_down.crops import clean_boxes
 from everypose.methods.top_down.samples import sample_matrix, trainable_people
 from everypose.training.datasets import read_training_set
@@ -108,7 +108,7 @@ def test_what_is_learned_in_mpiis_squares_is_measured_in_them(crops):
     cut = estimator._cut(estimator.prepare(scene.path))
     geometry = task.samples._geometry
     assert geometry.rule == "mpii"
-    trained = [sample_matrix(scene, row, estimator.skeleton, geometry, Draws()) for row in trainable_people(scene)]
+    trained = [sample_matrix(scene, row, estimator.skeleton, geometry, CropDraws()) for row in trainable_people(scene)]
     np.testing.assert_allclose(cut.matrices, trained)
     np.testing.assert_array_equal(cut.boxes.boxes, scene.boxes[trainable_people(scene)])
 

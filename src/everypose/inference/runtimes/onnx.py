@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Int64
 from everypose.core.process_setup import available_threads
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error, first_line
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
@@ -26,7 +27,33 @@ EXACT_8_BITS = "session.x64quantprecision"
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 Arrays = dict[str, npt.NDArray[Any]]
-RawPoses = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
+RawPoses = tuple[Float32, Float32, Int64]
+
+
+class Node(Protocol):
+    """An input or output of a session."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+
+class ModelMeta(Protocol):
+    """A file's metadata."""
+
+    @property
+    def custom_metadata_map(self) -> dict[str, str]: ...  # noqa: D102
+
+
+class Session(Protocol):
+    """An open file: the methods of ``onnxruntime.InferenceSession`` that everypose uses."""
+
+    def get_inputs(self) -> Sequence[Node]: ...  # noqa: D102
+
+    def get_outputs(self) -> Sequence[Node]: ...  # noqa: D102
+
+    def get_modelmeta(self) -> ModelMeta: ...  # noqa: D102
+
+    def run(self, outputs: Sequence[str], feed: Arrays) -> list[npt.NDArray[Any]]: ...  # noqa: D102
 
 
 class Runtime(Protocol):
@@ -49,7 +76,7 @@ class Runtime(Protocol):
 class CropRuntime(Protocol):
     """A loaded top-down model."""
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
         """Find the people of a batch of crops.
 
         Args:
@@ -73,29 +100,17 @@ class OnnxModel:
     inputs: ClassVar[set[str]]
     outputs: ClassVar[list[str]]
 
-    def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu", flip: bool = False) -> None:
-        """Load the file.
+    def __init__(self, session: Session, path: str | Path, *, flip: bool = False) -> None:
+        """Take an open file; :meth:`open` opens one.
 
         Args:
-            path: the ``.onnx`` file, as ``everypose export`` writes it.
-            threads: CPU threads for one image; by default the runtime chooses.
-            device: as in `open_session`.
-            flip: whether to look at the mirrored image, too: better keypoints at twice the time.
+            session: from `open_session`.
+            path: the file, for messages.
+            flip: whether to use test-time flip augmentation: better keypoints at twice the time.
 
         Raises:
-            EveryposeError: when the file is missing, damaged, or not a model of everypose.
-            UsageError: when the device cannot be used here.
+            EveryposeError: if the file is not a model of everypose, or one of the other kind.
         """
-        self._prepare(open_session(path, threads, device), path, flip)
-
-    @classmethod
-    def of(cls, session: Any, path: str | Path, flip: bool = False) -> Self:
-        """The model of a session that is open: of a file whose kind had to be read first."""
-        runtime = cls.__new__(cls)
-        runtime._prepare(session, path, flip)
-        return runtime
-
-    def _prepare(self, session: Any, path: str | Path, flip: bool) -> None:
         self.path = Path(path)
         self.config = read_metadata(session, path)
         self._session = session
@@ -110,6 +125,22 @@ class OnnxModel:
             )
         # The graph mirrors as many times as this is long.
         self._mirrored = np.zeros(int(flip), np.float32)
+
+    @classmethod
+    def open(cls, path: str | Path, *, threads: int | None = None, device: str = "cpu", flip: bool = False) -> Self:
+        """Load a file.
+
+        Args:
+            path: the ``.onnx`` file, as ``everypose export`` writes it.
+            threads: CPU threads for one image; by default the runtime chooses.
+            device: as in `open_session`.
+            flip: whether to use test-time flip augmentation.
+
+        Raises:
+            EveryposeError: if the file is missing, damaged, or not a model of everypose.
+            UsageError: if the device cannot be used here.
+        """
+        return cls(open_session(path, threads, device), path, flip=flip)
 
     def _run(self, images: npt.NDArray[np.uint8], **more: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         feed: Arrays = {"images": np.ascontiguousarray(images), "mirrored": self._mirrored, **more}
@@ -139,7 +170,7 @@ class OnnxCropRuntime(OnnxModel):
     inputs = CROP_INPUTS
     outputs = CROP_OUTPUTS
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
         """Find the people of a batch of crops; see `CropRuntime.run`.
 
         Raises:
@@ -149,7 +180,7 @@ class OnnxCropRuntime(OnnxModel):
         return self._run(crops)[0]
 
 
-def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Any:
+def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Session:
     """Open any ``.onnx`` file.
 
     Args:
@@ -173,7 +204,7 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
         ) from error
 
 
-def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Any]:
+def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Session]:
     """What opens a file in ONNX Runtime."""
     import onnxruntime
 
@@ -189,7 +220,7 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Any
     return lambda path: onnxruntime.InferenceSession(path, options, providers=providers)
 
 
-def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Any]:
+def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Session]:
     """What opens a file in OpenVINO."""
     try:
         from everypose.inference.runtimes.openvino import OpenVinoSession, computes_in
@@ -208,7 +239,7 @@ def _adds_8_bits_exactly() -> bool:
     return platform.machine() != "x86_64" or not CPU_FLAGS.exists() or "vnni" in CPU_FLAGS.read_text()
 
 
-def run_session(session: Any, path: str | Path, feed: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+def run_session(session: Session, path: str | Path, feed: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
     """The outputs of one run.
 
     Raises:
@@ -229,12 +260,12 @@ def onnx_can_use(device: str) -> bool:
     return device == "cpu" or (device.startswith("cuda") and CUDA in onnxruntime.get_available_providers())
 
 
-def is_ours(session: Any) -> bool:
+def is_ours(session: Session) -> bool:
     """Whether an open file carries a configuration of everypose, and so is no one else's detector."""
     return METADATA_KEY in session.get_modelmeta().custom_metadata_map
 
 
-def read_metadata(session: Any, path: str | Path) -> ModelConfig:
+def read_metadata(session: Session, path: str | Path) -> ModelConfig:
     """The configuration that an open file carries.
 
     Raises:

@@ -1,14 +1,14 @@
-"""A model run by torch: folders of weights and the authors' checkpoints."""
-
-from typing import Any, Self
+"""A model run by torch: model folders and released checkpoints."""
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
+from everypose.core.arrays import Float32
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.runtimes.onnx import RawPoses, check_batch, check_crops
-from everypose.models.build import PoseNetwork, build_graph
+from everypose.models.build import build_graph
 from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint
 from everypose.models.locate import ModelFile
@@ -16,54 +16,53 @@ from everypose.models.skeleton_choice import select_skeleton
 from everypose.models.storage import load_model
 
 
-def read_network(file: ModelFile, skeleton: str | None = None) -> tuple[PoseNetwork, ModelConfig]:
-    """Load a folder of ours, or import an authors' checkpoint on the fly.
+def read_network(file: ModelFile, skeleton: str | None = None) -> tuple[nn.Module, ModelConfig]:
+    """Load a model folder, or import a released checkpoint.
 
     Args:
-        file: where the model lies.
-        skeleton: which of a PoseBH's; see :func:`everypose.models.skeleton_choice.select_skeleton`.
+        file: where the model is.
+        skeleton: which one of a model with several; see :func:`everypose.models.skeleton_choice.select_skeleton`.
 
     Raises:
-        EveryposeError: when the files are damaged or do not fit.
-        UsageError: when the model has no such skeleton.
+        EveryposeError: if the files are damaged or do not fit.
+        UsageError: if the model has no such skeleton.
     """
     return select_skeleton(*read_whole_network(file), skeleton)
 
 
-def read_whole_network(file: ModelFile) -> tuple[PoseNetwork, ModelConfig]:
-    """The same with all data sets of a PoseBH."""
+def read_whole_network(file: ModelFile) -> tuple[nn.Module, ModelConfig]:
+    """Load a model folder, or import a released checkpoint, with all its skeletons."""
     return import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
 
 
 class TorchModel:
-    """A model's graph in torch, made by `of`: what both kinds of model share.
+    """A model's graph in torch: what both kinds of model share.
 
     Attributes:
         config: the model's configuration.
     """
 
-    @classmethod
-    def of(
-        cls, network: PoseNetwork, config: ModelConfig, device: str = "cpu", flip: bool = False,
+    def __init__(
+        self,
+        network: nn.Module,
+        config: ModelConfig,
+        *,
+        device: str = "cpu",
+        flip: bool = False,
         threads: int | None = None,
-    ) -> Self:  # fmt: skip
-        """Run a network that is in memory, as validation does while training.
+    ) -> None:
+        """Put the graph around a network that is in memory.
 
         Args:
             network: the network.
             config: its configuration.
             device: a torch device, such as "cpu", "cuda" or "cuda:1".
-            flip: whether to look at the mirrored image, too.
-            threads: CPU threads; by default torch chooses.
+            flip: whether to use test-time flip augmentation.
+            threads: CPU threads of torch, for the whole process; by default torch chooses.
 
         Raises:
-            UsageError: when there is no such device.
+            UsageError: if the device cannot be used.
         """
-        runtime = cls.__new__(cls)
-        runtime._prepare(network, config, threads, device, flip)
-        return runtime
-
-    def _prepare(self, network: PoseNetwork, config: ModelConfig, threads: int | None, device: str, flip: bool) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         self.config = config
@@ -77,15 +76,16 @@ class TorchModel:
             reason = str(error).splitlines()[0]
             raise UsageError(f"torch cannot use the device {device!r} here: {reason}") from error
 
-    def _run(self, images: npt.NDArray[np.uint8], *more: torch.Tensor) -> Any:
-        """What the graph gives: a tensor, or several."""
+    def _run(self, images: npt.NDArray[np.uint8], *more: torch.Tensor) -> tuple[npt.NDArray[np.generic], ...]:
+        """Run the graph; returns its outputs."""
         try:
             with torch.inference_mode():
                 found = self._graph(torch.from_numpy(images).to(self._device), self._mirrored, *more)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise EveryposeError(f"{self.config.name} failed on images of shape {images.shape}: {reason}") from error
-        return found
+        outputs = found if isinstance(found, tuple) else (found,)
+        return tuple(value.cpu().numpy() for value in outputs)
 
 
 class TorchRuntime(TorchModel):
@@ -94,16 +94,15 @@ class TorchRuntime(TorchModel):
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
         """Find the people in a batch; see :class:`everypose.inference.runtimes.onnx.Runtime`."""
         check_batch(images, self.config.on_images.step)
-        found = self._run(images, torch.tensor(min_score, dtype=torch.float32, device=self._device))
-        keypoints, scores, image_index = (value.cpu().numpy() for value in found)
-        return keypoints, scores, image_index
+        least = torch.tensor(min_score, dtype=torch.float32, device=self._device)
+        keypoints, scores, image_index = self._run(images, least)
+        return np.asarray(keypoints, np.float32), np.asarray(scores, np.float32), np.asarray(image_index, np.int64)
 
 
 class TorchCropRuntime(TorchModel):
     """A top-down model in torch."""
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
         """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
         check_crops(crops)
-        keypoints: npt.NDArray[np.float32] = self._run(crops).cpu().numpy()
-        return keypoints
+        return np.asarray(self._run(crops)[0], np.float32)

@@ -1,6 +1,14 @@
-"""The released BoIR checkpoints: the authors' parameter names and what they tell of the network."""
+"""The released BoIR checkpoints: parameter names, and the network's sizes from their shapes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
 
 from everypose.core.renaming import Renaming
+from everypose.methods.boir.settings import BoIRSettings
+from everypose.methods.checkpoint_sizes import hrnet_settings
+from everypose.methods.spec import Imported
 
 _HEADS = (("center", "center"), ("buk", "auxiliary.buk"), ("emb", "auxiliary.emb"), ("bbox", "auxiliary.bbox"))
 
@@ -25,3 +33,30 @@ RENAMING = Renaming(
         ("kpt_head.heatmap_conv.", "instance_head.heatmap."),
     )
 )
+
+_AUXILIARY = ("multihead.buk_head.", "multihead.emb_head.", "multihead.bbox_head.")
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of a released BoIR."""
+    return any(name.startswith("multihead.") for name in state)
+
+
+def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
+    """Read the network's settings and rename its parameters.
+
+    Raises:
+        KeyError: if a tensor whose shape determines a size is missing; with its name.
+    """
+    auxiliary = any(name.startswith(_AUXILIARY) for name in state)
+    embedding = {"embedding": len(state["multihead.emb_head.head.1.weight"])} if auxiliary else {}
+    settings = BoIRSettings(
+        backbone=hrnet_settings(state, "backbone."),
+        instance=len(state["kpt_head.conv_down.weight"]),
+        neck_branch=len(state["multihead.neck.0.convs.0.0.weight"]),
+        neck=len(state["multihead.neck.0.project.0.weight"]),
+        head=len(state["multihead.center_head.head.0.conv1.weight"]),
+        auxiliary=auxiliary,
+        **embedding,
+    )
+    return Imported(settings, len(state["kpt_head.heatmap_conv.weight"]), RENAMING.to_ours(state))

@@ -4,33 +4,21 @@ Beside them, for a small backbone, stands the offset loss, which is not the pape
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from everypose.methods.boir.bbox_mask_loss import Background, bbox_mask_loss
-from everypose.methods.boir.network import TrainingOutputs
+from everypose.methods.boir.bbox_mask_loss import bbox_mask_loss
+from everypose.methods.boir.network import BoIROutputs
 from everypose.methods.boir.offset_loss import offset_loss
+from everypose.methods.boir.settings import BoIRLosses
 from everypose.methods.single_stage.losses import focal_loss, over_processes
 from everypose.methods.single_stage.targets import Targets
 
 EPSILON = 1e-10
 
 
-@dataclass(frozen=True)
-class LossSettings:
-    """Weights of the four losses, what the Bbox Mask Loss takes as background, and the weight of the offset loss."""
-
-    multi_heatmap: float = 1.0
-    single_heatmap: float = 4.0
-    bbox: float = 0.25
-    bbox_mask: float = 0.25
-    background: Background = "both"
-    offset: float = 0.0
-
-
-def losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
+def losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> dict[str, Tensor]:
     """The weighted losses of a batch; training minimises their sum.
 
     The paper's are divided by the number of images; the offset loss, where it has a weight, is a mean already.

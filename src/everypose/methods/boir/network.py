@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from everypose.backbones.backbone import Backbone
 from everypose.backbones.hrnet import conv_bn
 from everypose.methods.boir.instance_head import InstanceHead
-from everypose.methods.single_stage.initialisation import scatter_weights, start_at_prior
+from everypose.methods.single_stage.initialisation import PAPER_STD, initialise_normal, start_at_prior
+from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.losses import probabilities
+from everypose.methods.spec import Initialisation
 
 ASPP_DILATIONS = (12, 24, 36)
 
@@ -81,7 +83,7 @@ class AuxiliaryHeads(nn.Module):
         self.bbox = Head(inputs, inner, 4)
 
 
-class TrainingOutputs(NamedTuple):
+class BoIROutputs(NamedTuple):
     """What the losses look at; maps at stride 4, B images, I instances.
 
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``embedding`` (B, E, h, w), not normalised;
@@ -132,6 +134,14 @@ class BoIR(nn.Module):
         self.auxiliary = AuxiliaryHeads(neck, head, keypoints, embedding) if auxiliary else None
         self.instance_head = InstanceHead(channels, instance, keypoints)
 
+    @property
+    def int8_scopes(self) -> Int8Scopes:
+        """The modules that become int8: all that are computed once for an image."""
+        kept = tuple(f"backbone.{name}" for name in self.backbone.float_modules)
+        return Int8Scopes(
+            quantised=("backbone", "neck", "center"), kept=(*kept, "center.output"), concatenations=("neck",)
+        )
+
     def features(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
         feature: Tensor = self.backbone(images)
@@ -148,13 +158,13 @@ class BoIR(nn.Module):
         """
         return probabilities(self.instance_head.of_all(feature, yx, order))
 
-    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
+    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> BoIROutputs:
         """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
         assert self.auxiliary is not None, "this network was made without its training heads"
         feature = self.features(images)
         neck = self.neck(feature)
         multi = torch.cat([self.auxiliary.buk(neck), self.center(neck)], dim=1)
-        return TrainingOutputs(
+        return BoIROutputs(
             multi_heatmap=probabilities(multi),
             embedding=self.auxiliary.emb(neck),
             box_distances=self.auxiliary.bbox(neck),
@@ -163,7 +173,7 @@ class BoIR(nn.Module):
         )
 
 
-def initialise(network: BoIR, hidden: float | None = 0.001) -> None:
+def initialise(network: BoIR, initialisation: Initialisation = Initialisation.PAPER) -> None:
     """The paper's initialisation of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side.
 
     The released box head starts with every convolution at 0. Then no gradient ever passes its ReLU, and only the last
@@ -171,17 +181,17 @@ def initialise(network: BoIR, hidden: float | None = 0.001) -> None:
 
     Args:
         network: what to initialise.
-        hidden: standard deviation of the hidden layers' weights; None leaves them as the framework made them, which
-            learns in hundreds of steps what the paper's small weights take thousands for.
+        initialisation: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
+            small ones in thousands.
     """
     parts: list[nn.Module] = [network.neck, network.center, network.instance_head]
     outputs = [network.center.output, network.instance_head.heatmap]
     if network.auxiliary is not None:
         parts.append(network.auxiliary)
         outputs.append(network.auxiliary.buk.output)
-    if hidden is not None:
+    if initialisation is Initialisation.PAPER:
         for part in parts:
-            scatter_weights(part, hidden)
+            initialise_normal(part, PAPER_STD)
         if isinstance(network.neck.squeeze, nn.Conv2d):
             # Two such layers, one after the other, would be too small for the norm that follows.
             network.neck.squeeze.reset_parameters()

@@ -1,6 +1,14 @@
-"""The released CID checkpoints: the authors' parameter names."""
+"""The released CID checkpoints: parameter names, and the network's sizes from their shapes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
 
 from everypose.core.renaming import Renaming
+from everypose.methods.checkpoint_sizes import hrnet_settings
+from everypose.methods.cid.settings import CIDSettings
+from everypose.methods.spec import Imported
 
 RENAMING = Renaming(
     (
@@ -13,3 +21,19 @@ RENAMING = Renaming(
         ("gfd.heatmap_conv.", "instance_head.heatmap."),
     )
 )
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of a released CID."""
+    return any(name.startswith("iia.") for name in state)
+
+
+def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
+    """Read the network's settings and rename its parameters.
+
+    Raises:
+        KeyError: if a tensor whose shape determines a size is missing; with its name.
+    """
+    backbone, instance = hrnet_settings(state, "backbone."), len(state["gfd.conv_down.weight"])
+    keypoints = len(state["gfd.heatmap_conv.weight"])
+    return Imported(CIDSettings(backbone=backbone, instance=instance), keypoints, RENAMING.to_ours(state))

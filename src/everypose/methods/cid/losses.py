@@ -1,28 +1,18 @@
 """CID's training loss: two heatmap losses and the contrastive loss of the instances' vectors (section 3.2)."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everypose.methods.cid.network import TrainingOutputs
+from everypose.methods.cid.network import CIDOutputs
+from everypose.methods.cid.settings import CIDLosses
 from everypose.methods.single_stage.losses import focal_loss, over_processes
 from everypose.methods.single_stage.targets import Targets
 
 TEMPERATURE = 0.05
 
 
-@dataclass(frozen=True)
-class LossSettings:
-    """Weights of the three losses."""
-
-    multi_heatmap: float = 1.0
-    single_heatmap: float = 4.0
-    contrastive: float = 1.0
-
-
-def losses(outputs: TrainingOutputs, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
+def losses(outputs: CIDOutputs, targets: Targets, settings: CIDLosses) -> dict[str, Tensor]:
     """The weighted losses of a batch, each divided by the number of images; training minimises their sum."""
     values = {
         "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask),

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from everypose.backbones.backbone import Backbone
 from everypose.methods.single_stage.attention import instance_parameters
 from everypose.methods.single_stage.attention_head import AttentionHead, Norm
-from everypose.methods.single_stage.initialisation import scatter_weights, start_at_prior
+from everypose.methods.single_stage.initialisation import PAPER_STD, initialise_normal, start_at_prior
+from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.losses import probabilities
+from everypose.methods.spec import Initialisation
 
 
 class GFD(AttentionHead):
@@ -35,7 +37,7 @@ class GFD(AttentionHead):
         return Norm(shift, torch.ones_like(shift))
 
 
-class TrainingOutputs(NamedTuple):
+class CIDOutputs(NamedTuple):
     """What the losses look at; maps at stride 4, B images, I instances.
 
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``parameters`` (I, D), the instances' vectors;
@@ -64,6 +66,13 @@ class CID(nn.Module):
         self.keypoints_and_center = nn.Conv2d(channels, keypoints + 1, 1)
         self.instance_head = GFD(channels, instance, keypoints)
 
+    @property
+    def int8_scopes(self) -> Int8Scopes:
+        """The modules that become int8: the backbone."""
+        return Int8Scopes(
+            quantised=("backbone",), kept=tuple(f"backbone.{name}" for name in self.backbone.float_modules)
+        )
+
     def features(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
         feature: Tensor = self.backbone(images)
@@ -80,24 +89,25 @@ class CID(nn.Module):
         """
         return probabilities(self.instance_head.of_all(feature, yx, order))
 
-    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> TrainingOutputs:
+    def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> CIDOutputs:
         """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
         feature = self.features(images)
-        return TrainingOutputs(
+        return CIDOutputs(
             multi_heatmap=probabilities(self.keypoints_and_center(feature)),
             parameters=instance_parameters(feature, image_index, yx),
             instance_heatmaps=probabilities(self.instance_head(feature, image_index, yx)),
         )
 
 
-def initialise(network: CID, hidden: float | None = 0.001) -> None:
+def initialise(network: CID, initialisation: Initialisation = Initialisation.PAPER) -> None:
     """The released initialisation of all but the backbone: sigmoids start at 0.01.
 
     Args:
         network: what to initialise.
-        hidden: standard deviation of the hidden layers' weights; None leaves them as the framework made them.
+        initialisation: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
+            small ones in thousands.
     """
-    if hidden is not None:
-        scatter_weights(network.instance_head, hidden, bias=0.0)
+    if initialisation is Initialisation.PAPER:
+        initialise_normal(network.instance_head, PAPER_STD, bias=0.0)
     start_at_prior(network.keypoints_and_center)
     start_at_prior(network.instance_head.heatmap)

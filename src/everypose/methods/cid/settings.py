@@ -1,14 +1,39 @@
-"""Settings of CID's network."""
+"""Settings of CID: its network, its losses, and what everypose must know of it. Nothing here needs torch."""
 
 from typing import Literal
 
-from everypose.backbones.settings import Backbone, HRNetSettings
+from pydantic import NonNegativeFloat
+
 from everypose.core.settings import Settings
+from everypose.methods.method import Method, MethodTraining
+from everypose.methods.single_stage.settings import SingleStageNetworkSettings
 
 
-class CIDSettings(Settings):
-    """CID; see :class:`everypose.methods.cid.network.CID`."""
+class CIDSettings(SingleStageNetworkSettings):
+    """CID; see :class:`everypose.methods.cid.network.CID`, which describes the sizes."""
 
     family: Literal["cid"] = "cid"
-    backbone: Backbone = HRNetSettings()
     instance: int = 32
+
+
+class CIDLosses(Settings):
+    """Weights of CID's losses.
+
+    Attributes:
+        multi_heatmap: focal loss of all people's keypoints and centers in one heatmap.
+        single_heatmap: focal loss of each instance's own heatmaps.
+        contrastive: contrastive loss of the instances' parameter vectors.
+    """
+
+    multi_heatmap: NonNegativeFloat = 1.0
+    single_heatmap: NonNegativeFloat = 4.0
+    contrastive: NonNegativeFloat = 1.0
+
+
+class CIDTraining(MethodTraining):
+    """The recipe sections that only CID has."""
+
+    losses: CIDLosses = CIDLosses()
+
+
+METHOD = Method(CIDSettings, CIDTraining, "everypose.methods.cid.method:SPEC")

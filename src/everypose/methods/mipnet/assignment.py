@@ -8,11 +8,9 @@ missing is replaced by the box's own person, so that every instance always has s
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from everypose.core.geometry import Numbers
+from everypose.core.arrays import Float32, Int64, Numbers
 
-Integers = npt.NDArray[np.int64]
 Rule = Literal["released", "paper"]
 
 # The paper: three keypoints in the box. The release: more than three in the augmented crop.
@@ -20,7 +18,7 @@ _LEAST_IN_BOX = 3
 _LEAST_IN_CROP = 4
 
 
-def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, instances: int, rule: Rule) -> Integers:
+def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, instances: int, rule: Rule) -> Int64:
     """The people whom each box is to find, nearest first by the squared distance of the boxes' centres.
 
     Of equally near people the earlier one is taken. Only the paper's rule looks further when the nearest will not do.
@@ -49,16 +47,16 @@ def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, ins
     return np.concatenate([primary, others, missing], axis=1)
 
 
-def keypoints_in_boxes(keypoints: Numbers, boxes: Numbers) -> Integers:
+def keypoints_in_boxes(keypoints: Numbers, boxes: Numbers) -> Int64:
     """(B, P): how many labelled keypoints of each person (P, K, 3) lie in each box (B, 4), its border included."""
     poses = np.asarray(keypoints, dtype=np.float64)[None]
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 1, 4)
     inside = (poses[..., :2] >= corners[..., :2]) & (poses[..., :2] <= corners[..., 2:])
-    count: Integers = (inside.all(axis=-1) & (poses[..., 2] > 0)).sum(axis=-1)
+    count: Int64 = (inside.all(axis=-1) & (poses[..., 2] > 0)).sum(axis=-1)
     return count
 
 
-def present_people(keypoints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def present_people(keypoints: Float32) -> Float32:
     """The released rule's second part: people of whom less than four keypoints are in the crop give way to the primary.
 
     Args:

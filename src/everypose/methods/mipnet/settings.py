@@ -1,17 +1,29 @@
-"""Settings of MIPNet's network."""
+"""Settings of MIPNet: its network, its training samples, and what everypose must know of it; without torch."""
 
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
-from everypose.core.settings import Settings
+from everypose.methods.method import Method
+from everypose.methods.mipnet.assignment import Rule, box_people, present_people
+from everypose.methods.top_down.settings import (
+    CropTrainingSettings,
+    PeopleRule,
+    TopDownNetworkSettings,
+    TopDownTraining,
+)
 
 
-class MIPNetSettings(Settings):
-    """MIPNet; see :class:`everypose.methods.mipnet.network.MIPNet`. ``deconv`` belongs to a ResNet.
+class MIPNetSettings(TopDownNetworkSettings):
+    """MIPNet; see :class:`everypose.methods.mipnet.network.MIPNet`.
 
-    ``gain``: factor of the modulation blocks' gates; 4 lets the blocks of a pretrained network start as the identity.
+    Attributes:
+        deconv: channels of the transposed convolutions of a ResNet; an HRNet has none.
+        sites: which of the backbone's four sites have modulation blocks.
+        instances: how many people the network finds in one crop, N.
+        gain: factor of the modulation blocks' gates; with 4, the blocks of a pretrained network start as the identity.
     """
 
     family: Literal["mipnet"] = "mipnet"
@@ -20,5 +32,37 @@ class MIPNetSettings(Settings):
     )
     deconv: int = 256
     sites: tuple[bool, bool, bool, bool] = (False, False, True, True)
-    instances: Annotated[int, Field(ge=1)] = 2
-    gain: Annotated[float, Field(gt=0)] = 1.0
+    instances: PositiveInt = 2
+    gain: PositiveFloat = 1.0
+
+    @property
+    def people_per_crop(self) -> int:
+        """How many people the network finds in one crop, N."""
+        return self.instances
+
+
+class MIPNetCropSettings(CropTrainingSettings):
+    """MIPNet's training samples.
+
+    Attributes:
+        others: which other people a crop is to show; the paper's numbers are those of the released rule.
+    """
+
+    others: Rule = "released"
+
+    def people_rule(self, people: int) -> PeopleRule:
+        """Return the rule for N = ``people`` people to a crop."""
+        return PeopleRule(
+            drop_outside=True,
+            choose=partial(box_people, instances=people, rule=self.others),
+            replace_absent=present_people if self.others == "released" else None,
+        )
+
+
+class MIPNetTraining(TopDownTraining):
+    """The recipe sections of MIPNet."""
+
+    crops: MIPNetCropSettings = MIPNetCropSettings()
+
+
+METHOD = Method(MIPNetSettings, MIPNetTraining, "everypose.methods.mipnet.method:SPEC")

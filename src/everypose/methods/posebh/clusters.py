@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everypose.methods.posebh.losses import LossSettings, pixel_prototype_loss
+from everypose.methods.posebh.losses import pixel_prototype_loss
 from everypose.methods.posebh.prototypes import prototype_heatmaps, similarity
+from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.sinkhorn import assign
 from everypose.methods.posebh.targets import Target
 from everypose.methods.top_down.losses import joints_mse
@@ -52,7 +53,7 @@ def _distance(vectors: Tensor, centers: Tensor) -> Tensor:
     return (1 - vectors @ F.normalize(centers, dim=1).T) / 2
 
 
-def cluster_loss(embedding: Tensor, targets: Sequence[Target], clusters: Clusters, settings: LossSettings) -> Tensor:
+def cluster_loss(embedding: Tensor, targets: Sequence[Target], clusters: Clusters, settings: PoseBHLosses) -> Tensor:
     """The prototype losses of all samples, with clusters in place of keypoints and nothing moved.
 
     A cluster's truth is that of its keypoint, in the samples of the data set that the keypoint belongs to.

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from everypose.methods.posebh.losses import LossSettings, pixel_prototype_loss
+from everypose.core.geometry import Size
+from everypose.methods.posebh.losses import pixel_prototype_loss
 from everypose.methods.posebh.prototypes import Prototypes, prototype_heatmaps, similarity
+from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.sinkhorn import assign
 from everypose.methods.posebh.targets import SIGMA
 from everypose.methods.top_down.decoding import decode
@@ -24,7 +26,7 @@ def cross_type_loss(
     embedding: Tensor,
     rows: Sequence[Tensor],
     prototypes: Prototypes,
-    settings: LossSettings,
+    settings: PoseBHLosses,
 ) -> Tensor:
     """The loss of all data sets, each on the samples of the others.
 
@@ -45,7 +47,7 @@ def cross_type_loss(
     return settings.cross_type * total
 
 
-def _agreement_loss(heatmaps: Tensor, similarity: Tensor, settings: LossSettings) -> Tensor:
+def _agreement_loss(heatmaps: Tensor, similarity: Tensor, settings: PoseBHLosses) -> Tensor:
     """Heatmaps (F, K, h, w) and similarities (F, K, M, h, w) of foreign samples towards their pseudo labels.
 
     Both heatmaps and the pixels' embeddings learn, from the samples where at least one keypoint is agreed on. The loss
@@ -75,7 +77,7 @@ class PseudoLabels(NamedTuple):
 
 
 @torch.no_grad()
-def pseudo_labels(heatmaps: Tensor, by_prototypes: Tensor, settings: LossSettings) -> PseudoLabels:
+def pseudo_labels(heatmaps: Tensor, by_prototypes: Tensor, settings: PoseBHLosses) -> PseudoLabels:
     """Gaussians at the mean of two heatmaps' keypoints, weighted by their peaks, where the two agree.
 
     Args:
@@ -83,7 +85,7 @@ def pseudo_labels(heatmaps: Tensor, by_prototypes: Tensor, settings: LossSetting
         by_prototypes: (F, K, h, w), the prototypes'.
         settings: how high and how near two peaks must be.
     """
-    size = (heatmaps.shape[-1], heatmaps.shape[-2])
+    size = Size(heatmaps.shape[-1], heatmaps.shape[-2])
     one, other = heatmaps.amax((2, 3)), by_prototypes.amax((2, 3))
     apart = torch.linalg.vector_norm(_highest(heatmaps) - _highest(by_prototypes), dim=-1)
     agreed = (one > settings.peak) & (other > settings.peak) & (apart <= settings.match)

@@ -1,40 +1,15 @@
 """PoseBH's losses on one data set's part of a batch: heatmaps, prototype contrast and distance, prototype heatmaps."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from everypose.methods.posebh.prototypes import Prototypes, prototype_heatmaps, recognised, similarity
+from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.sinkhorn import Assignment, assign
 from everypose.methods.posebh.targets import Target
 from everypose.methods.top_down.losses import joints_mse
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """Weights and limits; the defaults are those of the published training on six data sets.
-
-    ``prototype`` weighs ``contrast`` (PPC) and ``distance`` (PPD) together, ``prototype_heatmap`` the error of the
-    prototype heatmaps, ``cross_type`` and ``clusters`` all of their terms.
-    ``threshold``: pixels with a higher ground truth heatmap belong to a keypoint.
-    ``pixel_weight``: what a recognised pixel counts when its prototype moves, its heatmap's value or 1.
-    ``momentum``: of the prototypes. ``peak`` and ``match``: heatmap and prototype heatmap agree on a keypoint where
-    both are higher than ``peak`` and their peaks at most ``match`` heatmap pixels apart.
-    """
-
-    prototype: float = 1.25e-5
-    contrast: float = 0.01
-    distance: float = 0.001
-    prototype_heatmap: float = 3.33e-6
-    cross_type: float = 1e-3
-    clusters: float = 0.01
-    threshold: float = 0.0
-    pixel_weight: Literal["confidence", "equal"] = "confidence"
-    momentum: float = 0.999
-    peak: float = 0.25
-    match: float = 2.1
 
 
 def heatmap_loss(heatmaps: Tensor, target: Target) -> Tensor:
@@ -60,7 +35,7 @@ class PrototypeLosses(NamedTuple):
 
 
 def prototype_losses(
-    embedding: Tensor, target: Target, prototypes: Prototypes, dataset: int, settings: LossSettings
+    embedding: Tensor, target: Target, prototypes: Prototypes, dataset: int, settings: PoseBHLosses
 ) -> PrototypeLosses:
     """PPC, PPD and the prototype heatmaps' error over a data set's own samples; at least one.
 
@@ -84,7 +59,7 @@ def prototype_losses(
     )
 
 
-def pixel_prototype_loss(similarity: Tensor, prototype: Tensor, kept: Tensor, settings: LossSettings) -> Tensor:
+def pixel_prototype_loss(similarity: Tensor, prototype: Tensor, kept: Tensor, settings: PoseBHLosses) -> Tensor:
     """Weighted sum of PPC and PPD (Zhou et al., CVPR 2022), means over the kept pixels; 0 if there is none.
 
     PPC is the cross entropy of choosing the assigned prototype among all, with the absolute cosines as logits and no

@@ -23,7 +23,7 @@ class DataSet(NamedTuple):
     keypoints: int
 
 
-class TrainingOutputs(NamedTuple):
+class PoseBHOutputs(NamedTuple):
     """What the losses look at: every head's heatmaps (B, K, h, w) of ALL samples, and embeddings (B, D, h, w)."""
 
     heatmaps: tuple[Tensor, ...]
@@ -62,7 +62,7 @@ class PoseBH(nn.Module):
         sizes = [own.keypoints for own in datasets]
         self.prototypes = Prototypes(sizes, prototypes, embedding) if embedding else None
 
-    def forward(self, images: Tensor, dataset: Tensor) -> TrainingOutputs:
+    def forward(self, images: Tensor, dataset: Tensor) -> PoseBHOutputs:
         """All outputs that training needs.
 
         Args:
@@ -70,7 +70,7 @@ class PoseBH(nn.Module):
             dataset: (B,), the number of each sample's data set.
         """
         feature = self.backbone(images, dataset)
-        return TrainingOutputs(
+        return PoseBHOutputs(
             heatmaps=tuple(head(feature) for head in self.heads),
             embedding=None if self.embedding is None else self.embedding(feature),
         )

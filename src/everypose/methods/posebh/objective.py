@@ -1,39 +1,52 @@
-"""What a training step of PoseBH minimises, and how the prototypes move with it."""
+"""The losses of a training step of PoseBH, and the prototypes that it moves."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from everypose.methods.posebh.clusters import Clusters, cluster_loss
 from everypose.methods.posebh.cross_type import cross_type_loss
-from everypose.methods.posebh.losses import LossSettings, heatmap_loss, prototype_losses
-from everypose.methods.posebh.network import PoseBH, TrainingOutputs
-from everypose.methods.posebh.phases import Phase
-from everypose.methods.posebh.prototypes import Prototypes
+from everypose.methods.posebh.losses import PrototypeLosses, heatmap_loss, prototype_losses
+from everypose.methods.posebh.network import PoseBH, PoseBHOutputs
+from everypose.methods.posebh.prototypes import Prototypes, mean_over_processes
+from everypose.methods.posebh.settings import Phase, PoseBHLosses
 from everypose.methods.posebh.targets import Target
+
+
+class PoseBHStep(NamedTuple):
+    """What a batch determines.
+
+    Attributes:
+        losses: the weighted losses by name; training minimises their sum.
+        bank: the moved prototypes (K, M, D) of all data sets, the same in all processes; None if they do not move.
+    """
+
+    losses: dict[str, Tensor]
+    bank: Tensor | None
 
 
 def losses(
     network: PoseBH,
-    outputs: TrainingOutputs,
+    outputs: PoseBHOutputs,
     targets: Sequence[Target],
+    *,
     phase: Phase,
-    settings: LossSettings,
+    settings: PoseBHLosses,
     clusters: Clusters | None = None,
-) -> dict[str, Tensor]:
-    """The weighted losses of a batch; training minimises their sum.
+) -> PoseBHStep:
+    """Return the weighted losses of a batch and the moved prototypes; the network is not changed.
 
-    While the phase says so, the network's prototypes move towards the embeddings, and in the end all processes hold
-    the same ones. All is in float32, even under mixed precision: the gradients of the prototypes' losses are tiny.
+    All is in float32, even under mixed precision: the gradients of the prototypes' losses are tiny.
 
     Args:
         network: in training mode.
         outputs: the network's, of the whole batch.
         targets: one for each data set.
         phase: what happens in this epoch.
-        settings: weights and limits.
-        clusters: those of the prototypes, where the phase uses them.
+        settings: weights and thresholds.
+        clusters: those of the prototypes, if the phase uses them.
 
     Returns:
         ``heatmap_NAME`` of each data set; with an embedding ``prototype`` and ``prototype_heatmap``, and in the second
@@ -45,34 +58,58 @@ def losses(
             for dataset, maps, target in zip(network.datasets, outputs.heatmaps, targets, strict=True)
         }
         if outputs.embedding is None or network.prototypes is None:
-            return values
-        values |= _learn_prototypes(outputs.embedding, targets, network.prototypes, phase, settings)
+            return PoseBHStep(values, None)
+        prototypes, bank = network.prototypes, None
+        found = _prototype_losses(outputs.embedding, targets, prototypes, settings)
+        zero = outputs.embedding.new_zeros(())
+        values["prototype"] = sum((one.prototype for one in found.values()), zero)
+        values["prototype_heatmap"] = sum((one.prototype_heatmap for one in found.values()), zero)
+        if phase.prototypes:
+            bank = _moved_bank(outputs.embedding, targets, prototypes, found, settings)
+            prototypes = prototypes.with_bank(bank)
         if phase.cross_type:
             rows = [target.rows for target in targets]
-            values["cross_type"] = cross_type_loss(
-                outputs.heatmaps, outputs.embedding, rows, network.prototypes, settings
-            )
+            values["cross_type"] = cross_type_loss(outputs.heatmaps, outputs.embedding, rows, prototypes, settings)
         if phase.clusters:
             assert clusters is not None, "the phase asks for clusters"
             values["clusters"] = cluster_loss(outputs.embedding, targets, clusters, settings)
-        return values
+        return PoseBHStep(values, bank)
 
 
-def _learn_prototypes(
-    embedding: Tensor, targets: Sequence[Target], prototypes: Prototypes, phase: Phase, settings: LossSettings
-) -> dict[str, Tensor]:
-    """The two losses of every data set's own samples; the prototypes move after each, if they do in this phase."""
-    contrast, heatmap = embedding.new_zeros(()), embedding.new_zeros(())
+def _prototype_losses(
+    embedding: Tensor, targets: Sequence[Target], prototypes: Prototypes, settings: PoseBHLosses
+) -> dict[int, PrototypeLosses]:
+    """Return the losses of every data set's own samples, by data set; none for one without samples."""
+    return {
+        dataset: prototype_losses(embedding[target.rows], target, prototypes, dataset, settings)
+        for dataset, target in enumerate(targets)
+        if len(target.rows)
+    }
+
+
+@torch.no_grad()
+def _moved_bank(
+    embedding: Tensor,
+    targets: Sequence[Target],
+    prototypes: Prototypes,
+    found: dict[int, PrototypeLosses],
+    settings: PoseBHLosses,
+) -> Tensor:
+    """Return the bank after all data sets' prototypes have moved, as the mean over all processes."""
+    parts = []
     for dataset, target in enumerate(targets):
-        if not len(target.rows):
+        if dataset not in found:
+            parts.append(prototypes.raw(dataset))
             continue
-        own = embedding[target.rows]
-        found = prototype_losses(own, target, prototypes, dataset, settings)
-        contrast, heatmap = contrast + found.prototype, heatmap + found.prototype_heatmap
-        if phase.prototypes:
-            counts = found.assignment.confidence if settings.pixel_weight == "confidence" else 1.0
-            weight = found.recognised * counts
-            prototypes.follow(dataset, own, found.assignment.prototype, weight, settings.momentum)
-    if phase.prototypes:
-        prototypes.synchronise()
-    return {"prototype": contrast, "prototype_heatmap": heatmap}
+        one = found[dataset]
+        counts = one.assignment.confidence if settings.pixel_weight == "confidence" else 1.0
+        parts.append(
+            prototypes.moved(
+                dataset,
+                embedding[target.rows],
+                one.assignment.prototype,
+                weight=one.recognised * counts,
+                momentum=settings.momentum,
+            )
+        )
+    return mean_over_processes(torch.cat(parts))

@@ -38,15 +38,19 @@ class Prototypes(nn.Module):
         rows = slice(None) if dataset is None else self._rows[dataset]
         return F.normalize(self.bank[rows].float(), dim=-1)
 
+    def raw(self, dataset: int) -> Tensor:
+        """Return the rows (K, M, D) of the bank of a data set, as they are stored."""
+        return self.bank[self._rows[dataset]]
+
     def heatmaps(self, embedding: Tensor, dataset: int | None = None) -> Tensor:
         """Embeddings (B, D, h, w) to the heatmaps (B, K, h, w) of a data set's keypoints, or of all."""
         return prototype_heatmaps(similarity(embedding, self.of(dataset)))
 
     @torch.no_grad()
-    def follow(
-        self, dataset: int, embedding: Tensor, prototype: Tensor, weight: Tensor, momentum: float = 0.999
-    ) -> None:
-        """Move the prototypes of a data set towards the embeddings assigned to them.
+    def moved(
+        self, dataset: int, embedding: Tensor, prototype: Tensor, *, weight: Tensor, momentum: float = 0.999
+    ) -> Tensor:
+        """Return the prototypes of a data set, moved towards the embeddings assigned to them: (K, M, D).
 
         Args:
             dataset: whose prototypes move.
@@ -62,14 +66,23 @@ class Prototypes(nn.Module):
         pulled = torch.zeros_like(flat).index_add_(0, slots, weights[:, None] * pixels)
         used = flat.new_zeros(len(flat)).index_add_(0, slots, weights) > 0
         moved = momentum * flat + (1 - momentum) * F.normalize(pulled, dim=-1)
-        self.bank[self._rows[dataset]] = F.normalize(torch.where(used[:, None], moved, flat), dim=-1).view_as(own)
+        return F.normalize(torch.where(used[:, None], moved, flat), dim=-1).view_as(own)
 
-    @torch.no_grad()
-    def synchronise(self) -> None:
-        """Replace the bank by its mean over all training processes. Every process must call it."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(self.bank)
-            self.bank /= torch.distributed.get_world_size()
+    def with_bank(self, bank: Tensor) -> "Prototypes":
+        """Return prototypes of the same keypoints with another bank."""
+        with torch.device("meta"):
+            other = Prototypes([rows.stop - rows.start for rows in self._rows], *self.bank.shape[1:])
+        other.bank = bank
+        return other
+
+
+def mean_over_processes(bank: Tensor) -> Tensor:
+    """Return the mean of a bank over all training processes; every process must call it."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        bank = bank.clone()
+        torch.distributed.all_reduce(bank)
+        bank /= torch.distributed.get_world_size()
+    return bank
 
 
 def similarity(embedding: Tensor, prototypes: Tensor) -> Tensor:

@@ -1,31 +1,162 @@
-"""Settings of PoseBH's network and of the data sets that it learns from."""
+"""Settings of PoseBH: its network, its losses and the phases of its training; without torch."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from everypose.backbones.settings import ViTSettings
-from everypose.core.settings import Settings
+from everypose.core.settings import NoneWord, Probability, Settings
+from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
+from everypose.methods.top_down.settings import Convention, CropRule
+
+OptionalEpoch = Annotated[NonNegativeInt | None, NoneWord]
+"""An epoch, counted from 0; None (in a recipe "none") for never."""
 
 
 class DataSetSettings(Settings):
-    """One data set of a PoseBH: its name, its skeleton and how its crops are cut; see :class:`TopDownInference`."""
+    """One data set of a PoseBH.
+
+    Attributes:
+        name: the data set's name.
+        skeleton: the fields of its :class:`everypose.skeleton.skeleton.Skeleton`.
+        convention: how pixels of the image and of the crop correspond.
+        crop: how a box becomes the region of a crop.
+    """
 
     name: str
-    skeleton: dict[str, Any]
-    convention: Literal["classic", "udp"] = "classic"
-    crop: Literal["box", "mpii"] = "box"
+    skeleton: Mapping[str, Any]
+    convention: Convention = "classic"
+    crop: CropRule = "box"
 
 
-def decoder_of(convention: Literal["classic", "udp"]) -> Literal["quarter", "udp"]:
-    """How the heatmaps of a PoseBH are decoded, by the convention that a data set's crops are cut by."""
+def decoder_of(convention: Convention) -> Literal["quarter", "udp"]:
+    """Return the decoder of a data set whose crops follow ``convention``.
+
+    >>> decoder_of("classic")
+    'quarter'
+    """
     return "udp" if convention == "udp" else "quarter"
 
 
-class PoseBHSettings(Settings):
-    """PoseBH, and ViTPose++ where ``embedding`` is 0; see :class:`everypose.methods.posebh.network.PoseBH`."""
+class PoseBHSettings(NetworkSettings):
+    """PoseBH, and ViTPose++ if ``embedding`` is 0; see :class:`everypose.methods.posebh.network.PoseBH`.
 
+    Attributes:
+        datasets: the data sets, in the order of their experts and heads.
+        embedding: length of a pixel's embedding; 0 for a network without embeddings and prototypes.
+        prototypes: prototypes of each keypoint.
+        channels: inner channels of the heads and of the embedding branch.
+    """
+
+    task: ClassVar[Task] = "mixture"
     family: Literal["posebh"] = "posebh"
     backbone: ViTSettings = ViTSettings()
     datasets: tuple[DataSetSettings, ...] = ()
     embedding: int = 64
     prototypes: int = 3
     channels: int = 256
+
+
+class PoseBHLosses(Settings):
+    """Weights and thresholds of PoseBH's losses; the defaults are those of the published training on six data sets.
+
+    Attributes:
+        prototype: weight of ``contrast`` and ``distance`` together.
+        contrast: weight of the pixel-prototype contrast (PPC).
+        distance: weight of the pixel-prototype distance (PPD).
+        prototype_heatmap: weight of the squared error of the prototype heatmaps.
+        cross_type: weight of the cross-type self-supervision.
+        clusters: weight of the losses of clustered prototypes.
+        threshold: pixels whose ground truth heatmap is higher belong to a keypoint.
+        pixel_weight: weight of a recognised pixel when its prototype moves: its heatmap's value, or 1.
+        momentum: momentum of the prototypes.
+        peak: a heatmap and a prototype heatmap agree on a keypoint if both have a peak higher than this ...
+        match: ... and these peaks are at most this many heatmap pixels apart.
+        cluster_count: number of clusters; at most the number of keypoints of all data sets.
+    """
+
+    prototype: NonNegativeFloat = 1.25e-5
+    contrast: NonNegativeFloat = 0.01
+    distance: NonNegativeFloat = 0.001
+    prototype_heatmap: NonNegativeFloat = 3.33e-6
+    cross_type: NonNegativeFloat = 1e-3
+    clusters: NonNegativeFloat = 0.01
+    threshold: Probability = 0.0
+    pixel_weight: Literal["confidence", "equal"] = "confidence"
+    momentum: Probability = 0.999
+    peak: NonNegativeFloat = 0.25
+    match: NonNegativeFloat = 2.1
+    cluster_count: PositiveInt = 96
+
+
+class Phase(NamedTuple):
+    """What happens at a time of the training.
+
+    Attributes:
+        prototypes: the prototypes move.
+        embedding: the embedding branch is trained.
+        heads: the heatmap heads are trained.
+        backbone: the backbone is trained.
+        cross_type: the cross-type loss is on.
+        clusters: the loss of clustered prototypes is on.
+    """
+
+    prototypes: bool
+    embedding: bool
+    heads: bool
+    backbone: bool
+    cross_type: bool
+    clusters: bool
+
+
+class PhaseSchedule(Settings):
+    """The epochs at whose start parts begin (``from``) or stop (``until``) to be trained.
+
+    The defaults are those of the published training on six data sets, with the backbone unfrozen at the end, as the
+    paper describes it. ViTPose++ has heads and a backbone only.
+
+    >>> PhaseSchedule().phase(50).heads
+    True
+    """
+
+    prototypes_until: OptionalEpoch = 50
+    embedding: bool = True
+    heads_from: NonNegativeInt = 50
+    backbone_from: OptionalEpoch = 90
+    backbone_until: OptionalEpoch = None
+    cross_type_from: OptionalEpoch = 50
+    clusters_from: OptionalEpoch = None
+
+    @model_validator(mode="after")
+    def _clusters_need_fixed_prototypes(self) -> Self:
+        moving_until = self.prototypes_until
+        if self.clusters_from is not None and (moving_until is None or self.clusters_from < moving_until):
+            raise ValueError("clusters_from must not be before prototypes_until: clusters need fixed prototypes")
+        return self
+
+    def phase(self, epoch: float) -> Phase:
+        """Return what happens at a time of the run, in epochs."""
+
+        def begun(start: int | None) -> bool:
+            # An epoch computed from steps may miss its beginning by a rounding error.
+            return start is not None and epoch > start - 1e-6
+
+        return Phase(
+            prototypes=not begun(self.prototypes_until),
+            embedding=self.embedding,
+            heads=begun(self.heads_from),
+            backbone=begun(self.backbone_from) and not begun(self.backbone_until),
+            cross_type=begun(self.cross_type_from),
+            clusters=begun(self.clusters_from),
+        )
+
+
+class PoseBHTraining(MethodTraining):
+    """The recipe sections that only PoseBH and ViTPose++ have."""
+
+    phases: PhaseSchedule = PhaseSchedule()
+    prototypes: PoseBHLosses = PoseBHLosses()
+
+
+METHOD = Method(PoseBHSettings, PoseBHTraining, "everypose.methods.posebh.method:SPEC")

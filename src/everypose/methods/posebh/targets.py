@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from everypose.core.geometry import Size
 from everypose.methods.posebh.network import DataSet
-from everypose.methods.top_down.targets import Batch, gaussian_targets
+from everypose.methods.top_down.samples import CropBatch
+from everypose.methods.top_down.targets import gaussian_targets
 
 SIGMA = 2.0
 STRIDE = 4
@@ -35,7 +37,7 @@ def rows_by_dataset(datasets: Sequence[int], count: int) -> tuple[Tensor, ...]:
     )
 
 
-def render_targets(batch: Batch, rows: Iterable[Tensor], datasets: Sequence[DataSet]) -> list[Target]:
+def render_targets(batch: CropBatch[Tensor], rows: Iterable[Tensor], datasets: Sequence[DataSet]) -> list[Target]:
     """Render the heatmaps of a batch, at a quarter of the crops' size, each data set's with its own keypoints.
 
     Args:
@@ -44,10 +46,10 @@ def render_targets(batch: Batch, rows: Iterable[Tensor], datasets: Sequence[Data
         datasets: the network's data sets.
     """
     height, width = batch.images.shape[1:3]
-    heatmap_size = (width // STRIDE, height // STRIDE)
+    crop_size, heatmap_size = Size(width, height), Size(width // STRIDE, height // STRIDE)
     targets = []
     for own, dataset in zip(rows, datasets, strict=True):
         keypoints = batch.keypoints[own, 0, : dataset.keypoints]
-        maps, weights = gaussian_targets(keypoints, (width, height), heatmap_size, SIGMA, batch.udp[own])
+        maps, weights = gaussian_targets(keypoints, crop_size, heatmap_size, SIGMA, batch.udp[own])
         targets.append(Target(own, maps, weights))
     return targets

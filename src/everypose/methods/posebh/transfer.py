@@ -1,16 +1,24 @@
-"""A new skeleton from a trained PoseBH: what it knows of embeddings stays, head and prototypes are made anew."""
+"""Starting the training of a PoseBH from another one: with the same data sets, or transferred to a new skeleton."""
 
+from torch import nn
+
+from everypose.errors import UsageError
 from everypose.methods.posebh.network import DataSet, PoseBH
 
 
 def transfer(source: PoseBH, skeleton: DataSet, like: str) -> PoseBH:
-    """The network that learns a new data set; train it by one of the transfer schedules, with a frozen embedding.
+    """Return the network for a new data set; train it by one of the transfer schedules, with a frozen embedding.
 
-    The expert of the data set ``like`` is merged into the backbone. The new head starts as that set's head, but for its
-    last layer, and the prototypes start at random. Weights are shared with ``source``.
+    The expert of the data set ``like`` is merged into the backbone. The new head starts as that data set's head, except
+    for its last layer; the prototypes start at random. Weights are shared with ``source``.
+
+    Args:
+        source: with all its experts and heads.
+        skeleton: the new data set.
+        like: a data set of ``source``.
 
     Raises:
-        UsageError: ``source`` knows no data set ``like``, or the new one has no keypoints.
+        UsageError: if ``source`` has no data set ``like``, or the new one has no keypoints.
     """
     backbone, head = source.backbone.merged(source.index_of(like)), source.head_of(like)
     sizes = {"embedding": 0}
@@ -21,3 +29,30 @@ def transfer(source: PoseBH, skeleton: DataSet, like: str) -> PoseBH:
     network.head_of(skeleton.name).deconv_layers.load_state_dict(head.deconv_layers.state_dict())
     network.embedding = source.embedding
     return network
+
+
+def adapt_source(source: nn.Module, network: PoseBH, name: str, like: str) -> nn.Module:
+    """Return a source whose experts and heads are those of the data sets of ``network``: itself, or transferred.
+
+    Args:
+        source: the model that training starts from.
+        network: the network to train.
+        name: the source's name, for messages.
+        like: the data set of the source that a new one starts from; empty for the same data sets.
+
+    Raises:
+        UsageError: if the data sets are others, or a transfer is not from a PoseBH to one new data set.
+    """
+    names = [own.name for own in network.datasets]
+    known = [own.name for own in source.datasets] if isinstance(source, PoseBH) else []
+    if like:
+        if not isinstance(source, PoseBH) or len(names) > 1:
+            raise UsageError("start.transfer_like goes from a PoseBH or ViTPose++ with all its experts to one new set")
+        return transfer(source, network.datasets[0], like)
+    if names != known:
+        raise UsageError(
+            f"{name} has {len(known)} data sets ({', '.join(known) or 'it is no PoseBH'}), the recipe "
+            f"{len(names)} ({', '.join(names)}): its experts and heads need the same sets in the same order; for one "
+            "new set, give start.transfer_like"
+        )
+    return source

@@ -6,7 +6,7 @@ from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 
 
-def every_skeleton(skeletons: Mapping[str, Skeleton], name: str, *, need_sigmas: bool = True) -> Skeleton:
+def union_skeleton(skeletons: Mapping[str, Skeleton], name: str, *, need_sigmas: bool = True) -> Skeleton:
     """The keypoints of all data sets, one set after the other, with their sets' names before theirs ("coco.nose").
 
     Args:

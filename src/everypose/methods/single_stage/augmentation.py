@@ -1,4 +1,4 @@
-"""Random augmentation of training samples: the settings, and the numbers drawn for one sample."""
+"""Random augmentation of whole images: the numbers drawn for one sample, and what they change."""
 
 from dataclasses import dataclass, field
 
@@ -6,38 +6,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64
 from everypose.core.geometry import similarity
 from everypose.data.scenes import Scene
+from everypose.methods.single_stage.settings import ImageAugmentation
 
 # The unit of the scale in which translations are given: a side of so many pixels.
 _SCALE_UNIT = 200
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How far samples are changed at random; the defaults are BoIR's and CID's.
-
-    Attributes:
-        scale: the region's side, as a factor of the image's short side, between these two.
-        rotation: degrees to either side.
-        translation: pixels to either side at a region of 200 pixels; in proportion at others.
-        flip: probability of a mirrored sample.
-        brightness: largest change, as a share of the whole range (0: off).
-        contrast: largest change of the contrast's factor from 1 (0: off).
-        saturation: largest change of the saturation's factor from 1 (0: off).
-    """
-
-    scale: tuple[float, float] = (0.75, 1.5)
-    rotation: float = 30.0
-    translation: int = 40
-    flip: float = 0.5
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-
-
-@dataclass(frozen=True)
-class Draws:
+class ImageDraws:
     """The random numbers of one sample, as drawn; the defaults change nothing.
 
     Attributes:
@@ -58,13 +37,13 @@ class Draws:
     dx: int = 0
     dy: int = 0
     flip: bool = False
-    jitter: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    jitter: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     brightness: float = 0.0
     contrast: float = 1.0
     saturation: float = 1.0
 
 
-def draw(rng: np.random.Generator, augmentation: Augmentation, scene: Scene) -> Draws:
+def draw(rng: np.random.Generator, augmentation: ImageAugmentation, scene: Scene) -> ImageDraws:
     """Draw what one sample needs, in the published order: scale, rotation, dx, dy, flip, then the jitter."""
     scale = float(rng.uniform(*augmentation.scale))
     rotation = float(rng.uniform(-augmentation.rotation, augmentation.rotation))
@@ -76,17 +55,17 @@ def draw(rng: np.random.Generator, augmentation: Augmentation, scene: Scene) -> 
         float(rng.uniform(-reach, reach)) if reach else 0.0
         for reach in (augmentation.brightness, augmentation.contrast, augmentation.saturation)
     )
-    return Draws(scale, rotation, dx, dy, flip, jitter, brightness, 1 + contrast, 1 + saturation)
+    return ImageDraws(scale, rotation, dx, dy, flip, jitter, brightness, 1 + contrast, 1 + saturation)
 
 
-def region_matrix(height: int, width: int, size: int, draws: Draws) -> npt.NDArray[np.float64]:
+def region_matrix(height: int, width: int, size: int, draws: ImageDraws) -> Float64:
     """The (2, 3) matrix from the image to a square of ``size`` pixels, before the flip (spec: "Geometry")."""
     center = (width / 2 + draws.dx, height / 2 + draws.dy)
     side = draws.scale * min(height, width)
     return similarity(center, size / side, draws.rotation, (size / 2, size / 2))
 
 
-def possible_reduction(height: int, width: int, size: int, draws: Draws) -> int:
+def possible_reduction(height: int, width: int, size: int, draws: ImageDraws) -> int:
     """By how much an image may be reduced when it is read, because its sample shrinks it at least so much: 1, 2 or 4.
 
     Large photos are then read in about half the time, and look better: of a region that is warped to less than half
@@ -96,7 +75,7 @@ def possible_reduction(height: int, width: int, size: int, draws: Draws) -> int:
     return max(each for each in (1, 2, 4) if each <= max(1, shrinks) and height % each == width % each == 0)
 
 
-def recolour(image: npt.NDArray[np.uint8], draws: Draws) -> npt.NDArray[np.uint8]:
+def recolour(image: npt.NDArray[np.uint8], draws: ImageDraws) -> npt.NDArray[np.uint8]:
     """Change contrast and brightness (about the mid-grey), then saturation, of an (H, W, 3) uint8 RGB image."""
     if draws.brightness or draws.contrast != 1:
         levels = (np.arange(256) - 127.5) * draws.contrast + 127.5 + 255 * draws.brightness

@@ -3,7 +3,7 @@
 Torch inference runs it, the ONNX export traces it and evaluation uses it, so that no second decoder can drift away.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,20 @@ from everypose.backbones.colours import IMAGENET, Colours, normalise
 from everypose.methods.single_stage.attention_head import AttentionHead
 from everypose.methods.single_stage.coarse_search import TILE, decode_tiles, tiles_around
 from everypose.methods.single_stage.decoding import Decoder, Scoring, Search, certainty, decode
+from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.losses import probabilities
 from everypose.methods.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
 
 
+@runtime_checkable
 class SingleStageNetwork(Protocol):
-    """What BoIR and CID offer to the graph; shapes as in their networks."""
+    """What a single-stage network offers to the graph; shapes as in :class:`everypose.methods.cid.network.CID`."""
+
+    @property
+    def colours(self) -> Colours: ...  # noqa: D102
+
+    @property
+    def int8_scopes(self) -> Int8Scopes: ...  # noqa: D102
 
     @property
     def instance_head(self) -> AttentionHead: ...  # noqa: D102
@@ -29,7 +37,7 @@ class SingleStageNetwork(Protocol):
     def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor: ...  # noqa: D102
 
 
-class PoseGraph(nn.Module):
+class SingleStageGraph(nn.Module):
     """Normalisation, network, flip test and decoding of a batch of images.
 
     Args:

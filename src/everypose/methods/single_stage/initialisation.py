@@ -1,24 +1,31 @@
-"""How the heads of CID and BoIR start: small weights, and probabilities of one in a hundred."""
+"""Initial weights of the heads of CID and BoIR."""
 
 import math
 
 from torch import nn
 
-PRIOR = -math.log((1 - 0.01) / 0.01)
-OUTPUT_SPREAD = 0.001
+PRIOR = 0.01
+"""Initial probability of a keypoint at a pixel."""
+PRIOR_BIAS = -math.log((1 - PRIOR) / PRIOR)
+"""The bias whose sigmoid is `PRIOR`."""
+PAPER_STD = 0.001
+"""Standard deviation of the released initial weights."""
 
 
-def scatter_weights(part: nn.Module, spread: float, bias: float = PRIOR) -> None:
-    """Weights of all convolutions and linear layers from N(0, spread^2); biases of convolutions ``bias``, others 0."""
+def initialise_normal(part: nn.Module, std: float, bias: float = PRIOR_BIAS) -> None:
+    """Draw the weights of all convolutions and linear layers from N(0, std^2).
+
+    Biases of convolutions become ``bias``, those of linear layers 0.
+    """
     for module in part.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.normal_(module.weight, std=spread)
+            nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.constant_(module.bias, bias if isinstance(module, nn.Conv2d) else 0.0)
 
 
 def start_at_prior(output: nn.Conv2d) -> None:
-    """Make the sigmoid of a head's last convolution start at 0.01."""
+    """Make the sigmoid of a head's last convolution start at `PRIOR`."""
     assert output.bias is not None
-    nn.init.normal_(output.weight, std=OUTPUT_SPREAD)
-    nn.init.constant_(output.bias, PRIOR)
+    nn.init.normal_(output.weight, std=PAPER_STD)
+    nn.init.constant_(output.bias, PRIOR_BIAS)

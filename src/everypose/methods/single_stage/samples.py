@@ -11,27 +11,24 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Float64, Image, Int64, Mask
 from everypose.core.geometry import of_reduced, transform
 from everypose.data.masks import loss_mask
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
-from everypose.methods.single_stage.augmentation import Augmentation, Draws, draw, recolour, region_matrix
+from everypose.methods.batch import Array, Batch
+from everypose.methods.single_stage.augmentation import ImageDraws, recolour, region_matrix
+from everypose.methods.single_stage.settings import ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
 
-__all__ = ["Augmentation", "Draws", "Sample", "SampleBatch", "collate", "draw", "make_sample", "training_scenes"]
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-
 STRIDE = 4
-MINIMUM_AREA = 32.0 * 32.0
 MOST_INSTANCES = 200
 # The least overlap of a box with one moved by the radius (CornerNet).
 _RADIUS_OVERLAP = 0.7
 
 
 @dataclass(frozen=True)
-class Sample:
+class ImageSample:
     """One augmented image and its M people, I of whom are instances to decode.
 
     Attributes:
@@ -48,50 +45,51 @@ class Sample:
     """
 
     image: npt.NDArray[np.uint8]
-    loss_mask: npt.NDArray[np.bool_]
-    keypoints: npt.NDArray[np.float32]
-    radius: Integers
-    center: npt.NDArray[np.float32]
-    center_drawn: npt.NDArray[np.bool_]
-    instance_person: Integers
-    instance_yx: Integers
-    instance_boxes: npt.NDArray[np.float32]
+    loss_mask: Mask
+    keypoints: Float32
+    radius: Int64
+    center: Float32
+    center_drawn: Mask
+    instance_person: Int64
+    instance_yx: Int64
+    instance_boxes: Float32
     key: str
 
 
-@dataclass(frozen=True)
-class SampleBatch:
-    """B samples; what is ragged over people is flattened, as the device's batch has it.
+@dataclass(frozen=True, kw_only=True)
+class ImageBatch(Batch[Array]):
+    """B samples; what is ragged over people is concatenated along axis 0.
+
+    M people and I instances are those of all images; "output pixels" are those of the network's maps, (h, w).
 
     Attributes:
         images: (B, S, S, 3) uint8 RGB.
-        loss_mask: (B, 1, S/4, S/4) bool.
-        person_image: (sum M,) int64 into the images.
-        keypoints: (sum M, K, 3) float32.
-        radius: (sum M,) int64.
-        center: (sum M, 2) float32.
-        center_drawn: (sum M,) bool.
-        instance_image: (sum I,) int64 into the images.
-        instance_person: (sum I,) int64 into the people of the batch.
-        instance_yx: (sum I, 2) int64.
-        instance_boxes: (sum I, 4) float32.
-        most_instances: the largest number of instances in one image.
-        keys: B names.
+        loss_mask: (B, 1, h, w) bool. Pixels that are False are ignored by the heatmap losses.
+        person_image: (M,) int64, the image of each person.
+        keypoints: (M, K, 3) float32: x, y in output pixels, visibility.
+        radius: (M,) int64: radius of the person's Gaussians, in output pixels.
+        center: (M, 2) float32: x, y in output pixels.
+        center_drawn: (M,) bool: whether the person is large enough to be found.
+        instance_image: (I,) int64, the image of each instance.
+        instance_person: (I,) int64, the person of each instance.
+        instance_yx: (I, 2) int64: the pixel that the instance is decoded from, y before x.
+        instance_boxes: (I, 4) float32: x, y, width, height in output pixels.
+        most_instances: largest number of instances in one image; known on the host, so that nothing waits for the
+            device.
     """
 
-    images: npt.NDArray[np.uint8]
-    loss_mask: npt.NDArray[np.bool_]
-    person_image: Integers
-    keypoints: npt.NDArray[np.float32]
-    radius: Integers
-    center: npt.NDArray[np.float32]
-    center_drawn: npt.NDArray[np.bool_]
-    instance_image: Integers
-    instance_person: Integers
-    instance_yx: Integers
-    instance_boxes: npt.NDArray[np.float32]
+    images: Array
+    loss_mask: Array
+    person_image: Array
+    keypoints: Array
+    radius: Array
+    center: Array
+    center_drawn: Array
+    instance_image: Array
+    instance_person: Array
+    instance_yx: Array
+    instance_boxes: Array
     most_instances: int
-    keys: tuple[str, ...]
 
 
 def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene]:
@@ -101,31 +99,27 @@ def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene
 
 def make_sample(
     scene: Scene,
-    image: npt.NDArray[np.uint8],
+    image: Image,
     skeleton: Skeleton,
-    size: int,
-    draws: Draws,
-    minimum_area: float = MINIMUM_AREA,
-    mask_unlabelled: bool = True,
+    settings: ImageSampleSettings,
+    *,
+    draws: ImageDraws,
     reduction: int = 1,
-    exact_flip: bool = False,
-) -> Sample:
+) -> ImageSample:
     """Make the training sample of an image for given random draws.
 
     Args:
         scene: the image's annotations.
-        image: (H, W, 3) uint8 RGB, or so many times smaller as ``reduction`` says.
-        skeleton: whose left and right keypoints swap in a flipped sample.
-        size: S, of the input; a multiple of 4.
+        image: (H, W, 3) uint8 RGB, H and W those of the annotations divided by ``reduction``.
+        skeleton: whose left and right keypoints swap in a mirrored sample.
+        settings: size, and what counts as an instance.
         draws: from :func:`everypose.methods.single_stage.augmentation.draw`.
-        minimum_area: people with a smaller box, in input pixels, are no instances; 0 on CrowdPose.
-        mask_unlabelled: whether people without keypoints are masked (COCO's rule) or background.
-        reduction: by which the image was read, a divisor of H and W; annotations stay those of the whole image.
-        exact_flip: whether a flipped sample's targets lie where its image shows them; see :func:`_flipped`.
+        reduction: by which the image was shrunk when it was read; annotations stay those of the whole image.
 
     Raises:
-        EveryposeError: when the image has another size than its annotations say, or a segmentation is malformed.
+        EveryposeError: if the image has another size than its annotations say, or a segmentation is malformed.
     """
+    size, output_size = settings.size, settings.size // STRIDE
     height, width = (reduction * side for side in image.shape[:2])
     if (height, width) != (scene.height, scene.width):
         raise EveryposeError(
@@ -133,25 +127,24 @@ def make_sample(
             f"{scene.width} x {scene.height}; 'everypose data doctor' finds and repairs this"
         )
     to_input = region_matrix(scene.height, scene.width, size, draws)
-    to_output = region_matrix(scene.height, scene.width, size // STRIDE, draws)
-    output_size = size // STRIDE
+    to_output = region_matrix(scene.height, scene.width, output_size, draws)
 
     people = np.flatnonzero(scene.is_labelled_person)
     keypoints, corners = _moved(scene, people, to_output)
     if draws.flip:
-        keypoints, corners = _flipped(keypoints, corners, skeleton, output_size, exact_flip)
+        keypoints, corners = _flipped(keypoints, corners, skeleton, output_size, settings.exact_flip)
     centers = _centers(keypoints)
     boxes = scene.boxes[people]
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * abs(np.linalg.det(to_input[:, :2]))
-    center_drawn = areas >= minimum_area
+    center_drawn = areas >= settings.minimum_area
     person, pixels = _instances(centers, areas, center_drawn, output_size, draws.jitter)
 
     keypoints_and_visibility = np.concatenate(
         [_single_precision(keypoints[:, :, :2]), keypoints[:, :, 2:].astype(np.float32)], axis=2
     )
-    return Sample(
+    return ImageSample(
         image=recolour(_warped_image(image, of_reduced(to_input, reduction), size, draws.flip), draws),
-        loss_mask=_warped_mask(loss_mask(scene, mask_unlabelled), to_output, output_size, draws.flip),
+        loss_mask=_warped_mask(loss_mask(scene, settings.mask_unlabelled), to_output, output_size, draws.flip),
         keypoints=keypoints_and_visibility,
         radius=gaussian_radius(corners, output_size),
         center=_single_precision(centers),
@@ -163,7 +156,7 @@ def make_sample(
     )
 
 
-def gaussian_radius(corners: Floats, output_size: int) -> Integers:
+def gaussian_radius(corners: Float64, output_size: int) -> Int64:
     """How far a person's Gaussians reach, from the box (CornerNet's rule, its quadratics solved as first released).
 
     Args:
@@ -184,11 +177,13 @@ def gaussian_radius(corners: Floats, output_size: int) -> Integers:
     )
     # Not divided by a: the form that the published networks were trained with.
     radii = [(b + np.sqrt(b**2 - 4 * a * c)) / 2 for a, b, c in coefficients]
-    radius: Integers = np.minimum.reduce(radii).astype(np.int64).clip(min=0)
+    radius: Int64 = np.minimum.reduce(radii).astype(np.int64).clip(min=0)
     return radius
 
 
-def collate(samples: Sequence[Sample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES) -> SampleBatch:
+def collate(
+    samples: Sequence[ImageSample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES
+) -> ImageBatch[npt.NDArray[np.generic]]:
     """Join samples; of more than ``most_instances`` instances a random choice is kept, in order."""
     people = np.array([len(sample.radius) for sample in samples])
     instances = np.array([len(sample.instance_person) for sample in samples])
@@ -199,7 +194,7 @@ def collate(samples: Sequence[Sample], rng: np.random.Generator, most_instances:
     if len(kept) > most_instances:
         kept = np.sort(rng.choice(len(kept), most_instances, replace=False))
     instance_person = np.concatenate([sample.instance_person for sample in samples]) + first_person[instance_image]
-    return SampleBatch(
+    return ImageBatch(
         images=np.stack([sample.image for sample in samples]),
         loss_mask=np.stack([sample.loss_mask[None] for sample in samples]),
         person_image=np.repeat(images, people),
@@ -216,7 +211,7 @@ def collate(samples: Sequence[Sample], rng: np.random.Generator, most_instances:
     )
 
 
-def _moved(scene: Scene, people: Integers, to_output: Floats) -> tuple[Floats, Floats]:
+def _moved(scene: Scene, people: Int64, to_output: Float64) -> tuple[Float64, Float64]:
     """Keypoints (M, K, 3) and box corners (M, 4, 2; top-left, top-right, bottom-left, bottom-right) in the map."""
     keypoints = scene.keypoints[people].copy()
     keypoints[:, :, :2] = transform(keypoints[:, :, :2], to_output)
@@ -225,8 +220,8 @@ def _moved(scene: Scene, people: Integers, to_output: Floats) -> tuple[Floats, F
 
 
 def _flipped(
-    keypoints: Floats, corners: Floats, skeleton: Skeleton, output_size: int, exact: bool
-) -> tuple[Floats, Floats]:
+    keypoints: Float64, corners: Float64, skeleton: Skeleton, output_size: int, exact: bool
+) -> tuple[Float64, Float64]:
     """Both mirrored; left and right swap their names, corners' as well as keypoints'.
 
     The image's x becomes S - 1 - x, so in the map, a quarter as large, S / 4 - 1 / 4 - x. The released code has
@@ -239,16 +234,14 @@ def _flipped(
     return keypoints, corners
 
 
-def _centers(keypoints: Floats) -> Floats:
+def _centers(keypoints: Float64) -> Float64:
     """(M, 2): the mean of each person's labelled keypoints."""
     labelled = keypoints[:, :, 2:] > 0
-    centers: Floats = np.where(labelled, keypoints[:, :, :2], 0.0).sum(axis=1) / labelled.sum(axis=1)
+    centers: Float64 = np.where(labelled, keypoints[:, :, :2], 0.0).sum(axis=1) / labelled.sum(axis=1)
     return centers
 
 
-def _instances(
-    centers: Floats, areas: Floats, large: npt.NDArray[np.bool_], output_size: int, jitter: Integers
-) -> tuple[Integers, Integers]:
+def _instances(centers: Float64, areas: Float64, large: Mask, output_size: int, jitter: Int64) -> tuple[Int64, Int64]:
     """The people to decode, smallest first: (I,) indices and (I, 2) pixels x, y.
 
     Left out are small people, those whose centre is outside, and those whose pixel a smaller person has.
@@ -265,17 +258,17 @@ def _instances(
     return order[first], pixels[first]
 
 
-def _inside(pixels: Integers, output_size: int) -> npt.NDArray[np.bool_]:
+def _inside(pixels: Int64, output_size: int) -> Mask:
     return np.asarray(((pixels >= 0) & (pixels < output_size)).all(axis=1))
 
 
-def _instance_boxes(corners: Floats, output_size: int) -> Floats:
+def _instance_boxes(corners: Float64, output_size: int) -> Float64:
     """(I, 4) x, y, width, height, each of the four clipped by itself, so that a box may still pass the border."""
     low, high = corners.min(axis=1), corners.max(axis=1)
     return np.concatenate([low, high - low], axis=1).clip(0, output_size - 1)
 
 
-def _single_precision(points: Floats) -> npt.NDArray[np.float32]:
+def _single_precision(points: Float64) -> Float32:
     """Round to float32 so that the integer part stays: that is where a Gaussian's peak goes."""
     rounded = points.astype(np.float32)
     moved = np.trunc(rounded) != np.trunc(points)
@@ -283,18 +276,18 @@ def _single_precision(points: Floats) -> npt.NDArray[np.float32]:
     return rounded
 
 
-def _warped_image(image: npt.NDArray[np.uint8], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.uint8]:
+def _warped_image(image: npt.NDArray[np.uint8], matrix: Float64, size: int, flip: bool) -> npt.NDArray[np.uint8]:
     """(H, W, 3) to (size, size, 3); by way of four channels, which OpenCV warps in about half the time of three."""
     padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), dtype=np.uint8)
     warped = cv2.cvtColor(_warped(padded, matrix, size, flip), cv2.COLOR_RGBA2RGB)
     return np.asarray(warped, dtype=np.uint8)
 
 
-def _warped_mask(mask: npt.NDArray[np.bool_], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.bool_]:
+def _warped_mask(mask: Mask, matrix: Float64, size: int, flip: bool) -> Mask:
     """Warped as bytes and cut at one half; what lies outside the image is not asked for."""
     return _warped(mask.view(np.uint8) * 255, matrix, size, flip) > 127
 
 
-def _warped(image: npt.NDArray[np.uint8], matrix: Floats, size: int, flip: bool) -> npt.NDArray[np.uint8]:
+def _warped(image: npt.NDArray[np.uint8], matrix: Float64, size: int, flip: bool) -> npt.NDArray[np.uint8]:
     warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
     return np.asarray(cv2.flip(warped, 1) if flip else warped, dtype=np.uint8)

@@ -1,31 +1,98 @@
-"""How a single-stage model is run on an image."""
+"""Settings that single-stage methods share: the input, the training samples, and how a model is run on an image."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from everypose.core.settings import Settings
+from everypose.backbones.settings import HRNetSettings, SingleStageBackbone
+from everypose.core.settings import Probability, Settings
+from everypose.methods.method import NetworkSettings, Task
 
 SMALLEST_SIDE = 64
-"""Of a single-stage model's input, in pixels: its maps have room for all peaks and for a coarse search's tiles."""
+"""Smallest side of a single-stage model's input, in pixels: its maps must hold the tiles of a coarse search."""
 Step = Literal[16, 32, 64]
-"""What the sides of a single-stage model's input may be multiples of, in pixels."""
+"""The sides of a single-stage model's input are multiples of this many pixels."""
 
 
-class InferenceSettings(Settings):
-    """How an image is prepared for a single-stage model and what is kept.
+class SingleStageNetworkSettings(NetworkSettings):
+    """Base of the settings of a network that takes whole images.
 
-    ``size``: the short side of the network's input, in pixels; ``step``: what its sides are multiples of, in the
-    published inference twice what HRNet's deepest branch needs; ``pool``: the window that smooths the maps;
-    ``nms``: poses more alike than this OKS are one person; ``min_score``: people below are not shown; ``decoder``,
-    ``scoring`` and ``search``: see :mod:`everypose.methods.single_stage.decoding`.
+    Attributes:
+        backbone: makes a feature at stride 4.
+    """
+
+    task: ClassVar[Task] = "single-stage"
+    backbone: SingleStageBackbone = HRNetSettings()
+
+
+class ImageAugmentation(Settings):
+    """Ranges of the random augmentation of whole images; the defaults are those of BoIR and CID.
+
+    Attributes:
+        scale: smallest and largest side of the sampled region, as a factor of the image's short side.
+        rotation: largest rotation to either side, in degrees.
+        translation: largest translation to either side, in pixels of a 200-pixel region; scales with the region.
+        flip: probability of a mirrored sample.
+        brightness: largest change, as a share of the whole range; 0 is off.
+        contrast: largest change of the contrast factor from 1; 0 is off.
+        saturation: largest change of the saturation factor from 1; 0 is off.
+    """
+
+    scale: tuple[float, float] = (0.75, 1.5)
+    rotation: NonNegativeFloat = 30.0
+    translation: NonNegativeInt = 40
+    flip: Probability = 0.5
+    brightness: Probability = 0.0
+    contrast: Probability = 0.0
+    saturation: Probability = 0.0
+
+
+class ImageSampleSettings(Settings):
+    """How an image becomes a training sample.
+
+    Attributes:
+        size: side of the square input, in pixels; a multiple of 64.
+        minimum_area: people with a smaller box, in square input pixels, are not instances to decode; 0 on CrowdPose.
+        mask_unlabelled: whether people without keypoints are masked out (COCO's rule) or treated as background.
+        exact_flip: whether the targets of a mirrored sample match its image; in the released code they lie 3 pixels
+            to the left.
+        augmentation: ranges of the random augmentation.
+    """
+
+    size: PositiveInt = 512
+    minimum_area: NonNegativeFloat = 1024.0
+    mask_unlabelled: bool = True
+    exact_flip: bool = False
+    augmentation: ImageAugmentation = ImageAugmentation()
+
+    @model_validator(mode="after")
+    def _size_fits_the_network(self) -> Self:
+        if self.size % 64:
+            raise ValueError(f"size must be a multiple of 64, not {self.size}")
+        return self
+
+
+class SingleStageInference(Settings):
+    """How a single-stage model is run on an image.
+
+    Attributes:
+        size: short side of the network's input, in pixels.
+        step: both sides of the input are multiples of this many pixels. The published inference uses twice what
+            HRNet's deepest branch needs.
+        pool: window of the average pooling that smooths the heatmaps, in output pixels; odd.
+        nms: of two poses with a higher OKS than this, the one with the lower score is suppressed.
+        min_score: people with a lower score are not reported.
+        decoder: sub-pixel refinement of a peak, see :func:`everypose.methods.single_stage.decoding.decode`.
+        scoring: which keypoints count for a person's score, see
+            :func:`everypose.methods.single_stage.decoding.keypoint_score_factor`.
+        search: ``full`` decodes full-resolution heatmaps; ``coarse`` decodes every second pixel and refines the peaks.
     """
 
     size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 512
     step: Step = 64
-    pool: Annotated[int, Field(gt=0)] = 3
+    pool: PositiveInt = 3
     nms: Annotated[float, Field(gt=0, le=1)] = 0.8
-    min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
+    min_score: Probability = 0.05
     decoder: Literal["quarter", "parabola"] = "quarter"
     scoring: Literal["all", "found"] = "all"
     search: Literal["full", "coarse"] = "full"
@@ -38,15 +105,21 @@ class InferenceSettings(Settings):
 
     @field_validator("pool")
     @classmethod
-    def _has_a_middle(cls, pool: int) -> int:
+    def _window_has_a_center(cls, pool: int) -> int:
         if pool % 2 == 0:
             raise ValueError(f"pool must be odd, so that a window has a middle, not {pool}")
         return pool
 
     @model_validator(mode="after")
-    def _a_tile_is_wide_enough(self) -> Self:
+    def _tile_holds_the_window(self) -> Self:
         if self.search == "coarse" and self.pool > 3:
             raise ValueError(
                 f"a coarse search smooths by 3 pixels at most, not {self.pool}: give inference.search=full"
             )
         return self
+
+
+def released_inference(settings: NetworkSettings) -> SingleStageInference:
+    """Return how the authors of CID and BoIR run a network: at 640 pixels with HRNet-W48, at 512 otherwise."""
+    wide = isinstance(settings.backbone, HRNetSettings) and settings.backbone.width >= 48
+    return SingleStageInference(size=640 if wide else 512)

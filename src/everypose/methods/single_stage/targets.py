@@ -1,56 +1,17 @@
 """Training targets rendered on the device from the small arrays of a batch (CID, section 3; sizes as CornerNet's)."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from everypose.methods.single_stage.samples import ImageBatch
 
 VISIBLE = 2
 """COCO's visibility of a keypoint that is seen, not only known."""
 # So many times their Gaussians' radius is the square root of a person's area, about (2.9 is the median on COCO photos).
 SIZE_OF_RADIUS = 3
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of training samples on one device; everything ragged over people is flattened.
-
-    ``images`` (B, S, S, 3) uint8 RGB; ``loss_mask`` (B, 1, h, w) bool, False where nothing is asked;
-    over the M people of all images: ``person_image`` (M,), ``keypoints`` (M, K, 3) x, y, visibility in output pixels,
-    ``radius`` (M,), ``center`` (M, 2) x, y, ``center_drawn`` (M,) bool;
-    over the I instances that are decoded: ``instance_image`` (I,), ``instance_person`` (I,) into the people,
-    ``instance_yx`` (I, 2), ``instance_boxes`` (I, 4) x, y, width, height in output pixels.
-    ``most_instances`` is the largest number of instances in one image: known on the host, so that nothing waits.
-    """
-
-    images: Tensor
-    loss_mask: Tensor
-    person_image: Tensor
-    keypoints: Tensor
-    radius: Tensor
-    center: Tensor
-    center_drawn: Tensor
-    instance_image: Tensor
-    instance_person: Tensor
-    instance_yx: Tensor
-    instance_boxes: Tensor
-    most_instances: int
-    keys: tuple[str, ...]
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on ``device``."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) for name, value in moved.items() if isinstance(value, Tensor)
-        }
-        return replace(self, **tensors)
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory, from which a copy to a GPU does not wait; the loader asks for it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        pinned: dict[str, Any] = {name: v.pin_memory() for name, v in values.items() if isinstance(v, Tensor)}
-        return replace(self, **pinned)
 
 
 class Owners(NamedTuple):
@@ -74,7 +35,7 @@ class Targets:
 
     ``multi_heatmap`` (B, K + 1, h, w), the centres last; ``loss_mask`` (B, 1, h, w);
     ``instance_heatmaps`` (I, K, h, w); ``instance_mask`` (I, K, 1, 1), 0 for unlabelled keypoints;
-    ``instance_image``, ``instance_yx``, ``instance_boxes``, ``most_instances`` as in :class:`Batch`;
+    ``instance_image``, ``instance_yx``, ``instance_boxes``, ``most_instances`` as in :class:`ImageBatch`;
     ``owners`` of the visible keypoints.
     """
 
@@ -115,7 +76,7 @@ def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width:
     return rows[..., :, None] * columns[..., None, :]
 
 
-def render_targets(batch: Batch) -> Targets:
+def render_targets(batch: ImageBatch[Tensor]) -> Targets:
     """Render the heatmaps of a batch: every person's keypoints and centre together, and each instance's own."""
     height, width = batch.loss_mask.shape[-2:]
     points = torch.cat([batch.keypoints[..., :2], batch.center[:, None]], dim=1)
@@ -138,7 +99,7 @@ def render_targets(batch: Batch) -> Targets:
     )
 
 
-def _owners(batch: Batch) -> Owners:
+def _owners(batch: ImageBatch[Tensor]) -> Owners:
     """A covered keypoint is left out: its pixel shows somebody else."""
     return Owners(
         image=batch.person_image,

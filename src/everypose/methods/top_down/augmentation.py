@@ -1,4 +1,4 @@
-"""Random augmentation of crops: the settings, the numbers drawn for one sample, and the region that they give.
+"""Random augmentation of crops: the numbers drawn for one sample, and the region that they give.
 
 The rules are those of HRNet, which MIPNet and ViTPose share with other numbers.
 """
@@ -6,10 +6,11 @@ The rules are those of HRNet, which MIPNet and ViTPose share with other numbers.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64
 from everypose.errors import EveryposeError
-from everypose.methods.top_down.crops import Floats, keypoint_region
+from everypose.methods.top_down.crops import keypoint_region
+from everypose.methods.top_down.settings import CropAugmentation
 from everypose.skeleton.skeleton import Skeleton
 
 # A half body is only looked for in people with more labelled keypoints than this.
@@ -21,37 +22,7 @@ _UPPER_BODY_BELOW = 0.5
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How far samples are changed at random; the defaults are those of HRNet and MIPNet.
-
-    Attributes:
-        scale: standard deviation of the region's size about 1, and the most that it changes.
-        rotation: standard deviation, degrees; cut at twice as much to either side.
-        rotation_probability: of a rotated sample.
-        flip: probability of a mirrored sample.
-        half_body: probability of looking at half a body only, where more than 8 keypoints are labelled.
-        shift: the most that the region's centre moves, as a share of the box's width and height.
-        shift_probability: of a moved centre.
-    """
-
-    scale: float = 0.35
-    rotation: float = 45.0
-    rotation_probability: float = 0.6
-    flip: float = 0.5
-    half_body: float = 0.3
-    shift: float = 0.0
-    shift_probability: float = 0.0
-
-
-SIMPLE_BASELINE = Augmentation(scale=0.3, rotation=40.0, half_body=0.0)
-"""SimpleBaseline's and MIPNet's with a ResNet."""
-
-VITPOSE = Augmentation(scale=0.5, rotation=40.0, shift=0.2, shift_probability=0.3)
-"""ViTPose's and PoseBH's; on MPII without half bodies and shift."""
-
-
-@dataclass(frozen=True)
-class Draws:
+class CropDraws:
     """The random numbers of one sample, as drawn; the defaults change nothing.
 
     Attributes:
@@ -71,7 +42,9 @@ class Draws:
     shift: tuple[float, float] = (0.0, 0.0)
 
 
-def draw(rng: np.random.Generator, augmentation: Augmentation, person_rng: np.random.Generator | None = None) -> Draws:
+def draw(
+    rng: np.random.Generator, augmentation: CropAugmentation, person_rng: np.random.Generator | None = None
+) -> CropDraws:
     """Draw what one sample needs.
 
     Args:
@@ -89,7 +62,7 @@ def draw(rng: np.random.Generator, augmentation: Augmentation, person_rng: np.ra
     shift_rng = rng if person_rng is None else person_rng
     shifted = shift_rng.random() < augmentation.shift_probability
     dx, dy = shift_rng.uniform(-augmentation.shift, augmentation.shift, size=2) if shifted else (0.0, 0.0)
-    return Draws(half_body, prefer_upper, scale, rotation, flip, (float(dx), float(dy)))
+    return CropDraws(half_body, prefer_upper, scale, rotation, flip, (float(dx), float(dy)))
 
 
 def _cut(value: float, most: float) -> float:
@@ -97,8 +70,14 @@ def _cut(value: float, most: float) -> float:
 
 
 def augmented_region(
-    center: Floats, size: Floats, box: Floats, keypoints: Floats, skeleton: Skeleton, aspect: float, draws: Draws
-) -> tuple[Floats, Floats]:
+    center: Float64,
+    size: Float64,
+    box: Float64,
+    keypoints: Float64,
+    skeleton: Skeleton,
+    aspect: float,
+    draws: CropDraws,
+) -> tuple[Float64, Float64]:
     """The region of a sample in the image, before it is rotated and mirrored.
 
     Args:
@@ -121,7 +100,7 @@ def augmented_region(
     return center, size * draws.scale
 
 
-def half_body(keypoints: Floats, skeleton: Skeleton, prefer_upper: bool) -> npt.NDArray[np.float64]:
+def half_body(keypoints: Float64, skeleton: Skeleton, prefer_upper: bool) -> Float64:
     """The labelled points of the upper or of the lower half of a body; every keypoint that is not upper is lower.
 
     The upper half is taken when preferred and more than two of its points are labelled; else the lower half, under the

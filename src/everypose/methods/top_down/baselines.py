@@ -84,13 +84,17 @@ class HRNetPose(Baseline):
         self.head = nn.Conv2d(backbone.channels, keypoints, 1)
 
 
-def initialise(network: Baseline, spread: float = 0.001) -> None:
-    """The released initialisation: weights of all convolutions from N(0, spread^2), biases 0.
+def make_baseline(backbone: HRNet | LiteHRNet | ResNet, keypoints: int, deconv: int = 256) -> Baseline:
+    """Put the head on a backbone: SimpleBaseline on a ResNet, HRNet's on the others."""
+    if isinstance(backbone, ResNet):
+        return SimpleBaseline(backbone, keypoints, deconv)
+    return HRNetPose(backbone, keypoints)
 
-    An ImageNet backbone is loaded over it where there is one.
-    """
+
+def initialise(network: nn.Module, std: float = 0.001) -> None:
+    """The released initialisation: weights of all convolutions from N(0, std^2), biases 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, std=spread)
+            nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

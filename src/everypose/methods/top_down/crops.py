@@ -10,19 +10,17 @@ There are two conventions of how pixels of the region and of the crop correspond
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.geometry import similarity
+from everypose.core.arrays import Float64, Mask
+from everypose.core.geometry import Size, similarity
 from everypose.errors import EveryposeError
+from everypose.methods.top_down.settings import Convention, CropRule
 
-Floats = npt.NDArray[np.float64]
-
-Convention = Literal["classic", "udp"]
-Size = tuple[int, int]
+CROP_SIZE = Size(192, 256)
 
 # MPII's boxes are squares of the person's height H; the region lies 15 pixels lower at a height of 200.
 _MPII_LOWER = 15 / 200
@@ -40,34 +38,34 @@ class CropGeometry:
             a person of MPII's, as PoseBH takes it.
     """
 
-    size: Size = (192, 256)
+    size: Size = CROP_SIZE
     convention: Convention = "classic"
     padding: float = 1.25
-    rule: Literal["box", "mpii"] = "box"
+    rule: CropRule = "box"
 
     @property
     def aspect(self) -> float:
         """Width over height of a crop."""
         return self.size[0] / self.size[1]
 
-    def regions(self, boxes: npt.ArrayLike) -> tuple[Floats, Floats]:
+    def regions(self, boxes: npt.ArrayLike) -> tuple[Float64, Float64]:
         """The regions of boxes (N, 4) x1 y1 x2 y2: centers (N, 2), sizes (N, 2)."""
         if self.rule == "mpii":
             return mpii_regions(boxes, self.padding)
         return crop_regions(boxes, self.aspect, self.padding)
 
-    def cleaned(self, boxes: npt.ArrayLike, image_size: Size) -> Floats:
+    def cleaned(self, boxes: npt.ArrayLike, image_size: Size) -> Float64:
         """Annotated boxes (N, 4), clipped to the image unless they are MPII's, which say a person's size."""
         if self.rule == "mpii":
             return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         return clean_boxes(boxes, image_size)[0]
 
-    def matrix(self, center: npt.ArrayLike, size: npt.ArrayLike, rotation: float = 0.0) -> Floats:
+    def matrix(self, center: npt.ArrayLike, size: npt.ArrayLike, rotation: float = 0.0) -> Float64:
         """The (2, 3) matrix from the image to a region's crop."""
         return crop_matrix(center, size, self.size, rotation, self.convention)
 
 
-def clean_boxes(boxes: npt.ArrayLike, image_size: Size) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def clean_boxes(boxes: npt.ArrayLike, image_size: Size) -> tuple[Float64, Mask]:
     """Clip annotated boxes to the image, as all three methods do with the ground truth but not with detections.
 
     The first corner goes to 0 at least, keeping the size; then the last corner, which is the last pixel inside and so
@@ -88,7 +86,7 @@ def clean_boxes(boxes: npt.ArrayLike, image_size: Size) -> tuple[Floats, npt.NDA
     return np.concatenate([first, last], axis=1), usable
 
 
-def crop_regions(boxes: npt.ArrayLike, aspect: float, padding: float = 1.25) -> tuple[Floats, Floats]:
+def crop_regions(boxes: npt.ArrayLike, aspect: float, padding: float = 1.25) -> tuple[Float64, Float64]:
     """The regions of boxes: their short side enlarged to the crop's aspect, then both by ``padding``.
 
     Args:
@@ -104,7 +102,7 @@ def crop_regions(boxes: npt.ArrayLike, aspect: float, padding: float = 1.25) -> 
     return centers, padding * _with_aspect(corners[:, 2:] - corners[:, :2], aspect)
 
 
-def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Floats, Floats]:
+def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Float64, Float64]:
     """The square regions of MPII's people, whose boxes are squares of the person's height.
 
     See :mod:`everypose.data.formats.mpii`.
@@ -125,7 +123,7 @@ def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Floats, F
     return centers, padding * sides
 
 
-def keypoint_region(points: npt.ArrayLike, aspect: float, padding: float) -> tuple[Floats, Floats]:
+def keypoint_region(points: npt.ArrayLike, aspect: float, padding: float) -> tuple[Float64, Float64]:
     """The region about points (P, 2): their mean, and their extent with the crop's aspect times ``padding``.
 
     Returns:
@@ -136,7 +134,7 @@ def keypoint_region(points: npt.ArrayLike, aspect: float, padding: float) -> tup
     return xy.mean(axis=0), padding * _with_aspect(extent[None], aspect)[0]
 
 
-def _with_aspect(sizes: Floats, aspect: float) -> Floats:
+def _with_aspect(sizes: Float64, aspect: float) -> Float64:
     """(N, 2) sizes, the side that is too short enlarged."""
     width, height = sizes.T
     return np.stack([np.maximum(width, aspect * height), np.maximum(height, width / aspect)], axis=1)
@@ -148,7 +146,7 @@ def crop_matrix(
     output_size: Size,
     rotation: float = 0.0,
     convention: Convention = "classic",
-) -> Floats:
+) -> Float64:
     """The (2, 3) matrix from image to crop pixels.
 
     Args:
@@ -170,7 +168,7 @@ def crop_matrix(
     return turned * np.divide(np.subtract(output_size, 1), (width, height))[:, None]
 
 
-def warp(image: npt.NDArray[np.uint8], matrix: Floats, output_size: Size) -> npt.NDArray[np.uint8]:
+def warp(image: npt.NDArray[np.uint8], matrix: Float64, output_size: Size) -> npt.NDArray[np.uint8]:
     """The crop (h, w, 3) of an image (H, W, 3), both uint8; bilinear, black outside the image.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from everypose.methods.top_down.crops import Size
+from everypose.core.geometry import Size
 
 Decoder = Literal["quarter", "dark", "dark-3", "udp"]
 

@@ -3,15 +3,17 @@
 Torch inference runs it, the ONNX export traces it and evaluation uses it, so that no second decoder can drift away.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from everypose.backbones.colours import normalise
+from everypose.core.geometry import Size
 from everypose.methods.top_down.decoding import Decoder, decode
 
 
+@runtime_checkable
 class HeatmapNetwork(Protocol):
     """What every top-down network offers to the graph."""
 
@@ -57,7 +59,7 @@ class TopDownGraph(nn.Module):
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2
-        return decode(mean.float(), self.decoder, (images.shape[2], images.shape[1]))
+        return decode(mean.float(), self.decoder, Size(images.shape[2], images.shape[1]))
 
     def mirrored_back(self, maps: Tensor) -> Tensor:
         """Heatmaps (B, N, K, h, w) of mirrored crops as those of the crops themselves.

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.geometry import transform
+from everypose.core.arrays import Float32, Float64, Int64
+from everypose.core.geometry import Size, transform
 from everypose.data.scenes import Scene
 from everypose.errors import EveryposeError
-from everypose.methods.top_down.augmentation import Draws, augmented_region
-from everypose.methods.top_down.crops import CropGeometry, Floats, Size, clean_boxes, warp
+from everypose.methods.batch import Array, Batch
+from everypose.methods.top_down.augmentation import CropDraws, augmented_region
+from everypose.methods.top_down.crops import CropGeometry, clean_boxes, warp
 from everypose.skeleton.skeleton import Skeleton
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Sample:
+class CropSample:
     """One crop and the N instances that are to be found in it.
 
     Attributes:
@@ -34,37 +34,35 @@ class Sample:
     """
 
     crop: npt.NDArray[np.uint8]
-    keypoints: npt.NDArray[np.float32]
+    keypoints: Float32
     udp: bool
     dataset: int
     key: str
 
 
-@dataclass(frozen=True)
-class SampleBatch:
+@dataclass(frozen=True, kw_only=True)
+class CropBatch(Batch[Array]):
     """B samples.
 
     Attributes:
         images: (B, H, W, 3) uint8 RGB.
-        keypoints: (B, N, K, 3) float32; keypoints that a data set does not have are 0, their weight too.
-        udp: (B,) bool.
-        dataset: (B,) int64.
-        keys: B names.
+        keypoints: (B, N, K, 3) float32: x, y in crop pixels, weight; all 0 for keypoints that a data set does not have.
+        udp: (B,) bool: whether a sample's crop follows the UDP convention.
+        dataset: (B,) int64: index of the data set in a mixture.
     """
 
-    images: npt.NDArray[np.uint8]
-    keypoints: npt.NDArray[np.float32]
-    udp: npt.NDArray[np.bool_]
-    dataset: Integers
-    keys: tuple[str, ...]
+    images: Array
+    keypoints: Array
+    udp: Array
+    dataset: Array
 
 
-def trainable_people(scene: Scene) -> Integers:
+def trainable_people(scene: Scene) -> Int64:
     """The rows of a scene's annotations that make samples, in order.
 
     They are people, not crowd regions, with a labelled keypoint, an area and a box that is not empty in the image.
     """
-    _, usable = clean_boxes(scene.boxes, (scene.width, scene.height))
+    _, usable = clean_boxes(scene.boxes, Size(scene.width, scene.height))
     return np.flatnonzero(scene.is_labelled_person & (scene.areas > 0) & usable)
 
 
@@ -73,11 +71,12 @@ def make_sample(
     people: Sequence[int],
     image: npt.NDArray[np.uint8],
     skeleton: Skeleton,
+    *,
     geometry: CropGeometry,
-    draws: Draws,
+    draws: CropDraws,
     drop_outside: bool = False,
     dataset: int = 0,
-) -> Sample:
+) -> CropSample:
     """Make the training sample of a person for given random draws.
 
     Args:
@@ -103,7 +102,7 @@ def make_sample(
     keypoints = scene.keypoints[list(people)]
     if draws.flip:
         keypoints = keypoints[:, skeleton.flip_index]
-    return Sample(
+    return CropSample(
         crop=warp(image, matrix, geometry.size),
         keypoints=_in_crop(keypoints, matrix, geometry.size, drop_outside).astype(np.float32),
         udp=geometry.convention == "udp",
@@ -112,12 +111,12 @@ def make_sample(
     )
 
 
-def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropGeometry, draws: Draws) -> Floats:
+def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropGeometry, draws: CropDraws) -> Float64:
     """The (2, 3) matrix from the image to an augmented crop.
 
     A mirrored sample is the crop that the same rotation would take from the mirrored image.
     """
-    image_size = (scene.width, scene.height)
+    image_size = Size(scene.width, scene.height)
     box = scene.boxes[[person]]
     centers, sizes = geometry.regions(geometry.cleaned(box, image_size))
     cleaned, _ = clean_boxes(box, image_size)
@@ -131,7 +130,7 @@ def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropG
     return np.column_stack([-matrix[:, 0], matrix[:, 1], matrix[:, 2] + last * matrix[:, 0]])
 
 
-def _in_crop(keypoints: Floats, matrix: Floats, size: Size, drop_outside: bool) -> Floats:
+def _in_crop(keypoints: Float64, matrix: Float64, size: Size, drop_outside: bool) -> Float64:
     """Keypoints (N, K, 3) x, y in crop pixels and weight; all zero where nothing is asked."""
     points = transform(keypoints[..., :2], matrix)
     asked = keypoints[..., 2] > 0
@@ -140,7 +139,7 @@ def _in_crop(keypoints: Floats, matrix: Floats, size: Size, drop_outside: bool) 
     return np.concatenate([points * asked[..., None], asked[..., None]], axis=-1)
 
 
-def collate(samples: Sequence[Sample], keypoints: int = 0) -> SampleBatch:
+def collate(samples: Sequence[CropSample], keypoints: int = 0) -> CropBatch[npt.NDArray[np.generic]]:
     """Join samples of one crop size and one number of instances.
 
     Args:
@@ -151,7 +150,7 @@ def collate(samples: Sequence[Sample], keypoints: int = 0) -> SampleBatch:
     padded = np.zeros((len(samples), len(samples[0].keypoints), most, 3), dtype=np.float32)
     for row, sample in zip(padded, samples, strict=True):
         row[:, : sample.keypoints.shape[1]] = sample.keypoints
-    return SampleBatch(
+    return CropBatch(
         images=np.stack([sample.crop for sample in samples]),
         keypoints=padded,
         udp=np.array([sample.udp for sample in samples], dtype=np.bool_),

@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from everypose.core.geometry import Floats, Numbers, pairwise_oks, suppress
-
-Integers = npt.NDArray[np.int64]
+from everypose.core.arrays import Float64, Int64, Numbers
+from everypose.core.geometry import pairwise_oks, suppress
 
 # COCO counts 20 detections of an image, and the soft suppression stops there.
 _SOFT_MOST = 20
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoringSettings:
     """How poses are scored and merged; the defaults are MIPNet's, and with one instance those of all baselines.
 
     Attributes:
@@ -41,28 +39,30 @@ class MergedPoses:
         instance: (P,) which of the box's instances it is, 0 the primary.
     """
 
-    keypoints: Floats
-    scores: Floats
-    box: Integers
-    instance: Integers
+    keypoints: Float64
+    scores: Float64
+    box: Int64
+    instance: Int64
 
 
-def person_scores(keypoints: Numbers, box_scores: Numbers, confident: float = 0.2) -> Floats:
+def person_scores(keypoints: Numbers, box_scores: Numbers, confident: float = 0.2) -> Float64:
     """A person's score: the box's times the mean confidence of the keypoints above ``confident``, 0 without any.
 
     Args:
         keypoints: (..., K, 3) x, y, confidence.
         box_scores: (...)
-        confident: see :class:`Scoring`.
+        confident: see :class:`ScoringSettings`.
     """
     confidence = np.asarray(keypoints, dtype=np.float64)[..., 2]
     counted = confidence > confident
     mean = np.where(counted, confidence, 0.0).sum(axis=-1) / counted.sum(axis=-1).clip(min=1)
-    scores: Floats = np.asarray(box_scores, dtype=np.float64) * mean
+    scores: Float64 = np.asarray(box_scores, dtype=np.float64) * mean
     return scores
 
 
-def merge(keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbers, scoring: Scoring) -> MergedPoses:
+def merge(
+    keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbers, scoring: ScoringSettings
+) -> MergedPoses:
     """Score the poses of one image and leave out those that repeat a better one.
 
     So a second instance that only repeats its primary goes, and another person stays at a lower score.
@@ -85,12 +85,14 @@ def merge(keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbe
     kept = np.arange(len(poses))
     if scoring.oks_threshold is not None:
         areas = np.asarray(sizes, dtype=np.float64).prod(axis=1)[box]
-        suppress = soft_oks_nms if scoring.soft else oks_nms
+        suppress = soft_oks_nms if scoring.soft else oks_nms_high_index_first
         kept = suppress(poses, scores, areas, sigmas, scoring.oks_threshold)
     return MergedPoses(poses[kept], scores[kept], box[kept], instance[kept])
 
 
-def oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
+def oks_nms_high_index_first(
+    keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float
+) -> Int64:
     """Greedy suppression of poses that are too similar to a better one (Papandreou et al., CVPR 2017).
 
     Args:
@@ -107,10 +109,11 @@ def oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers
     return suppress(similar, _best_first(np.asarray(scores, dtype=np.float64)))
 
 
-def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Integers:
+def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Numbers, threshold: float) -> Int64:
     """Soft suppression (Bodla et al., ICCV 2017): each kept pose lowers the others' scores by exp(-oks^2 / threshold).
 
-    The lowered scores only choose the next pose; at most 20 are kept. Arguments and result as :func:`oks_nms`.
+    The lowered scores only choose the next pose; at most 20 are kept. Arguments and result as
+    :func:`oks_nms_high_index_first`.
     """
     damping = np.exp(-(pairwise_oks(keypoints, areas, sigmas) ** 2) / threshold)
     left = _best_first(np.asarray(scores, dtype=np.float64))
@@ -124,6 +127,6 @@ def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Nu
     return np.array(kept, dtype=np.int64)
 
 
-def _best_first(scores: Floats) -> Integers:
+def _best_first(scores: Float64) -> Int64:
     """The order of falling scores, of equal ones the later first."""
     return np.argsort(scores, kind="stable")[::-1]

@@ -1,14 +1,156 @@
-"""Settings of the top-down baselines, and how any top-down model is run on crops."""
+"""Settings that top-down methods share: crops, training samples, inference; and those of the two baselines."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
 from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
-from everypose.core.settings import Settings
+from everypose.core.arrays import Float32, Float64, Int64
+from everypose.core.geometry import Size
+from everypose.core.settings import NoneWord, Probability, Settings
+from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
+
+Convention = Literal["classic", "udp"]
+"""How pixels of an image and of a crop correspond; see :mod:`everypose.methods.top_down.crops`."""
+CropRule = Literal["box", "mpii"]
+"""How a box becomes the region of a crop; see :class:`everypose.methods.top_down.crops.CropGeometry`."""
 
 
-class SimpleBaselineSettings(Settings):
+def _require_positive(size: Size) -> Size:
+    if min(size) < 1:
+        raise ValueError("width and height must be above 0")
+    return size
+
+
+class TopDownNetworkSettings(NetworkSettings):
+    """Base of the settings of a network that takes a crop for each box."""
+
+    task: ClassVar[Task] = "top-down"
+
+    @property
+    def people_per_crop(self) -> int:
+        """How many people the network finds in one crop, N."""
+        return 1
+
+
+class CropAugmentation(Settings):
+    """Ranges of the random augmentation of crops; the defaults are those of HRNet and MIPNet.
+
+    Attributes:
+        scale: standard deviation of the region's size around 1, and its largest change.
+        rotation: standard deviation, in degrees; clipped to twice this to either side.
+        rotation_probability: probability of a rotated sample.
+        flip: probability of a mirrored sample.
+        half_body: probability of cropping half a body, if more than 8 keypoints are labelled.
+        shift: largest translation of the region's center, as a share of the box's width and height.
+        shift_probability: probability of a translated center.
+    """
+
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.35
+    rotation: NonNegativeFloat = 45.0
+    rotation_probability: Probability = 0.6
+    flip: Probability = 0.5
+    half_body: Probability = 0.3
+    shift: NonNegativeFloat = 0.0
+    shift_probability: Probability = 0.0
+
+
+class ViTPoseAugmentation(CropAugmentation):
+    """Ranges of ViTPose and PoseBH; on MPII they use no half bodies and no translation."""
+
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    rotation: NonNegativeFloat = 40.0
+    shift: NonNegativeFloat = 0.2
+    shift_probability: Probability = 0.3
+
+
+@dataclass(frozen=True)
+class PeopleRule:
+    """Which N people a crop's heatmaps show, and which of their keypoints have a target; by default its own person.
+
+    Attributes:
+        drop_outside: whether keypoints outside the crop have no target; otherwise a heatmap may show a part of a
+            Gaussian whose peak lies outside.
+        choose: boxes (P, 4) x1 y1 x2 y2, the same before clipping, and keypoints (P, K, 3) of an image's people
+            -> (P, N) people of each box; the first is the box's own. None for the own person alone.
+        replace_absent: keypoints (N, K, 3) of a sample, in crop pixels -> the same with people who are not in the
+            crop replaced. None to keep all.
+    """
+
+    drop_outside: bool = False
+    choose: Callable[[Float64, Float64, Float64], Int64] | None = None
+    replace_absent: Callable[[Float32], Float32] | None = None
+
+
+class CropTrainingSettings(Settings):
+    """Training samples and targets of top-down methods; how a crop is cut is part of the recipe's ``inference``.
+
+    Attributes:
+        sigma: standard deviation of the target Gaussians, in heatmap pixels.
+        augmentation: ranges of the random augmentation.
+    """
+
+    sigma: PositiveFloat = 2.0
+    augmentation: CropAugmentation = CropAugmentation()
+
+    def people_rule(self, people: int) -> PeopleRule:
+        """Return the rule for N = ``people`` people to a crop."""
+        assert people == 1, "only MIPNet finds several people in one crop"
+        return PeopleRule()
+
+
+class TopDownTraining(MethodTraining):
+    """The recipe sections of a method that is trained on crops of one data set."""
+
+    crops: CropTrainingSettings = CropTrainingSettings()
+
+
+class CropInference(Settings):
+    """How a top-down model's people are found and scored, whatever the convention of its crops.
+
+    Attributes:
+        crop_size: width and height of the network's input, in pixels.
+        padding: size of the cropped region, as a factor of the box.
+        bgr: whether the network takes BGR images.
+        decay: factor of the score of people other than the one whose box it is.
+        nms: of two poses with a higher OKS than this, the one with the lower score is suppressed; None keeps all.
+        soft_nms: whether poses are suppressed by the soft rule
+            (:func:`everypose.methods.top_down.scoring.soft_oks_nms`).
+        min_score: people with a lower score are not reported.
+    """
+
+    crop_size: Annotated[Size, AfterValidator(_require_positive)]
+    padding: PositiveFloat = 1.25
+    bgr: bool = False
+    decay: Probability = 0.5
+    nms: Annotated[Annotated[float, Field(gt=0, le=1)] | None, NoneWord] = 0.9
+    soft_nms: bool = False
+    min_score: Probability = 0.05
+
+
+class TopDownInference(CropInference):
+    """How a top-down model is run on crops: :class:`CropInference`, and how crops are cut and heatmaps decoded.
+
+    Attributes:
+        convention: how pixels of the image and of the crop correspond.
+        crop: how a box becomes the region of a crop.
+        decoder: sub-pixel refinement of a peak, see :func:`everypose.methods.top_down.decoding.decode`.
+    """
+
+    convention: Convention = "classic"
+    crop: CropRule = "box"
+    decoder: Literal["quarter", "dark", "dark-3", "udp"] = "quarter"
+
+    @model_validator(mode="after")
+    def _decoder_fits_the_crops(self) -> Self:
+        if (self.convention == "udp") != (self.decoder == "udp"):
+            raise ValueError("the udp decoder goes with crops of the udp convention, and with no others")
+        return self
+
+
+class SimpleBaselineSettings(TopDownNetworkSettings):
     """SimpleBaseline; see :class:`everypose.methods.top_down.baselines.SimpleBaseline`."""
 
     family: Literal["simple-baseline"] = "simple-baseline"
@@ -16,38 +158,17 @@ class SimpleBaselineSettings(Settings):
     deconv: int = 256
 
 
-class HRNetPoseSettings(Settings):
-    """HRNet on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`."""
+class HRNetPoseSettings(TopDownNetworkSettings):
+    """HRNet or Lite-HRNet on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`."""
 
     family: Literal["hrnet"] = "hrnet"
     backbone: Annotated[HRNetSettings | LiteHRNetSettings, Field(discriminator="kind")] = HRNetSettings()
 
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _hrnet_by_default(cls, backbone: object) -> object:
+        return {"kind": "hrnet", **backbone} if isinstance(backbone, dict) else backbone
 
-class TopDownInference(Settings):
-    """How a top-down model's crops are cut, its heatmaps decoded and its people scored.
 
-    ``crop_size``: width, height of the network's input, in pixels; ``padding``, ``convention`` and ``crop``, its rule:
-    see :class:`everypose.methods.top_down.crops.CropGeometry`; ``decoder``: see
-    :func:`everypose.methods.top_down.decoding.decode`;
-    ``bgr``: whether the network wants BGR; ``decay``: factor of the scores of people who are not the one whose box it
-    is; ``nms``: poses more alike than this OKS are one person, None keeps all; ``soft_nms``: whether such poses only
-    lose their turn (:func:`everypose.methods.top_down.scoring.soft_oks_nms`); ``min_score``: people below are not
-    shown.
-    """
-
-    crop_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
-    padding: Annotated[float, Field(gt=0)] = 1.25
-    convention: Literal["classic", "udp"] = "classic"
-    crop: Literal["box", "mpii"] = "box"
-    decoder: Literal["quarter", "dark", "dark-3", "udp"] = "quarter"
-    bgr: bool = False
-    decay: Annotated[float, Field(ge=0, le=1)] = 0.5
-    nms: Annotated[float, Field(gt=0, le=1)] | None = 0.9
-    soft_nms: bool = False
-    min_score: Annotated[float, Field(ge=0, le=1)] = 0.05
-
-    @model_validator(mode="after")
-    def _decoder_fits_the_crops(self) -> Self:
-        if (self.convention == "udp") != (self.decoder == "udp"):
-            raise ValueError("the udp decoder goes with crops of the udp convention, and with no others")
-        return self
+SIMPLE_BASELINE = Method(SimpleBaselineSettings, TopDownTraining, "everypose.methods.top_down.method:SIMPLE_BASELINE")
+HRNET = Method(HRNetPoseSettings, TopDownTraining, "everypose.methods.top_down.method:HRNET")

@@ -1,49 +1,9 @@
-"""Batches of crops on the device, and the Gaussian heatmaps that are rendered from them there."""
-
-from dataclasses import dataclass, fields, replace
-from typing import Any
+"""The Gaussian heatmaps of top-down methods, rendered on the device."""
 
 import torch
 from torch import Tensor
 
-from everypose.methods.top_down.crops import Size
-from everypose.methods.top_down.samples import SampleBatch
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of training samples on one device.
-
-    ``images`` (B, H, W, 3) uint8 RGB; ``keypoints`` (B, N, K, 3) float32: x, y in crop pixels and weight;
-    ``udp`` (B,) bool, whose crops are of the UDP convention; ``dataset`` (B,) int64 in a mixture; ``keys`` B names.
-    """
-
-    images: Tensor
-    keypoints: Tensor
-    udp: Tensor
-    dataset: Tensor
-    keys: tuple[str, ...]
-
-    @classmethod
-    def of(cls, samples: SampleBatch) -> "Batch":
-        """The arrays of collated samples as tensors; the memory is shared."""
-        arrays = {f.name: getattr(samples, f.name) for f in fields(cls) if f.name != "keys"}
-        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return cls(**tensors, keys=samples.keys)
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on ``device``."""
-        tensors: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return replace(self, **tensors)
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory, from which a copy to a GPU does not wait; the loader asks for it."""
-        pinned: dict[str, Any] = {
-            name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return replace(self, **pinned)
+from everypose.core.geometry import Size
 
 
 def gaussian_targets(

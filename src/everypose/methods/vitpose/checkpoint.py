@@ -7,9 +7,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+from everypose.backbones.settings import ViTSettings
 from everypose.backbones.vit import PATCH, SIZES, merge_expert
 from everypose.core.renaming import Renaming
 from everypose.errors import EveryposeError, UsageError
+from everypose.methods.checkpoint_sizes import count_parts as _count
+from everypose.methods.method import NetworkSettings
+from everypose.methods.spec import Imported
+from everypose.methods.top_down.settings import Convention, TopDownInference
+from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.skeleton.skeleton import Skeleton
 
 SIX = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody")
 DATASETS_OF_SIZES = {
@@ -22,6 +29,11 @@ DATASETS_OF_SIZES = {
 }
 """Whose heads a PoseBH or a ViTPose with several heads has, by their keypoints, as the authors trained them."""
 
+UDP = ("coco", "mpii")
+"""The data sets whose crops ViTPose and PoseBH cut by the UDP convention; those of all others are classic."""
+PADDING = {"interhand2d": 1.5}
+"""Paddings other than 1.25: boxes of hands are tight around the keypoints."""
+
 _BLOCK = "backbone.blocks.0.mlp."
 _BANK = "proto_head.kpt_prototype.prototypes"
 _CLUSTERS = "proto_head.cluster_prototype."
@@ -29,7 +41,7 @@ _OTHER_HEAD = "associate_keypoint_heads."
 
 
 @dataclass(frozen=True)
-class Layout:
+class ReleasedLayout:
     """What a checkpoint holds.
 
     ``width``, ``depth``, ``heads``, ``image_size``, ``experts``, ``expert_part`` are the backbone's; ``keypoints`` of
@@ -58,7 +70,57 @@ def recognises(state: Mapping[str, Tensor]) -> bool:
     return "backbone.pos_embed" in state and any(name.startswith("keypoint_head.") for name in state)
 
 
-def read_layout(state: Mapping[str, Tensor], where: Path) -> Layout:
+def is_plain(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of a plain ViTPose, or of a ViTPose that cannot be read."""
+    try:
+        return recognises(state) and read_layout(state, Path()).plain
+    except (KeyError, EveryposeError):
+        return recognises(state)
+
+
+def backbone_settings(layout: ReleasedLayout) -> ViTSettings:
+    """Return the settings of the backbone of a checkpoint."""
+    return ViTSettings(
+        width=layout.width,
+        depth=layout.depth,
+        heads=layout.heads,
+        image_size=layout.image_size,
+        experts=layout.experts,
+        expert_part=layout.expert_part,
+    )
+
+
+def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
+    """Read a plain ViTPose's settings and rename its parameters.
+
+    Raises:
+        KeyError: if a tensor whose shape determines a size is missing; with its name.
+        EveryposeError: if it is a ViTPose of an unsupported kind.
+    """
+    layout = read_layout(state, path)
+    settings = ViTPoseSettings(backbone=backbone_settings(layout), channels=layout.channels)
+    return Imported(settings, layout.keypoints[0], to_ours(state, layout))
+
+
+def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the parameters of a ViTPose, ViTPose++ or PoseBH to those of a released checkpoint."""
+    return renaming_of(_count(state, "heads.")).to_theirs(state)
+
+
+def released_inference(settings: NetworkSettings, skeleton: Skeleton, crop_size: tuple[int, int]) -> TopDownInference:
+    """Return how the authors of ViTPose and PoseBH run a network; a ViT determines the size of its crops itself."""
+    convention: Convention = "udp" if skeleton.name in UDP else "classic"
+    return TopDownInference(
+        crop_size=settings.backbone.image_size if isinstance(settings.backbone, ViTSettings) else crop_size,
+        padding=PADDING.get(skeleton.name, 1.25),
+        convention=convention,
+        crop="mpii" if skeleton.name == "mpii" else "box",
+        decoder="udp" if convention == "udp" else "quarter",
+        nms=None if skeleton.sigmas is None else 0.9,
+    )
+
+
+def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:
     """Find out sizes, experts, heads and their keypoints.
 
     In a file that the released tool has split, the experts are still there beside the layer that one of them was
@@ -82,7 +144,7 @@ def read_layout(state: Mapping[str, Tensor], where: Path) -> Layout:
         raise EveryposeError(f"{where} has {experts} experts but {heads} heatmap heads; there must be one for each")
     keypoints = tuple(len(state[f"{_head(index)}final_layer.weight"]) for index in range(heads))
     branch = _BANK in state and len(state[_BANK]) == sum(keypoints)
-    return Layout(
+    return ReleasedLayout(
         width=width,
         depth=_count(state, "backbone.blocks."),
         heads=attention[width],
@@ -96,7 +158,7 @@ def read_layout(state: Mapping[str, Tensor], where: Path) -> Layout:
     )
 
 
-def to_ours(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+def to_ours(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[str, Tensor]:
     """The tensors that the network of ``layout`` has, under our names; any that are unknown stay, to be refused.
 
     The released clusters of prototypes are left out: they are made from the bank when they are needed.
@@ -141,11 +203,6 @@ def split(state: Mapping[str, Tensor], dataset: int) -> dict[str, Tensor]:
 def _head(index: int) -> str:
     """The authors' prefix of a heatmap head."""
     return f"{_OTHER_HEAD}{index - 1}." if index else "keypoint_head."
-
-
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered parts follow ``prefix``."""
-    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
 def _image_size(positions: int, where: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.vit import ViT
+from everypose.methods.spec import Initialisation
 
 INITIAL_SPREAD = 0.001
 
@@ -62,3 +63,16 @@ class ViTPose(nn.Module):
     def heatmaps(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of the one person of each crop."""
         return self.forward(images)[:, None]
+
+
+def initialise(network: nn.Module, initialisation: Initialisation) -> None:
+    """Reinitialise the hidden layers after the backbone of a ViTPose or PoseBH by the framework's weights.
+
+    The paper's weights are those that the network is made with. The last layers keep their small weights.
+    """
+    if initialisation is Initialisation.PAPER:
+        return
+    for name, module in network.named_modules():
+        hidden = not name.startswith("backbone.") and not name.endswith("final_layer")
+        if hidden and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.reset_parameters()

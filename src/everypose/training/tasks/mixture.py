@@ -1,11 +1,10 @@
-"""Training PoseBH and ViTPose++: one network from several data sets with different skeletons."""
+"""Training of PoseBH and ViTPose++: one network from several data sets with different skeletons."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from everypose.backbones.colours import normalise
 from everypose.errors import EveryposeError
@@ -17,81 +16,104 @@ from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings, d
 from everypose.methods.posebh.targets import render_targets
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.training.initial_weights import make_network, model_config
-from everypose.training.optimizer_groups import parameter_groups
-from everypose.training.recipe import Recipe
+from everypose.training.optimizer_groups import ParameterGroup, parameter_groups
+from everypose.training.recipe import MixtureRecipe
 from everypose.training.tasks.mixture_samples import MixedBatch, MixedSamples, SetPeople
 from everypose.training.validation import Validator, read_source, require_same_keypoints
 
 
-class MixedTask:
-    """Crops of one person each, of any data set: the network is called as ``network(images, dataset)``.
+class MixtureTask:
+    """A crop for each person, of any data set: the network is called as ``network(images, dataset)``.
+
+    Attributes:
+        config: the configuration of the trained model.
+        samples: the training samples.
+        validators: one for each validation set.
+        sets: the training sets.
 
     Raises:
-        UsageError: sets and network do not belong together.
-        EveryposeError: data or the weights to start from cannot be used.
+        UsageError: if data sets and network do not fit.
+        EveryposeError: if data or the weights to start from cannot be used.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        model, inference, root = recipe.model, recipe.inference, Path(recipe.data.root)
-        assert isinstance(model, PoseBHSettings)
-        assert isinstance(inference, TopDownInference)
-        people = [SetPeople(own, root, inference) for own in recipe.data.sets]
-        self._recipe = with_sets(recipe, people)
-        self.config = model_config(self._recipe, people[0].skeleton)
-        if self.config.on_crops.nms is not None:
+    leaves_parameters_unused = True
+
+    def __init__(self, recipe: MixtureRecipe) -> None:
+        root = Path(recipe.data.root)
+        people = [SetPeople(own, root, recipe.inference) for own in recipe.data.sets]
+        self._recipe = recipe
+        self._network, inference = with_sets(recipe, people)
+        self.config = model_config(recipe, people[0].skeleton, network=self._network, inference=inference)
+        if inference.nms is not None:
             for own in people:
                 _require_sigmas(own, "to leave out people found twice", "give --set inference.nms=none")
         self.samples = MixedSamples(people, recipe.trainer.seed)
         self.validators = [validator for own in people for validator in self._validators(own, root)]
         self.sets = [one for own in people for one in own.training]
-        self._schedule = recipe.phases.settings()
-        self._settings = recipe.prototypes.settings()
-        self._phase = self._schedule.phase(0)
+        self._phase = recipe.phases.phase(0)
         self._clusters: Clusters | None = None
+        self._bank: Tensor | None = None
 
-    def make_network(self) -> nn.Module:
-        """The recipe's network with its first weights; the phases say what of it learns."""
-        return make_network(self._recipe, len(self.config.read_skeleton()))
+    def make_network(self) -> PoseBH:
+        """Make the recipe's network with its initial weights; the phases determine what is trained."""
+        network = make_network(self._recipe, len(self.config.skeleton), settings=self._network)
+        assert isinstance(network, PoseBH)
+        return network
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """All parameters, also those that are frozen in the first phase; in the backbone block by block."""
+    def parameter_groups(self, network: PoseBH) -> list[ParameterGroup]:
+        """Return all parameters, also those that are frozen in the first phase; those of the backbone by block."""
         return parameter_groups(network, self._recipe.optim)
 
-    def begin_step(self, network: nn.Module, epoch: float) -> None:
-        """Freeze what does not learn in this epoch."""
-        assert isinstance(network, PoseBH)
-        self._phase = self._schedule.phase(epoch)
+    def begin_step(self, network: PoseBH, epoch: float) -> None:
+        """Freeze what is not trained in this epoch."""
+        self._phase = self._recipe.phases.phase(epoch)
         freeze(network, self._phase)
         if self._phase.clusters and self._clusters is None and network.prototypes is not None:
             bank = network.prototypes.of()
             self._clusters = cluster_prototypes(bank, min(self._recipe.prototypes.cluster_count, len(bank)))
 
-    def losses(self, network: nn.Module, batch: MixedBatch) -> dict[str, Tensor]:
-        """The method's losses; targets are rendered here, on the device. Those of later phases are 0 until then."""
-        assert isinstance(network, PoseBH)
+    def losses(self, network: PoseBH, batch: MixedBatch) -> dict[str, Tensor]:
+        """Return the method's losses; targets are rendered here, on the device. Those of later phases are 0 until then.
+
+        The moved prototypes are kept for :meth:`end_step`.
+        """
         targets = render_targets(batch.crops, batch.rows, network.datasets)
         images = normalise(batch.crops.images, bgr=self.config.on_crops.bgr).contiguous(
             memory_format=torch.channels_last
         )
         outputs = network(images, batch.crops.dataset)
-        found = losses(network, outputs, targets, self._phase, self._settings, self._clusters)
+        step = losses(
+            network,
+            outputs,
+            targets,
+            phase=self._phase,
+            settings=self._recipe.prototypes,
+            clusters=self._clusters,
+        )
+        self._bank = step.bank
         zero = images.new_zeros(())
-        return dict.fromkeys(self._names_of_later_losses(), zero) | found
+        return dict.fromkeys(self._names_of_later_losses(), zero) | step.losses
+
+    def end_step(self, network: PoseBH) -> None:
+        """Move the prototypes as the last losses determined."""
+        if self._bank is not None and network.prototypes is not None:
+            network.prototypes.bank.copy_(self._bank)
+        self._bank = None
 
     def sample_counts(self, batch: MixedBatch) -> dict[str, int]:
-        """How many of the batch's people are of each set: its heatmaps' loss takes all others for faultless."""
+        """Return the number of people of each data set: the heatmap loss of each counts all others as faultless."""
         names = [f"heatmap_{own.name}" for own in self._recipe.data.sets]
         return {name: len(rows) for name, rows in zip(names, batch.rows, strict=True)}
 
     def _names_of_later_losses(self) -> Sequence[str]:
-        assert isinstance(self.config.network, PoseBHSettings)
-        if not self.config.network.embedding:
+        if not self._network.embedding:
             return []
-        starts = {"cross_type": self._schedule.cross_type_from, "clusters": self._schedule.clusters_from}
+        phases = self._recipe.phases
+        starts = {"cross_type": phases.cross_type_from, "clusters": phases.clusters_from}
         return [name for name, start in starts.items() if start is not None]
 
     def _validators(self, own: SetPeople, root: Path) -> list[Validator]:
-        """What measures the network on a set, by the set's own skeleton, crops and decoder."""
+        """Make the validator of a data set, by its own skeleton, crops and decoder."""
         found = []
         for source in own.settings.val:
             _require_sigmas(own, "to be validated by AP", "leave out its val")
@@ -101,10 +123,9 @@ class MixedTask:
         return found
 
 
-def with_sets(recipe: Recipe, people: Sequence[SetPeople]) -> Recipe:
-    """The recipe with what the sets say: the network's data sets, an expert for each, and the first one's crops."""
+def with_sets(recipe: MixtureRecipe, people: Sequence[SetPeople]) -> tuple[PoseBHSettings, TopDownInference]:
+    """Return the network with the data sets and an expert for each, and how it is run on the first one's crops."""
     model = recipe.model
-    assert isinstance(model, PoseBHSettings)
     datasets = tuple(
         DataSetSettings(
             name=own.settings.name,
@@ -117,10 +138,13 @@ def with_sets(recipe: Recipe, people: Sequence[SetPeople]) -> Recipe:
     experts = model.backbone.experts or (len(people) if model.backbone.expert_part else 0)
     backbone = model.backbone.model_copy(update={"experts": experts})
     first = datasets[0]
-    cut = {"convention": first.convention, "decoder": decoder_of(first.convention), "crop": first.crop}
-    inference = recipe.inference.model_copy(update=cut)
-    model = model.model_copy(update={"datasets": datasets, "backbone": backbone})
-    return recipe.model_copy(update={"model": model, "inference": inference})
+    inference = TopDownInference(
+        **recipe.inference.model_dump(),
+        convention=first.convention,
+        decoder=decoder_of(first.convention),
+        crop=first.crop,
+    )
+    return model.model_copy(update={"datasets": datasets, "backbone": backbone}), inference
 
 
 def _require_sigmas(own: SetPeople, purpose: str, otherwise: str) -> None:

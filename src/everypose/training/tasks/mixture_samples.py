@@ -4,7 +4,7 @@ As in :mod:`everypose.training.sample_stream`, the sample at a position is a fun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,9 +22,8 @@ from everypose.errors import EveryposeError
 from everypose.methods.posebh.targets import rows_by_dataset
 from everypose.methods.top_down.augmentation import draw
 from everypose.methods.top_down.crops import CropGeometry
-from everypose.methods.top_down.samples import Sample, collate, make_sample, trainable_people
-from everypose.methods.top_down.settings import TopDownInference
-from everypose.methods.top_down.targets import Batch
+from everypose.methods.top_down.samples import CropBatch, CropSample, collate, make_sample, trainable_people
+from everypose.methods.top_down.settings import CropInference
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.datasets import require_same_skeleton
 from everypose.training.sample_stream import generator_at
@@ -72,7 +71,7 @@ class SetPeople:
         EveryposeError: files that cannot be read or have different keypoints, or nobody to learn from.
     """
 
-    def __init__(self, settings: MixedSet, root: Path, inference: TopDownInference) -> None:
+    def __init__(self, settings: MixedSet, root: Path, inference: CropInference) -> None:
         self.settings = settings
         given = Skeleton.find(settings.skeleton) if settings.skeleton else None
         self.training = [read_source(source, root, given) for source in settings.train]
@@ -80,8 +79,9 @@ class SetPeople:
             require_same_skeleton(self.training[0], other)
         self.skeleton = self.training[0].skeleton
         self.geometry = CropGeometry(inference.crop_size, settings.convention, inference.padding, settings.crop)
-        augmentation = settings.augmentation.settings()
-        self._augmentation = augmentation if self.skeleton.upper_body else replace(augmentation, half_body=0.0)
+        augmentation = settings.augmentation
+        known = bool(self.skeleton.upper_body)
+        self._augmentation = augmentation if known else augmentation.model_copy(update={"half_body": 0.0})
         self._scenes = [scene for one in self.training for scene in one]
         rows = [trainable_people(scene) for scene in self._scenes]
         self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
@@ -96,20 +96,22 @@ class SetPeople:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def sample(self, person: int, dataset: int, rng: np.random.Generator, person_rng: np.random.Generator) -> Sample:
+    def sample(
+        self, person: int, dataset: int, rng: np.random.Generator, person_rng: np.random.Generator
+    ) -> CropSample:
         """The crop of a person; ``person_rng`` moves its centre, and is alike whenever the person is seen."""
         scene = self._scenes[self._scene_of[person]]
         draws = draw(rng, self._augmentation, person_rng)
         image = read_image(scene.path)
         row = int(self._row_of[person])
-        return make_sample(scene, [row], image, self.skeleton, self.geometry, draws, dataset=dataset)
+        return make_sample(scene, [row], image, self.skeleton, geometry=self.geometry, draws=draws, dataset=dataset)
 
 
 @dataclass(frozen=True)
 class MixedBatch:
     """``crops`` with one person each, and the ``rows`` (n,) of each data set in them."""
 
-    crops: Batch
+    crops: CropBatch[Tensor]
     rows: tuple[Tensor, ...]
 
     @property
@@ -126,7 +128,7 @@ class MixedBatch:
         return MixedBatch(self.crops.pin_memory(), tuple(own.pin_memory() for own in self.rows))
 
 
-class MixedSamples(Dataset[Sample]):
+class MixedSamples(Dataset[CropSample]):
     """Samples by their position in the run: all people of all sets, shuffled together.
 
     With equal weights an epoch has every person once, and a set's share is that of its people. A set of weight w has
@@ -151,15 +153,16 @@ class MixedSamples(Dataset[Sample]):
         dataset, person = _epoch_order(self._seed, epoch, self._sizes, self.shares)[place]
         return int(dataset), int(person)
 
-    def __getitem__(self, position: int) -> Sample:
+    def __getitem__(self, position: int) -> CropSample:
         dataset, person = self.index(position)
         person_rng = np.random.default_rng((self._seed, 3, dataset, person))
         return self._sets[dataset].sample(person, dataset, generator_at(position, self._seed), person_rng)
 
-    def collate(self, samples: Sequence[Sample]) -> MixedBatch:
+    def collate(self, samples: Sequence[CropSample]) -> MixedBatch:
         """Samples to one batch of tensors, with the keypoints of the largest skeleton."""
         rows = rows_by_dataset([sample.dataset for sample in samples], len(self._sets))
-        return MixedBatch(Batch.of(collate(samples, self._keypoints)), rows)
+        crops: CropBatch[Tensor] = collate(samples, self._keypoints).map(torch.from_numpy)
+        return MixedBatch(crops, rows)
 
 
 def shares(sizes: Sequence[int], weights: Sequence[float]) -> tuple[int, ...]:

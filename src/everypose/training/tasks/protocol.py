@@ -1,75 +1,94 @@
-"""What the training of one family differs in; the rest of a run is the same for all of them."""
+"""What the training of one kind of method must provide; the rest of a run is the same for all of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 from everypose.data.scenes import SceneSet
 from everypose.models.config import ModelConfig
+from everypose.training.optimizer_groups import ParameterGroup
 from everypose.training.validation import Validator
 
+Sample = TypeVar("Sample")
+BatchT_co = TypeVar("BatchT_co", covariant=True)
+BatchT = TypeVar("BatchT")
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-class Samples(Protocol):
+
+class Samples(Protocol[Sample, BatchT_co]):
     """Training samples by their position in the run; the same position always gives the same sample."""
 
     @property
     def unit(self) -> str:
-        """What they are, for messages: "images", "people"."""
+        """What a sample is, for messages: "images" or "people"."""
         ...
 
     def __len__(self) -> int:
-        """How many make an epoch."""
+        """Return the number of samples in an epoch."""
         ...
 
-    def __getitem__(self, position: int) -> Any:
-        """The sample at a position, which may lie beyond the first epoch."""
+    def __getitem__(self, position: int) -> Sample:
+        """Return the sample at a position, which may lie beyond the first epoch."""
         ...
 
-    def collate(self, samples: Sequence[Any]) -> Any:
-        """Samples to a batch with ``keys`` (their names), ``to(device)`` and ``pin_memory()``."""
+    def collate(self, samples: Sequence[Sample]) -> BatchT_co:
+        """Join samples to a batch with ``keys``, ``to(device)`` and ``pin_memory()``."""
         ...
 
 
-class Task(Protocol):
+class Task(Protocol[Sample, BatchT, NetworkT]):
     """Data, network and losses of a run."""
 
     @property
     def config(self) -> ModelConfig:
-        """The configuration of the model that comes out."""
+        """The configuration of the trained model."""
         ...
 
     @property
     def sets(self) -> Sequence[SceneSet]:
-        """The training sets, for the run's record of its data."""
+        """The training sets, for the run's record."""
         ...
 
     @property
-    def samples(self) -> Samples:
-        """What is trained on."""
+    def samples(self) -> Samples[Sample, BatchT]:
+        """The training samples."""
         ...
 
     @property
     def validators(self) -> Sequence[Validator]:
-        """What is measured, each on one set; none for a run without validation."""
+        """One for each validation set; none for a run without validation."""
         ...
 
-    def make_network(self) -> nn.Module:
-        """The network with the weights that the run starts from."""
+    @property
+    def leaves_parameters_unused(self) -> bool:
+        """Whether some parameters get no gradient in some steps, which several processes must know."""
         ...
 
-    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """Groups for the optimiser: ``params``, ``scale`` (times the learning rate), where it differs more."""
+    def make_network(self) -> NetworkT:
+        """Make the network with the weights that the run starts from."""
         ...
 
-    def begin_step(self, network: nn.Module, epoch: float) -> None:
-        """Called before each batch: what learns may depend on the epoch, and on nothing else of the past."""
+    def parameter_groups(self, network: NetworkT) -> list[ParameterGroup]:
+        """Return all parameters that are trained at any time, in groups with one learning-rate multiplier each."""
         ...
 
-    def losses(self, network: nn.Module, batch: Any) -> Mapping[str, Tensor]:
-        """The weighted losses of a batch on the device; training minimises their sum."""
+    def begin_step(self, network: NetworkT, epoch: float) -> None:
+        """Freeze or unfreeze parameters before a batch; a pure function of ``epoch``, so that runs can resume."""
         ...
 
-    def sample_counts(self, batch: Any, /) -> Mapping[str, int]:
-        """For losses that look at some of the samples only but are means over all: how many those are, by name."""
+    def losses(self, network: NetworkT, batch: BatchT) -> Mapping[str, Tensor]:
+        """Return the weighted losses of a batch on the device; training minimises their sum."""
         ...
+
+    def end_step(self, network: NetworkT) -> None:
+        """Apply what the last losses determined besides gradients, such as moved prototypes."""
+        ...
+
+    def sample_counts(self, batch: BatchT, /) -> Mapping[str, int]:
+        """Return, by loss, how many samples it is computed from, if these are not all of the batch."""
+        ...
+
+
+AnyTask: TypeAlias = Task[Any, Any, Any]
+"""A task, whatever its samples, batches and network are."""

@@ -1,0 +1,1 @@
+"""HeatNet: the smallest top-down method, to copy from."""

@@ -1,0 +1,38 @@
+"""BoIR as everypose uses it: building, initialisation, losses, released checkpoints."""
+
+from torch import Tensor
+
+from everypose.backbones.build import build_backbone
+from everypose.methods.boir import checkpoint
+from everypose.methods.boir.losses import losses
+from everypose.methods.boir.network import BoIR, BoIROutputs, initialise
+from everypose.methods.boir.settings import BoIRSettings, BoIRTraining
+from everypose.methods.single_stage.settings import released_inference
+from everypose.methods.single_stage.targets import Targets
+from everypose.methods.spec import MethodSpec, Objective
+
+
+def build(settings: BoIRSettings, keypoints: int) -> BoIR:
+    """Make the network with the framework's initial weights."""
+    sizes = settings.model_dump(exclude={"family", "backbone"})
+    return BoIR(build_backbone(settings.backbone), keypoints, **sizes)
+
+
+def objective(training: BoIRTraining) -> Objective:
+    """Return the losses with the weights of a recipe."""
+
+    def weighted(outputs: BoIROutputs, targets: Targets) -> dict[str, Tensor]:
+        return losses(outputs, targets, training.losses)
+
+    return weighted
+
+
+SPEC = MethodSpec(
+    build=build,
+    initialise=initialise,
+    objective=objective,
+    recognise=checkpoint.recognises,
+    import_state=checkpoint.import_state,
+    export_state=checkpoint.RENAMING.to_theirs,
+    released_inference=lambda settings, _skeleton, _crop_size: released_inference(settings),
+)

@@ -1,0 +1,37 @@
+"""CID as everypose uses it: building, initialisation, losses, released checkpoints."""
+
+from torch import Tensor
+
+from everypose.backbones.build import build_backbone
+from everypose.methods.cid import checkpoint
+from everypose.methods.cid.losses import losses
+from everypose.methods.cid.network import CID, CIDOutputs, initialise
+from everypose.methods.cid.settings import CIDSettings, CIDTraining
+from everypose.methods.single_stage.settings import released_inference
+from everypose.methods.single_stage.targets import Targets
+from everypose.methods.spec import MethodSpec, Objective
+
+
+def build(settings: CIDSettings, keypoints: int) -> CID:
+    """Make the network with the framework's initial weights."""
+    return CID(build_backbone(settings.backbone), keypoints, settings.instance)
+
+
+def objective(training: CIDTraining) -> Objective:
+    """Return the losses with the weights of a recipe."""
+
+    def weighted(outputs: CIDOutputs, targets: Targets) -> dict[str, Tensor]:
+        return losses(outputs, targets, training.losses)
+
+    return weighted
+
+
+SPEC = MethodSpec(
+    build=build,
+    initialise=initialise,
+    objective=objective,
+    recognise=checkpoint.recognises,
+    import_state=checkpoint.import_state,
+    export_state=checkpoint.RENAMING.to_theirs,
+    released_inference=lambda settings, _skeleton, _crop_size: released_inference(settings),
+)

@@ -1,0 +1,62 @@
+"""What everypose must know of a method before torch is imported, and the base of its settings."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+from everypose.backbones.settings import BackboneSettings
+from everypose.core.settings import Settings
+
+ALL_SKELETONS = "all"
+"""The name that asks a network for the keypoints of all its skeletons."""
+Task = Literal["single-stage", "top-down", "mixture"]
+"""What a network is trained on: whole images; crops of one data set; crops of several data sets and skeletons.
+
+A single-stage model finds people by itself. The other two are top-down models: they take a box for each person.
+"""
+
+
+class NetworkSettings(Settings):
+    """Base of the settings of every network.
+
+    Attributes:
+        family: the method's name in recipes and configurations; each subclass narrows it to one value.
+        backbone: the backbone's settings; each subclass narrows them to the backbones that it can use.
+        task: what the network is trained on.
+    """
+
+    family: str
+    backbone: BackboneSettings
+    task: ClassVar[Task]
+
+    def for_inference(self) -> Self:
+        """Return the settings of the network without what only training needs, as an exported model has it."""
+        return self
+
+
+class MethodTraining(Settings):
+    """Base of the recipe sections that only one method has, such as the weights of its losses."""
+
+    def unfit(self, _network: NetworkSettings) -> str | None:
+        """Return why the sections do not fit the network, for the user; None if they do."""
+        return None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method, without torch.
+
+    Attributes:
+        settings: the settings of its network.
+        training: the recipe sections that only this method has.
+        implementation: ``module:name`` of its :class:`everypose.methods.spec.MethodSpec`; imported late, for torch.
+    """
+
+    settings: type[NetworkSettings]
+    training: type[MethodTraining]
+    implementation: str
+
+    @property
+    def family(self) -> str:
+        """The method's name in recipes and configurations."""
+        family: str = self.settings.model_fields["family"].default
+        return family

@@ -1,0 +1,58 @@
+"""The released PoseBH and ViTPose++ checkpoints: parameter names, and the network's sizes from their shapes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from everypose.errors import EveryposeError
+from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings
+from everypose.methods.spec import Imported
+from everypose.methods.vitpose.checkpoint import (
+    DATASETS_OF_SIZES,
+    UDP,
+    backbone_settings,
+    is_plain,
+    read_layout,
+    to_ours,
+)
+from everypose.methods.vitpose.checkpoint import recognises as recognises_vitpose
+from everypose.skeleton.skeleton import Skeleton
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of a PoseBH, or of a ViTPose with several heads or experts."""
+    return recognises_vitpose(state) and not is_plain(state)
+
+
+def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
+    """Read the network's settings and rename its parameters.
+
+    Raises:
+        KeyError: if a tensor whose shape determines a size is missing; with its name.
+        EveryposeError: if its data sets are not those of a known mixture.
+    """
+    layout = read_layout(state, path)
+    if layout.keypoints not in DATASETS_OF_SIZES:
+        raise EveryposeError(
+            f"{path} has heads of {', '.join(map(str, layout.keypoints))} keypoints, which is no mixture that is "
+            "known: split it by the authors' tool, and import the parts"
+        )
+    settings = PoseBHSettings(
+        backbone=backbone_settings(layout),
+        datasets=tuple(_dataset(name) for name in DATASETS_OF_SIZES[layout.keypoints]),
+        embedding=layout.embedding,
+        prototypes=layout.prototypes,
+        channels=layout.channels,
+    )
+    return Imported(settings, layout.keypoints[0], to_ours(state, layout))
+
+
+def _dataset(name: str) -> DataSetSettings:
+    """Return the settings of one of the authors' data sets."""
+    return DataSetSettings(
+        name=name,
+        skeleton=Skeleton.named(name).to_dict(),
+        convention="udp" if name in UDP else "classic",
+        crop="mpii" if name == "mpii" else "box",
+    )

@@ -1,0 +1,30 @@
+"""PoseBH and ViTPose++ as everypose uses them: building, initialisation, losses, released checkpoints."""
+
+from everypose.backbones.build import build_vit
+from everypose.methods.posebh import checkpoint
+from everypose.methods.posebh.network import DataSet, PoseBH
+from everypose.methods.posebh.select_skeleton import select_skeleton
+from everypose.methods.posebh.settings import PoseBHSettings, PoseBHTraining
+from everypose.methods.posebh.transfer import adapt_source
+from everypose.methods.spec import MethodSpec
+from everypose.methods.vitpose.checkpoint import export_state, released_inference
+from everypose.methods.vitpose.network import initialise
+
+
+def build(settings: PoseBHSettings, _: int) -> PoseBH:
+    """Make the network with the paper's initial weights; its settings hold the skeletons of its data sets."""
+    datasets = [DataSet(one.name, len(one.skeleton["keypoints"])) for one in settings.datasets]
+    vit = build_vit(settings.backbone)
+    return PoseBH(vit, datasets, settings.embedding, settings.prototypes, settings.channels)
+
+
+SPEC: MethodSpec[PoseBHSettings, PoseBH, PoseBHTraining] = MethodSpec(
+    build=build,
+    initialise=initialise,
+    recognise=checkpoint.recognises,
+    import_state=checkpoint.import_state,
+    export_state=export_state,
+    released_inference=released_inference,
+    adapt_source=adapt_source,
+    select_skeleton=select_skeleton,
+)

@@ -1,0 +1,49 @@
+"""Choosing one of the skeletons of a PoseBH or ViTPose++, or all of them."""
+
+from typing import Any
+
+from torch import nn
+
+from everypose.core.settings import Settings
+from everypose.methods.method import ALL_SKELETONS
+from everypose.methods.posebh.network import PoseBH
+from everypose.methods.posebh.settings import PoseBHSettings, decoder_of
+from everypose.methods.posebh.union_skeleton import union_skeleton
+from everypose.methods.spec import Selection
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.skeleton.skeleton import Skeleton
+
+
+def select_skeleton(network: PoseBH, settings: PoseBHSettings, inference: Settings, name: str | None) -> Selection:
+    """Return the network that finds the keypoints of one data set, or of all.
+
+    Args:
+        network: with its experts and heads.
+        settings: its settings.
+        inference: how it is run on the crops of its first data set.
+        name: a data set: its head, expert, crops and decoder; if its sigmas are unknown, no poses are suppressed. None
+            is the first data set. "all" finds the keypoints of all data sets in one pass, by prototypes, on crops
+            like those of the first.
+
+    Raises:
+        UsageError: if there is no such data set, or, for "all", there are no prototypes.
+        EveryposeError: for "all", if the sigmas of a data set are unknown and poses are suppressed.
+    """
+    assert isinstance(inference, TopDownInference)
+    selected: nn.Module
+    if name == ALL_SKELETONS:
+        own = settings.datasets[0]
+        chosen: PoseBHSettings | ViTPoseSettings = settings
+        selected = network.by_prototypes(own.name)
+        skeletons = {one.name: Skeleton.from_dict(one.skeleton) for one in settings.datasets}
+        skeleton = union_skeleton(skeletons, ALL_SKELETONS, need_sigmas=inference.nms is not None)
+    else:
+        own = settings.datasets[0 if name is None else network.index_of(name)]
+        selected, skeleton = network.merged(own.name), Skeleton.from_dict(own.skeleton)
+        backbone = settings.backbone.model_copy(update={"experts": 0, "expert_part": 0})
+        chosen = ViTPoseSettings(backbone=backbone, channels=settings.channels)
+    cut: dict[str, Any] = {"convention": own.convention, "decoder": decoder_of(own.convention), "crop": own.crop}
+    if name != ALL_SKELETONS and not own.skeleton["sigmas"]:
+        cut["nms"] = None
+    return Selection(selected, chosen, skeleton, inference.model_copy(update=cut))

@@ -1,0 +1,115 @@
+"""The torch side of a method: how its network is made, trained and imported."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar, cast
+
+from torch import Tensor, nn
+
+from everypose.core.plugins import load_reference
+from everypose.core.settings import Settings
+from everypose.methods.method import Method, MethodTraining, NetworkSettings
+from everypose.skeleton.skeleton import Skeleton
+
+SettingsT = TypeVar("SettingsT", bound=NetworkSettings)
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+TrainingT = TypeVar("TrainingT", bound=MethodTraining)
+
+Objective = Callable[..., dict[str, Tensor]]
+"""The weighted losses of a batch by name; training minimises their sum.
+
+Of a single-stage method: ``objective(outputs, targets)`` with the network's outputs and
+:class:`everypose.methods.single_stage.targets.Targets`. Of a top-down method: ``objective(heatmaps, targets, weights)``
+with heatmaps and targets (B, N, K, h, w) and keypoint weights (B, N, K).
+"""
+
+
+class Initialisation(Enum):
+    """How the layers after the backbone are initialised.
+
+    Attributes:
+        PAPER: the paper's small weights.
+        FRAMEWORK: the framework's weights for hidden layers, which are trained in far fewer steps.
+    """
+
+    PAPER = "paper"
+    FRAMEWORK = "framework"
+
+
+class Imported(NamedTuple):
+    """The content of a released checkpoint.
+
+    Attributes:
+        settings: the network's settings, from the shapes of its tensors.
+        keypoints: number of keypoints of its (first) skeleton, K.
+        state: the state dict under everypose's names.
+    """
+
+    settings: NetworkSettings
+    keypoints: int
+    state: dict[str, Tensor]
+
+
+class Selection(NamedTuple):
+    """One skeleton of a network that has several.
+
+    Attributes:
+        network: finds that skeleton's keypoints.
+        settings: its settings.
+        skeleton: the skeleton.
+        inference: how it is run.
+    """
+
+    network: nn.Module
+    settings: NetworkSettings
+    skeleton: Skeleton
+    inference: Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
+    """The torch side of a method.
+
+    Attributes:
+        build: settings and number of keypoints K -> the network with the framework's initial weights.
+        initialise: reinitialises a network in place.
+        objective: the recipe sections of the method -> its training losses. None for PoseBH, whose training task is
+            its own.
+        recognise: whether a state dict is that of a released checkpoint of this method. None if there are none.
+        import_state: a released state dict and its file, for messages -> settings and state dict. Raises KeyError with
+            the name of a tensor that is missing.
+        export_state: everypose's state dict -> that of a released checkpoint.
+        released_inference: settings, skeleton and (width, height) of the crops that the user names -> how the authors
+            run the network.
+        adapt_source: fits a trained model to the network whose training starts from it: the model, the network, the
+            model's name, and the data set that a new one is like. None if the model is used as it is.
+        select_skeleton: chooses one skeleton of a network that has several: network, settings, how it is run, and the
+            skeleton's name (None for the first, :data:`everypose.methods.method.ALL_SKELETONS` for all). None for a
+            network with one skeleton.
+    """
+
+    build: Callable[[SettingsT, int], NetworkT]
+    initialise: Callable[[NetworkT, Initialisation], None]
+    objective: Callable[[TrainingT], Objective] | None = None
+    recognise: Callable[[Mapping[str, Tensor]], bool] | None = None
+    import_state: Callable[[Mapping[str, Tensor], Path], Imported] | None = None
+    export_state: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    released_inference: Callable[[SettingsT, Skeleton, tuple[int, int]], Settings] | None = None
+    adapt_source: Callable[[nn.Module, NetworkT, str, str], nn.Module] | None = None
+    select_skeleton: Callable[[NetworkT, SettingsT, Settings, str | None], Selection] | None = None
+
+
+AnySpec = MethodSpec[NetworkSettings, nn.Module, MethodTraining]
+"""A method's specification, whatever the types of its settings and network."""
+
+
+def spec_of(method: Method) -> AnySpec:
+    """Import the torch side of a method.
+
+    >>> from everypose.methods import BOIR
+    >>> spec_of(BOIR).recognise({"multihead.center_head.head.0.conv1.weight": None})
+    True
+    """
+    return cast(AnySpec, load_reference(method.implementation))

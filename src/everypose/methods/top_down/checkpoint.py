@@ -1,0 +1,105 @@
+"""The released HRNet and SimpleBaseline checkpoints: parameter names, and the network's sizes from their shapes.
+
+MIPNet's are the same with modulation blocks, see :mod:`everypose.methods.mipnet.checkpoint`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from everypose.backbones.settings import ResNetSettings
+from everypose.core.renaming import Renaming
+from everypose.methods.checkpoint_sizes import count_parts, hrnet_settings
+from everypose.methods.spec import Imported
+from everypose.methods.top_down.decoding import Decoder
+from everypose.methods.top_down.settings import (
+    HRNetPoseSettings,
+    SimpleBaselineSettings,
+    TopDownInference,
+    TopDownNetworkSettings,
+)
+from everypose.skeleton.skeleton import Skeleton
+
+HRNET_NAMES = (("", "backbone."), ("final_layer.", "head."))
+RESNET_NAMES = (("", "backbone."), ("deconv_layers.", "head.deconv."), ("final_layer.", "head.final."))
+_HRNET, _RESNET = Renaming(HRNET_NAMES), Renaming(RESNET_NAMES)
+_MODULATION = "_se.se_layers."
+
+
+def recognises(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is of HRNet, SimpleBaseline or MIPNet: a head, and a backbone without a prefix."""
+    return "final_layer.weight" in state and "conv1.weight" in state
+
+
+def is_resnet(state: Mapping[str, Tensor]) -> bool:
+    """Return whether the backbone of a released state dict is a ResNet; an HRNet otherwise."""
+    return any(name.startswith("deconv_layers.") for name in state)
+
+
+def is_modulated(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a released state dict has MIPNet's modulation blocks."""
+    return any(_MODULATION in name for name in state)
+
+
+def recognises_hrnet(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of HRNet on crops."""
+    return recognises(state) and not is_resnet(state) and not is_modulated(state)
+
+
+def recognises_simple_baseline(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of SimpleBaseline."""
+    return recognises(state) and is_resnet(state) and not is_modulated(state)
+
+
+def read_hrnet(state: Mapping[str, Tensor]) -> HRNetPoseSettings:
+    """Read the settings of HRNet on crops."""
+    return HRNetPoseSettings(backbone=hrnet_settings(state))
+
+
+def read_simple_baseline(state: Mapping[str, Tensor]) -> SimpleBaselineSettings:
+    """Read the settings of SimpleBaseline."""
+    one, two, three, four = (count_parts(state, f"layer{layer}.") for layer in (1, 2, 3, 4))
+    backbone = ResNetSettings(blocks=(one, two, three, four))
+    return SimpleBaselineSettings(backbone=backbone, deconv=len(state["deconv_layers.3.weight"]))
+
+
+def import_hrnet(state: Mapping[str, Tensor], _: Path) -> Imported:
+    """Read HRNet's settings and rename its parameters; raises KeyError if a tensor is missing."""
+    return Imported(read_hrnet(state), len(state["final_layer.weight"]), renamed(state, _HRNET))
+
+
+def import_simple_baseline(state: Mapping[str, Tensor], _: Path) -> Imported:
+    """Read SimpleBaseline's settings and rename its parameters; raises KeyError if a tensor is missing."""
+    return Imported(read_simple_baseline(state), len(state["final_layer.weight"]), renamed(state, _RESNET))
+
+
+def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the parameters of a baseline to those of a released checkpoint."""
+    return (_RESNET if "head.final.weight" in state else _HRNET).to_theirs(state)
+
+
+def renamed(state: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor]:
+    """Rename a released state dict's parameters.
+
+    Files from before PyTorch 0.4.1 lack the counters of batch normalisation, which nothing here reads: they become 0.
+    """
+    ours = renaming.to_ours(state)
+    if not any(name.endswith(".num_batches_tracked") for name in ours):
+        means = [name for name in ours if name.endswith(".running_mean")]
+        ours |= {name.replace("running_mean", "num_batches_tracked"): torch.tensor(0) for name in means}
+    return ours
+
+
+def released_inference(
+    settings: TopDownNetworkSettings, skeleton: Skeleton, crop_size: tuple[int, int]
+) -> TopDownInference:
+    """Return how the authors of HRNet, Lite-HRNet (PP-TinyPose), SimpleBaseline and MIPNet run a network.
+
+    CrowdPose's people are too close to each other for suppression; the ResNets were trained on BGR images.
+    """
+    nms = None if skeleton.name == "crowdpose" else 0.9
+    kind = settings.backbone.kind
+    decoder: Decoder = "dark-3" if kind == "lite-hrnet" else "quarter"
+    return TopDownInference(crop_size=crop_size, nms=nms, decoder=decoder, bgr=kind == "resnet")

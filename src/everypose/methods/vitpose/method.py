@@ -1,0 +1,37 @@
+"""ViTPose as everypose uses it: building, initialisation, losses, released checkpoints."""
+
+from torch import Tensor
+
+from everypose.backbones.build import build_vit
+from everypose.methods.spec import MethodSpec, Objective
+from everypose.methods.top_down.losses import joints_mse
+from everypose.methods.top_down.settings import TopDownTraining
+from everypose.methods.vitpose import checkpoint
+from everypose.methods.vitpose.network import HeatmapHead, ViTPose, initialise
+from everypose.methods.vitpose.settings import ViTPoseSettings
+
+
+def build(settings: ViTPoseSettings, keypoints: int) -> ViTPose:
+    """Make the network with the paper's initial weights."""
+    vit = build_vit(settings.backbone)
+    return ViTPose(vit, HeatmapHead(vit.channels, keypoints, settings.channels))
+
+
+def objective(_: TopDownTraining) -> Objective:
+    """Return the loss: the mean squared error of the heatmaps."""
+
+    def error(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        return {"heatmap": joints_mse(heatmaps.float(), targets, weights)}
+
+    return error
+
+
+SPEC = MethodSpec(
+    build=build,
+    initialise=initialise,
+    objective=objective,
+    recognise=checkpoint.is_plain,
+    import_state=checkpoint.import_state,
+    export_state=checkpoint.export_state,
+    released_inference=checkpoint.released_inference,
+)

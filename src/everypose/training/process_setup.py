@@ -1,0 +1,57 @@
+"""What a training run changes in the state of the whole process: threads, seeds, warnings, loggers, exit hooks."""
+
+import atexit
+import logging
+import os
+import warnings
+
+import cv2
+import torch
+
+EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",
+    ".*LeafSpec.*",
+    r"index_reduce\(\) is in beta.*",
+    "Grad strides do not.*",
+)
+"""Warnings of torch and Lightning that a training run causes on purpose."""
+
+
+def use_one_opencv_thread() -> None:
+    """Make OpenCV run in the calling thread, for a process whose loader workers are the parallelism.
+
+    A worker that is forked from a process with OpenCV's thread pool would wait for threads that it does not have.
+    """
+    cv2.setNumThreads(1)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's generators, on all devices."""
+    torch.manual_seed(seed)
+
+
+def prepare_training() -> None:
+    """Silence what Lightning says of runs that are set up on purpose, and leave process groups cleanly at exit."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    atexit.unregister(_leave_process_group)
+    atexit.register(_leave_process_group)
+
+
+def process_rank() -> int:
+    """Return the number of this process among all, as the launcher says it before Lightning has joined them."""
+    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
+
+
+def _leave_process_group() -> None:
+    """Leave gloo's process group at exit, while the interpreter is intact: leaving waits for the group's threads.
+
+    Gloo's threads release a collective's tensors some time after it is done, and need the interpreter for that. If it
+    is ending already, the process dies of SIGABRT. The group is left no earlier, because the next training in this
+    process uses it again: a second group sometimes fails to connect (seen with torch 2.13).
+    """
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
+        distributed.destroy_process_group()
