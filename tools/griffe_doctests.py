@@ -1,4 +1,4 @@
-"""A griffe extension: doctests that stand in a docstring's text become a section of examples, hence code on the site."""
+"""A griffe extension: doctests in a docstring's text become a section of examples, and code on the site."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ class Doctests(griffe.Extension):
 
 
 def with_sections(text: str) -> str:
-    """The docstring with its unindented doctests indented under ``Examples:``.
+    r"""The docstring with its unindented doctests indented under ``Examples:``.
 
-    >>> print(with_sections("Double a number.\\n\\n>>> double(2)\\n4"))
+    >>> print(with_sections("Double a number.\n\n>>> double(2)\n4"))
     Double a number.
     <BLANKLINE>
     Examples:

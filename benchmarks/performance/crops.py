@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from torch import nn
+
 from benchmarks.performance.literal import LiteralAttention, LiteralMIPNet
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Run, Timings, in_turns

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from benchmarks.performance.counting import flops, flops_on_images
 from benchmarks.performance.record import Findings, Options, Table, Target

@@ -29,7 +29,6 @@ from everypose.methods.single_stage.samples import ImageBatch, ImageSample, coll
 from everypose.methods.single_stage.targets import Targets, render_targets
 from everypose.methods.spec import Initialisation
 from everypose.models.build import build_network
-from everypose.training.tasks.single_stage import to_tensors
 
 PHOTOS = 60
 SECONDS = 130
@@ -87,7 +86,7 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
 
 def batch_of(samples: Sequence[ImageSample]) -> ImageBatch:
     """Samples as the device gets them."""
-    return to_tensors(collate(samples, np.random.default_rng(0)))
+    return collate(samples, np.random.default_rng(0)).map(torch.from_numpy)
 
 
 def loss_step(batch: ImageBatch, options: Options) -> Findings:

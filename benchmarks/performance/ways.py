@@ -18,13 +18,13 @@ from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.methods.boir.network import BoIR
+from everypose.methods.method import NetworkSettings
 from everypose.methods.single_stage.graph import SingleStageNetwork
 from everypose.methods.single_stage.settings import SingleStageInference, Step
 from everypose.methods.spec import Initialisation
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_graph, build_network
 from everypose.models.config import ModelConfig
-from everypose.models.settings import Network, TopDownSettings
 from everypose.skeleton.skeleton import Skeleton
 
 EAGER, TORCH, ONNX = WAYS = "eager", "torch, channels last", "ONNX Runtime"
@@ -34,10 +34,10 @@ NO_OPENVINO = "OpenVINO was not measured: it is not installed."
 
 
 def config_of(
-    settings: Network, size: int = 512, crop_size: tuple[int, int] = (192, 256), step: Step = 64
+    settings: NetworkSettings, size: int = 512, crop_size: tuple[int, int] = (192, 256), step: Step = 64
 ) -> ModelConfig:
     """A configuration with COCO's skeleton; images have ``size`` and ``step``, crops ``crop_size`` (width, height)."""
-    top_down = isinstance(settings, TopDownSettings)
+    top_down = settings.task != "single-stage"
     inference = TopDownInference(crop_size=crop_size) if top_down else SingleStageInference(size=size, step=step)
     return ModelConfig(name="random", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
 

@@ -12,7 +12,7 @@ import pytest
 
 from training.conftest import draw_stick_figures
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own_method"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_method"
 RECIPE = """
 name = "heatnet-tiny"
 [model]
