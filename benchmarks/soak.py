@@ -115,7 +115,7 @@ def soak_predict(minutes: float, watch: Watch, folder: Path) -> None:
 def soak_train(minutes: float, watch: Watch, folder: Path) -> None:
     """Train boir-tiny on drawn figures, with a checkpoint a minute, until the time limit."""
     from everypose.training.lightning_module import PoseTraining
-    from everypose.training.recipe import load_recipe
+    from everypose.training.recipe_files import load_recipe
     from everypose.training.run import Machines, train
 
     _draw_figures(folder)

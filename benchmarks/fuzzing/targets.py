@@ -205,7 +205,7 @@ def result_targets() -> list[Target]:
     from everypose.models.config import ModelConfig, parse_config
     from everypose.people import People
     from everypose.skeleton.toml import to_toml
-    from everypose.training.recipe import load_recipe
+    from everypose.training.recipe_files import load_recipe
 
     people = People(np.ones((2, 17, 3)), [0.5, 0.4], COCO)
     recipe = (resources.files("everypose.training") / "recipes" / "boir" / "boir-tiny.toml").read_bytes()

@@ -103,7 +103,7 @@ def test_data_that_is_not_there_is_one_line(tmp_path):
 def test_options_reach_the_recipe(tmp_path, monkeypatch):
     seen = {}
 
-    def fake(recipe, folder, machines, *, resume, quiet, max_minutes):
+    def fake(recipe, folder, machines, *, resume, quiet, max_minutes):  # noqa: ARG001
         seen.update(recipe=recipe, folder=folder, machines=machines, resume=resume, quiet=quiet)
 
     monkeypatch.setattr("everypose.training.run.train", fake)
