@@ -11,9 +11,9 @@ def test_thresholds_scale_with_the_scores(unit):
     for best in (0.8, 0.9, 1.0):
         scores.observe(np.array([0.3, best]) * unit)
     assert scores.top == pytest.approx(0.9 * unit)
-    assert scores.high == pytest.approx(0.65 * 0.9 * unit)
-    assert scores.low == pytest.approx(0.4 * 0.9 * unit)
-    np.testing.assert_allclose(scores.reliability(np.array([0.0, 0.36, 0.63, 0.9, 1.0]) * unit), [0, 0, 0.5, 1, 1])
+    assert scores.high == pytest.approx(0.7 * 0.9 * unit)
+    assert scores.low == pytest.approx(0.45 * 0.9 * unit)
+    np.testing.assert_allclose(scores.reliability(np.array([0.0, 0.405, 0.6525, 0.9, 1.0]) * unit), [0, 0, 0.5, 1, 1])
 
 
 def test_frames_without_a_sure_person_do_not_lower_the_range():

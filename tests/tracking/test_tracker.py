@@ -123,7 +123,7 @@ def test_unsure_detections_continue_tracks_and_start_none():
 
 def test_a_track_of_unsure_detections_is_not_returned():
     times = np.arange(60) / 10
-    frames = [people_at([(100, 100), (400, 100)], [0.9, 0.62 if frame < 5 else 0.38]) for frame in range(60)]
+    frames = [people_at([(100, 100), (400, 100)], [0.9, 0.7 if frame < 5 else 0.43]) for frame in range(60)]
     found = follow(frames, times)
     assert found[6][0] == [1, 2]
     assert found[-1][0] == [1]

@@ -1,0 +1,1 @@
+"""Smoothing of tracked poses: live, frame by frame, and offline, over the whole video."""
