@@ -1,4 +1,4 @@
-"""``everypose demo``: the bundled model on the bundled pictures."""
+"""``everypose demo``: run a model on the bundled example images."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ def demo(
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
     ] = "boir-lite",
 ) -> None:
-    """Find the people in the pictures that come with everypose, and say where the drawn pictures are.
+    """Run a model on the example images of the package and draw the people.
 
     Example: everypose demo -o demo
     """
@@ -27,7 +27,7 @@ def demo(
 
     sources = find_images([str(Path(everypose.__file__).parent / "examples")])
     estimator = load(model)
-    table = Table("picture", "people", "seconds", title=f"{model} on the bundled pictures")
+    table = Table("image", "people", "seconds", title=f"{model} on the example images")
     with open_outputs(out, sources) as outputs:
         for source in sources:
             begin = time.monotonic()
@@ -36,4 +36,4 @@ def demo(
             outputs.add(outputs.save(source, people))
             table.add_row(source.path.name, str(len(people)), f"{seconds:.2f}")
     Console().print(table)
-    print(f"Drawn pictures: {outputs.pictures}, all together: {outputs.sheet}")
+    print(f"Drawn images: {outputs.pictures}, contact sheet: {outputs.sheet}")

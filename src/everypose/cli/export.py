@@ -1,4 +1,4 @@
-"""``everypose export``: a model into one ONNX file."""
+"""``everypose export``: convert a model to one ONNX file."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, an authors' checkpoint or a hub id.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, a released checkpoint or a hub id.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
     skeleton: Annotated[
         str | None,
@@ -22,19 +22,21 @@ def export(
         ),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Weights stored in 16 bits, computed with in 32: half the file.")
+        bool, typer.Option("--half", help="Store weights in 16 bits and compute in 32: half the file size.")
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="The backbone in 8 bits: faster on a CPU, a little less exact.")
+        bool, typer.Option("--int8", help="Quantise the backbone to 8 bits: faster on a CPU, slightly less accurate.")
     ] = False,
     calibrate: Annotated[
-        list[str] | None, typer.Option(metavar="PHOTOS", help="Photos for --int8: a file, folder or glob; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="PHOTOS", help="Photos that calibrate --int8: a file, folder or glob; repeatable."),
     ] = None,
 ) -> None:
     """Export a model to one ONNX file: uint8 images in, keypoints and scores out.
 
-    The file serves any number of images of any size in the model's steps (16 to 64 pixels), with and without the flip
-    test. Heads that only training needs are left out. With --int8, some dozens of photos say which values occur.
+    The file takes any number of images of any size that is a multiple of the model's step (16 to 64 pixels), with and
+    without the flip test. Heads that only training needs are not exported. --int8 needs some dozens of photos to
+    measure the range of activations.
 
     Example: everypose export models/boir-w32-coco -o boir-w32-coco.onnx
     """
@@ -43,9 +45,9 @@ def export(
     if out.suffix != ".onnx":
         raise UsageError(f"{out}: the name of an exported model ends in .onnx")
     if int8 != bool(calibrate):
-        raise UsageError("--int8 and --calibrate PHOTOS go together: the photos say which values occur")
+        raise UsageError("--int8 and --calibrate PHOTOS go together: the photos calibrate the 8-bit ranges")
     if int8 and half:
-        raise UsageError("--half and --int8 are two ways to a smaller file: choose one")
+        raise UsageError("--half and --int8 cannot be combined: choose one")
     file = resolve(model)
     if file.kind == "onnx" and not int8:
         raise UsageError(f"{file.path} is an ONNX file already")

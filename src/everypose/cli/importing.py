@@ -1,4 +1,4 @@
-"""``everypose import``: an authors' checkpoint into a model folder of ours, and back."""
+"""``everypose import``: convert a released checkpoint to a model folder, and back."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,23 +7,26 @@ import typer
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' checkpoint (.pth).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The released checkpoint (.pth).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write config.json and the weights to.")],
     skeleton: Annotated[
-        str | None, typer.Option(help="Whose keypoints they are; needed unless there are 17 (COCO) or 14 (CrowdPose).")
+        str | None, typer.Option(help="The keypoints' skeleton; needed unless there are 17 (COCO) or 14 (CrowdPose).")
     ] = None,
     crop: Annotated[
-        str, typer.Option(metavar="WxH", help="Width and height of the crops, which HRNet's files do not tell.")
+        str, typer.Option(metavar="WxH", help="Width and height of the crops, which HRNet's files do not contain.")
     ] = "192x256",
     back: Annotated[
-        bool, typer.Option("--back", help="The other way: FILE is a model folder, OUT the authors' form (.pth).")
+        bool,
+        typer.Option(
+            "--back", help="The reverse: FILE is a model folder, OUT a checkpoint in the released format (.pth)."
+        ),
     ] = False,
 ) -> None:
-    """Turn an authors' checkpoint into a model folder, or with --back a model folder into their form.
+    """Convert a released checkpoint to a model folder, or with --back a model folder to the released format.
 
-    Files of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose, ViTPose++ and PoseBH are known. Method, width, keypoints
-    and training heads are found out from the file. Every tensor must fit. Nothing in the file is run: one that holds
-    more than tensors is refused.
+    Checkpoints of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose, ViTPose++ and PoseBH are known. Method, width,
+    keypoints and training heads are determined from the file. Every tensor must fit. No code in the file is executed:
+    a file that contains more than tensors is refused.
 
     Example: everypose import boir_w32_coco.pth -o models/boir-w32-coco
     """

@@ -1,4 +1,4 @@
-"""``everypose models``: the models that have a name."""
+"""``everypose models``: list the catalog of models."""
 
 import json
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False) -> None:
-    """List the models that can be named; folders, files and hub ids work wherever a name does.
+    """List the models of the catalog; folders, files and hub ids work wherever a name does.
 
     Example: everypose models
     """

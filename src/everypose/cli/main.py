@@ -1,4 +1,4 @@
-"""The command line. Each command lives in a file of its own and imports what it needs when it runs."""
+"""The command line: one file for each command, which imports what it needs when it runs."""
 
 from typing import Annotated
 
@@ -42,7 +42,7 @@ app.add_typer(study_app, name="study")
 
 
 def _print_version(wanted: bool) -> None:
-    """Print the version and leave, where ``--version`` is given."""
+    """Print the version and exit, for ``--version``."""
     if wanted:
         import everypose
 
@@ -51,14 +51,14 @@ def _print_version(wanted: bool) -> None:
 
 
 _READ_IMAGES = ("predict", "demo", "data", "evaluate", "compare")
-"""The commands that decode images and start no processes."""
+"""Commands that decode images in this process."""
 
 
 @app.callback()
 def everypose(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001  # its callback has done all
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Every person's pose, in a crowd, with any skeleton.

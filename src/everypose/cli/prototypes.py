@@ -1,4 +1,4 @@
-"""``everypose prototypes``: a picture of what a PoseBH has learned of keypoints."""
+"""``everypose prototypes``: draw the keypoint prototypes of a PoseBH."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +10,14 @@ from everypose.errors import MissingDependencyError, UsageError
 
 def prototypes(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A PoseBH: a folder, an authors' checkpoint, a hub id.")
+        str, typer.Argument(metavar="MODEL", help="A PoseBH: a folder, a released checkpoint or a hub id.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("prototypes.png"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The image file to write.")] = Path("prototypes.png"),
 ) -> None:
     """Draw the keypoint prototypes of a PoseBH in two dimensions.
 
-    Keypoints that mean the same in several data sets have one colour; where the model has found out that they do, they
-    lie together. The marker tells the data set.
+    Equal body parts of different data sets have one color; prototypes that the model has learned to align are close to
+    each other. The marker's shape is the data set.
 
     Example: everypose prototypes models/posebh-b -o prototypes.png
     """
@@ -29,7 +29,9 @@ def prototypes(
 
     file = resolve(model)
     if file.kind == "onnx":
-        raise UsageError(f"{file.path} is an ONNX file, which has no prototypes: give the model that it was made from")
+        raise UsageError(
+            f"{file.path} is an ONNX file, which has no prototypes: give the model that it was exported from"
+        )
     try:
         from everypose.inference.runtimes.torch import read_whole_network
     except ImportError as error:

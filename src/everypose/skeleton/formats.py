@@ -38,7 +38,7 @@ def coco_keypoints(category: Mapping[str, Any], title: str) -> tuple[str, ...]:
 def coco_fields(category: Mapping[str, Any], keypoints: tuple[str, ...], title: str) -> SkeletonFields:
     """Read links of a COCO category and determine its pairs from ``flip_idx``, or else from its keypoints' names.
 
-    ``flip_idx`` is what ``everypose data convert`` writes where the names tell no left and right.
+    ``everypose data convert`` writes ``flip_idx`` if the names do not contain left and right.
 
     Raises:
         EveryposeError: if links are not pairs, or left and right cannot be determined.
@@ -60,7 +60,7 @@ def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields
     ``title`` names it in messages.
 
     Raises:
-        EveryposeError: when an entry is missing or names an unknown keypoint.
+        EveryposeError: if an entry is missing or names an unknown keypoint.
     """
     try:
         infos = sorted(dataset_info["keypoint_info"].values(), key=lambda info: int(info["id"]))
@@ -86,12 +86,12 @@ def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields
 
 @dataclass(frozen=True)
 class UltralyticsKeys:
-    """What an Ultralytics data set says of its keypoints.
+    """The keypoint settings of an Ultralytics data set.
 
     Attributes:
         keypoints: K names; ``keypoint_0`` and so on if the file has none.
-        flips: for each keypoint, the index of its twin, or its own; empty if the file has none.
-        has_names: whether the names are the file's.
+        flips: for each keypoint, the index of its partner on the other side, or its own; empty if the file has none.
+        has_names: whether the file gives the names.
         where: the file, for messages.
     """
 
@@ -129,16 +129,19 @@ def ultralytics_fields(keys: UltralyticsKeys, title: str) -> SkeletonFields:
         pairs = pairs_from_names(keys.keypoints, title)
     else:
         raise EveryposeError(
-            f"{keys.where} has neither flip_idx nor kpt_names: left and right cannot be told; give flip_idx"
+            f"{keys.where} has neither flip_idx nor kpt_names: left and right cannot be determined; give flip_idx"
         )
     return SkeletonFields(keypoints=keys.keypoints, flip_pairs=pairs, links=(), sigmas=None)
 
 
 def pairs_from_names(keypoints: Sequence[str], title: str) -> tuple[tuple[int, int], ...]:
-    """The (left, right) pairs that the names tell: ``left_eye`` and ``right_eye``, ``L_Eye`` and ``R_Eye``.
+    """Determine the (left, right) pairs from names: ``left_eye`` and ``right_eye``, ``L_Eye`` and ``R_Eye``.
 
     Raises:
-        EveryposeError: when a left keypoint has no right one or the other way round, or the names are mere numbers.
+        EveryposeError: if a keypoint of one side has no partner on the other, or names differ only in a number.
+
+    >>> pairs_from_names(["nose", "L_Eye", "R_Eye"], "face")
+    ((1, 2),)
     """
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for index, name in enumerate(keypoints):
@@ -158,14 +161,14 @@ _ADVICE = "give a skeleton by name or as a TOML file with its flip pairs"
 
 
 def _coco_links(links: Any, count: int, title: str) -> tuple[tuple[int, int], ...]:
-    """Links from 0. A list that holds a 0 counts from 0 already, as in some published files; COCO counts from 1.
+    """Links counted from 0. COCO counts from 1; a list that contains a 0, as in some published files, from 0.
 
-    Links are for drawing only, so those that name no keypoint are left out.
+    Links are for drawing only, so those that refer to no keypoint are dropped.
     """
     if not _is_list(links) or not all(_is_list(link) and len(link) == 2 for link in links):
         raise EveryposeError(f"category {title!r}: its skeleton is not a list of keypoint pairs")
     if not all(isinstance(end, int) for link in links for end in link):
-        raise EveryposeError(f"category {title!r}: its skeleton holds something else than whole numbers")
+        raise EveryposeError(f"category {title!r}: its skeleton contains values that are not whole numbers")
     first = 0 if any(0 in link for link in links) else 1
     shifted = [(start - first, end - first) for start, end in links]
     return tuple(link for link in shifted if min(link) >= 0 and max(link) < count)
@@ -184,7 +187,7 @@ def _pairs_from_flips(flips: Sequence[int], count: int, where: str) -> tuple[tup
 def _ultralytics_lists(
     source: Path | str | Mapping[str, Any], where: str
 ) -> tuple[list[int], list[int], list[str] | None]:
-    """kpt_shape, flip_idx and kpt_names of a dict or a file."""
+    """``kpt_shape``, ``flip_idx`` and ``kpt_names`` of a dict or a file."""
     if isinstance(source, Mapping):
         values: Mapping[str, Any] = source
     else:
@@ -202,7 +205,7 @@ def _ultralytics_lists(
 
 
 def _one_list(values: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    """The list of a key, which may be one for each class as long as they agree."""
+    """The list of a key; lists by class must be equal."""
     value = values.get(key) or []
     lists = list(value.values()) if isinstance(value, Mapping) else [value]
     if not all(_is_list(items) for items in lists):
@@ -213,10 +216,10 @@ def _one_list(values: Mapping[str, Any], key: str, where: str) -> list[Any]:
 
 
 def _yaml_lists(text: str, key: str, where: str) -> dict[str, list[str]]:
-    """The lists under a top-level key of a YAML file, by class (or "" where there are no classes).
+    """The lists under a top-level key of a YAML file, by class ("" without classes).
 
-    Reads what these files hold: ``key: [a, b]`` over one or several lines, ``- a`` lines, and either under class
-    numbers. It is no general YAML reader.
+    Reads the forms of these files: ``key: [a, b]`` over one or several lines, ``- a`` lines, and either under class
+    numbers. It is not a general YAML reader.
     """
     block = re.search(rf"^{key}[ \t]*:(.*\n?(?:(?:[ \t\-\]}}#].*)?\n|[ \t\-\]}}#].*\Z)*)", text, re.MULTILINE)
     if block is None:

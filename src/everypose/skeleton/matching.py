@@ -14,17 +14,17 @@ from everypose.errors import EveryposeError
 if TYPE_CHECKING:
     from everypose.skeleton.skeleton import Skeleton
 
-# Different names of one anatomical point, each with the name that stands for all of them. The neck is where the head
-# meets it, not MPII's thorax (the point between the shoulders); JHMDB's "head" is the face, not the top of the head.
+# Different names of one anatomical point, each with its canonical name. The neck is the upper end of the neck, not
+# MPII's thorax (the point between the shoulders); JHMDB's "head" is the face, not the top of the head.
 SYNONYMS = {"top_head": "head_top", "upper_neck": "neck", "head_bottom": "neck"}
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """How poses of one skeleton become poses of another, by keypoint name.
+    """Conversion of poses from one skeleton to another by keypoint name.
 
     Attributes:
-        index: (K_target,) source keypoint of each target keypoint; -1 where there is none.
+        index: (K_target,) int64, source keypoint of each target keypoint; -1 if there is none.
         missing: target keypoints without a counterpart in the source.
         lost: source keypoints without a counterpart in the target.
     """
@@ -34,13 +34,18 @@ class Conversion:
     lost: tuple[str, ...]
 
     def apply(self, keypoints: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Keypoints (N, K_source, 3) -> (N, K_target, 3); x, y and score are zero where nothing corresponds."""
+        """Convert keypoints (N, K_source, 3) to (N, K_target, 3); x, y and score are 0 for missing keypoints."""
         found = (self.index >= 0)[None, :, None]
         return np.where(found, keypoints[:, self.index], np.zeros((), dtype=keypoints.dtype))
 
 
 def conversion(source: "Skeleton", target: "Skeleton") -> Conversion:
-    """Match two skeletons by keypoint name, in any spelling (``L_Eye``, ``left eye``), and by :data:`SYNONYMS`."""
+    """Match two skeletons by keypoint name, in any spelling (``L_Eye``, ``left eye``), and by :data:`SYNONYMS`.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> conversion(Skeleton.named("coco"), Skeleton.named("crowdpose")).missing
+    ('top_head', 'neck')
+    """
     places = {_anatomy(name): index for index, name in reversed(list(enumerate(source.keypoints)))}
     index = np.array([places.get(_anatomy(name), -1) for name in target.keypoints], dtype=np.int64)
     missing = tuple(name for name, place in zip(target.keypoints, index, strict=True) if place < 0)
@@ -49,10 +54,15 @@ def conversion(source: "Skeleton", target: "Skeleton") -> Conversion:
 
 
 def require_same_places(names: Sequence[str], skeleton: "Skeleton", where: str) -> None:
-    """See that keypoints which a file and a skeleton both name stand at the same places.
+    """Check that keypoints in both a file and a skeleton have the same index.
+
+    Args:
+        names: keypoint names of the file.
+        skeleton: the skeleton.
+        where: the file, for messages.
 
     Raises:
-        EveryposeError: when one does not; ``where`` is the file.
+        EveryposeError: if an index differs.
     """
     places = {_anatomy(name): index for index, name in enumerate(skeleton.keypoints)}
     for index, name in enumerate(names):
@@ -66,7 +76,11 @@ def require_same_places(names: Sequence[str], skeleton: "Skeleton", where: str) 
 
 @cache
 def split_side(name: str) -> tuple[str, str]:
-    """The side (``left``, ``right`` or nothing) in a keypoint's name and the rest: ``L_Eye``, ``eyeL`` -> left, eye."""
+    """Split a keypoint name into its side (``left``, ``right`` or "") and the rest.
+
+    >>> split_side("L_Eye"), split_side("eyeL"), split_side("nose")
+    (('left', 'eye'), ('left', 'eye'), ('', 'nose'))
+    """
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+", name)]
     side = ""
     rest = []

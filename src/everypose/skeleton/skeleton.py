@@ -1,6 +1,6 @@
-"""Skeletons: which keypoints a pose has, what they are called and how they belong together.
+"""Skeletons: the keypoints of a pose, their names, left-right pairs and links.
 
-The known ones are files, ``skeletons/<name>.toml``; :mod:`everypose.skeleton.formats` reads those of others.
+Known skeletons are files, ``known/<name>.toml``; :mod:`everypose.skeleton.formats` reads those of other tools.
 """
 
 import difflib
@@ -22,20 +22,24 @@ from everypose.skeleton.toml import parse_toml
 
 @dataclass(frozen=True)
 class Skeleton:
-    """K named keypoints and what is known of them. Pairs, links and halves are keypoint indices.
+    """K named keypoints and their relations; pairs, links and halves are keypoint indices.
 
     Attributes:
-        name: the skeleton's own name, such as ``coco``.
+        name: of the skeleton, such as ``coco``.
         keypoints: K names, in the order of the arrays.
-        flip_pairs: left and right twins, which swap in a mirrored image.
-        links: the limbs that are drawn.
-        sigmas: K standard deviations of labelling for OKS, relative to a person's size; None when unknown.
-        upper_body: keypoints of the upper half of the body; empty when unknown.
-        lower_body: keypoints of the lower half of the body; empty when unknown.
-        joint_weights: K weights of the keypoints in heatmap losses; None when unknown.
+        flip_pairs: (left, right) keypoints that swap in a mirrored image.
+        links: (start, end) keypoints that are connected when a pose is drawn.
+        sigmas: K standard deviations of annotators for OKS, relative to a person's scale; None if unknown.
+        upper_body: keypoints of the upper half of the body; empty if unknown.
+        lower_body: keypoints of the lower half of the body; empty if unknown.
+        joint_weights: K weights of the keypoints in heatmap losses; None if unknown.
 
     Raises:
-        EveryposeError: when names repeat, an index is out of range or a length is not K.
+        EveryposeError: if names repeat, an index is out of range or a length is not K.
+
+    >>> mouse = Skeleton("mouse", ("nose", "left_ear", "right_ear"), ((1, 2),), ((0, 1), (0, 2)), None)
+    >>> len(mouse), mouse.index("left_ear"), mouse.flip_index.tolist()
+    (3, 1, [0, 2, 1])
     """
 
     name: str
@@ -76,7 +80,7 @@ class Skeleton:
         for index in (*paired, *linked, *self.upper_body, *self.lower_body):
             if not 0 <= index < len(self):
                 raise EveryposeError(
-                    f"skeleton {self.name!r} speaks of keypoint {index}, but it has {len(self)}, from 0"
+                    f"skeleton {self.name!r} refers to keypoint {index}, but it has {len(self)}, counted from 0"
                 )
         if len(set(paired)) < len(paired):
             twice = next(index for index in paired if paired.count(index) > 1)
@@ -96,7 +100,7 @@ class Skeleton:
         """The index of the keypoint called ``name``.
 
         Raises:
-            UsageError: when there is none; the message names the nearest.
+            UsageError: if there is none; the message names similar ones.
         """
         if name in self.keypoints:
             return self.keypoints.index(name)
@@ -104,7 +108,7 @@ class Skeleton:
 
     @property
     def flip_index(self) -> npt.NDArray[np.int64]:
-        """(K,): ``keypoints[:, flip_index]`` swaps left and right."""
+        """(K,) int64: ``keypoints[:, flip_index]`` swaps left and right."""
         index = np.arange(len(self), dtype=np.int64)
         for left, right in self.flip_pairs:
             index[left], index[right] = right, left
@@ -112,20 +116,20 @@ class Skeleton:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """``left``, ``right`` or nothing for each keypoint, as its name says."""
+        """``left``, ``right`` or "" for each keypoint, according to its name."""
         return tuple(split_side(name)[0] for name in self.keypoints)
 
     def require_sigmas(self) -> npt.NDArray[np.float64]:
-        """(K,) sigmas, for what cannot do without.
+        """The sigmas (K,) float64, for computations that need them.
 
         Raises:
-            EveryposeError: when they are unknown.
+            EveryposeError: if they are unknown.
         """
         if self.sigmas is None:
             raise EveryposeError(
                 f"the sigmas of the skeleton {self.name!r}, on which OKS depends, are unknown: 'everypose data sigmas' "
-                "estimates them from people whom two annotators labelled, or takes yours, and writes a TOML file; give "
-                "it as the skeleton (train: --set data.skeleton=FILE.toml, evaluate: --skeleton FILE.toml or --sigmas)"
+                "estimates them from people labelled by two annotators, or takes given ones, and writes a TOML file; "
+                "give it as skeleton (train: --set data.skeleton=FILE.toml, evaluate: --skeleton FILE.toml or --sigmas)"
             )
         return np.array(self.sigmas, dtype=np.float64)
 
@@ -137,10 +141,13 @@ class Skeleton:
 
     @classmethod
     def named(cls, name: str) -> "Skeleton":
-        """A known skeleton.
+        """The known skeleton of that name.
 
         Raises:
-            UsageError: when there is none of that name; the message lists the near ones.
+            UsageError: if there is none; the message lists similar names.
+
+        >>> Skeleton.named("coco").keypoints[:2]
+        ('nose', 'left_eye')
         """
         if name not in cls.names():
             raise UsageError(f"no skeleton is called {name!r}; {_nearest(name, cls.names())}")
@@ -151,7 +158,7 @@ class Skeleton:
         """Read a skeleton from a TOML file like those in ``everypose/skeleton/known``; its name is the file's stem.
 
         Raises:
-            EveryposeError: when the file cannot be read or is not a skeleton.
+            EveryposeError: if the file cannot be read or is not a skeleton.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -161,7 +168,7 @@ class Skeleton:
 
     @classmethod
     def find(cls, source: str) -> "Skeleton":
-        """A known skeleton by its name, or one of your own by the path of its TOML file (``.toml``)."""
+        """A known skeleton by its name, or a custom one by the path of its TOML file (``.toml``); errors as theirs."""
         return cls.read(source) if source.endswith(".toml") else cls.named(source)
 
     @classmethod
@@ -215,7 +222,7 @@ class Skeleton:
         return cls(name=title, **formats.ultralytics_fields(keys, title))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON types, for a model's configuration."""
+        """All fields as JSON types, for a model's configuration."""
         return {key: _as_list(value) for key, value in asdict(self).items()}
 
     @classmethod
@@ -223,7 +230,10 @@ class Skeleton:
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            EveryposeError: when a field is missing, unknown or of the wrong type.
+            EveryposeError: if a field is missing, unknown or of the wrong type.
+
+        >>> Skeleton.from_dict(Skeleton.named("coco").to_dict()) == Skeleton.named("coco")
+        True
         """
         try:
             return cls(**{key: _as_tuple(value) for key, value in values.items()})
@@ -232,7 +242,11 @@ class Skeleton:
 
 
 def recognise(names: Sequence[str]) -> Skeleton | None:
-    """The known skeleton with these keypoints in this order, whatever the spelling; None when there is none."""
+    """The known skeleton with these keypoints in this order, in any spelling; None if there is none.
+
+    >>> recognise(["Nose", "L_Eye"]) is None
+    True
+    """
     wanted = [split_side(name) for name in names]
     for known_name in Skeleton.names():
         known, also_called = _known(known_name)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_toml(skeleton: "Skeleton") -> str:
-    """The text of a skeleton's TOML file, where pairs and links are said by keypoint name."""
+    """The text of a skeleton's TOML file, in which pairs and links are given by keypoint names."""
     rows = [f"    {{ {_row(skeleton, index)} }}," for index in range(len(skeleton))]
     pairs = [[skeleton.keypoints[left], skeleton.keypoints[right]] for left, right in skeleton.flip_pairs]
     links = [[skeleton.keypoints[start], skeleton.keypoints[end]] for start, end in skeleton.links]
@@ -53,20 +53,20 @@ def parse_toml(text: str, where: str) -> tuple[SkeletonFields, dict[str, str]]:
     except tomllib.TOMLDecodeError as error:
         raise EveryposeError(f"{where} is not valid TOML: {error}") from error
     except KeyError as error:
-        raise EveryposeError(f"{where} is not a skeleton: {error} is not there") from error
+        raise EveryposeError(f"{where} is not a skeleton: {error} is missing") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise EveryposeError(f"{where} is not a skeleton: {error}") from error
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, ...] | None:
-    """One number a keypoint, when any keypoint has it."""
+    """One number for each keypoint; None if no keypoint has it."""
     if not any(key in row for row in rows):
         return None
     return tuple(float(row[key]) for row in rows)
 
 
 def _row(skeleton: "Skeleton", index: int) -> str:
-    """One keypoint: its name and what is known of it."""
+    """The fields of one keypoint."""
     fields = [f"name = {json.dumps(skeleton.keypoints[index])}"]
     if skeleton.sigmas is not None:
         fields.append(f"sigma = {skeleton.sigmas[index]!r}")

@@ -1,4 +1,4 @@
-"""``everypose data``: the commands about data sets, each in a file of its own."""
+"""``everypose data``: commands for data sets, one a file."""
 
 import typer
 
@@ -9,7 +9,7 @@ from everypose.cli.data.shared_images import overlap
 from everypose.cli.data.sigmas import sigmas
 
 data_app = typer.Typer(
-    help="Look into data sets and make new ones.",
+    help="Check, convert and compose data sets.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

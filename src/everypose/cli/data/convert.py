@@ -18,7 +18,7 @@ def convert(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to, or a .json file for COCO.")],
     to: Annotated[Literal["coco", "yolo"], typer.Option(help="The format to write.")] = "coco",
-    images: Annotated[Path | None, typer.Option(help="Folder of the images, when they are elsewhere.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, if it is elsewhere.")] = None,
     skeleton: Annotated[
         str | None, typer.Option(help="Names of YOLO's keypoints: a known skeleton (coco) or a TOML file.")
     ] = None,
@@ -26,7 +26,7 @@ def convert(
 ) -> None:
     """Convert a keypoint data set: COCO to Ultralytics YOLO-pose and back, MPII and annotation tools' exports to COCO.
 
-    The format of SOURCE shows by itself. Several sources become the splits of one data set, by their names.
+    The format of SOURCE is detected. Several sources become the splits of one data set, by their names.
 
     Example: everypose data convert cvat-export -o mydata
     """
@@ -75,7 +75,7 @@ def join(
     twice = sum(len(content["images"]) for _, content in contents) - len(joined["images"])
     print(f"wrote {out}: {len(joined['images']):,} images, {len(joined['annotations']):,} annotations")
     if twice:
-        print(f"  {twice:,} images that several files list were taken once")
+        print(f"  {twice:,} images listed in several files were kept once")
 
 
 def _print(split: "Split") -> None:

@@ -32,10 +32,10 @@ def crowd(
 ) -> None:
     """Compose crowds: cut people out of labelled photos and paste them over others.
 
-    People are cut out by their segmentation, or without one by GrabCut from box and skeleton; those that do not come
-    out clean are left out. OUT/images holds the photos, OUT/annotations.json their labels in COCO format: covered
-    keypoints are hidden ones (1), boxes and areas stay those of the whole person. People and photos come from the
-    given file alone, so that sets which must stay apart do.
+    People are cut out by their segmentation, or without one by GrabCut from box and skeleton; cutouts that are not
+    clean are discarded. OUT/images holds the photos, OUT/annotations.json their labels in COCO format: covered
+    keypoints get visibility 1 (hidden), boxes and areas stay those of the whole person. People and photos come from the
+    given file only, so that training and test sets stay disjoint.
 
     Example: everypose data crowd train.json photos/ -o crowds --count 500 --overlap 0.5
     """
@@ -61,9 +61,9 @@ def crowd(
 
 
 def _report(tally: "Tally", out: Path, wanted: float) -> None:
-    """Say what was made, and by how much the wanted share was missed, if it was."""
+    """Print what was composed, and a note if the share of overlapping people differs from the requested one."""
     heavy, very_heavy = tally.shares()
     typer.echo(f"{out}: {tally.photos} photos, {tally.people} labelled people, {tally.pasted} of them pasted")
     typer.echo(f"people with box IoU > 0.3: {heavy:.1%}, > 0.5: {very_heavy:.1%}")
     if abs(heavy - wanted) > 0.05:
-        typer.echo(f"the share wanted was {wanted:.1%}: --people MIN MAX sets how many can be placed", err=True)
+        typer.echo(f"the requested share was {wanted:.1%}: --people MIN MAX sets how many can be placed", err=True)

@@ -1,4 +1,4 @@
-"""``everypose data doctor``: what is wrong with a data set, and what reading will repair."""
+"""``everypose data doctor``: find flaws of a data set, and what reading will repair."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def doctor(
     data: Annotated[Path, typer.Argument(help="A data set's folder, or one annotation file.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, when they are elsewhere.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, if it is elsewhere.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     fix: Annotated[
         Path | None, typer.Option(help="Write corrected annotations here: a folder, or a .json file for one file.")
@@ -21,7 +21,7 @@ def doctor(
 ) -> None:
     """Find the flaws of a COCO-format keypoint data set.
 
-    Exit code 1 when something cannot be repaired by reading (with --fix: in the corrected copy).
+    Exit code 1 if something cannot be repaired by reading (with --fix: in the corrected copy).
     """
     from everypose.data.doctor import examine_all
 
@@ -50,7 +50,7 @@ def doctor(
 
 
 def _write(examined: "list[Examined]", data: Path, out: Path) -> "dict[Path, Examined]":
-    """Write a corrected copy of every file; gives what is still wrong with each copy."""
+    """Write a corrected copy of every file; returns the diagnosis of each copy."""
     from everypose.core.files import write_json
     from everypose.data.doctor import examine_content
     from everypose.errors import UsageError
@@ -63,7 +63,7 @@ def _write(examined: "list[Examined]", data: Path, out: Path) -> "dict[Path, Exa
         source = each.diagnosis.annotation_file
         target = out if single else out / (source.relative_to(data) if data.is_dir() else source.name)
         if target.exists() and target.samefile(source):
-            raise UsageError(f"--fix would overwrite {source}; give another place")
+            raise UsageError(f"--fix would overwrite {source}; choose another path")
         content = each.corrected()
         write_json(target, content)
         written[target] = examine_content(content, target, each.diagnosis.image_root)
@@ -71,8 +71,8 @@ def _write(examined: "list[Examined]", data: Path, out: Path) -> "dict[Path, Exa
 
 
 def _print(diagnosis: "Diagnosis") -> None:
-    """One file's diagnosis, two lines for each kind of flaw."""
-    skeleton = diagnosis.skeleton or "of its own"
+    """Print one file's diagnosis, two lines for each kind of flaw."""
+    skeleton = diagnosis.skeleton or "custom"
     print(
         f"{diagnosis.annotation_file}: {diagnosis.images:,} images, {diagnosis.annotations:,} annotations, "
         f"{diagnosis.persons:,} labelled persons, {diagnosis.keypoints} keypoints (skeleton: {skeleton})"
@@ -87,13 +87,13 @@ def _print(diagnosis: "Diagnosis") -> None:
     if not diagnosis.flaws:
         print("  no flaws found")
     elif diagnosis.readable:
-        print("  everything that needs it is repaired when the set is read")
+        print("  all flaws that matter are repaired when the set is read")
     else:
         print("  reading cannot repair what is marked broken or fixable; --fix OUT writes a corrected copy")
 
 
 def _print_written(path: Path, left: "Diagnosis", annotations: int) -> None:
-    """What became of one corrected copy."""
+    """Print the diagnosis of one corrected copy."""
     broken = [flaw.kind.what for flaw in left.flaws if flaw.kind.severity in ("broken", "fixable")]
     state = f"still wrong: {'; '.join(broken)}" if broken else "reading repairs what is left"
     print(f"wrote {path}: {left.images:,} images, {annotations:,} annotations; {state}")

@@ -1,4 +1,4 @@
-"""``everypose data overlap``: images that sets or splits share."""
+"""``everypose data overlap``: find images that data sets or splits share."""
 
 import json
 import sys
@@ -22,9 +22,9 @@ def overlap(
     as_json: Annotated[bool, typer.Option("--json", help="Print the pairs as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Find images that two or more sets share: same file, or same picture resized, recompressed, cropped or mirrored.
+    """Find images that sets share: the same file, or the same image resized, recompressed, cropped or mirrored.
 
-    Exit code 1 when an image cannot be read; it is named and passed over.
+    Exit code 1 if an image cannot be read; it is named and skipped.
 
     Example: everypose data overlap coco/train2017 crowdpose/json/crowdpose_val.json -o overlap
     """
@@ -51,7 +51,7 @@ def overlap(
 
 
 def _describe(sets: list[Path], listed: list[list[Path]], quiet: bool) -> "tuple[list[list[Picture]], list[str]]":
-    """The pictures of each set, and one line for each image that cannot be read."""
+    """Descriptors of each set's images, and one line for each image that cannot be read."""
     from everypose.core.progress import track
     from everypose.data.leakage.find_shared import Picture, describe_all
 
@@ -64,7 +64,7 @@ def _describe(sets: list[Path], listed: list[list[Path]], quiet: bool) -> "tuple
 
 
 def _compare(sets: list[Path], described: "list[list[Picture]]") -> "list[tuple[str, str, list[Shared]]]":
-    """Every pair of sets with what they share."""
+    """Every pair of sets with their shared images."""
     from everypose.data.leakage.find_shared import shared_images
 
     return [
@@ -90,7 +90,7 @@ def _write(out: Path, found: "list[tuple[str, str, list[Shared]]]", report: dict
 
 
 def _print(first: str, second: str, shared: "list[Shared]", out: Path | None) -> None:
-    """One pair of sets: how many images they share, and the first of them."""
+    """Print how many images two sets share, and the first of them."""
     print(f"{first} and {second} share {len(shared):,} images" + ("" if shared else ": none found"))
     for pair in shared[:_PAIRS_PRINTED]:
         print(f"  {pair.how:<16} {pair.similarity:.3f}  {pair.first}  {pair.second}")

@@ -1,4 +1,4 @@
-"""``everypose data sigmas``: OKS sigmas for a skeleton of one's own, estimated or given, in a TOML file."""
+"""``everypose data sigmas``: OKS sigmas of a custom skeleton, estimated or given, as a TOML file."""
 
 import json
 from pathlib import Path
@@ -23,10 +23,10 @@ def sigmas(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the sigmas as JSON.")] = False,
 ) -> None:
-    """Estimate OKS sigmas from people who were labelled twice: how far two annotators differ, keypoint by keypoint.
+    """Estimate OKS sigmas from people labelled by two annotators: their standard deviation for each keypoint.
 
-    With --values they are taken as given. The TOML file is what 'train --set data.skeleton=FILE.toml' and 'evaluate
-    --skeleton FILE.toml' take.
+    With --values the sigmas are taken as given. The TOML file is given as 'train --set data.skeleton=FILE.toml' or
+    'evaluate --skeleton FILE.toml'.
 
     Example: everypose data sigmas anna.json ben.json -o mouse.toml
     """
