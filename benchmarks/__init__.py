@@ -1,1 +1,1 @@
-"""Slow proofs: what is measured once, with the command, and not in every test run."""
+"""Benchmarks: measurements that are too slow for the test suite, each with its command."""

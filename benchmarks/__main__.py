@@ -4,8 +4,8 @@
     python -m benchmarks --only boir startup    # some sections; the page keeps the others as they were
     python -m benchmarks --quick                # a smoke run, into out/performance
 
-Sections say what they could not measure because a file was not given: a cascade's networks, annotated photos, a trained
-model. Each section runs in a process of its own, so that none finds the memory and the threads of another.
+A section reports what it could not measure because a file was not given: a cascade's networks, annotated photos, a
+trained model. Each section runs in its own process, so that memory and threads of one do not affect another.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SECTIONS = {
     "startup": "Start-up",
 }
 PATIENCE = 600
-"""Seconds after which a section is given up."""
+"""Seconds after which a section is stopped."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure; all by default")
-    add("--quick", action="store_true", help="tiny networks and one round: shows that it runs, measures nothing")
+    add("--quick", action="store_true", help="tiny networks and one round: checks that it runs, measures nothing")
     add("--out", type=Path, help="folder of the page; docs/evidence by default, out/performance with --quick")
     add("--threads", type=int, default=2, help="CPU threads")
     add("--rounds", type=int, default=15, help="of each measurement, at most")
@@ -70,12 +70,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def options_of(given: argparse.Namespace) -> Options:
-    """What the sections need of the command line."""
+    """The options of the sections."""
     return Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
 
 
 def measured_apart(name: str, arguments: Sequence[str]) -> bool:
-    """Measure a section in a process of its own; whether that went well."""
+    """Measure a section in its own process; returns whether it succeeded."""
     print(f"measuring {name}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks", *arguments, "--only", name]
     try:
@@ -108,7 +108,7 @@ def measure_section(name: str, arguments: Sequence[str], options: Options, out: 
 
 
 def write_page(out: Path) -> None:
-    """Write the page from all records that there are."""
+    """Write the page from all existing records."""
     found = {name: record_of(name, out) for name in SECTIONS}
     records = {name: Record.read(path) for name, path in found.items() if path.exists()}
     (out / "performance.md").write_text(page.render(SECTIONS, records), encoding="utf-8")
@@ -116,12 +116,12 @@ def write_page(out: Path) -> None:
 
 
 def record_of(name: str, out: Path) -> Path:
-    """Where the record of a section is."""
+    """The path of a section's record."""
     return out / "logs" / "performance" / f"{name}.json"
 
 
 def without_folders(arguments: Sequence[str]) -> str:
-    """The command as it is shown: of files and folders their names alone."""
+    """The command as the page shows it: files and folders without their parents."""
     return shlex.join(["python", "-m", "benchmarks", *(Path(word).name or word for word in arguments)])
 
 

@@ -1,10 +1,10 @@
-"""BoIR against CID: same trunk, data and number of steps, several seeds; AP overall and where people overlap.
+"""Compare BoIR with CID: same backbone, data and steps, several seeds; AP overall and of overlapping people.
 
     python -m benchmarks.boir_against_cid --trunk weights.npz --photos train.json images/ --crowds crowds.json images/
         --test photos=dev.json,images/ --test crowds=crowds.json,images/ --steps 250 --seeds 0 1 2 -o runs/study
 
 Both networks are trained by the recipe of the default model; only ``[model]`` differs. Each is scored on every test
-set: all people, and those whose box overlaps another person's by more than 0.3 and 0.5 (everybody else is ignored).
+set: all people, and those whose box IoU with another exceeds 0.3 and 0.5 (other people are ignored).
 """
 
 import argparse
@@ -33,7 +33,7 @@ OVERLAPS = (0.3, 0.5)
 def main() -> None:
     """Train and score every network and seed; write one JSON file, print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trunk", type=Path, required=True, help="weights that the trunk starts from")
+    parser.add_argument("--trunk", type=Path, required=True, help="initial weights of the backbone")
     for name in ("photos", "crowds"):
         parser.add_argument(f"--{name}", nargs=2, type=Path, required=True, metavar=("ANNOTATIONS", "IMAGES"))
     parser.add_argument("--test", action="append", required=True, metavar="NAME=ANNOTATIONS,IMAGES")
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
-    """Train one network; a model that is there already, from a run that was stopped, is taken as it is."""
+    """Train one network, or reuse the model of an earlier run."""
     folder = arguments.out / f"{name}-{seed}"
     if not (folder / "models/final").exists():
         sources = [[path.resolve() for path in source] for source in (arguments.photos, arguments.crowds)]
@@ -75,7 +75,7 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
 
 
 def scores(model: Path, annotations: str, images: str) -> dict[str, float]:
-    """AP of all people, and of those who overlap another by more than each of ``OVERLAPS``."""
+    """AP of all people, and of those with a box IoU above each of ``OVERLAPS``."""
     content: dict[str, Any] = read_json(Path(annotations))
     estimator = load(model, min_score=0.0)
     results = []
@@ -89,7 +89,7 @@ def scores(model: Path, annotations: str, images: str) -> dict[str, float]:
 
 
 def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
-    """Mean and spread over the seeds, in percent, as Markdown."""
+    """Mean and standard deviation over the seeds, in percent, as Markdown."""
     tests = next(iter(found.values()))[0]
     lines = ["| test | people | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for test, groups in tests.items():

@@ -1,4 +1,4 @@
-"""Time of scoring, loading included: everypose beside pycocotools, on the same files in one run.
+"""Time of scoring, loading included: everypose and pycocotools on the same files in one run.
 
 python benchmarks/evaluation.py [ANNOTATIONS.json ...]
 
@@ -51,7 +51,7 @@ def made_truth(rng, images=5000, people=5):
 
 
 def made_results(rng, truth, detections=20):
-    """Detections of each image: its poses, more or less displaced; nobody's where it has none."""
+    """Detections of each image: its poses with random displacements; none for images without people."""
     poses = {}
     for person in truth["annotations"]:
         poses.setdefault(person["image_id"], []).append(np.reshape(np.float64(person["keypoints"]), (17, 3)))
@@ -98,9 +98,9 @@ def main():
             predictions.write_text(json.dumps(made_results(rng, truth)))
             del truth
             mine, seconds = timed(everypose_numbers, annotations, predictions)
-            theirs, reference = timed(pycocotools_numbers, annotations, predictions)
+            expected, reference = timed(pycocotools_numbers, annotations, predictions)
             print(f"{name}: pycocotools {reference:.2f} s, everypose {seconds:.2f} s, {reference / seconds:.1f} x")
-            print(f"  largest difference of the ten numbers: {np.abs(mine - theirs).max():.1e}")
+            print(f"  largest difference of the ten numbers: {np.abs(mine - expected).max():.1e}")
             print("  " + " ".join(f"{number:.4f}" for number in mine))
 
 

@@ -1,6 +1,6 @@
-"""People whom a model finds where nobody is: on pictures without people, at its default threshold.
+"""Count false detections on images without people, at a model's default threshold.
 
-Pictures are given, or cut from labelled photos where no annotation is, or painted: noise, stripes, gradients, blobs.
+Images are given, cut from labeled photos outside all annotations, or generated: noise, stripes, gradients, blobs.
 
 python -m benchmarks.ghosts MODEL [PHOTO ...] [--backgrounds ANNOTATIONS.json IMAGES] [--cut 40] [--painted 20]
 """
@@ -25,7 +25,7 @@ TRIES = 200
 
 
 def empty_part(scene: Scene, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
-    """A part x1 y1 x2 y2 of a photo, at least 240 x 180, that no annotated box touches; None if none was met."""
+    """A region x1 y1 x2 y2 of a photo, at least 240 x 180, without annotated boxes; None if none was found."""
     if scene.width < LEAST[0] or scene.height < LEAST[1]:
         return None
     for _ in range(TRIES):
@@ -40,7 +40,7 @@ def empty_part(scene: Scene, rng: np.random.Generator) -> tuple[int, int, int, i
 
 
 def backgrounds(annotations: Path, images: Path, count: int, rng: np.random.Generator) -> Iterator[tuple[str, Image]]:
-    """Parts of labelled photos without anyone."""
+    """Regions of labeled photos without people."""
     for scene in read_coco(annotations, images).scenes:
         part = empty_part(scene, rng)
         if part is None:
@@ -53,7 +53,7 @@ def backgrounds(annotations: Path, images: Path, count: int, rng: np.random.Gene
 
 
 def painted(count: int, rng: np.random.Generator) -> Iterator[tuple[str, Image]]:
-    """Noise, stripes, gradients and blobs, in turn."""
+    """Noise, stripes, gradients and blobs, alternating."""
     y, x = np.mgrid[:480, :640]
     for number in range(count):
         kind = ("noise", "stripes", "gradient", "blobs")[number % 4]
@@ -73,7 +73,7 @@ def painted(count: int, rng: np.random.Generator) -> Iterator[tuple[str, Image]]
 
 
 def main() -> None:
-    """Count and name them."""
+    """Print the count and the files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("photos", type=Path, nargs="*")

@@ -1,10 +1,10 @@
-"""What one image costs: the papers' form against ours in torch and in ONNX Runtime, as ratios in one run.
+"""Time per image: the papers' literal form, everypose in torch and in ONNX Runtime, as ratios in one run.
 
     python -m benchmarks.inference_cost --size 512 --people 1 10 30 --threads 2 --repeats 5
 
 "Literal" is BoIR-W32 as the papers write it: eager torch, one image, every person's channel and spatial path computed
-in full and concatenated before the fusion. Weights are random; the centre map is replaced, after it was computed, by
-one with as many peaks as there shall be people. The forms take turns, so that a noisy machine disturbs all alike.
+in full and concatenated before the fusion. Weights are random; after its computation the center map is replaced by
+one with a given number of peaks. The forms alternate, so that other load on the machine affects all of them.
 `python -m benchmarks --only boir` measures the same for the page.
 """
 
@@ -19,11 +19,11 @@ from benchmarks.performance.ways import config_of
 from everypose.errors import told_in_one_line
 from everypose.methods.boir.settings import BoIRSettings
 
-OURS = (TORCH, ONNX, INT8)
+FAST = (TORCH, ONNX, INT8)
 
 
 def main() -> None:
-    """Time the forms in turns and print medians and ratios."""
+    """Time the forms alternately and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--people", type=int, nargs="+", default=[1, 10, 30])
@@ -38,11 +38,11 @@ def main() -> None:
             print(f"{people:3d} people, {name}: {same:.4f} of the keypoints as the literal form's ({SAME} px)")
     runs = {key(name, people): partial(form, people) for people in arguments.people for name, form in forms.items()}
     timings = in_turns(runs, Effort(seconds=0, least=arguments.repeats))
-    print(f"| people | {' | '.join(f'{name}, s' for name in forms)} | {' | '.join(f'literal / {n}' for n in OURS)} |")
-    print("|---" * (1 + len(forms) + len(OURS)) + "|")
+    print(f"| people | {' | '.join(f'{name}, s' for name in forms)} | {' | '.join(f'literal / {n}' for n in FAST)} |")
+    print("|---" * (1 + len(forms) + len(FAST)) + "|")
     for people in arguments.people:
         seconds = [f"{timings.of(key(name, people)).median:.2f}" for name in forms]
-        ratios = [f"{timings.ratio(key(LITERAL, people), key(name, people)).median:.2f}" for name in OURS]
+        ratios = [f"{timings.ratio(key(LITERAL, people), key(name, people)).median:.2f}" for name in FAST]
         print(f"| {people} | {' | '.join([*seconds, *ratios])} |")
 
 

@@ -1,9 +1,9 @@
-"""Training samples a second and core: ours against the literal form that renders every heatmap in the worker.
+"""Training samples per second and core: everypose and the literal form, which renders heatmaps in the worker.
 
     python -m benchmarks.loader --annotations train.json --images images/ --size 512 --count 60
 
-Both read, warp and mask the same photos with the same draws, decoding of the file included, and hand over whole
-batches in shared memory, as a loader's worker does. The literal form also normalises the image, and draws each
+Both read, warp and mask the same photos with the same random draws, file decoding included, and transfer whole
+batches in shared memory, as a loader's worker does. The literal form also normalizes the image, and draws each
 person's Gaussians by the paper's loop into K + 1 maps for the image and K for each instance.
 """
 
@@ -37,14 +37,14 @@ class Cost(NamedTuple):
     """Seconds and bytes of one sample, the mean of a batch.
 
     Attributes:
-        ours: seconds from the file to the batch in shared memory.
+        fast: seconds from the file to the batch in shared memory.
         reading: seconds of it to read and decode the file.
         literal: seconds of the literal form.
-        our_bytes: handed over.
-        literal_bytes: handed over by the literal form.
+        our_bytes: bytes transferred.
+        literal_bytes: bytes transferred by the literal form.
     """
 
-    ours: float
+    fast: float
     reading: float
     literal: float
     our_bytes: float
@@ -52,7 +52,7 @@ class Cost(NamedTuple):
 
 
 def costs(scenes: SceneSet, size: int, count: int) -> list[Cost]:
-    """What samples of the first ``count`` images cost in both forms, batch by batch in turns, on one core."""
+    """Costs of samples of the first ``count`` images in both forms, alternating batch by batch, on one core."""
     cv2.setNumThreads(1)
     chosen = training_scenes(scenes)[:count]
     batches = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
@@ -65,13 +65,13 @@ def cost(scenes: Sequence[Scene], skeleton: Skeleton, size: int) -> Cost:
     for scene in scenes:
         read_image(scene.path)
     read = time.perf_counter()
-    ours = our_batch([sample_of(scene, skeleton, size) for scene in scenes])
-    hand_over(ours)
+    fast = our_batch([sample_of(scene, skeleton, size) for scene in scenes])
+    hand_over(fast)
     middle = time.perf_counter()
     literal = literal_batch([sample_of(scene, skeleton, size) for scene in scenes])
     hand_over(literal)
     end = time.perf_counter()
-    our_bytes, literal_bytes = (sum(array.nbytes for array in arrays) for arrays in (ours, literal))
+    our_bytes, literal_bytes = (sum(array.nbytes for array in arrays) for arrays in (fast, literal))
     total = (middle - read, read - start, end - middle, our_bytes, literal_bytes)
     return Cost(*(value / len(scenes) for value in total))
 
@@ -103,7 +103,7 @@ def hand_over(arrays: Iterable[np.ndarray]) -> None:
 
 
 def literal_targets(sample: ImageSample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normalised float image, multi heatmap and instance heatmaps, as the released loader hands them on."""
+    """Normalized float image, multi heatmap and instance heatmaps, as the released loader returns them."""
     side, keypoints = sample.loss_mask.shape[0], sample.keypoints.shape[1]
     image = np.ascontiguousarray(sample.image.transpose(2, 0, 1)).astype(np.float32)
     image /= 255
@@ -139,7 +139,7 @@ def draw_gaussian(plane: np.ndarray, x: float, y: float, radius: int) -> None:
 
 
 def main() -> None:
-    """Print samples a second of both forms, and their ratio."""
+    """Print samples per second of both forms, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
@@ -147,10 +147,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     arguments = parser.parse_args()
     scenes = read_coco(arguments.annotations, arguments.images)
-    ours, reading, literal, our_bytes, literal_bytes = np.median(costs(scenes, arguments.size, arguments.count), axis=0)
-    print(f"ours: {1 / ours:.0f} samples/s, {our_bytes / 1e6:.1f} MB a sample; reading is {reading / ours:.0%} of it")
+    fast, reading, literal, our_bytes, literal_bytes = np.median(costs(scenes, arguments.size, arguments.count), axis=0)
+    print(
+        f"everypose: {1 / fast:.0f} samples/s, {our_bytes / 1e6:.1f} MB a sample; reading is {reading / fast:.0%} of it"
+    )
     print(f"literal: {1 / literal:.0f} samples/s, {literal_bytes / 1e6:.1f} MB a sample")
-    print(f"ratio {literal / ours:.1f}, input {arguments.size}, one core")
+    print(f"ratio {literal / fast:.1f}, input {arguments.size}, one core")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""MIPNet against its baseline: same backbone, data and number of steps, several seeds; with and without boxes.
+"""Compare MIPNet with its baseline: same backbone, data and steps, several seeds; with and without boxes.
 
     python -m benchmarks.mipnet_against_baseline --train crowds.json images/ --test crowds_dev.json images/
         --steps 600 --seeds 0 1 2 -o runs/mipnet-study
 
-Both are trained by their small recipes; only ``[model]`` differs. They are given a box for everybody, then those of
-every second person are taken away. AP is that of all people, and of those whose box overlaps another person's by more
-than 0.3 and 0.5 (everybody else is ignored). Recall is the share of the people without a box whom some pose fits with
-an OKS of 0.5 or more.
+Both are trained by their small recipes; only ``[model]`` differs. They are evaluated with a box for every person, then
+without every second box. AP is that of all people, and of those with a box IoU above 0.3 and 0.5 (others are ignored).
+Recall is the share of the people without a box that a pose matches with an OKS of at least 0.5.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def main() -> None:
 
 
 def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
-    """Train one network; a model that is there already, from a run that was stopped, is taken as it is."""
+    """Train one network, or reuse the model of an earlier run."""
     folder = arguments.out / f"{name.lower()}-{seed}"
     if not (folder / "models/final").exists():
         annotations, images = (path.resolve() for path in arguments.train)
@@ -72,24 +71,24 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
 
 
 def scores(model: Path, annotations: Path, images: Path) -> dict[str, dict[str, float]]:
-    """AP with a box for everybody, and AP and recall with every second box gone."""
+    """AP with a box for every person, and AP and recall without every second box."""
     content: dict[str, Any] = read_json(annotations)
     labelled = [one for one in content["annotations"] if one.get("num_keypoints") and not one.get("iscrowd")]
-    everybody: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
+    complete: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
     for annotation in labelled:
-        everybody[annotation["image_id"]].append(annotation)
-    half = {image: people[::2] for image, people in everybody.items()}
-    without = {one["id"] for people in everybody.values() for one in people[1::2]}
+        complete[annotation["image_id"]].append(annotation)
+    half = {image: people[::2] for image, people in complete.items()}
+    without = {one["id"] for people in complete.values() for one in people[1::2]}
     return {
-        "a box for everybody": measured(model, content, images, everybody, set()),
-        "every second box gone": measured(model, content, images, half, without),
+        "a box for every person": measured(model, content, images, complete, set()),
+        "every second box removed": measured(model, content, images, half, without),
     }
 
 
 def measured(
     model: Path, content: dict[str, Any], images: Path, boxed: dict[int, list[dict[str, Any]]], without: set[int]
 ) -> dict[str, float]:
-    """AP of a model that is given the boxes of these annotations, and the recall of the people ``without`` a box."""
+    """AP of a model in the boxes of these annotations, and the recall of the people ``without`` a box."""
     ids = {images / image["file_name"]: image["id"] for image in content["images"]}
 
     def boxes(photo: Photo) -> Boxes:
@@ -112,7 +111,7 @@ def measured(
 
 
 def table(found: Found) -> str:
-    """Mean, spread and every seed, in percent, as Markdown."""
+    """Mean, standard deviation and every seed, in percent, as Markdown."""
     first = next(iter(found.values()))[0]
     lines = ["| boxes | number | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for boxes, numbers in first.items():

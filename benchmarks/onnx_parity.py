@@ -1,4 +1,4 @@
-"""ONNX Runtime against torch on real photos: largest differences of keypoints and scores, one by one and in batches.
+"""Compare ONNX Runtime with torch on photos: largest differences of keypoints and scores, single and batched.
 
 python -m benchmarks.onnx_parity MODEL_FOLDER PHOTO [PHOTO ...] [--flip]
 """

@@ -1,9 +1,9 @@
-"""Precision and recall of ``everypose data overlap`` on photographs of your own.
+"""Precision and recall of ``everypose data overlap`` on your own photos.
 
     python benchmarks/overlap.py PHOTOS [--photos 200] [--shared 60] [--seed 0]
 
-One set is the photos as they are. The other holds ``shared`` of them, each resized, recompressed, slightly cropped,
-mirrored, or several of these at once, among as many photos that the first set does not have.
+One set is the unchanged photos. The other contains ``shared`` of them, each resized, recompressed, slightly cropped,
+mirrored, or all of these, and other photos up to the same number.
 """
 
 import argparse

@@ -2,14 +2,14 @@
 
     python -m benchmarks.posebh_study --train data/train.json --dev data/dev.json --images data/images
 
-TRAIN and DEV are COCO-format files with COCO's keypoints. The photos of TRAIN are dealt out to four sets that share
-none: COCO's skeleton, CrowdPose's and MPII's, made by the names of the keypoints (pelvis and thorax are the middle of
+TRAIN and DEV are COCO-format files with COCO's keypoints. The photos of TRAIN are split into four disjoint
+sets: COCO's skeleton, CrowdPose's and MPII's, made by the names of the keypoints (pelvis and thorax are the middle of
 the hips and shoulders; what COCO does not label stays unlabelled), and few photos of PoseTrack's for the transfer.
 
 Every way sees each person equally often: ``single`` are three networks, ``heads`` is ViTPose++, ``released`` PoseBH
 with the released weights of its losses, ``posebh`` with those of the recipe posebh-small. Measured are the losses of
 the last quarter (of a set in a mixture: as it is minimised, times its share of the batch, and per sample); the AP of
-each set; the AP of a set's head with the expert of another set, for the keypoints that this one never labels, and the
+each set; the AP of a set's head with the expert of another set, for the keypoints that this one does not label, and the
 same by prototypes; and the transfer. Results go to OUT/results.json, a table to the screen. What is trained already in
 OUT is not trained again.
 """
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--transfer-epochs", type=int, default=100)
     parser.add_argument("--few", type=int, default=30, help="photos of the new skeleton")
-    parser.add_argument("--photos", type=int, help="take so many photos of each file only, for a smoke run")
+    parser.add_argument("--photos", type=int, help="number of photos of each file, for a smoke run")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="FIELD=VALUE")
     arguments = parser.parse_args()
@@ -124,9 +124,9 @@ def to_skeleton(keypoints: npt.NDArray[np.float64], skeleton: Skeleton) -> npt.N
 
 def never_labelled(skeleton: Skeleton, by: Skeleton) -> npt.NDArray[np.bool_]:
     """(K,) which of a skeleton's keypoints COCO labels and the set with the skeleton ``by`` never does."""
-    theirs = labelled_names(by)
+    others = labelled_names(by)
     mine = labelled_names(skeleton)
-    return np.array([name in mine and name not in theirs for name in skeleton.keypoints])
+    return np.array([name in mine and name not in others for name in skeleton.keypoints])
 
 
 def labelled_names(skeleton: Skeleton) -> list[str]:
@@ -139,7 +139,7 @@ def labelled_names(skeleton: Skeleton) -> list[str]:
 
 
 def run_way(way: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train one way with one seed; everything that is measured of it."""
+    """Train one variant with one seed; returns all its measurements."""
     folder = arguments.out / f"{way}-{seed}"
     found: dict[str, Any] = {}
     if way == "single":
@@ -222,7 +222,7 @@ def trained(recipe: Recipe, folder: Path) -> dict[str, float]:
 
 
 def measured_across(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
-    """AP of what a set never labels, found with its expert by the heads, and by the prototypes, of the others."""
+    """AP of the keypoints that a set does not label, by the heads and the prototypes of the others with its expert."""
     network, config = load_model(folder / "models/final")
     assert isinstance(network, PoseBH)
     assert isinstance(config.network, PoseBHSettings)
@@ -257,7 +257,7 @@ def average_precision(network: Any, config: Any, scenes: SceneSet) -> float:
 
 
 def print_table(results: Sequence[dict[str, Any]]) -> None:
-    """Mean and spread over the seeds."""
+    """Mean and standard deviation over the seeds."""
     ways = list(dict.fromkeys(result["way"] for result in results))
     print(f"{'':50}" + "".join(f"{way:>22}" for way in ways))
     for name in dict.fromkeys(key for result in results for key in result if key not in ("way", "seed")):

@@ -1,12 +1,12 @@
-"""A model beside a cascade of a detector and a network on crops, photo by photo in one run: milliseconds and people.
+"""Compare a model with a cascade of a detector and a top-down network, photo by photo: milliseconds and people.
 
-Both start from the file: decoding, network and everything after it count. The photos are gone through in turn by both,
-so that other work on the machine slows both; with a pause before each, until the threads of the other have gone to
-sleep: whoever uses one of them has no other beside it.
+Both start from the file: decoding, network and everything after it count. They alternate photo by photo,
+so that other load on the machine affects both, with a pause before each until the other's threads are idle.
 
 python -m benchmarks.side_by_side MODEL DETECTOR.onnx CROPS.onnx PHOTO [PHOTO ...] [--threads 2] [--rounds 3]
 
-CROPS.onnx takes (1, 3, 256, 192) RGB crops normalised by ImageNet's mean and spread, and gives (1, K, 64, 48) heatmaps.
+CROPS.onnx takes (1, 3, 256, 192) RGB crops, normalized by ImageNet's mean and standard deviation, and gives
+(1, K, 64, 48) heatmaps.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python -m benchmarks.vit_attention --batch 1 16 --threads 2
 
-All are timed in turn within one run, so that only the ratios count; weights are random.
+All alternate within one run; only the ratios are meaningful; weights are random.
 """
 
 import argparse

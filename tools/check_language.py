@@ -4,7 +4,8 @@
     python -m tools.check_language --counts    # numbers by package
     python -m tools.check_language --spelling  # British spellings instead
 
-Searched are comments, docstrings, messages and names of the source, and the pages. CONTRIBUTING.md says what to write instead.
+Searched are comments, docstrings, messages and names of the source, and the pages. CONTRIBUTING.md says what to write
+instead.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""What `python -m benchmarks` measures: a file for each section of the page, and the few tools that they share."""
+"""The measurements of `python -m benchmarks`: one module per section of the page, and shared tools."""

@@ -1,4 +1,4 @@
-"""What int8 costs in AP, of a trained model on annotated photos, by `everypose evaluate` in each runtime."""
+"""AP loss of int8 of a trained model on annotated photos, by `everypose evaluate` in each runtime."""
 
 import json
 import subprocess

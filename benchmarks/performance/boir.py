@@ -1,4 +1,4 @@
-"""2: BoIR-W32 at 512, the papers' form against ours in torch, in runtimes and in int8, and what more people cost."""
+"""Section 2: BoIR-W32 at 512: the literal form, torch, the runtimes, int8, and the cost per person."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +71,7 @@ def measure(options: Options) -> Findings:
         notes=[
             f"Keypoints that lie where the literal form has them, to {SAME} px, with {USUAL} people: "
             + ", ".join(f"{name} {100 * part:.2f} %" for name, part in same.items())
-            + ". With random weights, neighbouring cells can be equal up to rounding, which then decides between them; "
+            + ". With random weights, neighboring cells can be equal up to rounding, which then decides between them; "
             "the tests compare recorded networks.",
             "int8 has random weights, too: its time is that of trained ones, its keypoints mean nothing.",
             "ms a person: the slope of a straight line through the times of each round.",
@@ -94,7 +94,7 @@ def table_of(timings: Timings, lines: Mapping[str, Points], slopes: Mapping[str,
         for name, points in lines.items()
     ]
     header = ("form", *map(str, CROWDS), f"literal / form, {USUAL} people", "ms a person")
-    return Table(header, rows, f"ms for one image with so many people, {threads} threads, {timings.rounds} rounds")
+    return Table(header, rows, f"ms per image by number of people, {threads} threads, {timings.rounds} rounds")
 
 
 def forms_of(config: ModelConfig, threads: int, folder: Path) -> dict[str, Form]:
@@ -136,10 +136,10 @@ def in_session(path: Path, images: npt.NDArray[np.uint8], threads: int, device: 
 
 
 def same_keypoints(form: Form, literal: Form, people: int) -> float:
-    """The part of the keypoints that two forms place alike."""
-    ours, theirs = (np.asarray(run(people)[0]) for run in (form, literal))
-    assert ours.shape == theirs.shape == (people, ours.shape[1], 3), f"{ours.shape} and {theirs.shape}"
-    return float((np.abs(ours[..., :2] - theirs[..., :2]).max(axis=-1) < SAME).mean())
+    """The share of keypoints on which two forms agree."""
+    fast, literal_form = (np.asarray(run(people)[0]) for run in (form, literal))
+    assert fast.shape == literal_form.shape == (people, fast.shape[1], 3), f"{fast.shape} and {literal_form.shape}"
+    return float((np.abs(fast[..., :2] - literal_form[..., :2]).max(axis=-1) < SAME).mean())
 
 
 def slopes_of(timings: Timings, name: str, crowds: Sequence[int]) -> Spread:
@@ -149,12 +149,12 @@ def slopes_of(timings: Timings, name: str, crowds: Sequence[int]) -> Spread:
 
 
 def key(name: str, people: int) -> str:
-    """What a form with so many people is called among the contenders."""
+    """The contender's name for a form and a number of people."""
     return f"{name}, {people}"
 
 
 def targets_of(timings: Timings, same: Mapping[str, float], slopes: Mapping[str, Spread]) -> list[Target]:
-    """What was wanted of time, judged on the fastest runtime of each precision; accuracy is measured elsewhere."""
+    """Time targets, judged on the fastest runtime of each precision; accuracy is measured elsewhere."""
     float32 = fastest(timings, [name for name in (ONNX, OPENVINO) if name in slopes])
     int8 = fastest(timings, [name for name in slopes if name.endswith(INT8)])
     ratios = [timings.ratio(key(LITERAL, USUAL), key(name, USUAL)) for name in (float32, int8)]

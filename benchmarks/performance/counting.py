@@ -37,7 +37,7 @@ class ImageFlops(NamedTuple):
     person: int
 
     def of(self, people: int) -> int:
-        """An image with so many people."""
+        """An image with ``people`` people."""
         return self.backbone + self.centers + self.shared + people * self.person
 
 

@@ -1,4 +1,4 @@
-"""4: the crops of an image as one batch against one by one, for MIPNet and ViTPose."""
+"""Section 4: the crops of an image as one batch and one by one, for MIPNet and ViTPose."""
 
 import copy
 import tempfile

@@ -1,4 +1,4 @@
-"""3: the bundled model from the file to the people, step by step, and beside a cascade of detector and crops."""
+"""Section 3: the bundled model from file to people, step by step, compared with a cascade of detector and crops."""
 
 import math
 import tempfile
@@ -42,15 +42,15 @@ def measure(options: Options) -> Findings:
         steps = steps_of(options.threads)
         seconds = step_by_step(steps, photos, options.effort(0.3 * SECONDS))
         network = in_runtimes(options, photos)
-        beside = against_cascade(options, photos)
+        cascade = against_cascade(options, photos)
     origin = MADE if options.photos is None else "from the given folder"
     note = f"{len(photos)} photos of 640 x 480, {origin}; ms and % are the median and quartiles over photos and rounds."
-    tables = [table_of(list(steps), seconds, options.threads), *network.tables, *beside.tables]
-    return Findings(beside.targets, tables, [note, *network.notes, *beside.notes])
+    tables = [table_of(list(steps), seconds, options.threads), *network.tables, *cascade.tables]
+    return Findings(cascade.targets, tables, [note, *network.notes, *cascade.notes])
 
 
 def steps_of(threads: int) -> dict[str, Step]:
-    """What happens to a photo; each step takes what the one before gave."""
+    """The steps for a photo; each takes the previous one's result."""
     runtime = OnnxRuntime.open(bundled(f"{MODEL}.onnx"), threads=threads)
     estimator = SingleStageEstimator(runtime, runtime.config)
     config = runtime.config.on_images
@@ -65,7 +65,7 @@ def steps_of(threads: int) -> dict[str, Step]:
         "read and decode the file": read_image,
         "resize": prepared,
         "network and its decoding": found,
-        "people: back to the photo, each once": lambda pair: estimator._people(pair[1], 0, pair[0]),
+        "people: back to the photo, NMS": lambda pair: estimator._people(pair[1], 0, pair[0]),
     }
 
 
@@ -151,7 +151,6 @@ def against_cascade(options: Options, photos: Sequence[Path]) -> Findings:
     spread = Spread.of(ratio[several].tolist() or [math.nan])
     target = Target(GOAL, f"{spread:.2f} of the cascade's time", spread.median < 1 if several.any() else None)
     header = ("people found by the cascade", "photos", f"{MODEL}, ms", "cascade, ms", f"{MODEL} / cascade")
-    caption = (
-        f"Beside the cascade, least of the rounds for each photo; people found: {people[0].sum()}, {people[1].sum()}"
-    )
+    found = f"{people[0].sum()}, {people[1].sum()}"
+    caption = f"Compared with the cascade, minimum over rounds for each photo; people found: {found}"
     return Findings([target], [Table(header, rows, caption)])

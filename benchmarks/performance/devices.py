@@ -1,4 +1,4 @@
-"""What differs between a GPU and a CPU when something is measured on it, and the precisions of numbers there."""
+"""Differences between GPU and CPU for measurements, and their number formats."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ class Device:
     Attributes:
         name: of torch.
         wait: returns when all work is done.
-        forget_peak: starts counting the peak of its memory anew.
+        forget_peak: resets the peak of its memory.
         peak: the most bytes that were held since.
     """
 

@@ -1,4 +1,4 @@
-"""Images a second of BoIR's whole graph, decoding included, beside the literal form, one image at a time."""
+"""Images per second of BoIR's whole graph, decoding included, compared with the literal form, one image at a time."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ GOAL = 8.0
 GOAL_TEXT = f"bf16, 16 images at once: at least {GOAL:g} x the images a second of literal, one at a time, same GPU"
 CALLS = 4
 """Of a form in one measurement."""
-LITERAL, OURS, PEAK = "literal", "ours", "matrix product"
+LITERAL, FAST, PEAK = "literal", "everypose", "matrix product"
 FLIP = torch.arange(17)
 
 Function = Callable[[Tensor], Tensor]
@@ -96,7 +96,7 @@ WAYS: dict[str, Way] = {
 def inference(
     make: Callable[..., BoIR], size: int, cases: Sequence[Case], product: int, device: Device, effort: Effort
 ) -> Findings:
-    """Every case beside the literal form and the matrix product of its precision.
+    """Every case, compared with the literal form and the matrix product of its precision.
 
     Args:
         make: builds the network.
@@ -115,9 +115,9 @@ def inference(
     rows, reached = [], 0.0
     for case in cases:
         timings, memory = one_case(network, case, size, product, device, effort.part(1 / len(cases)))
-        gain = timings.ratio(LITERAL, OURS).scaled(case.batch)
-        peak = timings.ratio(PEAK, OURS).scaled(100 * case.batch * cost / (2 * product**3))
-        rate = case.batch * CALLS / timings.of(OURS).median
+        gain = timings.ratio(LITERAL, FAST).scaled(case.batch)
+        peak = timings.ratio(PEAK, FAST).scaled(100 * case.batch * cost / (2 * product**3))
+        rate = case.batch * CALLS / timings.of(FAST).median
         rows.append(
             (case.precision.name, str(case.batch), case.way, f"{rate:.0f}", f"{gain:.2f}", f"{peak:.0f}",
              f"{memory / 1e9:.1f}")
@@ -141,9 +141,9 @@ def one_case(network: BoIR, case: Case, size: int, product: int, device: Device,
     literal = copy.deepcopy(network)
     literal.instance_head.__class__ = LiteralHead
     with tf32(case.precision.tf32):
-        ours = whole_graph(InPrecision(network, case.precision, WAYS[case.way], images), images, device)
+        fast = whole_graph(InPrecision(network, case.precision, WAYS[case.way], images), images, device)
         device.forget_peak()
-        ours()
+        fast()
         memory = device.peak()
     a = torch.randn(product, product, device=device.name, dtype=case.precision.dtype)
 
@@ -159,18 +159,18 @@ def one_case(network: BoIR, case: Case, size: int, product: int, device: Device,
 
         return run_so
 
-    runs = {LITERAL: whole_graph(literal, images[:1], device), OURS: allowed(ours), PEAK: allowed(peak)}
+    runs = {LITERAL: whole_graph(literal, images[:1], device), FAST: allowed(fast), PEAK: allowed(peak)}
     return in_turns(runs, effort), memory
 
 
 def whole_graph(network: Any, images: Tensor, device: Device) -> Run:
     """The method from uint8 images to keypoints, some times in a row."""
     graph = SingleStageGraph(network, FLIP).eval().to(device.name)
-    no_flip, everybody = torch.zeros(0, device=device.name), torch.tensor(0.0, device=device.name)
+    no_flip, min_score = torch.zeros(0, device=device.name), torch.tensor(0.0, device=device.name)
 
     def run() -> None:
         for _ in range(CALLS):
-            graph(images, no_flip, everybody)
+            graph(images, no_flip, min_score)
         device.wait()
 
     return run

@@ -1,4 +1,4 @@
-"""The papers' forms, written down as they are told: what everypose is measured against."""
+"""The papers' literal forms, which everypose is compared with."""
 
 import math
 

@@ -13,7 +13,7 @@ PEOPLE = 5
 
 
 def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch:
-    """Random pixels, and in every image so many people anywhere."""
+    """Random pixels, and in every image the given number of people at random places."""
     side, people = size // 4, images * people_each
     generator = torch.Generator().manual_seed(0)
     corner = side / 2 * torch.rand(people, 2, generator=generator)

@@ -54,13 +54,13 @@ class PlacedCID(PlacedPeople, CID):
 
 
 def peak_heights(people: int) -> Tensor:
-    """Heights (30, 1, 1) of the centres: falling, so that every form finds people in one order; 0 for nobody."""
+    """Heights (30, 1, 1) of the center peaks: descending, so that all forms order people alike; 0 for no person."""
     order = torch.arange(MOST_PEOPLE)
     return ((1 - 0.01 * order) * (order < people))[:, None, None]
 
 
 def place_people(network: BoIR | CID, people: int) -> None:
-    """Make a settled network find so many people in every image; `let_in` changes the number."""
+    """Make a network find a given number of people in every image; `let_in` changes the number."""
     network.__class__ = PlacedBoIR if isinstance(network, BoIR) else PlacedCID
     # Constants would have to be copied to a GPU at every call, which a CUDA graph cannot hold.
     grid = [(0.5 + i // 6, 0.5 + i % 6) for i in range(MOST_PEOPLE)]

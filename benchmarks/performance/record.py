@@ -14,7 +14,7 @@ class Options:
     """What the command line says.
 
     Attributes:
-        quick: tiny networks and one round: shows that it runs, measures nothing.
+        quick: tiny networks and one round: checks that it runs, measures nothing.
         threads: CPU threads.
         images: of the folder that goes through the pipeline.
         rounds: at most, of each measurement.

@@ -1,4 +1,4 @@
-"""6: samples of the loader, the losses and a training step, each against the literal form."""
+"""Section 6: loader samples, losses and a training step, each compared with the literal form."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ from everypose.models.build import build_network
 PHOTOS = 60
 SECONDS = 130
 CORES, WANTED = 16, 500.0
-OURS, LITERAL = "ours", "literal"
+FAST, LITERAL = "everypose", "literal"
 LAST, FIRST = "channels last", "contiguous"
 
 
@@ -61,10 +61,10 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
     count = BATCH if options.quick else PHOTOS
     measured = costs(scenes, size, count)
     parts = {name: Spread.of([getattr(one, name) for one in measured]) for name in Cost._fields}
-    ratio = Spread.of([one.literal / one.ours for one in measured])
-    rate = 1 / parts["ours"].median
+    ratio = Spread.of([one.literal / one.fast for one in measured])
+    rate = 1 / parts["fast"].median
     rows = [
-        (OURS, f"{parts['ours'].scaled(1000):.1f}", f"{rate:.0f}", f"{parts['our_bytes'].scaled(1e-6):.1f}"),
+        (FAST, f"{parts['fast'].scaled(1000):.1f}", f"{rate:.0f}", f"{parts['our_bytes'].scaled(1e-6):.1f}"),
         ("of it: reading the file", f"{parts['reading'].scaled(1000):.1f}", "", ""),
         (LITERAL, f"{parts['literal'].scaled(1000):.1f}", f"{1 / parts['literal'].median:.0f}",
          f"{parts['literal_bytes'].scaled(1e-6):.1f}"),
@@ -90,18 +90,18 @@ def batch_of(samples: Sequence[ImageSample]) -> ImageBatch:
 
 
 def loss_step(batch: ImageBatch, options: Options) -> Findings:
-    """Losses of a batch and their gradient; ours renders the targets, too, which literal gets from the loader."""
+    """Losses of a batch and their gradient; everypose's include rendering the targets, which the literal form gets from the loader."""
     torch.manual_seed(0)
     targets, settings = render_targets(batch), BoIRLosses()
     outputs = random_outputs(targets)
     leaves = [value for value in outputs if isinstance(value, Tensor)]
     given = (*leaves, *(value for value in vars(targets).values() if isinstance(value, Tensor)))
     forms: dict[str, Callable[[], Tensor]] = {
-        OURS: lambda: total_of(losses(outputs, render_targets(batch), settings)),
+        FAST: lambda: total_of(losses(outputs, render_targets(batch), settings)),
         LITERAL: lambda: literal_losses(outputs, targets, settings),
     }
-    ours, literal = (form().item() for form in forms.values())
-    difference = abs(ours / literal - 1)
+    fast, literal = (form().item() for form in forms.values())
+    difference = abs(fast / literal - 1)
     assert difference < 1e-3, f"the two forms of the losses differ by {difference}"
     runs = {name: on_threads(options.threads, backward(form, leaves)) for name, form in forms.items()}
     timings = in_turns(runs, options.effort(0.25 * SECONDS))
@@ -117,8 +117,8 @@ def loss_step(batch: ImageBatch, options: Options) -> Findings:
     images, instances = len(batch.images), len(batch.instance_yx)
     caption = f"BoIR's losses and their gradient, {images} images, {instances} people"
     note = (
-        "Losses: ours renders the targets within the time shown, literal is given them. On a GPU the literal form "
-        "waits for the device at every person; on a CPU there is nothing to wait for."
+        "Losses: everypose's time includes rendering the targets, the literal form's does not. On a GPU the literal "
+        "form waits for the device for every person; on a CPU there is nothing to wait for."
     )
     return Findings(tables=[Table(("form", "ms", "literal / form", "MB kept"), rows, caption)], notes=[note])
 

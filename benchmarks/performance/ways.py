@@ -1,4 +1,4 @@
-"""One network in the forms in which people run it: the papers' in eager torch, ours in torch, ONNX Runtime."""
+"""One network in several forms: the papers' in eager torch, everypose's in torch and ONNX Runtime."""
 
 import copy
 import ctypes
@@ -43,7 +43,7 @@ def config_of(
 
 
 def random_network(config: ModelConfig, people: int = 10) -> nn.Module:
-    """The network with random weights; a single-stage one finds so many people in every image."""
+    """The network with random weights; a single-stage one finds the given number of people in every image."""
     torch.manual_seed(0)
     network: Any = build_network(config.network, len(config.skeleton), initialisation=Initialisation.FRAMEWORK)
     if isinstance(network, SingleStageNetwork):
@@ -73,7 +73,7 @@ def eager(network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8]
 
 
 def in_torch(network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8]) -> Run:
-    """The package's runtime in torch, which lays out the network's weights anew."""
+    """The package's runtime in torch, which changes the layout of the network's weights."""
     kind = TorchCropRuntime if config.is_top_down else TorchRuntime
     runtime = kind(network, config)
     return lambda: runtime.run(images)
@@ -87,7 +87,7 @@ def in_onnx(path: Path, config: ModelConfig, images: npt.NDArray[np.uint8], thre
 
 
 def runtimes() -> dict[str, str]:
-    """What runs an exported file on this CPU, each with its name as a device."""
+    """The runtimes of an exported file on this CPU, by device name."""
     found = {ONNX: "cpu"}
     if find_spec("openvino"):
         from everypose.inference.runtimes.openvino import computes_in
@@ -99,7 +99,7 @@ def runtimes() -> dict[str, str]:
 def all_ways(
     network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int, folder: Path
 ) -> dict[str, Run]:
-    """The three forms; torch has its threads set by whoever runs them."""
+    """The three forms; the caller sets torch's threads."""
     path = folder / "network.onnx"
     export_onnx(network, config, path)
     return {
@@ -110,7 +110,7 @@ def all_ways(
 
 
 def on_threads(threads: int, run: Run) -> Run:
-    """The same on so many threads of torch and of NumPy."""
+    """The same with a number of threads of torch and of NumPy."""
 
     def run_there() -> object:
         torch.set_num_threads(threads)

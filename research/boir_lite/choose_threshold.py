@@ -1,4 +1,4 @@
-"""The score above which people are shown: the one with the best F1 on a labelled set (a hit is OKS >= 0.5).
+"""Choose the score threshold with the best F1 on a labeled set (a match is OKS >= 0.5).
 
 python -m research.boir_lite.choose_threshold MODEL ANNOTATIONS.json IMAGES
 """
@@ -36,7 +36,7 @@ def main() -> None:
         kept = [result for result in results if result["score"] >= threshold]
         comparison = compute_oks(truth, read_results(kept, truth), sigmas)
         hits = len(match_detections(comparison, minimum=0.5).people)
-        # People without labelled keypoints are neither right nor wrong to find.
+        # People without labeled keypoints are ignored.
         precision = hits / max(hits + wrong(comparison), 1)
         recall = hits / max(int(truth.is_scored.sum()), 1)
         f1 = 2 * precision * recall / max(precision + recall, 1e-9)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def wrong(comparison: Any) -> int:
-    """Detections that are nobody's: not matched, and alike to no unlabelled person or crowd either."""
+    """False positives: detections that match no person, no unlabeled person and no crowd region."""
     taken = set(match_detections(comparison, minimum=0.5).detections.tolist())
     ignored = ~comparison.ground_truth.is_scored[comparison.pair_person] & (comparison.oks >= 0.5)
     excused = set(comparison.pair_detection[ignored].tolist())

@@ -1,9 +1,9 @@
-"""Can it learn? A small BoIR, trained on eight photos alone, must find the people in them again (AP >= 0.95).
+"""Overfitting test: a small BoIR trained on eight photos must reach AP 0.95 on them.
 
     python -m research.boir_lite.learn_eight --annotations data/train.json --images data/images --trunk movenet.npz
 
-Taken are the first eight photos in which everybody is labelled, there are one to three people, and each of them has at
-least ten labelled keypoints and an area above 128 x 128 pixels. The eight are training and validation set in one: this
+The first eight photos are used in which all people are labeled, there are one to three people, and each has at
+least ten labeled keypoints and an area above 128 x 128 pixels. They are training and validation set in one: this
 shows that network, targets, losses, schedule and decoding fit together, not that the model is good.
 """
 
@@ -25,7 +25,7 @@ SETTINGS = (
     "data.size=256",
     "data.minimum_area=0",
     "data.workers=0",
-    # The square that is trained on is as high as the photo, and moves along it: what validation sees, piece by piece.
+    # The training crop is as high as the photo and moves along it, so it covers what validation uses.
     "data.augmentation={scale=[1, 1], rotation=0, translation=40, flip=0}",
     "inference.size=256",
     "schedule.warmup_epochs=5",
@@ -38,12 +38,12 @@ SETTINGS = (
 
 
 def main() -> int:
-    """Train, and say whether the AP was reached; exit code 1 if not."""
+    """Train, and print whether the AP was reached; exit code 1 if not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", type=Path, required=True, help="COCO-format JSON with COCO's keypoints")
     parser.add_argument("--images", type=Path, required=True, help="folder of its images")
-    parser.add_argument("--out", type=Path, default=Path("runs/learn-eight"), help="run folder, made anew")
-    parser.add_argument("--trunk", type=Path, required=True, help="weights that the small trunk starts from")
+    parser.add_argument("--out", type=Path, default=Path("runs/learn-eight"), help="run folder, replaced")
+    parser.add_argument("--trunk", type=Path, required=True, help="initial weights of the small backbone")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="FIELD=VALUE")
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def eight_photos(content: dict[str, Any]) -> dict[str, Any]:
-    """The first eight photos that fit the rule above."""
+    """The first eight photos that satisfy the rule above."""
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
     for annotation in content["annotations"]:
         by_image[annotation["image_id"]].append(annotation)

@@ -1,8 +1,8 @@
-"""Lightweight OpenPose's published weights for a context with ReLUs, as everypose's backbone has it, in place of ELUs.
+"""Convert Lightweight OpenPose's published weights to a context block with ReLUs instead of ELUs.
 
-Each ELU becomes a ReLU, moved and scaled channel by channel as fits best what it is given on some photos; moves and
-scales go into the convolutions around it. Then each pointwise convolution, and the last one, is fitted by least squares
-to what it gave, from what it is given now. Bundled, it costs a tenth of a point of AP, without any training.
+Each ELU becomes a ReLU with a shift and a scale per channel, fitted to its inputs on some photos; shifts and
+scales are folded into the convolutions around it. Then each pointwise convolution, and the last one, is fitted by least
+squares to its former outputs. This loses a tenth of a point of AP of the bundled model, without any training.
 
 python -m research.boir_lite.lighten_trunk WEIGHTS.npz OUT.safetensors PHOTO [PHOTO ...]
 """
@@ -26,16 +26,16 @@ from everypose.inference.resize import resize
 
 Weights = dict[str, Tensor]
 SIZE, STEP = 384, 16
-# Every so many pixels of a photo tell how an activation's inputs are spread.
+# Stride of the pixels that are sampled for the distribution of an activation's inputs.
 PIXELS = 7
-# How far a ReLU may be moved: up to where ELU is -0.95.
+# Shifts tried for a ReLU: up to where ELU is -0.95.
 MOVES = torch.arange(0, 3.01, 0.1)
-# Of the context, each with an ELU after its depthwise and its pointwise convolution.
+# Separable convolutions of the context, each with an ELU after its depthwise and its pointwise convolution.
 SEPARABLES = 3
 
 
 def main() -> None:
-    """Read, fit, write, and say how much is kept."""
+    """Read, fit, write, and print the share of variance kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
@@ -58,11 +58,11 @@ def main() -> None:
 
 @torch.no_grad()
 def lighten(published: Mapping[str, Tensor], images: Sequence[Tensor]) -> tuple[Weights, float]:
-    """The trunk's weights with ReLUs in the context, and how much of the variance of what it gives they keep.
+    """The backbone's weights with ReLUs in the context, and the share of the output variance they keep.
 
     Args:
-        published: the trunk's with ELUs, under its own names.
-        images: normalised ones (1, 3, H, W).
+        published: the weights with ELUs, under their published names.
+        images: normalized, (1, 3, H, W).
     """
     trunk = Trunk().eval()
     trunk.load_state_dict(published)
@@ -98,7 +98,7 @@ def _conv(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 def _context_layers() -> Iterator[str]:
-    """The convolutions that an ELU follows, in their order."""
+    """The convolutions followed by an ELU, in order."""
     yield "context.al"
     yield "context.pw.0"
     for number in range(SEPARABLES):
@@ -107,7 +107,7 @@ def _context_layers() -> Iterator[str]:
 
 
 def _context(weights: Mapping[str, Tensor], x: Tensor, activate: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """What the context's convolutions give before their activations, and then what the last of them sees."""
+    """The outputs of the context's convolutions before their activations, then the input of the last."""
     before = []
     for name in _context_layers():
         before.append(_conv(weights, name, x))

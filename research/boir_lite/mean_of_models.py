@@ -1,4 +1,4 @@
-"""The mean of several trainings' weights that started from the same ones: one model, as good as the best or better.
+"""Average the weights of several trainings from the same initial weights.
 
 Wortsman et al., "Model soups", ICML 2022.
 
@@ -22,9 +22,9 @@ def main() -> None:
     arguments = parser.parse_args()
     networks, configs = zip(*(load_model(path) for path in arguments.models), strict=True)
     if len(networks) < 2:
-        parser.error("a mean is of two models or more")
+        parser.error("give two models or more")
     if any(config.network != configs[0].network for config in configs):
-        parser.error("the models have networks of different kinds")
+        parser.error("the models have different networks")
     states = [network.state_dict() for network in networks]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value

@@ -1,7 +1,7 @@
-"""How well a backbone's offsets tell whose a visible keypoint is: how far beside the person's centre they point.
+"""Measure the error of a backbone's predicted offsets from visible keypoints to person centers.
 
-The distance is in units of the person's size, the square root of the area, and the median over keypoints; beside it
-stand the share whose nearest centre is the right person's, and both for no offset at all.
+Prints the median distance in units of the person's size (square root of the area), the share of keypoints whose
+nearest center is the right person's, and both for a zero offset.
 
 python -m research.boir_lite.offsets MODEL ANNOTATIONS.json IMAGES [--size 384] [--overlapped 0.3]
 """
@@ -32,11 +32,11 @@ from everypose.models.storage import load_model
 Floats = npt.NDArray[np.float64]
 
 SMALLEST = 10.0
-"""Output pixels: of smaller people nothing is asked."""
+"""Output pixels: smaller people are ignored."""
 
 
 def main() -> None:
-    """Look at every visible keypoint and print four numbers."""
+    """Measure every visible keypoint and print four numbers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("annotations", type=Path)
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network, config = load_model(arguments.model)
     if not isinstance(network, BoIR) or not isinstance(network.backbone, OpenPoseLight):
-        parser.error(f"{arguments.model} tells no offsets: that is for boir on openpose-light")
+        parser.error(f"{arguments.model} predicts no offsets: only boir on openpose-light does")
     rows: list[tuple[float, bool, float, bool]] = []
     for scene in read_coco(arguments.annotations, arguments.images, config.skeleton):
         if scene.is_labelled_person.any():
@@ -65,9 +65,9 @@ def main() -> None:
 def keypoints_of(
     scene: Scene, canvas: Image, matrix: Floats, network: BoIR, overlapped: float
 ) -> Iterator[tuple[float, bool, float, bool]]:
-    """Of each visible keypoint: distance and whether it is the nearest centre's, with the offset and without.
+    """For each visible keypoint: distance to the center and whether it is the nearest one, with and without the offset.
 
-    ``matrix`` (2, 3) is from the photo's pixels to those of the ``canvas`` that the network looks at.
+    ``matrix`` (2, 3) is from the photo's pixels to those of the ``canvas``, the network's input.
     """
     feature = network.features(normalise(torch.from_numpy(canvas)[None], network.colours))
     offsets = network.backbone.offsets(feature)
@@ -87,7 +87,7 @@ def keypoints_of(
 
 
 def _beside(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple[float, bool]:
-    """How far a point is from a person's centre, in the person's size, and whether that is the nearest centre."""
+    """The distance of a point to a person's center, in the person's size, and whether that center is the nearest."""
     away = np.linalg.norm(centers - point, axis=1)
     return float(away[person] / sizes[person]), bool(away.argmin() == person)
 

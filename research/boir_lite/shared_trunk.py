@@ -1,11 +1,11 @@
-"""What more people cost MIPNet: one run with a shared trunk against a full pass for each person, as ratios in one run.
+"""Cost of more people in MIPNet: a shared trunk compared with a full pass per person, as ratios in one run.
 
     python -m research.boir_lite.shared_trunk --networks W32 W48 --sizes 192x256 288x384 --batch 1 --repeats 5
 
-Each row is N people asked for in every crop. "Shared" is :meth:`MIPNet.heatmaps_for` with N selectors, in torch and in
+Each row is N people predicted per crop. "Shared" is :meth:`MIPNet.heatmaps_for` with N selectors, in torch and in
 ONNX Runtime; "passes" is the whole network once for each of them, in torch, as the authors' evaluation does. All are
-given as multiples of one person's cost in the same runtime. Weights are random; the forms take turns, so that a noisy
-machine disturbs all alike. The paper's latencies (table 3) are a GPU's: --device cuda --batch 24 --runtimes torch.
+multiples of one person's cost in the same runtime. Weights are random; the forms alternate, so that other load on the
+machine affects all of them. The paper's latencies (table 3) are a GPU's: --device cuda --batch 24 --runtimes torch.
 """
 
 import argparse

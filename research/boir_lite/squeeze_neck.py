@@ -1,8 +1,7 @@
-"""A BoIR whose neck looks at mixtures of the feature's channels, made of one whose neck looks at them all.
+"""Narrow the neck of a BoIR: a projection of the feature's channels in front of it.
 
-How the bundled model came by its narrower neck: the mixtures are those that lose least of what the neck's first
-convolutions give on some photos (a truncated singular value decomposition, weighted by the feature's covariance).
-Trained further, it is as good as before.
+The projection loses least of the outputs of the neck's first convolutions on some photos (a truncated singular value
+decomposition, weighted by the feature's covariance). After more training the bundled model was as accurate as before.
 
 python -m research.boir_lite.squeeze_neck MODEL OUT PHOTO [PHOTO ...] [--channels 32]
 """
@@ -26,7 +25,7 @@ from everypose.models.storage import load_model, save_model
 
 
 def main() -> None:
-    """Read, squeeze, write, and say how much of the neck's input is kept."""
+    """Read, narrow, write, and print the share of the neck's input kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
@@ -35,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network, config = load_model(arguments.model)
     if not isinstance(network, BoIR) or network.neck.squeeze.state_dict():
-        parser.error(f"{arguments.model} is no BoIR whose neck looks at all channels")
+        parser.error(f"{arguments.model} is not a BoIR with a neck on all channels")
     if not 0 < arguments.channels <= network.backbone.channels:
         parser.error(f"--channels {arguments.channels}: the feature has {network.backbone.channels}")
     covariance = covariance_of(network, arguments.photos, config.on_images)
@@ -54,7 +53,7 @@ def covariance_of(network: BoIR, photos: Sequence[Path], settings: SingleStageIn
         total = total + values @ values.T
         pixels += values.shape[1]
     covariance = total / pixels
-    # So that channels that never vary do no harm.
+    # For channels that never vary.
     return covariance + 1e-6 * covariance.diagonal().mean() * torch.eye(len(covariance))
 
 
