@@ -71,7 +71,7 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
         ]  # fmt: skip
         begun = (folder / "checkpoints/last.ckpt").exists()
         train(load_recipe("boir-tiny", [*settings, *arguments.overrides]), folder, Machines(1), resume=begun)
-    return folder / "models/final"
+    return Path(folder / "models/final")
 
 
 def scores(model: Path, annotations: str, images: str) -> dict[str, float]:

@@ -11,9 +11,12 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -22,10 +25,13 @@ from everypose.errors import told_in_one_line
 from everypose.evaluation.metrics.oks import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
+Content = dict[str, Any]
+Floats = npt.NDArray[np.float64]
 SKELETON = Skeleton.named("coco")
 
 
-def made_truth(rng, images=5000, people=5):
+def made_truth(rng: np.random.Generator, images: int = 5000, people: int = 5) -> Content:
+    """COCO annotations with random people."""
     annotations = []
     for row in range(images * people):
         size, corner = rng.uniform(20, 250, 2), rng.uniform(0, 400, 2)
@@ -50,9 +56,9 @@ def made_truth(rng, images=5000, people=5):
     }
 
 
-def made_results(rng, truth, detections=20):
+def made_results(rng: np.random.Generator, truth: Content, detections: int = 20) -> list[Content]:
     """Detections of each image: its poses with random displacements; none for images without people."""
-    poses = {}
+    poses: dict[int, list[Floats]] = {}
     for person in truth["annotations"]:
         poses.setdefault(person["image_id"], []).append(np.reshape(np.float64(person["keypoints"]), (17, 3)))
     results = []
@@ -67,28 +73,32 @@ def made_results(rng, truth, detections=20):
     return results
 
 
-def pycocotools_numbers(annotations, predictions):
+def pycocotools_numbers(annotations: Path, predictions: Path) -> Floats:
+    """The ten numbers of pycocotools."""
     with contextlib.redirect_stdout(io.StringIO()):
         people = COCO(str(annotations))
         scorer = COCOeval(people, people.loadRes(str(predictions)), "keypoints")
         scorer.evaluate()
         scorer.accumulate()
         scorer.summarize()
-    return scorer.stats
+    return np.asarray(scorer.stats)
 
 
-def everypose_numbers(annotations, predictions):
+def everypose_numbers(annotations: Path, predictions: Path) -> Floats:
+    """The ten numbers of everypose."""
     scores = evaluate_oks(read_json(annotations), read_json(predictions), SKELETON)
     return np.array(list(scores.numbers().values()))
 
 
-def timed(work, *arguments):
+def timed(work: Callable[[Path, Path], Floats], annotations: Path, predictions: Path) -> tuple[Floats, float]:
+    """The numbers and the seconds that they took."""
     begin = time.perf_counter()
-    numbers = work(*arguments)
+    numbers = work(annotations, predictions)
     return numbers, time.perf_counter() - begin
 
 
-def main():
+def main() -> None:
+    """Compare both tools on every file."""
     rng = np.random.default_rng(0)
     truths = {path: json.loads(Path(path).read_text()) for path in sys.argv[1:]} or {"generated": made_truth(rng)}
     with tempfile.TemporaryDirectory() as folder:

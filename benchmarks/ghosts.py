@@ -84,7 +84,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     pictures = [(str(photo), read_image(photo)) for photo in arguments.photos]
     if arguments.backgrounds:
-        pictures += backgrounds(*arguments.backgrounds, arguments.cut, rng)
+        annotations, images = arguments.backgrounds
+        pictures += backgrounds(annotations, images, arguments.cut, rng)
     pictures += painted(arguments.painted, rng)
     pose = load(arguments.model)
     ghosts = 0

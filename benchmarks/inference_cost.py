@@ -13,9 +13,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.performance.boir import INT8, LITERAL, ONNX, SAME, TORCH, forms_of, key, same_keypoints
+from benchmarks.performance.boir import INT8, LITERAL, SAME, TORCH, forms_of, key, same_keypoints
 from benchmarks.performance.timing import Effort, in_turns
-from benchmarks.performance.ways import config_of
+from benchmarks.performance.ways import ONNX, config_of
 from everypose.errors import told_in_one_line
 from everypose.methods.boir.settings import BoIRSettings
 

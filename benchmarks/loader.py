@@ -116,7 +116,8 @@ def literal_targets(sample: ImageSample) -> tuple[np.ndarray, np.ndarray, np.nda
             if visible > 0:
                 draw_gaussian(multi[k], x, y, int(radius))
         if sample.center_drawn[person]:
-            draw_gaussian(multi[-1], *sample.center[person], int(radius))
+            x, y = sample.center[person]
+            draw_gaussian(multi[-1], x, y, int(radius))
     for i, person in enumerate(sample.instance_person):
         for k, (x, y, visible) in enumerate(sample.keypoints[person]):
             if visible > 0:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from everypose.data.images import read_image
 from everypose.data.leakage.find_shared import Picture, describe_all, shared_images
 from everypose.errors import told_in_one_line
 
@@ -63,7 +64,7 @@ def main() -> int:
         truth = {}
         for index, source in enumerate(first[: arguments.shared]):
             change = CHANGES[index % len(CHANGES)]
-            image, quality = changed(cv2.imread(str(source)), change, rng)
+            image, quality = changed(read_image(source)[..., ::-1], change, rng)
             target = Path(folder) / f"{index:04d}.jpg"
             cv2.imwrite(str(target), image, [cv2.IMWRITE_JPEG_QUALITY, quality])
             truth[source, target] = change

@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +88,14 @@ def torch_runs(network: ViTPose, images: Tensor) -> dict[tuple[str, str], Callab
         if images.is_cuda:
             torch.cuda.synchronize()
 
-    return {("torch", kind): lambda kind=kind: run(kind) for kind in KINDS}
+    return {("torch", kind): partial(run, kind) for kind in KINDS}
 
 
 def onnx_runs(
     sessions: dict[str, onnxruntime.InferenceSession], images: np.ndarray
 ) -> dict[tuple[str, str], Callable[[], object]]:
     """The sessions, to be called."""
-    return {("ONNX", kind): lambda kind=kind: sessions[kind].run(None, {"images": images}) for kind in KINDS}
+    return {("ONNX", kind): partial(sessions[kind].run, None, {"images": images}) for kind in KINDS}
 
 
 def timed(runs: dict[tuple[str, str], Callable[[], object]], repeats: int) -> dict[tuple[str, str], float]:

@@ -81,10 +81,10 @@ def _package_page(package: str, folder: Path) -> str:
 
 def command_line_page() -> str:
     """Every command with its options."""
-    import click
+    import typer
 
     command = get_command(app)
-    text = get_docs_for_click(obj=command, ctx=click.Context(command, info_name="everypose"), name="everypose")
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="everypose"), name="everypose")
     return text.replace("# `everypose`", "# Command line", 1)
 
 
@@ -113,4 +113,5 @@ def _add(files: Files, config: MkDocsConfig, path: str, content: str) -> str:
 
 
 def _mathml(formula: str, block: bool) -> str:
-    return convert(unescape(formula), display="block" if block else "inline")
+    mathml: str = convert(unescape(formula), display="block" if block else "inline")
+    return mathml

@@ -65,7 +65,7 @@ class Operators(TorchDispatchMode):
     """Counts the operators that run inside its block; a mask as an index counts as ``nonzero``, which it needs."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(

@@ -17,8 +17,8 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Effort, Spread, in_turns
 from benchmarks.performance.ways import NO_OPENVINO, ONNX, OPENVINO, runtimes
 from benchmarks.side_by_side import cascade, measured, single
+from everypose.core.arrays import Image
 from everypose.data.images import read_image
-from everypose.inference.estimator import Image
 from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
 from everypose.inference.single_stage import Resized, SingleStageEstimator

@@ -106,7 +106,7 @@ class StandIn:
         self._seen = 0
         self._poses = np.random.default_rng(0).uniform(0, 60, (5, keypoints, 3)).astype(np.float32)
 
-    def run(self, images: npt.NDArray[np.uint8], _: float) -> RawPoses:
+    def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:  # noqa: ARG002
         """Five people in each image."""
         before, self._seen = self._seen, self._seen + len(images)
         if before // self._every < self._seen // self._every:

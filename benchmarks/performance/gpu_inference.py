@@ -40,7 +40,8 @@ class InPrecision(nn.Module):
 
     def __init__(self, network: BoIR, precision: Precision, way: "Way", images: Tensor) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).to(dtype=precision.dtype, memory_format=torch.channels_last)
+        self.network = copy.deepcopy(network).to(dtype=precision.dtype)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self.dtype = precision.dtype
         example = self._laid_out(torch.zeros(len(images), 3, *images.shape[1:3], device=images.device))
         self._features = way(self.network.features, example)
@@ -52,7 +53,8 @@ class InPrecision(nn.Module):
 
     def center_map(self, feature: Tensor) -> Tensor:
         """As BoIR's."""
-        return self._center_map(feature)
+        heatmaps: Tensor = self._center_map(feature)
+        return heatmaps
 
     def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
         """As BoIR's."""

@@ -58,7 +58,8 @@ def training(make: Callable[..., BoIR], size: int, steps: Sequence[Step], device
 
 def one_step(network: BoIR, batch: ImageBatch, precision: Precision, device: Device) -> Run:
     """A step with AdamW."""
-    network.to(device=device.name, memory_format=torch.channels_last).train()
+    network.to(device.name).train()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
     mixed = precision.dtype is not torch.float32
 

@@ -37,7 +37,8 @@ class LiteralHead(InstanceHead):
         image_index = torch.arange(images, device=yx.device).repeat_interleave(people)
         logits = self(feature, image_index, yx.flatten(0, 1))
         ordered = logits[torch.arange(len(logits), device=yx.device)[:, None], order[image_index]]
-        return ordered.unflatten(0, (images, people))
+        heatmaps: Tensor = ordered.unflatten(0, (images, people))
+        return heatmaps
 
 
 class LiteralMIPNet(MIPNet):

@@ -173,7 +173,7 @@ def step(network: Any, batch: ImageBatch, memory_format: torch.memory_format) ->
         targets = render_targets(batch)
         images = normalise(batch.images, network.colours).contiguous(memory_format=memory_format)
         outputs = network(images, targets.instance_image, targets.instance_yx)
-        total_of(losses(outputs, targets, BoIRLosses())).backward()  # type: ignore[no-untyped-call]
+        total_of(losses(outputs, targets, BoIRLosses())).backward()
         network.zero_grad(set_to_none=True)
 
     return run

@@ -38,7 +38,8 @@ def draw_data_set(folder: Path) -> None:
 def draw_mice(folder: Path, split: str, seed: int) -> dict[str, Any]:
     """Draw images with one or two mice; returns CVAT's export of their labels, which contains no areas."""
     rng = np.random.default_rng(seed)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     (folder / "images" / split).mkdir(parents=True, exist_ok=True)
     for number in range(1, PHOTOS + 1):
         photo = rng.integers(150, 200, (120, 160, 3), np.uint8)

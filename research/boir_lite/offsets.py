@@ -16,13 +16,13 @@ import torch
 
 from everypose.backbones.colours import normalise
 from everypose.backbones.openpose_light import OpenPoseLight
+from everypose.core.arrays import Image
 from everypose.core.geometry import transform
 from everypose.data.crowds.placement import heaviest_overlap
 from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
 from everypose.errors import told_in_one_line
-from everypose.inference.estimator import Image
 from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
 from everypose.methods.single_stage.decoding import STRIDE

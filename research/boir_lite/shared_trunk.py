@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
@@ -57,9 +58,14 @@ def torch_runs(network: MIPNet, images: Tensor) -> dict[tuple[str, int], Run]:
     runs: dict[tuple[str, int], Run] = {}
     for people in range(1, PEOPLE + 1):
         shared, alone = Some(network, people).eval(), Some(network, 1).eval()
-        runs["torch", people] = timed(lambda shared=shared: shared(images))
-        runs["passes", people] = timed(lambda alone=alone, people=people: [alone(images) for _ in range(people)])
+        runs["torch", people] = timed(partial(shared, images))
+        runs["passes", people] = timed(partial(repeated, alone, images, people))
     return runs
+
+
+def repeated(network: nn.Module, images: Tensor, times: int) -> list[Tensor]:
+    """The whole network, once for each person."""
+    return [network(images) for _ in range(times)]
 
 
 def onnx_runs(network: MIPNet, images: Tensor, threads: int, folder: Path) -> dict[tuple[str, int], Run]:
@@ -75,7 +81,7 @@ def onnx_runs(network: MIPNet, images: Tensor, threads: int, folder: Path) -> di
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         path.unlink()
         feed = {session.get_inputs()[0].name: images.numpy()}
-        runs["onnx", people] = lambda session=session, feed=feed: session.run(None, feed)
+        runs["onnx", people] = partial(session.run, None, feed)
     return runs
 
 

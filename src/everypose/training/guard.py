@@ -49,7 +49,7 @@ def _fetch(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
         return values, None
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     host.copy_(values, non_blocking=True)
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived = torch.cuda.Event()
     arrived.record()
     return host, arrived
 

@@ -1,0 +1,11 @@
+"""Source and pages use the field's terms; CONTRIBUTING.md has the list of phrases and what to write instead."""
+
+from tools.check_language import findings
+
+CLEAN = ("docs", "benchmarks", "research", "tools", "README.md", "SECURITY.md")
+"""Folders that are rewritten. Only ever add to them."""
+
+
+def test_no_excluded_phrases() -> None:
+    found = [f"{one.path}:{one.line}: {one.phrase!r}: {one.text}" for one in findings(under=CLEAN)]
+    assert not found, "\n".join(found)
