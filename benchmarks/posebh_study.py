@@ -17,7 +17,6 @@ OUT is not trained again.
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from everypose.data.formats.coco import read_coco
-from everypose.data.scenes import SceneSet
+from everypose.core.files import read_json
+from everypose.data.discovery.layouts import Layout
 from everypose.errors import told_in_one_line
+from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.settings import PoseBHSettings
 from everypose.methods.vitpose.network import ViTPose
@@ -232,27 +232,31 @@ def measured_across(folder: Path, arguments: argparse.Namespace) -> dict[str, fl
             asked = never_labelled(Skeleton.named(other), Skeleton.named(own))
             if not asked.any():
                 continue
-            scenes = only(read_coco(arguments.out / f"{other}_dev.json", arguments.images), asked)
+            annotated = only(arguments.out / f"{other}_dev.json", arguments.images, asked)
             _, of_other = select_skeleton(network, config, other)
             by_head = ViTPose(network.backbone.merged(network.index_of(own)), network.head_of(other))
-            found[f"AP {other} head, {own} expert, unlabelled"] = average_precision(by_head, of_other, scenes)
+            found[f"AP {other} head, {own} expert, unlabelled"] = average_precision(by_head, of_other, annotated)
             if network.prototypes is not None:
                 by_prototypes = network.by_prototypes(own, other)
                 found[f"AP {other} prototypes, {own} expert, unlabelled"] = average_precision(
-                    by_prototypes, of_other, scenes
+                    by_prototypes, of_other, annotated
                 )
     return found
 
 
-def only(scenes: SceneSet, asked: npt.NDArray[np.bool_]) -> SceneSet:
+def only(labels: Path, images: Path, asked: npt.NDArray[np.bool_]) -> AnnotatedSet:
     """The set with the labels of some keypoints only."""
-    kept = [replace(scene, keypoints=scene.keypoints * asked[:, None]) for scene in scenes]
-    return replace(scenes, scenes=kept)
+    content = read_json(labels)
+    for annotation in content["annotations"]:
+        keypoints = np.reshape(annotation["keypoints"], (-1, 3)) * asked[:, None]
+        annotation["keypoints"] = keypoints.ravel().tolist()
+        annotation["num_keypoints"] = int((keypoints[:, 2] > 0).sum())
+    return AnnotatedSet.from_content(content, Layout((labels,), images, None, None, "made by this study"))
 
 
-def average_precision(network: Any, config: Any, scenes: SceneSet) -> float:
+def average_precision(network: Any, config: Any, annotated: AnnotatedSet) -> float:
     """AP in the annotated boxes of the people with a label."""
-    validator = Validator(scenes, config, QUIET)
+    validator = Validator(annotated, config, QUIET)
     return validator.score(validator.predict(network, torch.device("cpu")).results).ap
 
 
