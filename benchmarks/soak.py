@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -125,11 +126,11 @@ def soak_train(minutes: float, watch: Watch, folder: Path) -> None:
     settings = [f"data.train={source}", 'data.val_split=""', *small, "trainer.checkpoint_minutes=1"]
     step = PoseTraining.optimizer_step
 
-    def counted(*arguments: object, **named: object) -> None:
+    def counted(*arguments: Any, **named: Any) -> None:
         step(*arguments, **named)
         watch.done += 1
 
-    PoseTraining.optimizer_step = counted
+    PoseTraining.optimizer_step = counted  # type: ignore[method-assign]  # counts the steps
     train(load_recipe("boir-tiny", settings), folder / "run", Machines(1), quiet=True, max_minutes=minutes)
 
 

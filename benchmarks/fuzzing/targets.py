@@ -41,7 +41,7 @@ class Target:
 def photo() -> np.ndarray:
     """A small photo, BGR."""
     whole = cv2.imread(str(resources.files("everypose") / "examples" / "astronaut.jpg"))
-    return cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
 
 
 def encoded(suffix: str, image: np.ndarray | None = None) -> bytes:
