@@ -23,7 +23,7 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import told_in_one_line
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
-from everypose.methods.single_stage.settings import ImageAugmentation
+from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
 
 BATCH = 6
@@ -80,7 +80,9 @@ def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
     """One training sample, drawn from the photo's own seed."""
     draws = draw(np.random.default_rng(scene.image_id), ImageAugmentation(), scene)
     reduction = possible_reduction(scene.height, scene.width, size, draws)
-    return make_sample(scene, read_image(scene.path, reduction), skeleton, size, draws, reduction=reduction)
+    image = read_image(scene.path, reduction)
+    settings = ImageSampleSettings(size=size)
+    return make_sample(scene, image, skeleton, settings, draws=draws, reduction=reduction)
 
 
 def our_batch(samples: Sequence[ImageSample]) -> Arrays:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.performance.timing import PAUSE
+from everypose.core.geometry import Size
 from everypose.data.images import read_image
 from everypose.errors import told_in_one_line
 from everypose.inference.boxes import Photo
@@ -26,7 +27,7 @@ from everypose.inference.loading import find_detector, load
 from everypose.inference.runtimes.onnx import open_session
 from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 
-CROP = (192, 256)
+CROP = Size(192, 256)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 Finder = Callable[[Path], int]
@@ -36,7 +37,7 @@ def cascade(detector_file: str, crops_file: str, threads: int) -> Finder:
     """A detector with its usual threshold, then a network run on one crop after the other; counts the people."""
     detector = find_detector(detector_file, 0.3, threads=threads)
     session = open_session(crops_file, threads, "cpu")
-    name = session.get_inputs()[0].name
+    name, outputs = session.get_inputs()[0].name, [output.name for output in session.get_outputs()]
 
     def find(photo: Path) -> int:
         image = read_image(photo)
@@ -44,7 +45,7 @@ def cascade(detector_file: str, crops_file: str, threads: int) -> Finder:
         for center, size in zip(*crop_regions(boxes.boxes, CROP[0] / CROP[1]), strict=True):
             crop = warp(image, crop_matrix(center, size, CROP), CROP)
             values = ((crop / 255 - MEAN) / STD).astype(np.float32).transpose(2, 0, 1)[None]
-            session.run(None, {name: values})[0].reshape(17, -1).argmax(axis=1)
+            session.run(outputs, {name: values})[0].reshape(17, -1).argmax(axis=1)
         return len(boxes)
 
     return find

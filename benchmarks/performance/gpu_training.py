@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from benchmarks.performance.counting import Operators
 from benchmarks.performance.devices import Device, Precision, tf32
@@ -56,7 +57,7 @@ def training(make: Callable[..., BoIR], size: int, steps: Sequence[Step], device
     return Findings(tables=[Table(header, rows, caption)], notes=[note])
 
 
-def one_step(network: BoIR, batch: ImageBatch, precision: Precision, device: Device) -> Run:
+def one_step(network: BoIR, batch: ImageBatch[Tensor], precision: Precision, device: Device) -> Run:
     """A step with AdamW."""
     network.to(device.name).train()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it

@@ -12,7 +12,7 @@ EMBEDDING = 128
 PEOPLE = 5
 
 
-def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch:
+def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch[Tensor]:
     """Random pixels, and in every image the given number of people at random places."""
     side, people = size // 4, images * people_each
     generator = torch.Generator().manual_seed(0)

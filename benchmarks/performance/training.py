@@ -84,13 +84,14 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
     )
 
 
-def batch_of(samples: Sequence[ImageSample]) -> ImageBatch:
+def batch_of(samples: Sequence[ImageSample]) -> ImageBatch[Tensor]:
     """Samples as the device gets them."""
-    return collate(samples, np.random.default_rng(0)).map(torch.from_numpy)
+    batch: ImageBatch[Tensor] = collate(samples, np.random.default_rng(0)).map(torch.from_numpy)
+    return batch
 
 
-def loss_step(batch: ImageBatch, options: Options) -> Findings:
-    """Losses of a batch and their gradient; everypose's include rendering the targets, which the literal form gets from the loader."""
+def loss_step(batch: ImageBatch[Tensor], options: Options) -> Findings:
+    """Losses of a batch and their gradient; everypose renders the targets, the literal form is given them."""
     torch.manual_seed(0)
     targets, settings = render_targets(batch), BoIRLosses()
     outputs = random_outputs(targets)
@@ -145,7 +146,7 @@ def backward(form: Callable[[], Tensor], leaves: Sequence[Tensor]) -> Run:
     return lambda: torch.autograd.grad(form(), leaves)
 
 
-def training_step(batch: ImageBatch, options: Options) -> Findings:
+def training_step(batch: ImageBatch[Tensor], options: Options) -> Findings:
     """Forward, losses and gradient of the whole network, in both memory formats."""
     settings = TINY_BOIR if options.quick else BoIRSettings()
     settings = settings.model_copy(update={"auxiliary": True})
@@ -165,7 +166,7 @@ def training_step(batch: ImageBatch, options: Options) -> Findings:
     return Findings(tables=[Table(("memory format", "s", f"{FIRST} / it"), rows, caption)])
 
 
-def step(network: Any, batch: ImageBatch, memory_format: torch.memory_format) -> Run:
+def step(network: Any, batch: ImageBatch[Tensor], memory_format: torch.memory_format) -> Run:
     """One step without the optimiser."""
 
     def run() -> None:

@@ -19,7 +19,6 @@ from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.methods.boir.network import BoIR
 from everypose.methods.method import NetworkSettings
-from everypose.methods.single_stage.graph import SingleStageNetwork
 from everypose.methods.single_stage.settings import SingleStageInference, Step
 from everypose.methods.spec import Initialisation
 from everypose.methods.top_down.settings import TopDownInference
@@ -46,7 +45,7 @@ def random_network(config: ModelConfig, people: int = 10) -> nn.Module:
     """The network with random weights; a single-stage one finds the given number of people in every image."""
     torch.manual_seed(0)
     network: Any = build_network(config.network, len(config.skeleton), initialisation=Initialisation.FRAMEWORK)
-    if isinstance(network, SingleStageNetwork):
+    if not config.is_top_down:
         settle(network, single_stage_forward(network))
         place_people(network, people)
     else:
@@ -82,7 +81,7 @@ def in_torch(network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uin
 def in_onnx(path: Path, config: ModelConfig, images: npt.NDArray[np.uint8], threads: int) -> Run:
     """The package's runtime for an exported file, which is loaded whole."""
     kind = OnnxCropRuntime if config.is_top_down else OnnxRuntime
-    runtime = kind(path, threads)
+    runtime = kind.open(path, threads=threads)
     return lambda: runtime.run(images)
 
 
