@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Atomic file writing, and reading JSON and hashes."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ _TEMPORARY_NAME = re.compile(r"\..*-(\d{1,10})-[a-z0-9_]{8}(\..*)?", re.DOTALL)
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it there when the block ends well, remove it otherwise.
+    """Yield a temporary path next to ``path``; move it there if the block succeeds, remove it otherwise.
 
-    The move is atomic on one file system, so that a crash or a full disk leaves the old file or none, never a part.
+    The move is atomic, so that a crash or a full disk leaves the old file or none, never a part of the new one.
 
     Raises:
         EveryposeError: when the folder cannot be made or written, or the disk is full.
@@ -127,10 +127,10 @@ def without_nan(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file with pydantic's parser: the standard library's values in about a seventh of the time.
+    """Read a JSON file with pydantic's parser, which gives the same values as the standard library, but faster.
 
     Raises:
-        EveryposeError: when the file is missing, unreadable or not JSON; the message says at which line.
+        EveryposeError: the file is missing, unreadable or not JSON; the message has the line number.
     """
     from pydantic_core import from_json
 

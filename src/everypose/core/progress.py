@@ -1,4 +1,4 @@
-"""Progress on standard error, only where somebody watches and only for work that lasts."""
+"""Progress bars on standard error, only on a terminal and only for work that takes longer than two seconds."""
 
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -13,11 +13,11 @@ def track(
     """Yield the items of ``iterable``; show a progress bar once it has gone on for ``delay`` seconds.
 
     Args:
-        iterable: what to go through, once.
-        description: what is being done, in a word or two.
+        iterable: iterated once.
+        description: label of the bar.
         total: number of items; by default ``len(iterable)`` where there is one.
         quiet: show nothing at all.
-        delay: seconds before the bar appears. Where standard error is not a terminal, it never does.
+        delay: seconds before the bar appears. It never appears if standard error is not a terminal.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)

@@ -1,4 +1,4 @@
-"""Renaming the parameters of a checkpoint by their prefixes, both ways."""
+"""Renaming of a checkpoint's parameters by prefix, in both directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +9,21 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Renaming:
-    """Pairs of (the authors' prefix, ours); the longest prefix that fits a name applies."""
+    """Pairs of prefixes (released checkpoint's, everypose's); the longest matching prefix of a name applies.
+
+    Example:
+        >>> Renaming((("gfd.", "head."),)).to_ours({"gfd.conv.weight": 1})
+        {'head.conv.weight': 1}
+    """
 
     pairs: tuple[tuple[str, str], ...]
 
     def to_ours(self, state: Mapping[str, Value]) -> dict[str, Value]:
-        """The authors' state dict under our names."""
+        """Rename a released state dict to everypose's names."""
         return {_renamed(name, self.pairs): value for name, value in state.items()}
 
     def to_theirs(self, state: Mapping[str, Value]) -> dict[str, Value]:
-        """Our state dict under the authors' names."""
+        """Rename everypose's state dict to the released names."""
         back = tuple((ours, theirs) for theirs, ours in self.pairs)
         return {_renamed(name, back): value for name, value in state.items()}
 

@@ -1,4 +1,4 @@
-"""Segmentations (polygons, run-length codes) to masks, and the mask of where a loss may be asked."""
+"""Segmentations (polygons, run-length codes) as masks, and the mask of pixels that losses use."""
 
 from typing import Any
 
@@ -36,10 +36,10 @@ def segmentation_mask(segmentation: Segmentation, height: int, width: int) -> Ma
 
 
 def loss_mask(scene: Scene, mask_unlabelled: bool = True) -> Mask:
-    """Where people are labelled as they should be: False on crowd regions.
+    """Mask of the pixels that losses use: False on crowd regions.
 
     Args:
-        scene: an annotation without segmentation stands for its box.
+        scene: of an annotation without a segmentation, the box is used.
         mask_unlabelled: False also on people without a single labelled keypoint (the rule for COCO).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Scenes: annotated images, one dataclass each, whatever file format they were read from."""
+"""Scenes: annotated images, one dataclass each, independent of the file format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,21 +17,21 @@ Segmentation = list[list[float]] | dict[str, Any] | None
 
 @dataclass(frozen=True)
 class Scene:
-    """One annotated image; every array runs over all its annotations, crowd regions included.
+    """One annotated image; arrays have one row for each annotation, including crowd regions.
 
     Attributes:
         image_id: the annotation file's id of the image.
-        path: where the image should be; whether it is there shows when it is read.
+        path: the image file; it may be missing.
         file_name: the image's name in the annotation file.
         width: in pixels, as the annotation file says.
         height: in pixels, as the annotation file says.
         annotation_ids: (N,) int64.
         keypoints: (N, K, 3) float64: x, y in image pixels and COCO visibility (0 unlabelled, 1 hidden, 2 visible).
         boxes: (N, 4) float64: x1, y1, x2, y2 in image pixels; they may pass the image's border.
-        areas: (N,) float64: square pixels, of the segmentation where the file gives it.
+        areas: (N,) float64: square pixels, of the segmentation if the file has areas.
         is_crowd: (N,) bool: the annotation is a region of many people, not a person.
         segmentations: N entries.
-        extra: what else the file says of the image (CrowdPose's ``crowdIndex``, a clip, a source).
+        extra: other fields of the image's entry (CrowdPose's ``crowdIndex``, a clip, a source).
     """
 
     image_id: int
@@ -63,14 +63,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneSet:
-    """The scenes of one annotated set, which share one skeleton.
+    """The scenes of one annotated set with one skeleton.
 
     Attributes:
         scenes: in the annotation file's order.
         skeleton: what the K keypoints are.
         name: for messages and reports.
         annotation_file: where the scenes were read from; None if composed or joined.
-        repairs: one sentence for each kind of flaw that reading repaired.
+        repairs: one sentence for each kind of flaw that was repaired while reading.
     """
 
     scenes: list[Scene]
@@ -87,10 +87,10 @@ class SceneSet:
 
 
 def joined(sets: list[SceneSet], name: str) -> SceneSet:
-    """Join sets of one skeleton (CrowdPose's train and val, say), one after the other.
+    """Concatenate sets with the same skeleton, such as CrowdPose's train and val.
 
     Raises:
-        EveryposeError: when the skeletons differ, or an image id stands for two different images.
+        EveryposeError: the skeletons differ, or one image id is used for two different images.
     """
     first = sets[0]
     for other in sets[1:]:

@@ -26,7 +26,8 @@ from everypose.errors import EveryposeError, UsageError
 JPEG_QUALITY = 92
 THRESHOLDS = (0.3, 0.5)
 _UNFINISHED = ".unfinished"
-_COMPOSED_NAME = re.compile(r"\d{6,}\.jpg")
+_COMPOSED_NAME = re.compile(r"\d{6,}\.jpg|\..*", re.DOTALL)
+"""Composed photos, and what a killed run left of one."""
 
 
 @dataclass
@@ -131,11 +132,12 @@ def compose_set(
 ) -> Tally:
     """Compose ``count`` photos and write OUT/images/*.jpg, then OUT/annotations.json.
 
-    The annotation file is written last, so where it is, the set is whole. The same arguments give the same files.
+    The annotation file is written last, so that it exists only if the set is complete. The same arguments give the same
+    files.
 
     Args:
         scenes: where the people come from; also names skeleton and annotation file.
-        backgrounds: the photos that people are pasted on, each used in turn, shuffled anew each time round.
+        backgrounds: the photos that people are pasted on, each used once in random order before any is used again.
         out: folder, made if needed.
         count: photos to make.
         settings: of one photo; ``overlap`` is kept over the whole set.
@@ -182,7 +184,7 @@ def _composed(
     scenes: SceneSet,
     problems: list[str],
 ) -> Iterator[tuple[npt.NDArray[np.uint8], Scene]]:
-    """Composed photos until there are ``count``; backgrounds without a place or that cannot be read are passed over."""
+    """Composed photos until there are ``count``; backgrounds that cannot be read or have no room are skipped."""
     order = np.random.default_rng([seed, 0])
     turn: list[int] = []
     since_last = 0
@@ -326,7 +328,7 @@ def _info(
     seed: int,
     tally: Tally,
 ) -> dict[str, Any]:
-    """How the set was made, so that it can be made again, and what it holds."""
+    """The settings that reproduce the set, and its statistics."""
     file = scenes.annotation_file
     used = sorted({scene.path for scene in [*scenes.scenes, *backgrounds] if scene.path.exists()})
     hashes = digest("".join(f"{path.name} {sha256(path)}\n" for path in used).encode()).hexdigest()

@@ -1,13 +1,13 @@
-"""The crowd compositor: people pasted over photos, the labels of whom they hide kept true.
+"""The crowd compositor: pastes people over photos and updates the labels of the people they hide.
 
-What becomes of the labels:
+How labels change:
 
 * A visible keypoint (2) that a pasted person covers becomes hidden (1) and keeps its coordinates.
 * Boxes and areas go on describing the whole person: the OKS tolerance and the rule for small people are about a
   person's size, not about who stands in front. Of a pasted person, what falls outside the photo is cut off from the
   box and, in proportion, from the area; keypoints there become unlabelled.
 * Segmentations describe what is seen.
-* Nobody is pasted who would hide more than ``Settings.most_hidden`` of another person's visible keypoints.
+* A cut-out is not pasted if it would hide more than ``Settings.most_hidden`` of another person's visible keypoints.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def compose(
 ) -> tuple[Image, Scene]:
     """Paste people over a photo.
 
-    While fewer people than ``settings.overlap`` overlap another, the next one is placed over somebody; otherwise
+    While fewer people than ``settings.overlap`` overlap another, the next one is placed over a person; otherwise
     apart. Each goes in front of all before.
 
     Args:
@@ -116,14 +116,14 @@ class Composition:
         return segmentation_mask(segmentation, *self.image.shape[:2])
 
     def people(self) -> People:
-        """Those whom a newcomer is placed beside: no crowd regions, at least one labelled keypoint."""
+        """The people next to whom a cut-out is placed: no crowd regions, at least one labelled keypoint."""
         chosen = np.flatnonzero((self._keypoints[:, :, 2] > 0).any(axis=1) & ~self._is_crowd)
         height, width = self.image.shape[:2]
         sizes = [body_size(self._keypoints[index], self._boxes[index], self._skeleton) for index in chosen]
         return People(self._boxes[chosen].clip(0, [width, height, width, height]), np.array(sizes))
 
     def paste(self, cutout: CutOut, place: Place, settings: Settings) -> bool:
-        """Put a cut-out, already of the right scale, on the photo, unless it would hide somebody too much.
+        """Put a cut-out, already of the right scale, on the photo, unless it would hide too much of a person.
 
         Returns:
             Whether it was pasted.

@@ -17,7 +17,7 @@ CLOSE = (0.35, 0.8)  # the IoU aimed at when people are to overlap
 REALLY_CLOSE = 0.31  # the least that is accepted
 APART = 0.15  # the greatest IoU with anybody when they are not
 IN_PHOTO = 0.6  # at least, of the newcomer's box
-NEIGHBOUR_HEIGHT = 48  # pixels; nobody is placed by smaller people
+NEIGHBOUR_HEIGHT = 48  # pixels; cut-outs are not placed next to smaller people
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def find_place(
 
     Args:
         rng: draws the neighbour, the size and the place.
-        people: who is there already. With nobody large enough, the newcomer stands freely in the lower half.
+        people: the people in the photo. If none is large enough, the cut-out is placed in the lower half.
         cutout: the newcomer, not scaled yet.
-        close: over the neighbour (IoU above 0.31) or apart from everybody (below 0.15).
+        close: over the neighbour (IoU above 0.31) or apart from all people (below 0.15).
         height: of the photo.
         width: of the photo.
 
@@ -114,7 +114,7 @@ def _over(
 def _beside(
     rng: np.random.Generator, people: People, cutout: CutOut, scale: float, bottom: float, height: int, width: int
 ) -> Place | None:
-    """A place anywhere on the same ground, away from everybody."""
+    """A place anywhere on the same ground, away from all people."""
     boxes = _boxes(cutout, scale, rng.uniform(0, width, 10), bottom)
     overlaps = box_iou(_cut(boxes, height, width), people.boxes).max(axis=1, initial=0)
     if overlaps.min() > APART:

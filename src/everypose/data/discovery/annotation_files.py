@@ -1,4 +1,4 @@
-"""Finding the COCO-format annotation files of a folder, and the folder with the pictures they name."""
+"""Finding the COCO-format annotation files of a folder, and the folder of their images."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ _ANNOTATION_FOLDERS = frozenset({"annotations", "annotation", "annos", "ann", "j
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a COCO annotation file as it is, flaws included.
+    """Read a COCO annotation file without checking its entries.
 
     Raises:
         EveryposeError: when it is not JSON, or lacks the lists ``images``, ``annotations`` and ``categories``.
@@ -35,16 +35,16 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The keypoint annotation files of a data set's folder with their content, by content and not by name, sorted.
+    """Yield the keypoint annotation files of a folder with their content; they are recognised by content.
 
-    COCO files without any keypoints (instances, captions) and other JSON files are passed over.
+    COCO files without any keypoints (instances, captions) and other JSON files are skipped.
 
     Args:
         root: the folder.
         damaged: takes a line for each .json file that is not JSON and each folder that cannot be read.
 
     Raises:
-        EveryposeError: when the folder does not exist or holds none; the message says what was looked for.
+        EveryposeError: the folder does not exist or has none; the message lists the requirements.
     """
     root = Path(root)
     if not root.is_dir():

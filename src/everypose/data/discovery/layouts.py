@@ -1,4 +1,4 @@
-"""Finding a data set's annotations and images on disk in every layout that is common, without being told which."""
+"""Finding a data set's annotations and images on disk in any of the common layouts."""
 
 import mmap
 import re
@@ -14,7 +14,7 @@ from everypose.data.scenes import SceneSet, joined
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.skeleton import Skeleton
 
-# (data set or None for anyone's own, annotation file for a split, what the layout is), the most telling first.
+# (data set or None for custom ones, annotation file of a split, description), the most specific first.
 _LAYOUTS: tuple[tuple[str | None, str, str], ...] = (
     ("coco", "annotations/person_keypoints_{split}2017.json", "COCO as published"),
     ("coco", "annotations/coco_{split}.json", "COCO as CID and BoIR lay it out"),
@@ -50,14 +50,14 @@ _IMAGE_NAME = re.compile(rb'"(?:file_name|image)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a split of a data set lies.
+    """The files of one split of a data set.
 
     Attributes:
         annotation_files: one, or those whose union is the split (CrowdPose's trainval from train and val).
         image_root: what the images' file names are relative to.
-        dataset: its name; None for a set of one's own.
-        skeleton_name: of the data set; None where the annotations' category says it.
-        description: which layout was met.
+        dataset: its name; None for a custom set.
+        skeleton_name: of the data set; None if the annotations' category defines it.
+        description: the layout that was found.
     """
 
     annotation_files: tuple[Path, ...]
@@ -88,10 +88,10 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
     Args:
         root: a folder.
         split: ``train``, ``val``, ``test``, ``trainval``, or a subset's own name.
-        dataset: which one, where several lie together; sets of one's own are found whatever it says.
+        dataset: which one, if the folder has several; custom sets are found in any case.
 
     Raises:
-        EveryposeError: when nothing is found; the message lists what was looked for.
+        EveryposeError: nothing is found; the message lists the names that were tried.
         UsageError: when several data sets lie there and none was named.
     """
     root = Path(root)
@@ -114,7 +114,7 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
 
 @dataclass(frozen=True)
 class _Match:
-    """A layout whose annotation files are all there."""
+    """A layout all of whose annotation files exist."""
 
     base: Path
     annotation_files: tuple[Path, ...]
@@ -123,7 +123,7 @@ class _Match:
 
 
 def _found(root: Path, splits: tuple[str, ...], dataset: str | None) -> Iterator[_Match]:
-    """The data set's own layouts before those of anyone."""
+    """Matches of the data set's own layouts, then of the general ones."""
     known = dataset if dataset in _DATASETS else None
     for name, pattern, description in _LAYOUTS:
         if name is not None and dataset not in (None, name):
@@ -131,7 +131,7 @@ def _found(root: Path, splits: tuple[str, ...], dataset: str | None) -> Iterator
         for base in _bases(root, name or known):
             files = [_annotation_file(base, pattern, split) for split in splits]
             present = tuple(path for path in files if path is not None)
-            # A file that stands for every split must not be joined with itself.
+            # A file without a split in its name must not be joined with itself.
             if len(present) == len(splits) == len(set(present)):
                 yield _Match(base, present, name, description)
 

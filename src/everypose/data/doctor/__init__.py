@@ -1,4 +1,4 @@
-"""The data set's doctor: finds every flaw of a COCO-format keypoint set, and writes a corrected copy.
+"""Checks of COCO-format keypoint sets: finds their flaws and writes corrected copies.
 
 :func:`examine` looks at one annotation file, :func:`examine_all` at all of a folder; :meth:`Examined.corrected` sets
 right what can be. Flaws and what reading does about them are described in :mod:`everypose.data.doctor.flaws`.
@@ -32,7 +32,7 @@ class Examined:
     images: images.ImageFindings
 
     def corrected(self) -> dict[str, Any]:
-        """The file's content with everything set right that can be; see :func:`everypose.data.doctor.fix.corrected`."""
+        """The file's content with everything corrected that can be; see :func:`everypose.data.doctor.fix.corrected`."""
         return corrected(self.content, self.table, self.images)
 
 
@@ -41,7 +41,7 @@ def examine_all(path: Path, image_root: Path | None = None, damaged: list[str] |
 
     Args:
         path: the file or the folder.
-        image_root: folder of the pictures; found by itself when None.
+        image_root: folder of the pictures; searched near the file when None.
         damaged: takes a line for each .json file of a folder that is not JSON.
 
     Raises:

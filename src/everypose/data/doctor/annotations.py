@@ -14,7 +14,7 @@ from everypose.data.doctor.table import Table, crowd_flag, identity
 from everypose.data.formats.coco_entries import require_pixels
 from everypose.errors import EveryposeError
 
-# Annotation tools put pixel centres or pixel corners at whole numbers, and round: outside is what is so for all.
+# Tools place pixel centers or corners at integers, and round: outside means outside by every convention.
 _KEYPOINT_SLACK = 0.5
 _BOX_SLACK = 1.0
 
@@ -109,13 +109,13 @@ def _keypoint_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.
     usable = labelled(table)
     beyond = usable & outside(points, sizes_of(table, sizes)[:, None])
     raw, clean = table.labelled.sum(axis=1), usable.sum(axis=1)
-    told = table.num_keypoints
+    stated = table.num_keypoints
     countable = table.keypoint_count_ok & table.of_keypoints
     return {
         flaws.KEYPOINT_COUNT: ~table.keypoint_count_ok,
         flaws.VISIBILITY: (np.isfinite(visibility) & ~np.isin(visibility, (0, 1, 2))).any(axis=1),
-        flaws.NUM_KEYPOINTS: np.isfinite(told) & countable & ((told > raw) | (told < clean)),
-        flaws.NO_NUM_KEYPOINTS: np.isnan(told) & table.of_keypoints,
+        flaws.NUM_KEYPOINTS: np.isfinite(stated) & countable & ((stated > raw) | (stated < clean)),
+        flaws.NO_NUM_KEYPOINTS: np.isnan(stated) & table.of_keypoints,
         flaws.NO_KEYPOINTS: (raw == 0) & countable & ~table.is_crowd & _has_all_numbers(table),
         flaws.KEYPOINT_AT_ORIGIN: origin.any(axis=1),
         flaws.KEYPOINT_OUTSIDE: beyond.any(axis=1),
@@ -128,7 +128,7 @@ def _has_all_numbers(table: Table) -> npt.NDArray[np.bool_]:
 
 
 def _box_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.Kind, npt.NDArray[np.bool_]]:
-    """Kind -> (N,) bool; numbers that are none are told here for boxes and keypoints together."""
+    """Kind -> (N,) bool; values that are not numbers are reported here for boxes and keypoints together."""
     boxes = table.boxes
     finite = np.isfinite(boxes).all(axis=1)
     corners = boxes[:, :2] + boxes[:, 2:]

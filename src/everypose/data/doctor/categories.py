@@ -91,7 +91,7 @@ def _plain(name: str) -> str:
 
 
 def _links(categories: list[dict[str, Any]], known: Skeleton | None) -> list[Flaw]:
-    """Links that name no keypoint; reading only stops at what is no pair of whole numbers, in an unknown skeleton."""
+    """Flaws of links; reading fails only on links of unknown skeletons that are not pairs of whole numbers."""
     harmless: list[str] = []
     unusable: list[str] = []
     for category in categories:
@@ -120,5 +120,5 @@ def _wrong_titles(categories: list[dict[str, Any]], known: Skeleton | None) -> l
 
 
 def _of_people(category: dict[str, Any]) -> bool:
-    """Whether nothing says that the category is about something else than people (a macaque has COCO's keypoints)."""
+    """Whether the supercategory does not exclude people (macaques have COCO's keypoints)."""
     return str(category.get("supercategory") or "person").lower() in ("person", "people", "human", "none")

@@ -15,10 +15,10 @@ from everypose.data.formats.coco import AREA_OF_BOX
 
 
 def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> dict[str, Any]:
-    """The content of an annotation file with everything set right that can be; the input is left as it is.
+    """The content of an annotation file with everything corrected that can be; the input is not changed.
 
-    Kept as they are: labels outside the image, persons without keypoints, crowd regions, whatever only a person can
-    decide. Left out: entries that nothing can be done with, and images whose file is missing or unreadable.
+    Kept: labels outside the image, persons without keypoints, crowd regions, and what only a person can decide. Left
+    out: entries that cannot be used, and images whose file is missing or unreadable.
     """
     kept = _kept_images(content["images"], images)
     new_images = []
@@ -136,7 +136,7 @@ def _boxes(
 
 
 def _new_ids(table: Table, usable: npt.NDArray[np.bool_]) -> list[int]:
-    """The annotations' ids as whole numbers; new ones, above all others, for those without or with another's."""
+    """The annotations' ids as whole numbers; annotations without an id or with a repeated one get new ids."""
     numbers = [int(str(key)) if is_whole(key) and not isinstance(key, float) else None for key in table.ids]
     following = max((value for value in numbers if value is not None), default=0) + 1
     seen: set[int] = set()

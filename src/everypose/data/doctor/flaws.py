@@ -1,4 +1,4 @@
-"""The flaws that annotation files have, what each means, and what reading does about it."""
+"""The kinds of flaws of annotation files, what each means, and how reading treats it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ class Kind:
 
     Attributes:
         name: its name in the JSON report.
-        severity: "broken": nothing can set it right, the copy of ``--fix`` leaves it out at best. "fixable": ``--fix``
-            sets it right, reading does not. "repaired": reading sets it right and says so. "informs": true of many
-            good sets, worth knowing.
+        severity: "broken": cannot be corrected; the copy of ``--fix`` leaves it out at best. "fixable": ``--fix``
+            corrects it, reading does not. "repaired": reading corrects it and reports it. "informs": common in good
+            sets, worth knowing.
         what: the flaw, in a few words.
         reading: what reading does about it, or what to do where it cannot.
     """
@@ -51,7 +51,7 @@ class Diagnosis:
     Attributes:
         persons: annotations with at least one labelled keypoint, crowd regions left out.
         skeleton: name of the shipped skeleton with the same keypoints, or None for one of the user's own.
-        image_root: folder of the pictures; None when none of them is at hand.
+        image_root: folder of the images; None if none of them was found.
         notes: what could not be checked, and why.
     """
 
@@ -118,7 +118,7 @@ CATEGORY_ENTRY = Kind(
 CATEGORY_NAME = Kind(
     "category_name",
     "informs",
-    "a category is not called what its keypoints say",
+    "a category whose name does not match its keypoints",
     "reading goes by the keypoints' names and ignores the category's",
 )
 KEYPOINT_NAMES = Kind(

@@ -1,4 +1,4 @@
-"""Flaws of the image entries, and of the files where they are at hand."""
+"""Flaws of the image entries, and of the image files if they were found."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ _LARGEST = 2.0**53
 
 @dataclass(frozen=True)
 class ImageFindings:
-    """What is known of the images once their files were looked at.
+    """The result of checking image entries and files.
 
     Attributes:
         flaws: those of the image entries and files.
@@ -45,9 +45,9 @@ def check(images: Sequence[Any], image_root: Path | None, table: Table) -> Image
     """Check image entries (JSON as read) and, where ``image_root`` is given, the files."""
     found = _entries(images)
     names = [_file_name(image) for image in images]
-    told = np.array([[_size(image, "width"), _size(image, "height")] for image in images]).reshape(-1, 2)
+    stated = np.array([[_size(image, "width"), _size(image, "height")] for image in images]).reshape(-1, 2)
     places: dict[Kind, list[str]] = {}
-    sizes, upright = told.copy(), told.copy()
+    sizes, upright = stated.copy(), stated.copy()
     gone = np.zeros(len(images), bool)
     stored = np.ones(len(images), np.int64)
     headers = _headers(names, image_root) if image_root is not None else [None] * len(images)
@@ -57,15 +57,15 @@ def check(images: Sequence[Any], image_root: Path | None, table: Table) -> Image
         if isinstance(header, ImageHeader):
             if header.orientation != 1:
                 places.setdefault(flaws.EXIF_ROTATED, []).append(names[index])
-            kind = _compare(told[index], header, reach[index])
+            kind = _compare(stated[index], header, reach[index])
             if kind is flaws.EXIF_STORED:
                 stored[index] = header.orientation
             if kind is not flaws.WRONG_SIZE:
                 upright[index] = header.upright
-                sizes[index] = told[index] if kind is flaws.EXIF_STORED else header.upright
+                sizes[index] = stated[index] if kind is flaws.EXIF_STORED else header.upright
         elif header is not None:
             gone[index], kind = True, header
-        if np.isnan(told[index]).any() and not isinstance(header, ImageHeader):
+        if np.isnan(stated[index]).any() and not isinstance(header, ImageHeader):
             places.setdefault(flaws.NO_SIZE_NO_IMAGE, []).append(names[index] or f"no. {index}")
         if kind is not None:
             places.setdefault(kind, []).append(names[index])
@@ -106,24 +106,24 @@ def is_whole(key: Any) -> bool:
     if isinstance(key, bool) or key is None:
         return False
     try:
-        number_told = float(key)
+        number = float(key)
     except (ValueError, OverflowError):
         return False
-    return number_told.is_integer() and abs(number_told) < _LARGEST and not (isinstance(key, str) and "." in key)
+    return number.is_integer() and abs(number) < _LARGEST and not (isinstance(key, str) and "." in key)
 
 
-def _compare(told: npt.NDArray[np.float64], header: ImageHeader, reach: npt.NDArray[np.float64]) -> Kind | None:
-    """What a told size (2,) is against the image's; ``reach`` (2,) is how far right and down the labels go."""
-    as_told = (told[0], told[1])
+def _compare(stated: npt.NDArray[np.float64], header: ImageHeader, reach: npt.NDArray[np.float64]) -> Kind | None:
+    """The flaw of a stated size (2,) compared with the image's; ``reach`` (2,) is the labels' largest x and y."""
+    as_stated = (stated[0], stated[1])
     as_stored = (header.width, header.height)
-    if np.isnan(told).any():
+    if np.isnan(stated).any():
         return flaws.NO_SIZE
-    if as_told == header.upright:
+    if as_stated == header.upright:
         return None
-    if as_told == header.upright[::-1]:
+    if as_stated == header.upright[::-1]:
         fits_upright = reach[0] <= header.upright[0] and reach[1] <= header.upright[1]
         fits_stored = reach[0] <= as_stored[0] and reach[1] <= as_stored[1]
-        turned = as_told == as_stored and (fits_stored or not fits_upright)
+        turned = as_stated == as_stored and (fits_stored or not fits_upright)
         return flaws.EXIF_STORED if turned else flaws.SWAPPED_SIZE
     return flaws.WRONG_SIZE
 

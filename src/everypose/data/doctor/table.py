@@ -1,4 +1,4 @@
-"""An annotation file's lists as arrays, with a place for everything that can be wrong in them."""
+"""An annotation file's lists as arrays, with masks for entries that cannot be used."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Data set formats beside COCO: reading them as COCO content, and writing them."""
+"""Data set formats other than COCO, read as COCO content and written from it."""

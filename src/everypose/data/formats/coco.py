@@ -1,4 +1,4 @@
-"""COCO-format annotation files to scenes: strict about what cannot be used, open about what was repaired."""
+"""COCO-format annotation files as scenes; what cannot be used is an error, what was repaired is reported."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from everypose.errors import EveryposeError
 from everypose.skeleton.matching import require_same_places
 from everypose.skeleton.skeleton import Skeleton
 
-# The share of its box that a person covers, where no segmentation says it (the CrowdPose protocol's number).
+# The share of its box that a person covers, used if there is no segmentation (CrowdPose's protocol).
 AREA_OF_BOX = 0.53
 _NOT_EXTRA = frozenset(
     {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "not_exhaustive"}
@@ -32,7 +32,7 @@ _NOT_EXTRA = frozenset(
 def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Skeleton | None = None) -> SceneSet:
     """Read a COCO-format keypoint annotation file.
 
-    All categories that share the skeleton are read as one (AP-10K has 54 of them). Repaired, and said in
+    All categories that share the skeleton are read as one (AP-10K has 54 of them). Repaired, and reported in
     ``SceneSet.repairs``: missing areas (0.53 of the box), empty boxes of labelled people (the keypoints' extent),
     keypoints that are no numbers (unlabelled), a wrong ``num_keypoints`` (the labels count), missing image sizes,
     annotations of no image or with nothing in them (left out). Boxes that pass the border stay as they are.
@@ -59,8 +59,8 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
     kept = [entry for entry in chosen if entry["image_id"] in images]
     repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
     scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
-    told = [f"{count} {what}" for what, count in repairs.items() if count]
-    return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, told)
+    notes = [f"{count} {what}" for what, count in repairs.items() if count]
+    return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, notes)
 
 
 def _keypoint_categories(categories: list[Any], path: Path, skeleton: Skeleton | None) -> list[dict[str, Any]]:
@@ -165,9 +165,9 @@ def _keypoints(
     keypoints[:, :, 2] = keypoints[:, :, 2].clip(0, 2)
 
     labelled = (keypoints[:, :, 2] > 0).sum(axis=1)
-    told = np.array([entry.get("num_keypoints", -1) for entry in annotations])
+    stated = np.array([entry.get("num_keypoints", -1) for entry in annotations])
     repairs["annotations had a num_keypoints other than their labels; the labels count"] += int(
-        ((told >= 0) & (told != labelled)).sum()
+        ((stated >= 0) & (stated != labelled)).sum()
     )
     return keypoints
 

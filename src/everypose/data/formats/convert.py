@@ -21,7 +21,7 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
 
     Args:
         source: a folder with a data.yaml or COCO files, a data.yaml, a COCO file or an MPII list.
-        images: folder of the images; found by itself when None.
+        images: folder of the images; searched near the annotations when None.
         skeleton: what the keypoints are; replaces what the data set says. Needed where the format has no names.
 
     Raises:
@@ -48,7 +48,7 @@ def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
     annotation file is only there when its images are.
 
     Raises:
-        EveryposeError: when an image is not at hand, two share a name, or ``out`` is one file for several splits.
+        EveryposeError: an image was not found, two share a name, or ``out`` is one file for several splits.
     """
     if out.suffix == ".json":
         if len(splits) > 1:

@@ -1,4 +1,4 @@
-"""A split of a data set on its way from one format to another: COCO content and where its images are."""
+"""A split of a data set between reading and writing: COCO content and the folder of its images."""
 
 import filecmp
 import os
@@ -27,7 +27,7 @@ class Split:
     Attributes:
         name: train, val, test, or the subset's own name.
         content: COCO content: images, annotations, categories.
-        image_root: what the images' file names are relative to; None when the images are not at hand.
+        image_root: what the images' file names are relative to; None if the images were not found.
         notes: what the format it was read from could not say, or what was left out.
     """
 

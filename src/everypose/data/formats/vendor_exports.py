@@ -1,4 +1,4 @@
-"""COCO exports of annotation tools (CVAT, Label Studio, Roboflow), set right where they leave COCO's ways."""
+"""COCO exports of annotation tools (CVAT, Label Studio, Roboflow), corrected where they differ from COCO."""
 
 from collections import Counter
 from typing import Any

@@ -245,7 +245,7 @@ def _label_path(image: Path) -> Path:
 
 
 def _label_lines(image: Path) -> list[list[str]]:
-    """The fields of each line; an image without a label file has nobody in it."""
+    """The fields of each line; an image without a label file has no people."""
     path = _label_path(image)
     return [line.split() for line in _text(path).splitlines() if line.strip()] if path.exists() else []
 

@@ -85,7 +85,7 @@ def describe(path: Path) -> Picture:
 
 
 def describe_all(paths: Iterable[Path]) -> Iterator[Picture | str]:
-    """Describe images, several at once and in their order; an image that cannot be read gives a line that says why."""
+    """Describe images, several at once and in their order; an image that cannot be read gives an error message."""
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(_described, paths)
 
