@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
+from typing import NoReturn
 
 _ESCAPE = "everypose-escape"
 EXIT_INTERRUPTED = 130
@@ -54,15 +55,21 @@ def hide_native_messages() -> None:
 
 
 @contextmanager
-def termination_as_exception() -> Iterator[None]:
+def termination_as_exception(received: list[Terminated] | None = None) -> Iterator[None]:
     """Raise :class:`Terminated` on SIGTERM and SIGHUP, so that temporary files are removed before the process ends.
 
     Only handlers that still are the system's default are replaced; in other threads than the main one nothing is done.
+
+    Args:
+        received: receives the exception that is raised.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the cleaning up
-        raise Terminated(number)
+        error = Terminated(number)
+        if received is not None:
+            received.append(error)
+        raise error
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     replaced = []
@@ -88,12 +95,12 @@ def exit_on_signals(program: str) -> Iterator[None]:
     Args:
         program: what the line begins with.
     """
+    received: list[Terminated] = []
     try:
-        with termination_as_exception():
+        with termination_as_exception(received):
             yield
     except Terminated as error:
-        print(f"{program}: ended by {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _exit_terminated(program, error)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -101,6 +108,16 @@ def exit_on_signals(program: str) -> Iterator[None]:
         if error.code == EXIT_INTERRUPTED:
             print(f"{program}: interrupted", file=sys.stderr)
         raise
+    except BaseException:
+        # A compiled module that is being imported makes an ImportError of the signal's exception.
+        if received:
+            _exit_terminated(program, received[0])
+        raise
+
+
+def _exit_terminated(program: str, error: Terminated) -> NoReturn:
+    print(f"{program}: ended by {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def open_missing_streams() -> None:
