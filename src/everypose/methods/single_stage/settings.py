@@ -88,9 +88,9 @@ class SingleStageInference(Settings):
         search: ``full`` decodes full-resolution heatmaps; ``coarse`` decodes every second pixel and refines the peaks.
     """
 
-    size: Annotated[int, Field(ge=SMALLEST_SIDE)] = 512
+    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=4096)] = 512
     step: Step = 64
-    pool: PositiveInt = 3
+    pool: Annotated[int, Field(ge=1, le=99)] = 3
     nms: Annotated[float, Field(gt=0, le=1)] = 0.8
     min_score: Probability = 0.05
     decoder: Literal["quarter", "parabola"] = "quarter"

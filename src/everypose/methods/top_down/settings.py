@@ -18,9 +18,13 @@ CropRule = Literal["box", "mpii"]
 """How a box becomes the region of a crop; see :class:`everypose.methods.top_down.crops.CropGeometry`."""
 
 
-def _require_positive(size: Size) -> Size:
-    if min(size) < 1:
-        raise ValueError("width and height must be above 0")
+LARGEST_CROP = 4096
+"""Largest side of a crop, in pixels."""
+
+
+def _require_possible(size: Size) -> Size:
+    if min(size) < 1 or max(size) > LARGEST_CROP:
+        raise ValueError(f"width and height must be above 0, and {LARGEST_CROP} at most")
     return size
 
 
@@ -121,7 +125,7 @@ class CropInference(Settings):
         min_score: people with a lower score are not reported.
     """
 
-    crop_size: Annotated[Size, AfterValidator(_require_positive)]
+    crop_size: Annotated[Size, AfterValidator(_require_possible)]
     padding: PositiveFloat = 1.25
     bgr: bool = False
     decay: Probability = 0.5
