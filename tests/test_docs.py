@@ -64,6 +64,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert path.exists() or generated, target
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    """The site's build, which the tests do not run, refuses pages outside of it."""
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert f" {name}\n" in navigation, f"{name} is not in the navigation of mkdocs.yml"
+
+
 def test_documented_objects_exist() -> None:
     """What ``:::`` includes from the source is there, so that a renamed function does not vanish from its page."""
     for page in PAGES:

@@ -24,17 +24,15 @@ from everypose.export.onnx import export_onnx
 from everypose.methods.boir.instance_head import InstanceHead
 from everypose.methods.boir.losses import losses
 from everypose.methods.boir.settings import BoIRLosses, BoIRSettings
-from everypose.methods.boir.settings import BoIRLosses as CIDLossSettings
-from everypose.methods.boir.settings import BoIRLosses as PoseBHLossSettings
 from everypose.methods.cid.losses import losses as cid_losses
-from everypose.methods.cid.network import CIDOutputs as CIDOutputs
-from everypose.methods.cid.network import CIDOutputs as PoseBHOutputs
-from everypose.methods.cid.settings import CIDSettings
+from everypose.methods.cid.network import CIDOutputs
+from everypose.methods.cid.settings import CIDLosses, CIDSettings
 from everypose.methods.mipnet.losses import losses as mipnet_losses
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.posebh.clusters import cluster_prototypes
+from everypose.methods.posebh.network import PoseBHOutputs
 from everypose.methods.posebh.objective import losses as posebh_losses
-from everypose.methods.posebh.settings import Phase
+from everypose.methods.posebh.settings import Phase, PoseBHLosses
 from everypose.methods.single_stage.augmentation import draw
 from everypose.methods.single_stage.samples import make_sample
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
@@ -116,7 +114,7 @@ def cid_step(people: int) -> Tensor:
     outputs = random_outputs(targets)
     vectors = torch.randn(2 * people, 32, requires_grad=True)
     given = CIDOutputs(outputs.multi_heatmap, vectors, outputs.instance_heatmaps)
-    return torch.stack(list(cid_losses(given, targets, CIDLossSettings()).values())).sum()
+    return torch.stack(list(cid_losses(given, targets, CIDLosses()).values())).sum()
 
 
 def mipnet_step(people: int) -> Tensor:
@@ -135,7 +133,7 @@ def posebh_operators(people: int, phase: Phase) -> int:
     outputs = PoseBHOutputs(heatmaps, torch.randn(count, 8, 16, 12, requires_grad=True))
     clusters = cluster_prototypes(network.prototypes.bank, 3, 2)
     with Operators() as seen:
-        step = posebh_losses(network, outputs, targets, phase=phase, settings=PoseBHLossSettings(), clusters=clusters)
+        step = posebh_losses(network, outputs, targets, phase=phase, settings=PoseBHLosses(), clusters=clusters)
         torch.stack(list(step.losses.values())).sum().backward()
     assert seen.waits == 0
     return seen.launched

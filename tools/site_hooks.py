@@ -34,6 +34,7 @@ ROOT_PAGES = {
     "code-of-conduct.md": "CODE_OF_CONDUCT.md",
 }
 """Pages of the site that are files at the top of the repository."""
+ADDING = SOURCE / "methods" / "README.md"
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -47,6 +48,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     _add(files, config, "architecture/packages.svg", draw(package_graph()))
     for page, source in ROOT_PAGES.items():
         _add(files, config, page, root_page(source))
+    if ADDING.exists():
+        methods = next(section["Methods"] for section in config.nav if "Methods" in section)
+        methods.append({"Adding a method": _add(files, config, "methods/adding.md", _without_links(ADDING))})
     return files
 
 
@@ -105,6 +109,11 @@ def root_page(source: str) -> str:
     for page, name in ROOT_PAGES.items():
         text = text.replace(f"]({name}", f"]({page}")
     return text
+
+
+def _without_links(path: Path) -> str:
+    """A page of the source, whose links to files next to it become text."""
+    return re.sub(r"\]\((?!https?:)[^)]*\)", "]", path.read_text(encoding="utf-8"))
 
 
 def _add(files: Files, config: MkDocsConfig, path: str, content: str) -> str:

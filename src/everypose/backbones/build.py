@@ -22,7 +22,7 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
 
     >>> from everypose.backbones.settings import LiteSettings
     >>> build_backbone(LiteSettings()).channels
-    24
+    196
     """
     builder = load_reference(settings.builder)
     assert callable(builder), f"{settings.builder} is not a function"
