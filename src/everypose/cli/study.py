@@ -83,9 +83,7 @@ def occlusion(
 
     layout, names = data.find()
     options = run.evaluation(boxes.source(boxes.box_threshold))
-    record, baseline = (
-        evaluate_model(each, layout, options, protocol=names).record for each in (model, against)
-    )  # fmt: skip
+    record, baseline = (evaluate_model(each, layout, options, protocol=names).record for each in (model, against))
     _finish(study_occlusion(record, baseline), out, as_json=as_json, quiet=run.quiet)
 
 

@@ -1,4 +1,4 @@
-"""``everypose train``: train a network by a recipe."""
+"""``everypose train``: train a network with a recipe."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def train(
     ] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="Machines. Default: the launcher's, or 1.")] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on from the last checkpoint of this run, by its recipe.")
+        Path | None, typer.Option(metavar="RUN", help="Continue this run from its last checkpoint, with its recipe.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="RUN", help="The run's folder. Default: runs/RECIPE.")
@@ -33,12 +33,14 @@ def train(
     ] = None,
     max_time: Annotated[
         float | None,
-        typer.Option(metavar="MINUTES", help="Write a checkpoint and end after this time; go on with --resume.", min=0),
+        typer.Option(
+            metavar="MINUTES", help="Write a checkpoint and end after this time; continue with --resume.", min=0
+        ),
     ] = None,
-    show_recipes: Annotated[bool, typer.Option("--list", help="Show the bundled recipes and leave.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only where the model is.")] = False,
+    show_recipes: Annotated[bool, typer.Option("--list", help="Print the bundled recipes and exit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the model.")] = False,
 ) -> None:
-    """Train a network by a recipe, from a COCO-format data set to a model folder.
+    """Train a network with a recipe, from a COCO-format data set to a model folder.
 
     Example: everypose train boir-w32-coco --data data/coco --devices 4
     """
@@ -47,7 +49,7 @@ def train(
         return
     if resume is not None and (recipe is not None or out is not None or seed is not None):
         raise UsageError(
-            "--resume RUN goes on by the recipe and seed of RUN and writes there: leave out RECIPE, -o and --seed"
+            "--resume RUN continues with the recipe and seed of RUN and writes there: leave out RECIPE, -o and --seed"
         )
     if resume is None and recipe is None:
         raise UsageError("which recipe? Give a name (everypose train --list shows them) or the path of a TOML file")

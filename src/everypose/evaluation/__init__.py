@@ -1,1 +1,1 @@
-"""Measuring pose estimators: OKS AP and AR, PCKh, PCK, AUC and EPE, with the protocol kept beside every number."""
+"""Measuring pose estimators: OKS AP and AR, PCKh, PCK, AUC and EPE, each number with its protocol."""

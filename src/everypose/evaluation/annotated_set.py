@@ -51,7 +51,7 @@ class AnnotatedSet:
     @classmethod
     def read(
         cls, layout: "Layout", *, metric: Metric | None = None, skeleton: Skeleton | None = None
-    ) -> "AnnotatedSet":  # fmt: skip
+    ) -> "AnnotatedSet":
         """Read the split's annotation files.
 
         Args:
@@ -133,9 +133,7 @@ class AnnotatedSet:
         """The same set with some of its images only."""
         return replace(self, ground_truth=self.ground_truth.select_images(image_ids))
 
-    def for_model(
-        self, model: str, skeleton: Skeleton, *, sigmas: tuple[float, ...] | None = None
-    ) -> "AnnotatedSet":  # fmt: skip
+    def for_model(self, model: str, skeleton: Skeleton, *, sigmas: tuple[float, ...] | None = None) -> "AnnotatedSet":
         """The set with the sigmas to score a model with: those given, its own, or those of the model's skeleton.
 
         Args:
@@ -176,9 +174,7 @@ class AnnotatedSet:
         Raises:
             EveryposeError: if the results cannot be scored.
         """
-        pairs = compute_oks(
-            self.ground_truth, read_results(results, self.ground_truth), self.skeleton.require_sigmas()
-        )  # fmt: skip
+        pairs = compute_oks(self.ground_truth, read_results(results, self.ground_truth), self.skeleton.require_sigmas())
         return score_oks(pairs, "crowdpose" if self.metric == "crowdpose" else "coco")
 
     def notes(self) -> list[str]:
@@ -237,13 +233,16 @@ def _read_content(path: Path, image_root: Path) -> dict[str, Any]:
                 f"{path} is a list, not a COCO-format annotation file; a results file is given as --predictions"
             )
         return coco_content(read_mpii(path, image_root))
-    require_coco(content, str(path))
-    checked: dict[str, Any] = content
-    return checked
+    unchecked: dict[str, Any] = content
+    return unchecked
 
 
 def _joined(contents: list[dict[str, Any]]) -> dict[str, Any]:
     """Several annotation files of one data set as one; repeated ids are found when the result is read."""
+    if len(contents) == 1:
+        return contents[0]
+    for content in contents:
+        require_coco(content)
     joined = dict(contents[0])
     for key in ("images", "annotations"):
         joined[key] = [entry for content in contents for entry in content[key]]

@@ -40,9 +40,7 @@ class BoxSource:
         if self.boxes is not None and self.detector is not None:
             raise UsageError("--detector and --boxes both say where the people are: give one of them")
         if self.detector is not None and self.detector.endswith(".json"):
-            raise UsageError(
-                f"{self.detector} is a file of boxes, not a detector: give it as --boxes {self.detector}"
-            )  # fmt: skip
+            raise UsageError(f"{self.detector} is a file of boxes, not a detector: give it as --boxes {self.detector}")
         if self.is_ground_truth and self.threshold is not None:
             raise UsageError("annotated boxes (--boxes truth) have no scores: leave out --box-threshold")
 

@@ -225,7 +225,7 @@ def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Re
 
 
 def only_category(ground_truth: GroundTruth) -> JsonId | None:
-    """The id of the category of all people to be found, or the only listed one; None where there are several."""
+    """The id of the category of all people to be found, or the only listed one; None if there are several."""
     used = np.unique(ground_truth.category[ground_truth.is_scored]).tolist()
     if len(ground_truth.categories) == 1 or len(used) == 1:
         return ground_truth.categories[used[0] if used else 0][0]
@@ -236,7 +236,7 @@ def category_of_images(ground_truth: GroundTruth) -> dict[JsonId, JsonId]:
     """The category id that detections in an image get, by image id.
 
     It is the only category, or that of the people annotated in the image: AP-10K and APT-36K are scored by species,
-    which a pose model does not predict. Images without annotated people are missing where there are several categories.
+    which a pose model does not predict. Images without annotated people are missing if there are several categories.
 
     Raises:
         EveryposeError: if an image has annotated people of several categories.
@@ -282,9 +282,7 @@ def _require_unique(ids: Sequence[object], what: str) -> None:
     )
 
 
-def _categories(
-    entries: Sequence[JsonObject] | None, annotations: Sequence[JsonObject]
-) -> list[tuple[JsonId, str]]:  # fmt: skip
+def _categories(entries: Sequence[JsonObject] | None, annotations: Sequence[JsonObject]) -> list[tuple[JsonId, str]]:
     """(id, name) of the listed categories, or of those that the annotations use."""
     if entries:
         _require_unique([entry["id"] for entry in entries], "category id")
@@ -357,9 +355,7 @@ def _boxes(annotations: Sequence[JsonObject], keypoints: Float64, names: Sequenc
     return boxes
 
 
-def _num_keypoints(
-    annotations: Sequence[JsonObject], labelled: Int64, names: Sequence[str], notes: list[str]
-) -> Int64:  # fmt: skip
+def _num_keypoints(annotations: Sequence[JsonObject], labelled: Int64, names: Sequence[str], notes: list[str]) -> Int64:
     """(N,) ``num_keypoints`` of the file, as pycocotools takes it; the labelled keypoints where it is missing or null.
 
     A file with separate whole-body parts counts the body alone there: the labelled keypoints are taken instead.

@@ -62,7 +62,7 @@ def predict_people(estimator: "Estimator", annotated: AnnotatedSet) -> Iterator[
 
 def image_results(
     estimator: "Estimator", annotated: AnnotatedSet, image_id: JsonId, *, people: People
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """COCO results of one image.
 
     Results of top-down models have no ``bbox``, as these methods are published: the area of a detection is then the
@@ -73,13 +73,9 @@ def image_results(
     return without_boxes(rows) if isinstance(estimator, TopDownEstimator) else rows
 
 
-def predict_box_poses(
-    estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False
-) -> list[ImagePoses]:  # fmt: skip
+def predict_box_poses(estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False) -> list[ImagePoses]:
     """The poses in all boxes of every image, before suppression; arguments and errors as ``predict_images``."""
-    found = track(
-        _run(estimator, estimator.poses, annotated), "predicting", total=len(annotated.paths), quiet=quiet
-    )  # fmt: skip
+    found = track(_run(estimator, estimator.poses, annotated), "predicting", total=len(annotated.paths), quiet=quiet)
     return [ImagePoses(image_id, annotated.category_of_image[image_id], poses) for image_id, poses in found]
 
 

@@ -62,9 +62,7 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
         TorchCropRuntime(network, with_decoder(config, each), device=options.device, flip=options.flip)
         for each in DECODERS
     ]
-    estimator = TopDownEstimator(
-        ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER
-    )  # fmt: skip
+    estimator = TopDownEstimator(ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER)
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
     return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip)
 

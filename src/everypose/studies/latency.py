@@ -37,9 +37,7 @@ def time_turns(runs: list[Callable[[], None]], turns: int, *, quiet: bool = Fals
     return seconds
 
 
-def person_runs(
-    network: MIPNet, *, crops: int, crop_size: tuple[int, int], device: str
-) -> list[Callable[[], None]]:  # fmt: skip
+def person_runs(network: MIPNet, *, crops: int, crop_size: tuple[int, int], device: str) -> list[Callable[[], None]]:
     """Functions that predict 1, 2, 3 and 4 people in each of some random crops.
 
     The time does not depend on the selector, so a network with two selectors repeats them for 3 and 4 people.

@@ -107,7 +107,7 @@ def joint_of(name: str) -> Joint:
 
 
 def shared_parts(skeletons: Mapping[str, Skeleton]) -> list[str]:
-    """The parts of the body with a color of their own: those in the most data sets, in the order of the skeletons."""
+    """The parts of the body with a distinct color: those in the most data sets, in the order of the skeletons."""
     sets_of: dict[str, set[str]] = {}
     for dataset, skeleton in skeletons.items():
         for name in skeleton.keypoints:

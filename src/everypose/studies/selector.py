@@ -31,9 +31,7 @@ def soft_selectors(steps: int, instances: int) -> Tensor:
     return selectors
 
 
-def poses_between(
-    network: MIPNet, config: ModelConfig, image: Image, *, box: Float64, selectors: Tensor
-) -> Float64:  # fmt: skip
+def poses_between(network: MIPNet, config: ModelConfig, image: Image, *, box: Float64, selectors: Tensor) -> Float64:
     """Predict the pose of each selector in one box.
 
     Args:

@@ -165,9 +165,7 @@ def read_validation_set(data: OneSetSection, settings: ValidationSection) -> Ann
     return AnnotatedSet.read(layout, metric=settings.protocol, skeleton=skeleton)
 
 
-def read_source(
-    source: Source, root: Path, *, skeleton: Skeleton | None, settings: ValidationSection
-) -> AnnotatedSet:  # fmt: skip
+def read_source(source: Source, root: Path, *, skeleton: Skeleton | None, settings: ValidationSection) -> AnnotatedSet:
     """Read an annotation file and its images, named relative to ``root``.
 
     Raises:

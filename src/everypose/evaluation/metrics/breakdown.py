@@ -117,7 +117,7 @@ def occlusion_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
 
 
 def size_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
-    """Members (N,) of COCO's area ranges; small people have no range of their own in COCO's ten numbers."""
+    """Members (N,) of COCO's area ranges; COCO's ten numbers do not include the small people."""
     return {name: (ground_truth.areas >= low) & (ground_truth.areas < high) for low, high, name in SIZES}
 
 

@@ -268,7 +268,7 @@ def compute_oks(ground_truth: GroundTruth, results: Results, sigmas: Float64) ->
 
 def pair_oks(
     ground_truth: GroundTruth, results: Results, sigmas: Float64, *, people: Int64, detections: Int64
-) -> Float64:  # fmt: skip
+) -> Float64:
     """Compute the OKS (P,) of pairs: the mean over labelled keypoints of exp(-d^2 / (2 (2 sigma)^2 area)).
 
     People without labelled keypoints are compared by the distance to their doubled box, over all keypoints (COCO's

@@ -34,7 +34,7 @@ class SigmaEstimate:
 
 def estimate_sigmas(
     first: GroundTruth, second: GroundTruth, *, minimum_repeats: int = MINIMUM_REPEATS
-) -> SigmaEstimate:  # fmt: skip
+) -> SigmaEstimate:
     """Estimate sigmas from two independent annotations of the same images.
 
     Images are paired by file name. Two boxes are the same person if each is the other's best match and their IoU is at

@@ -21,7 +21,7 @@ def numbers_table(title: str, rows: Mapping[str, Mapping[str, float | None]], *,
 
     Args:
         title: above the table.
-        rows: row name to the numbers by column name; the first column is left out if all names are empty.
+        rows: row name to the numbers by column name; without a first column if all names are empty.
         first_column: heading of the row names.
     """
     from rich.table import Table
