@@ -208,7 +208,7 @@ def test_links_that_count_from_0():
         ({"name": "box", "keypoints": ["a", "b"], "skeleton": [[1]]}, "keypoint pairs"),
         ({"name": "box", "keypoints": ["a", "b"], "skeleton": [["a", "b"]]}, "whole numbers"),
         ({"name": "box", "keypoints": ["left_ear", "nose"]}, "'left_ear' has no twin"),
-        ({"name": "box", "keypoints": ["kp0", "kp1"]}, "do not tell left from right"),
+        ({"name": "box", "keypoints": ["kp0", "kp1"]}, "do not distinguish left and right"),
     ],
 )
 def test_categories_that_cannot_be(values, message):

@@ -47,7 +47,7 @@ def boxes(
 ) -> None:
     """AP against the detector's confidence threshold, 0 to 0.9 (MIPNet, Fig. 5).
 
-    Each crop goes through the network once. Some detectors need other thresholds: single-stage models seldom score a
+    The network runs once on each crop. Some detectors need other thresholds: single-stage models seldom score a
     person above 0.3, and YOLOX returns thousands of boxes at 0.
 
     Example: everypose study boxes mipnet --against hrnet --data data/ochuman --split val --boxes detections.json

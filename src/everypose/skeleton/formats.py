@@ -153,7 +153,7 @@ def pairs_from_names(keypoints: Sequence[str], title: str) -> tuple[tuple[int, i
             alone = keypoints[next(iter(places.values()))]
             raise EveryposeError(f"{title!r}: {alone!r} has no twin on the other side; {_ADVICE}")
     if len({re.sub(r"\d+", "", name) for name in keypoints}) == 1 < len(set(keypoints)):
-        raise EveryposeError(f"{title!r}: names like {keypoints[0]!r} do not tell left from right; {_ADVICE}")
+        raise EveryposeError(f"{title!r}: names like {keypoints[0]!r} do not distinguish left and right; {_ADVICE}")
     return tuple(sorted((places["left"], places["right"]) for places in found.values()))
 
 

@@ -56,7 +56,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
 def sweep(
     found: Sequence[BoxPoses], thresholds: Sequence[float], score: Callable[[list[BoxPoses]], OksScores]
 ) -> list[Point]:
-    """Score the same poses with fewer and fewer boxes; no crop goes through the network twice.
+    """Score the same poses with fewer and fewer boxes; the network runs once on each crop.
 
     Suppression is repeated at every threshold, because a removed box may have suppressed a remaining one.
 
