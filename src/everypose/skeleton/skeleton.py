@@ -168,7 +168,7 @@ class Skeleton:
 
     @classmethod
     def find(cls, source: str) -> "Skeleton":
-        """A known skeleton by its name, or a custom one by the path of its TOML file (``.toml``); errors as ``named`` and ``read``."""
+        """A known skeleton by name, or a custom one by the path of its TOML file (``.toml``)."""
         return cls.read(source) if source.endswith(".toml") else cls.named(source)
 
     @classmethod
