@@ -12,6 +12,7 @@ from everypose.cli.importing import import_model
 from everypose.cli.list_models import list_models
 from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
+from everypose.cli.recipes import recipes_app
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.train import train
@@ -39,6 +40,7 @@ app.command("web-app")(web_app)
 app.command("import")(import_model)
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
+app.add_typer(recipes_app, name="recipes")
 
 
 def _print_version(wanted: bool) -> None:

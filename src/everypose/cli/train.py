@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from everypose.cli.recipes import list_recipes
 from everypose.errors import MissingDependencyError, UsageError
 
 
@@ -37,6 +38,17 @@ def train(
             metavar="MINUTES", help="Write a checkpoint and end after this time; continue with --resume.", min=0
         ),
     ] = None,
+    logs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="NAME",
+            help="A log: tensorboard, csv, wandb, mlflow; repeatable. [default: the recipe's]",
+        ),
+    ] = None,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: a slow start, then faster steps on a GPU.")
+    ] = False,
     show_recipes: Annotated[bool, typer.Option("--list", help="Print the bundled recipes and exit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the model.")] = False,
 ) -> None:
@@ -45,7 +57,7 @@ def train(
     Example: everypose train boir-w32-coco --data data/coco --devices 4
     """
     if show_recipes:
-        _show_recipes()
+        list_recipes()
         return
     if resume is not None and (recipe is not None or out is not None or seed is not None):
         raise UsageError(
@@ -58,6 +70,10 @@ def train(
         overrides.append(f"data.root={json.dumps(str(data.resolve()))}")
     if seed is not None:
         overrides.append(f"trainer.seed={seed}")
+    if logs:
+        overrides.append(f"logs.loggers={json.dumps(logs)}")
+    if compile_network:
+        overrides.append("trainer.compile=true")
     try:
         from everypose.training import run
         from everypose.training.recipe_files import load_recipe
@@ -71,10 +87,3 @@ def train(
     )
     if outcome is not None:
         print(outcome)
-
-
-def _show_recipes() -> None:
-    from everypose.training.recipe_files import load_recipe, recipe_names
-
-    for name in recipe_names():
-        print(f"{name:30} {load_recipe(name).description}")

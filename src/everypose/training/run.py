@@ -26,6 +26,7 @@ from everypose.training.preflight import check_batch, check_run
 from everypose.training.process_setup import prepare_training, process_rank
 from everypose.training.recipe import MixtureRecipe, Recipe, SingleStageRecipe, TopDownRecipe
 from everypose.training.run_callback import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
+from everypose.training.run_logs import require_loggers
 from everypose.training.stop_requests import RunEnded, StopRequests
 from everypose.training.tasks.mixture import MixtureTask
 from everypose.training.tasks.protocol import AnyTask
@@ -100,6 +101,7 @@ def train(
         EveryposeError: data, weights or checkpoint cannot be used, or a loss is not finite.
     """
     requests = StopRequests(max_minutes)
+    require_loggers(recipe)
     machines = machines or Machines.here(None, None)
     check_machines(recipe, machines)
     if process_rank() == 0 and not resume and (folder / LAST_CHECKPOINT).exists():

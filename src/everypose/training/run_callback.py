@@ -1,6 +1,5 @@
 """What happens around the steps of a run: log, validation, checkpoints, progress."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
-from everypose.core.files import write_text
 from everypose.errors import EveryposeError
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
@@ -18,56 +15,13 @@ from everypose.training.checkpoints import CheckpointClock
 from everypose.training.console import Display
 from everypose.training.guard import finite_weights
 from everypose.training.lightning_module import PoseTraining
+from everypose.training.run_logs import RunLogs
 from everypose.training.stop_requests import RunEnded, StopRequests
-from everypose.training.validation import Prediction, Validator
+from everypose.training.validation import Validator
 
-METRICS_FILE = "metrics.jsonl"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
 BEST_MODEL = "models/best"
 FINAL_MODEL = "models/final"
-
-
-class MetricsLog:
-    """A run's numbers: one JSON object a line in ``metrics.jsonl``, and TensorBoard; in the first process only."""
-
-    def __init__(self, folder: Path, first_step: int, writes: bool) -> None:
-        self._path = folder / METRICS_FILE
-        self._board = SummaryWriter(folder / "tensorboard", purge_step=first_step + 1) if writes else None
-        if writes:
-            _keep_lines(self._path, first_step)
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """Log numbers by name at a step."""
-        if self._board is None:
-            return
-        with self._path.open("a") as lines:
-            lines.write(json.dumps({"step": step} | values) + "\n")
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
-
-    def show(self, step: int, prediction: Prediction) -> None:
-        """Put the pictures of a validation into TensorBoard."""
-        if self._board is not None:
-            for name, picture in prediction.pictures.items():
-                self._board.add_image(f"predictions/{name}", picture, step, dataformats="HWC")
-            self._board.flush()
-
-    def close(self) -> None:
-        """Write what TensorBoard still holds back."""
-        if self._board is not None:
-            self._board.close()
-
-
-def _keep_lines(path: Path, last_step: int) -> None:
-    """Drop the lines after a step, which a resumed run writes anew, and a line that a killed run left half written."""
-    kept = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            if json.loads(line)["step"] <= last_step:
-                kept.append(line + "\n")
-        except ValueError:
-            continue
-    write_text(path, "".join(kept))
 
 
 class RunCallback(Callback):
@@ -97,7 +51,7 @@ class RunCallback(Callback):
         """Open the logs."""
         assert isinstance(module, PoseTraining)
         settings = module.recipe.trainer
-        self._metrics = MetricsLog(self._folder, self._first_step, trainer.is_global_zero)
+        self._logs = RunLogs(self._folder, module.recipe, first_step=self._first_step, writes=trainer.is_global_zero)
         self._clock = CheckpointClock(settings.checkpoint_minutes, settings.checkpoint_steps)
         self._display.start_training(self._first_step, module.schedule.steps)
         # Only now, because Lightning has put its own handlers, which end a run in the middle of a step.
@@ -133,7 +87,7 @@ class RunCallback(Callback):
         """Write the final model."""
         assert isinstance(module, PoseTraining)
         self._requests.remove()
-        self._metrics.close()
+        self._logs.close()
         if trainer.is_global_zero:
             self._save_model(module, FINAL_MODEL)
 
@@ -151,7 +105,7 @@ class RunCallback(Callback):
         values = {f"loss/{name}": value for name, value in losses.items()} | {"lr": rate, "epoch": epoch}
         if module.gradient_guard.left_out:
             values["steps_left_out"] = module.gradient_guard.left_out
-        self._metrics.write(module.step, values)
+        self._logs.write(module.step, values)
         note = f"epoch {epoch:.1f}, loss {losses['total']:.4g}"
         if self.last_ap is not None:
             note += f", AP {self.last_ap:.3f}"
@@ -194,8 +148,8 @@ class RunCallback(Callback):
             return 0.0
         scores = validator.score(results)
         numbers = {"AP": scores.ap, "AP50": scores.ap50, "AR": scores.ar}
-        self._metrics.write(module.step, {f"val{validator.suffix}/{name}": value for name, value in numbers.items()})
-        self._metrics.show(module.step, prediction)
+        self._logs.write(module.step, {f"val{validator.suffix}/{name}": value for name, value in numbers.items()})
+        self._logs.show(module.step, prediction.pictures)
         where = f" on {validator.suffix.strip('-')}" if validator.suffix else ""
         self._display.say(f"step {module.step}: AP {scores.ap:.4f}, AP50 {scores.ap50:.4f}{where}")
         return scores.ap

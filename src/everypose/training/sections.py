@@ -266,7 +266,7 @@ class TrainerSection(Settings):
     checkpoint_steps: NonNegativeInt = 0
 
 
-Logger = Literal["tensorboard", "csv", "wandb", "mlflow"]
+LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow"]
 """A training log; all but TensorBoard and CSV need the package of that name."""
 
 
@@ -278,5 +278,5 @@ class LogsSection(Settings):
         project: the project (Weights & Biases) or experiment (MLflow) that the run belongs to.
     """
 
-    loggers: tuple[Logger, ...] = ("tensorboard",)
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
     project: str = "everypose"

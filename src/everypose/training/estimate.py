@@ -1,0 +1,124 @@
+"""Estimates of a run before it starts: steps, memory and arithmetic, without running the network."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from everypose.methods.method import NetworkSettings
+from everypose.methods.top_down.graph import HeatmapNetwork
+from everypose.models.build import build_network
+from everypose.training.lr_schedule import LearningRateSchedule
+from everypose.training.recipe import MixtureRecipe, Recipe, SingleStageRecipe, TopDownRecipe
+
+BACKWARD = 2
+"""The arithmetic of the backward pass, as a multiple of the forward pass."""
+OPTIMIZER_COPIES = 3
+"""Tensors of the size of the weights besides them: gradients and the two moments of Adam."""
+INSTANCES = 5
+"""Instances of an image that a single-stage network is estimated with, about the mean of crowded photos."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training step needs on one device.
+
+    Attributes:
+        parameters: number of parameters.
+        state_bytes: bytes of weights, gradients, optimizer and moving average.
+        activation_bytes: bytes that the forward pass keeps for the backward pass, in float32.
+        flops: floating-point operations of a step, forward and backward.
+    """
+
+    parameters: int
+    state_bytes: int
+    activation_bytes: int
+    flops: float
+
+
+def estimate_step(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | None = None) -> Estimate:
+    """Estimate a training step of the recipe's network, on tensors without memory.
+
+    Args:
+        recipe: the recipe.
+        keypoints: number of keypoints of its skeleton, K.
+        settings: the network's settings, if the data completes those of the recipe.
+
+    >>> from everypose.training.recipe_files import load_recipe
+    >>> estimate_step(load_recipe("cid-small"), 17).parameters > 1_000_000
+    True
+    """
+    settings = settings or recipe.model
+    with torch.device("meta"):
+        network = build_network(settings, keypoints).train()
+        inputs = _inputs(recipe)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = _forward(network, inputs)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    del outputs
+    copies = 1 + OPTIMIZER_COPIES + (recipe.ema.decay > 0)
+    return Estimate(
+        parameters=parameters,
+        state_bytes=copies * 4 * parameters,
+        activation_bytes=sum(size for storage, size in kept.items() if storage not in weights),
+        flops=(1 + BACKWARD) * counter.get_total_flops() * recipe.trainer.accumulate,
+    )
+
+
+def count_steps(recipe: Recipe, samples: int) -> int:
+    """Return the number of optimizer steps of a run on ``samples`` training samples, in one process.
+
+    >>> from everypose.training.recipe_files import load_recipe
+    >>> count_steps(load_recipe("cid-w32-coco"), 1000)
+    7000
+    """
+    return LearningRateSchedule.of(recipe, samples, 1).steps
+
+
+def measure_flops(seconds: float = 0.5) -> float:
+    """Measure the floating-point operations a second that convolutions reach here: on the GPU if there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    layer = nn.Conv2d(64, 64, 3, padding=1, device=device)
+    maps = torch.randn(2, 64, 128, 128, device=device)
+    each = 2 * 64 * 64 * 9 * maps.shape[0] * 128 * 128
+    with torch.inference_mode():
+        layer(maps)
+        begun, count = time.perf_counter(), 0
+        while time.perf_counter() - begun < seconds:
+            layer(maps).sum().item()
+            count += 1
+    return count * each / (time.perf_counter() - begun)
+
+
+def _inputs(recipe: Recipe) -> tuple[Tensor, ...]:
+    """Return the inputs of a forward pass, on the current device."""
+    batch = recipe.trainer.batch
+    match recipe:
+        case SingleStageRecipe():
+            count = batch * INSTANCES
+            images = torch.zeros(batch, 3, recipe.data.size, recipe.data.size)
+            return images, torch.zeros(count, dtype=torch.long), torch.zeros(count, 2, dtype=torch.long)
+        case TopDownRecipe() | MixtureRecipe():
+            width, height = recipe.inference.crop_size
+            return (torch.zeros(batch, 3, height, width),)
+    raise AssertionError(recipe)
+
+
+def _forward(network: nn.Module, inputs: tuple[Tensor, ...]) -> object:
+    """Call the network as its training does; a mixture's without experts, which hardly change the sizes."""
+    if isinstance(network, HeatmapNetwork):
+        return network.heatmaps(*inputs)
+    if len(inputs) > 1:
+        return network(*inputs)
+    return network(*inputs, torch.zeros(len(inputs[0]), dtype=torch.long, device="meta"))
