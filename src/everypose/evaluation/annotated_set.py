@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from everypose.core.arrays import Float64
-from everypose.core.files import read_json
 from everypose.core.geometry import xywh_to_xyxy
 from everypose.data.discovery.annotation_files import image_path
+from everypose.data.discovery.tool_files import read_annotations
 from everypose.data.formats.coco import coco_content
 from everypose.data.formats.mpii import read_mpii
 from everypose.errors import EveryposeError, UsageError
@@ -226,7 +226,7 @@ def skeleton_of(content: JsonObject, path: Path) -> Skeleton:
 
 def _read_content(path: Path, image_root: Path) -> dict[str, Any]:
     """The content of a COCO-format annotation file, or of a list in MPII's form as such."""
-    content = read_json(path)
+    content = read_annotations(path)
     if isinstance(content, list):
         if not content or not isinstance(content[0], dict) or "joints" not in content[0]:
             raise EveryposeError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from everypose.core.files import read_json
+from everypose.data.discovery.tool_files import read_annotations, refuse_tool_files
 from everypose.data.discovery.walk import is_file, walk
 from everypose.errors import EveryposeError
 
@@ -21,7 +22,7 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         EveryposeError: when it is not JSON, or lacks the lists ``images``, ``annotations`` and ``categories``.
     """
-    content = read_json(path)
+    content = read_annotations(path)
     if isinstance(content, list):
         raise EveryposeError(
             f"{path} is a JSON list, not a COCO annotation file; results are scored with 'everypose evaluate', "
@@ -62,6 +63,8 @@ def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[t
         if _is_coco(content) and _has_keypoints(content):
             found = True
             yield path, content
+    if not found:
+        refuse_tool_files(root)
     if not found and lines:
         raise EveryposeError(f"{root} has no annotation file that can be read: {lines[0]}")
     if not found:

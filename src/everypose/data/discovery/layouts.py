@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everypose.data.discovery.annotation_files import contained
+from everypose.data.discovery.tool_files import read_annotations, refuse_tool_files
 from everypose.data.discovery.walk import is_file, is_folder
 from everypose.data.formats.coco import read_coco
 from everypose.data.formats.mpii import read_mpii
@@ -103,6 +104,7 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
         splits = ("train", "val")
         found = list(_found(root, splits, dataset))
     if not found:
+        refuse_tool_files(root)
         raise EveryposeError(f"no {split!r} annotations under {root}; looked for {_looked_for(split, dataset)}")
     datasets = list(dict.fromkeys(each.dataset for each in found if each.dataset))
     if len(datasets) > 1:
@@ -168,6 +170,7 @@ def _image_root(base: Path, annotation_file: Path, split: str) -> Path:
             path = contained(folder, candidate)
             if path is not None and is_file(path):
                 return folder
+    read_annotations(annotation_file)
     tried = ", ".join(dict.fromkeys(str(folder.relative_to(base)) for folder in folders))
     raise EveryposeError(f"{annotation_file} is there, but its image {name} is not; looked in these of {base}: {tried}")
 
@@ -181,6 +184,7 @@ def _first_image(annotation_file: Path) -> str:
                 return match[1].decode().replace("\\/", "/").replace("\\\\", "\\")
     except (OSError, ValueError) as error:
         raise EveryposeError(f"cannot read {annotation_file}: {error}") from error
+    read_annotations(annotation_file)
     raise EveryposeError(f"{annotation_file} names no image; it is not a COCO annotation file or it is empty")
 
 

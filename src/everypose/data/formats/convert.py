@@ -6,6 +6,7 @@ from typing import Any
 
 from everypose.core.files import read_json, write_json
 from everypose.data.discovery.annotation_files import annotation_files, find_image_root, load
+from everypose.data.discovery.tool_files import read_annotations, refuse_tool_files
 from everypose.data.formats.coco import coco_content
 from everypose.data.formats.coco_entries import parse_entries
 from everypose.data.formats.mpii import read_mpii
@@ -36,7 +37,7 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
         return read_yolo(yaml_file, skeleton)
     if source.is_dir():
         return [_from_coco(path, content, images, skeleton) for path, content in _coco_files(source)]
-    if isinstance(read_json(source), list):
+    if isinstance(read_annotations(source), list):
         return [_from_mpii(source, images)]
     return [_from_coco(source, load(source), images, skeleton)]
 
@@ -131,6 +132,7 @@ def _coco_files(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     except EveryposeError as error:
         if damaged:
             raise
+        refuse_tool_files(folder)
         raise EveryposeError(
             f"{folder} is not a data set: neither a data.yaml with kpt_shape nor a COCO file with keypoints is in it"
         ) from error
