@@ -5,6 +5,7 @@ import typer
 from everypose.cli.data.convert import convert, join
 from everypose.cli.data.crowd import crowd
 from everypose.cli.data.doctor import doctor
+from everypose.cli.data.mine import mine
 from everypose.cli.data.shared_images import overlap
 from everypose.cli.data.sigmas import sigmas
 
@@ -19,3 +20,4 @@ data_app.command()(convert)
 data_app.command()(join)
 data_app.command()(sigmas)
 data_app.command()(crowd)
+data_app.command()(mine)
