@@ -247,3 +247,14 @@ def test_other_methods_and_paths(client):
     assert client.get("/v1/../../etc/passwd").status_code == 404
     assert client.get("/page/..%2f..%2fapp.py").status_code == 404
     assert client.get("/page/%2e%2e/app.py").status_code == 404
+
+
+def test_methods_that_a_path_does_not_have(client):
+    refused = client.put(f"/v1/video/{'0' * 32}")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "DELETE, GET")
+
+
+def test_the_description_of_the_api(client):
+    described = client.get("/openapi.json").json()
+    assert set(described["paths"]) >= {"/v1/poses", "/v1/video", "/v1/models", "/health", "/ready", "/info", "/metrics"}
+    assert "cdn" not in client.get("/docs").text

@@ -91,9 +91,18 @@ def _add_failure_handlers(app: FastAPI) -> None:
         return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
 
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if error.status_code == 405 and (methods := _methods(app, request)):
+            headers["allow"] = ", ".join(methods)
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, headers)
 
     @app.exception_handler(Exception)
     async def defect(_request: Request, _error: Exception) -> JSONResponse:
         return JSONResponse({"detail": "the service has a defect; its log says more"}, 500)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """The methods that a path supports; the framework itself names those of its first route only."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return sorted(method.upper() for method in app.openapi()["paths"].get(path, {}))

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from everypose.serving.rendering import Format
+from everypose.skeleton.skeleton import Skeleton
 
 Point = tuple[float, float, float]
 
@@ -17,7 +18,10 @@ class PoseOptions(BaseModel):
     model: str | None = Field(None, max_length=200, description="Name of a loaded model. Default: the first.")
     min_score: float | None = Field(None, ge=0, le=1, description="Lowest person score. Default: the model's.")
     skeleton: str | None = Field(
-        None, max_length=100, description="Known skeleton of the answer, matched by keypoint names."
+        None,
+        max_length=100,
+        description="Known skeleton of the answer, matched by keypoint names.",
+        json_schema_extra={"enum": [*Skeleton.names(), None]},
     )
     format: Format = Field("json", description="Format of the answer.")
     image_id: int = Field(1, ge=0, le=2**53, description="The image's id in COCO results.")

@@ -12,6 +12,7 @@ from everypose.serving.routes import authorization, problems, upload_body
 from everypose.serving.schemas import PoseOptions
 from everypose.serving.service import Service
 from everypose.serving.video_worker import is_video
+from everypose.skeleton.skeleton import Skeleton
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
 
@@ -23,7 +24,12 @@ class VideoOptions(BaseModel):
 
     model: str | None = Field(None, max_length=200, description="Name of a loaded model. Default: the first.")
     min_score: float | None = Field(None, ge=0, le=1, description="Lowest person score. Default: the model's.")
-    skeleton: str | None = Field(None, max_length=100, description="Known skeleton of the result.")
+    skeleton: str | None = Field(
+        None,
+        max_length=100,
+        description="Known skeleton of the result.",
+        json_schema_extra={"enum": [*Skeleton.names(), None]},
+    )
     track: bool = Field(True, description="Give people ids over time.")
     format: Literal["json", "coco", "csv"] = Field("json", description="Format of the result.")
 
