@@ -1,0 +1,1 @@
+"""The service under load: 64 clients with good, damaged, oversized, slow and vanishing requests."""

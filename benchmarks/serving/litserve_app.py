@@ -1,0 +1,37 @@
+"""The same estimator behind LitServe, for comparison; needs the package ``litserve``.
+
+Takes the image as the raw body, as everypose does; its answer is that of :meth:`everypose.People.to_json`.
+"""
+
+import sys
+
+import litserve
+from fastapi import Request, Response
+
+import everypose
+from everypose.data.images import decode_image
+
+
+class PoseAPI(litserve.LitAPI):
+    """One worker process that answers one request after the other."""
+
+    def setup(self, device: str) -> None:  # noqa: ARG002
+        """Load the model."""
+        self.pose = everypose.load("boir-lite")
+
+    async def decode_request(self, request: Request) -> bytes:
+        """The encoded image."""
+        return await request.body()
+
+    async def predict(self, body: bytes) -> str:
+        """Decode, find people, and render."""
+        return self.pose(decode_image(body, "image")).to_json()
+
+    async def encode_response(self, output: str) -> Response:
+        """The JSON as it is."""
+        return Response(output, media_type="application/json")
+
+
+if __name__ == "__main__":
+    server = litserve.LitServer(PoseAPI(), accelerator="cpu", workers_per_device=1, timeout=110)
+    server.run(port=int(sys.argv[1]), generate_client_file=False, log_level="warning")
