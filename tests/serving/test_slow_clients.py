@@ -96,3 +96,17 @@ def test_lengths_that_contradict_each_other(impatient):
             b"POST /v1/poses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"
         )
         assert client.recv(4096).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_a_refusal_reaches_clients_that_are_still_sending(service, connection):
+    """Not a connection reset, which closing a connection with unread data gives."""
+    head = (
+        f"POST /v1/poses HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 5000000\r\n\r\n"
+    ).encode()
+    for _ in range(10):
+        with connect(service) as client:
+            client.sendall(head + bytes(5_000_000))
+            time.sleep(0.05)
+            assert client.recv(4096).startswith(b"HTTP/1.1 415")

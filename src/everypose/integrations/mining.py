@@ -47,7 +47,7 @@ class RankedImage:
 
 
 def mine(pose: Estimator, paths: Sequence[Path], failed: list[str]) -> Iterator[MinedImage]:
-    """Measure images, one after the other; each is processed as it is and mirrored.
+    """Measure each image as it is and mirrored.
 
     Args:
         pose: the loaded model.

@@ -16,7 +16,7 @@ JPEG_QUALITY = 85
 class RerunWriter(ResultsWriter):
     """Writes an .rrd file that the Rerun viewer opens.
 
-    Frames of a video are placed by their time; photos one after the other. Images are recorded where the people have
+    Frames of a video are placed by their time; photos in their order. Images are recorded where the people have
     them attached. A class is an identity, so that each tracked person keeps a color.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Video jobs: one after the other, each in a process of its own, with progress and a result that expires."""
+"""Video jobs: one at a time, each in a process of its own, with progress and a result that expires."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ class _Waiting:
 
 
 class Jobs:
-    """Runs video jobs one after the other.
+    """Runs video jobs, one at a time.
 
     Args:
         limit: jobs that may wait.
@@ -122,7 +122,7 @@ class Jobs:
             await asyncio.gather(self._runner, return_exceptions=True)
 
     async def _run(self) -> None:
-        """Process the waiting videos one after the other."""
+        """Process the waiting videos."""
         while self._waiting:
             waiting = self._waiting.popleft()
             self._running = waiting.job

@@ -122,7 +122,7 @@ class ModelPool:
         self._waiting = deque(ticket for ticket in self._waiting if not ticket.answer.done())
 
     def _dispatch(self) -> None:
-        """Give waiting tasks to workers with room for them."""
+        """Give waiting tasks to workers that can take more."""
         while self._waiting and self._workers:
             ticket = self._waiting[0]
             if ticket.answer.done():

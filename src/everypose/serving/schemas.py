@@ -30,7 +30,7 @@ class PoseOptions(BaseModel):
 class Problem(BaseModel):
     """Why there is no answer."""
 
-    detail: str = Field(description="One line that says what is wrong.")
+    detail: str = Field(description="What is wrong, in one line.")
 
 
 class ImageSize(BaseModel):

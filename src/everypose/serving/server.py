@@ -47,7 +47,7 @@ def serve(
     label_studio: LabelStudio | None = None,
     log: RequestLog | None = None,
 ) -> None:
-    """Serve models until the process is asked to stop (SIGTERM, SIGINT).
+    """Serve models until SIGTERM or SIGINT.
 
     Requests that have arrived then get ``settings.grace`` seconds to finish.
 
@@ -168,7 +168,7 @@ def _log_as_json(log: RequestLog) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server; it leaves with exit code 0 when it is asked to stop."""
+    """Uvicorn's server; its exit code is 0 after SIGTERM and SIGINT."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)

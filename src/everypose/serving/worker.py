@@ -151,7 +151,7 @@ class Worker:
 
 
 def describe(estimator: Estimator) -> Header:
-    """What the service tells its users about a model."""
+    """Return the description of a model that clients see."""
     settings = estimator.config.inference
     size = getattr(settings, "size", None) or getattr(settings, "crop_size", None)
     return {
