@@ -12,7 +12,7 @@ import everypose
 from everypose.data.images import decode_image
 
 
-class PoseAPI(litserve.LitAPI):
+class PoseAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve is in an environment of its own
     """One worker process that answers one request after the other."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002
