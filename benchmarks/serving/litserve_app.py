@@ -1,8 +1,10 @@
 """The same estimator behind LitServe, for comparison; needs the package ``litserve``.
 
-Takes the image as the raw body, as everypose does; its answer is that of :meth:`everypose.People.to_json`.
+Takes the image in base64 in a JSON object, since LitServe parses each body as JSON or as a form; its answer is that of
+:meth:`everypose.People.to_json`.
 """
 
+import base64
 import sys
 
 import litserve
@@ -19,15 +21,15 @@ class PoseAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve is in an envir
         """Load the model."""
         self.pose = everypose.load("boir-lite")
 
-    async def decode_request(self, request: Request) -> bytes:
+    def decode_request(self, request: Request) -> bytes:
         """The encoded image."""
-        return await request.body()
+        return base64.b64decode(request["image"])
 
-    async def predict(self, body: bytes) -> str:
+    def predict(self, body: bytes) -> str:
         """Decode, find people, and render."""
         return self.pose(decode_image(body, "image")).to_json()
 
-    async def encode_response(self, output: str) -> Response:
+    def encode_response(self, output: str) -> Response:
         """The JSON as it is."""
         return Response(output, media_type="application/json")
 

@@ -62,7 +62,11 @@ def running(*arguments: str) -> Iterator[Service]:
 @contextmanager
 def running_script(python: str, script: Path, port: int) -> Iterator[Service]:
     """Another server, by a script that takes the port; ready when /health answers."""
-    with _ended(subprocess.Popen([python, str(script), str(port)], text=True)) as process:
+    with _ended(
+        subprocess.Popen(
+            [python, str(script), str(port)], text=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+    ) as process:
         for _ in range(120):
             try:
                 with urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:

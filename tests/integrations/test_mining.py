@@ -6,7 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everypose.integrations.cvat_labels import label_definition
@@ -59,6 +59,7 @@ def test_unmirroring_twice_changes_nothing():
     assert unmirror(people, 100)[0]["left_wrist"][0] == pytest.approx(99 - people[0]["right_wrist"][0])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30))
 def test_percentile_ranks_are_those_of_the_definition(values):
     found = percentile_ranks(np.array(values, dtype=float)[:, None])[:, 0]

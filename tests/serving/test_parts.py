@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from everypose.data.image_header import parse_header
@@ -20,7 +20,11 @@ from everypose.serving.worker import Worker
 from inference.stand_in import StandIn, config
 from serving.running import photo
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
+
+@calm
 @given(st.dictionaries(st.text(), st.integers() | st.text()), st.binary())
 def test_messages_are_read_as_they_were_written(header, content):
     stream = io.BytesIO(pack(header, content) + pack({"last": 1}))
@@ -29,12 +33,14 @@ def test_messages_are_read_as_they_were_written(header, content):
     assert read_message(stream) is None
 
 
+@calm
 @given(st.integers(0, 30))
 def test_a_cut_message_is_the_end(length):
     message = pack({"id": 1}, b"content of 22 bytes...")
     assert read_message(io.BytesIO(message[:length])) is None
 
 
+@calm
 @given(st.binary(max_size=200))
 def test_headers_of_anything_are_sizes_or_one_error(content):
     for start in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8 ", b"BM", b"II*\0", b"MM\0*"):

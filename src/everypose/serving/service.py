@@ -17,6 +17,7 @@ from everypose.serving.request_log import RequestLog
 from everypose.serving.schemas import PoseOptions
 from everypose.serving.settings import ServerSettings
 from everypose.serving.tokens import Tokens
+from everypose.skeleton.skeleton import Skeleton
 
 Result = TypeVar("Result")
 
@@ -68,8 +69,6 @@ class Service:
             NotFoundError: there is no such model.
             UnprocessableError: the threshold is below the model's, or there is no such skeleton.
         """
-        from everypose.skeleton.skeleton import Skeleton
-
         lowest = self.pool(options.model).description["min_score"]
         if options.min_score is not None and options.min_score < lowest:
             raise UnprocessableError(
