@@ -18,7 +18,7 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Spread
 from everypose.inference.bulk import predict_all
 from everypose.inference.inputs import Source, find_images
-from everypose.inference.outputs import open_outputs
+from everypose.inference.outputs import OutputOptions, open_outputs
 from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.locate import bundled
@@ -82,7 +82,7 @@ def throughput(threads: int, few: Sequence[Path], count: int, folder: Path) -> d
         own = sources[part::PARTS]
         rates[NETWORK].append(network_alone(estimator, own))
         for form, save in SAVED.items():
-            with open_outputs(folder / "out", own, save) as outputs:
+            with open_outputs(folder / "out", own, OutputOptions(save=tuple(save))) as outputs:
                 rates[form].append(len(own) / predict_all(estimator, own, outputs, quiet=True).seconds)
     return {form: np.array(each) for form, each in rates.items()}
 

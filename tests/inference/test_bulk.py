@@ -12,7 +12,7 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import MOST_PIXELS, in_order, predict_all
 from everypose.inference.inputs import find_images
-from everypose.inference.outputs import Outputs, open_outputs
+from everypose.inference.outputs import OutputOptions, Outputs, open_outputs
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from everypose.people import People
@@ -36,7 +36,7 @@ def estimator(batch_size=2):
 
 def run(photos, out, batch_size=2, **keywords):
     sources = find_images([str(photos)])
-    with open_outputs(out, sources, **keywords) as outputs:
+    with open_outputs(out, sources, OutputOptions(**keywords)) as outputs:
         return predict_all(estimator(batch_size), sources, outputs, quiet=True)
 
 

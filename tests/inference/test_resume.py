@@ -12,7 +12,7 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import predict_all
 from everypose.inference.inputs import find_images
-from everypose.inference.outputs import open_outputs
+from everypose.inference.outputs import OutputOptions, open_outputs
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from inference.stand_in import StandIn, config, crowd
@@ -96,7 +96,7 @@ def test_without_an_interrupted_run_all_is_done(sources, tmp_path: Path) -> None
 def test_resuming_needs_the_json_files(sources, tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="--save json"),
-        open_outputs(tmp_path / "out", sources, ["pictures"], resume=True),
+        open_outputs(tmp_path / "out", sources, OutputOptions(save=("pictures",)), resume=True),
     ):
         pass
 

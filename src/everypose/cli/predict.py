@@ -1,63 +1,49 @@
-"""``everypose predict``: the people in images, folders, globs and lists."""
+"""``everypose predict``: the people in images, videos, cameras and streams."""
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
-from everypose.errors import UsageError
+from everypose.cli.option_groups import expand_options
+from everypose.cli.predict_options import DrawingOptions, PersonBoxOptions, SaveOptions, VideoOptions
+from everypose.errors import EveryposeError, UsageError
 
 if TYPE_CHECKING:
     from everypose.data.discovery.walk import Skipped
-    from everypose.inference.box_sources import DetectionsFile, WholeImage
     from everypose.inference.bulk import Summary
     from everypose.inference.estimator import Estimator
+    from everypose.inference.inputs import Inputs
     from everypose.inference.outputs import Outputs
-
-SAVES = ("pictures", "json")
-WHOLE_IMAGE = "image"
-ANY_CATEGORY = "any"
+    from everypose.video.run import VideoSummary
 
 
+@expand_options
 def predict(
+    *,
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE", help="Images, folders, globs; - for a list on standard input.")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Images, videos, folders, globs; cameras (0, 1); rtsp:// and http:// addresses; - for a list on "
+            "standard input.",
+        ),
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
     ] = "boir-lite",
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path("everypose-out"),
-    flip: Annotated[
-        bool, typer.Option("--flip/--no-flip", help="Look at the mirrored image, too: better, twice the time.")
-    ] = False,
+    saving: SaveOptions,
     min_score: Annotated[
-        float | None, typer.Option(help="Leave out people who score less. [default: the model's]", min=0, max=1)
+        float | None, typer.Option(help="Lowest score of a person. [default: the model's]", min=0, max=1)
     ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            help="What gives a top-down model its boxes: a single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). "
-            "[default: boir-lite]"
-        ),
-    ] = None,
-    boxes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="image|FILE",
-            help="In place of a detector: image for a box around each whole image, or a COCO results list with boxes "
-            "(bbox, score).",
-        ),
-    ] = None,
-    box_threshold: Annotated[
-        float | None, typer.Option(help="Leave out boxes that score less. [default: the detector's]", min=0, max=1)
-    ] = None,
-    box_category: Annotated[
-        str | None,
-        typer.Option(metavar="N|any", help="Whose boxes of a file count, such as a species'. [default: 1, people]"),
-    ] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip/--no-flip", help="Test-time flip augmentation: better keypoints in twice the time.")
+    ] = False,
+    size: SizeOption = None,
     skeleton: Annotated[
         str | None,
         typer.Option(
@@ -65,53 +51,44 @@ def predict(
             help="Of a model of several data sets: the one whose keypoints are wanted, or all. [default: its first]",
         ),
     ] = None,
-    size: SizeOption = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            help="Images that go through the network at once. [default: what is fastest, 1 or 4]",
-            min=1,
-        ),
-    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest, 1 or 4]", min=1)] = None,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
-    save: Annotated[str, typer.Option(help="What to write beside results.json: pictures, json or both.")] = (
-        "pictures,json"
-    ),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run into OUT, with the same options.")
-    ] = False,
+    person_boxes: PersonBoxOptions,
+    video: VideoOptions,
+    drawing: DrawingOptions,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Find the people in images and write what was found.
+    """Find the people in images and videos and write the results.
 
-    OUT/results.json is a COCO results list (image_id, file_name, category_id, keypoints, score), OUT/json holds a
-    file for each image, OUT/pictures the drawn images and OUT/contact_sheet.jpg up to 24 of them. The image_id is
-    the number at the end of the file name if every image has one and all differ, else 1, 2, 3 and so on.
+    OUT/results.json is a COCO results list (image_id, file_name, category_id, keypoints, score; of videos also frame,
+    time, track_id). OUT/json has a file for each image, OUT/pictures the drawn images, OUT/contact_sheet.jpg up to 24
+    of them, OUT/videos the annotated videos, OUT/results.csv a row for each keypoint. The image_id is the number at the
+    end of the file name if every image has one and all differ, otherwise 1, 2, 3 and so on.
 
-    A top-down model looks at one box after the other. Boxes of a file belong to the image with their file_name, or,
-    without one, to that whose image_id, as above, is theirs. Detectors find people; for animals and hands, give boxes.
+    A top-down model processes one box after the other. Boxes of a file belong to the image with their file_name, or,
+    without one, to that with their image_id. Detectors find people; for animals and hands, give boxes.
 
-    An image that cannot be read is named and passed over; the exit code is then 1.
+    An input that cannot be read is named and skipped; the exit code is then 1. Ctrl-C ends a video and keeps everything
+    up to there.
 
-    Example: everypose predict crowd.jpg photos/ -o out
+    Example: everypose predict crowd.jpg photos/ clip.mp4 --track -o out
     """
-    chosen = [part.strip() for part in save.split(",") if part.strip()]
-    for part in chosen:
-        if part not in SAVES:
-            raise UsageError(f"--save {part} is unknown: choose from {', '.join(SAVES)}")
-    if detector is not None and boxes is not None:
-        raise UsageError("--detector and --boxes both say where the people are: give one of them")
     from everypose.data.discovery.walk import Skipped
-    from everypose.inference.bulk import predict_all
-    from everypose.inference.inputs import find_images
+    from everypose.inference.inputs import find_inputs
     from everypose.inference.loading import load
-    from everypose.inference.outputs import open_outputs
+    from everypose.inference.outputs import OutputOptions, open_outputs
 
-    skipped: list[Skipped] = []
-    found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out, skipped=skipped)
-    image_ids = {source.path: source.image_id for source in found}
-    given = _given_boxes(boxes, image_ids, box_threshold, box_category)
+    listed = sys.stdin.buffer if "-" in sources else ()
+    found = find_inputs(sources, listed, skip=saving.out, as_video=video.as_video)
+    options = OutputOptions(
+        save=saving.formats(images=bool(found.images), videos=bool(found.videos), tracked=video.track),
+        wide=saving.wide,
+        style=drawing.drawing_style(tracked=video.track and bool(found.videos)),
+    )
+    given = person_boxes.given({image.path: image.image_id for image in found.images}, videos=bool(found.videos))
+    if found.videos:
+        video.selection()  # wrong options and a missing package are reported before the model is loaded
     estimator = load(
         model,
         device=device,
@@ -119,111 +96,164 @@ def predict(
         min_score=min_score,
         size=size,
         batch_size=batch,
-        detector=given or detector,
-        box_threshold=None if given else box_threshold,
+        detector=given or person_boxes.detector,
+        box_threshold=None if given else person_boxes.box_threshold,
         skeleton=skeleton,
     )
-    settings: dict[str, str | int | float | bool | None] = {
-        "model": model,
-        "device": device,
-        "flip": flip,
-        "min_score": min_score,
-        "detector": detector,
-        "boxes": boxes,
-        "box_threshold": box_threshold,
-        "box_category": box_category,
-        "skeleton": skeleton,
-        "size": size,
-    }
-    with open_outputs(out, found, chosen, settings=settings, resume=resume) as outputs:
-        remaining = outputs.unfinished()
-        summary = predict_all(estimator, remaining, outputs, quiet)
-    if len(remaining) < len(found) and not (quiet or as_json):
-        print(f"{len(found) - len(remaining)} images were done before")
-    failed = skipped + [Skipped(source.path, reason) for source, reason in summary.failed]
-    about_boxes = _about_boxes(estimator, detector, given, len(found))
+    deciding: dict[str, str | int | float | bool | None] = {
+        "model": model, "device": device, "flip": flip, "min_score": min_score, "skeleton": skeleton, "size": size,
+        **asdict(person_boxes),
+    }  # fmt: skip
+    clips: list[VideoSummary] = []
+    with open_outputs(
+        saving.out, found.images, options, settings=deciding, resume=saving.resume, live=bool(found.videos)
+    ) as outputs:
+        done = len(found.images) - len(outputs.unfinished())
+        summary = _run_images(estimator, outputs, quiet=quiet)
+        try:
+            failed_videos = _run_videos(estimator, found, outputs, video, clips, quiet=quiet or as_json)
+        except KeyboardInterrupt:
+            if not (quiet or as_json):
+                _print_clips(clips)
+            raise
+    if done and not (quiet or as_json):
+        print(f"{done} images were done before")
+    failed = [*found.skipped, *(Skipped(source.path, reason) for source, reason in summary.failed), *failed_videos]
+    boxes = person_boxes.describe(estimator, given, len(found.images))
     if as_json:
-        print(json.dumps(_as_dict(summary, failed, outputs, about_boxes)))
+        print(json.dumps(_as_dict(summary, clips, failed, outputs, boxes)))
     elif not quiet:
-        _print_summary(summary, outputs, about_boxes)
+        _print_summary(summary, clips, outputs, boxes)
     if failed:
-        print(f"everypose: {len(failed)} of {len(found) + len(skipped)} images failed:", file=sys.stderr)
+        what = "inputs" if found.videos else "images"
+        total = len(found.images) + len(found.videos) + len(found.skipped)
+        print(f"everypose: {len(failed)} of {total} {what} failed:", file=sys.stderr)
         for one in failed:
             print(f"  {one.reason}", file=sys.stderr)
         raise typer.Exit(1)
 
 
-def _given_boxes(
-    boxes: str | None, image_ids: dict[Path, int], threshold: float | None, category: str | None
-) -> "DetectionsFile | WholeImage | None":
-    """The boxes that ``--boxes`` says; None where a detector is to find them."""
-    from everypose.inference.box_sources import PERSON_CATEGORY, DetectionsFile, WholeImage
+def _run_images(estimator: "Estimator", outputs: "Outputs", *, quiet: bool) -> "Summary":
+    """Process the images that remain."""
+    from everypose.inference.bulk import Summary, predict_all
 
-    is_file = boxes not in (None, WHOLE_IMAGE)
-    if category is not None and not is_file:
-        raise UsageError("--box-category chooses from the boxes of a file: give --boxes FILE")
-    if category not in (None, ANY_CATEGORY) and not category.isdecimal():
-        raise UsageError(f"--box-category {category}: give a category's number, or {ANY_CATEGORY}")
-    if boxes is None:
-        return None
-    if not is_file:
-        if threshold is not None:
-            raise UsageError("--boxes image gives one box for each image, which has no score to be compared")
-        return WholeImage()
-    counted = PERSON_CATEGORY if category is None else None if category == ANY_CATEGORY else int(category)
-    return DetectionsFile(Path(boxes), image_ids, threshold or 0.0, counted)
+    remaining = outputs.unfinished()
+    return predict_all(estimator, remaining, outputs, quiet=quiet) if remaining else Summary()
 
 
-def _about_boxes(
-    estimator: "Estimator", detector: str | None, given: "DetectionsFile | WholeImage | None", images: int
-) -> str | None:
-    """Where a top-down model had its boxes from; None for a model that needs none."""
-    from everypose.inference.box_sources import DetectionsFile, WholeImage
-    from everypose.inference.loading import DEFAULT_DETECTOR
-    from everypose.inference.top_down import TopDownEstimator
+def _run_videos(
+    estimator: "Estimator",
+    found: "Inputs",
+    outputs: "Outputs",
+    options: VideoOptions,
+    clips: "list[VideoSummary]",
+    *,
+    quiet: bool,
+) -> "list[Skipped]":
+    """Process the videos one after the other.
 
-    if not isinstance(estimator, TopDownEstimator):
-        return None
-    if isinstance(given, WholeImage):
-        source = "one around each whole image"
-    elif isinstance(given, DetectionsFile):
-        source = f"from {given.path}, for {given.count_images()} of {images} images"
-        if given.other_categories:
-            source += f"; {given.other_categories} of other categories do not count (see --box-category)"
-    else:
-        source = f"by {detector}" if detector else f"by {DEFAULT_DETECTOR}, the default (see --detector and --boxes)"
-    if not estimator.dropped:
-        return source
-    return f"{source}; {estimator.dropped} left out, which have no area, lie outside or are too small"
+    Args:
+        estimator: finds the people.
+        found: the inputs of the run.
+        outputs: those of the run.
+        options: which frames are processed, and how.
+        clips: receives a summary of each video when it begins.
+        quiet: show no progress.
+
+    Returns:
+        The videos that failed.
+    """
+    if not found.videos:
+        return []
+    from everypose.data.discovery.walk import Skipped
+    from everypose.tracking.tracker import Tracker
+    from everypose.video.run import VideoSummary, predict_video
+
+    failed: list[Skipped] = []
+    for source in found.videos:
+        clips.append(VideoSummary(source.label))
+        try:
+            predict_video(
+                estimator,
+                source,
+                outputs,
+                clips[-1],
+                filters=[Tracker(estimator.skeleton)] if options.track else [],
+                selection=options.selection(),
+                frame_rate=options.frame_rate,
+                quiet=quiet,
+            )
+        except UsageError:
+            raise
+        except EveryposeError as error:
+            failed.append(Skipped(Path(source.label), str(error)))
+            if not clips[-1].frames:
+                clips.pop()
+    return failed
 
 
 def _as_dict(
-    summary: "Summary", failed: "list[Skipped]", outputs: "Outputs", about_boxes: str | None
+    summary: "Summary",
+    clips: "list[VideoSummary]",
+    failed: "list[Skipped]",
+    outputs: "Outputs",
+    boxes: str | None,
 ) -> dict[str, object]:
-    """The summary for a program that reads it."""
+    """Return the summary for a program that reads it."""
+    videos = [
+        {
+            "video": clip.label,
+            "frames": clip.frames,
+            "people": clip.people,
+            "tracks": clip.tracks,
+            "seconds": round(clip.seconds, 3),
+            "complete": clip.complete,
+            "drawn": str(clip.video) if clip.video else None,
+            "notes": clip.notes,
+        }
+        for clip in clips
+    ]
     return {
         "images": summary.images,
         "people": summary.people,
         "seconds": round(summary.seconds, 3),
+        "videos": videos,
         "failed": [{"path": str(one.path), "reason": one.reason} for one in failed],
-        "boxes": about_boxes,
+        "boxes": boxes,
         "results": str(outputs.results),
+        "tables": [str(table) for table in outputs.tables],
         "pictures": str(outputs.pictures) if outputs.pictures else None,
         "json": str(outputs.jsons) if outputs.jsons else None,
         "contact_sheet": str(outputs.sheet) if outputs.sheet else None,
     }
 
 
-def _print_summary(summary: "Summary", outputs: "Outputs", about_boxes: str | None) -> None:
-    """The summary for a person: how many, how fast, where."""
-    rate = summary.images / summary.seconds if summary.seconds else 0.0
-    print(f"{summary.people} people in {summary.images} images, {summary.seconds:.1f} s ({rate:.1f} images a second)")
-    for what, where in (
-        ("boxes", about_boxes),
-        ("results", outputs.results),
-        ("JSON files", outputs.jsons),
-        ("pictures", outputs.pictures),
-        ("contact sheet", outputs.sheet),
-    ):
+def _print_summary(summary: "Summary", clips: "list[VideoSummary]", outputs: "Outputs", boxes: str | None) -> None:
+    """Print how many people, how fast, where."""
+    with_images = summary.images or not clips
+    if with_images:
+        rate = summary.images / summary.seconds if summary.seconds else 0.0
+        print(
+            f"{summary.people} people in {summary.images} images, {summary.seconds:.1f} s ({rate:.1f} images a second)"
+        )
+    _print_clips(clips)
+    places: list[tuple[str, str | Path | None]] = [("boxes", boxes), ("results", outputs.results)]
+    places += [("table", table) for table in outputs.tables]
+    if with_images:
+        places += [("JSON files", outputs.jsons), ("pictures", outputs.pictures), ("contact sheet", outputs.sheet)]
+    for what, where in places:
         if where:
             print(f"  {what:<14} {where}")
+
+
+def _print_clips(clips: "list[VideoSummary]") -> None:
+    """Print what became of each video."""
+    for clip in clips:
+        rate = clip.frames / clip.seconds if clip.seconds else 0.0
+        tracks = "" if clip.tracks is None else f", {clip.tracks} tracks"
+        people = f"{clip.people} people in {clip.frames} frames of {clip.label}{tracks}"
+        print(f"{people}, {clip.seconds:.1f} s ({rate:.1f} frames a second)")
+        for note in clip.notes:
+            print(f"  note           {note}")
+        if clip.video:
+            print(f"  video          {clip.video}")

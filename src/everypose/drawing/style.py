@@ -7,6 +7,8 @@ from pydantic import Field
 from everypose.core.settings import Settings
 
 Label = Literal["id", "score"]
+LABELS: tuple[Label, ...] = ("id", "score")
+"""All labels, in the order in which they are written."""
 
 
 class DrawingStyle(Settings):

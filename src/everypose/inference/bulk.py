@@ -1,4 +1,4 @@
-"""Many images: reading, the network and saving overlap, in order and in bounded memory."""
+"""Inference over many images: decoding, the network and saving overlap, in order and in bounded memory."""
 
 import time
 from collections import deque
@@ -7,9 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
+from everypose.core.arrays import Image
 from everypose.core.process_setup import available_threads
 from everypose.core.progress import track
 from everypose.data.discovery.walk import is_file
@@ -29,12 +27,12 @@ MOST_PIXELS = 100_000_000
 
 @dataclass
 class Summary:
-    """What came of a run.
+    """The result of a run over images.
 
     Attributes:
-        images: number of images that were done.
-        people: number of people found in them.
-        failed: what could not be done, with the one-line reason, which names the file.
+        images: number of images that were processed.
+        people: number of people in them.
+        failed: images that could not be read, with the one-line reason, which names the file.
         seconds: wall-clock time.
     """
 
@@ -44,15 +42,20 @@ class Summary:
     seconds: float = 0.0
 
 
-def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Outputs, quiet: bool = False) -> Summary:
-    """Find and save the people of every source, in order.
+def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Outputs, *, quiet: bool = False) -> Summary:
+    """Run the estimator on all images and write the results in their order.
 
-    Threads read and resize the next images and draw and write the last ones while the network works on the present
-    ones. At most three batches of images and two a thread are held at a time, of large ones fewer (`MOST_PIXELS`). An
-    image that cannot be read is noted and passed over; an output that cannot be written ends the run.
+    Decoding and writing run in worker threads. At most three batches of images and two images a thread are held at a
+    time, fewer of large ones (`MOST_PIXELS`). Unreadable images are recorded in ``Summary.failed`` and skipped.
+
+    Args:
+        estimator: finds the people.
+        sources: the images.
+        outputs: writes the results.
+        quiet: show no progress.
 
     Raises:
-        EveryposeError: when an output cannot be written or the model fails.
+        EveryposeError: if an output cannot be written or the model fails.
     """
     begin = time.monotonic()
     summary = Summary()
@@ -62,7 +65,7 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
 
     def read(source: Source) -> tuple[Source, Prepared | EveryposeError]:
         try:
-            return source, estimator.prepare(source.path)
+            return source, estimator.prepare(source.address or source.path)
         except EveryposeError as error:
             return source, error
 
@@ -72,7 +75,7 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
         for one in track(saved, "finding people", total=len(sources), quiet=quiet):
             outputs.add(one)
             summary.images += 1
-            summary.people += len(one.rows)
+            summary.people += len(one.result.people)
     summary.seconds = time.monotonic() - begin
     return summary
 
@@ -84,9 +87,14 @@ def in_order(
     window: int,
     size: Callable[[Item], int] = lambda _: 0,
 ) -> Iterator[Result]:
-    """Yield ``work(item)`` for each item, in order.
+    """Yield ``work(item)`` for each item, in order, computed in the threads of a pool.
 
-    At most ``window`` items are at work or waiting, and no two whose ``size`` together is above `MOST_PIXELS`.
+    Args:
+        pool: runs the work.
+        work: what is done with each item.
+        items: taken one by one, never more than ``window`` ahead of what was yielded.
+        window: the most items in work or waiting to be yielded.
+        size: an item's pixels; the items that wait have at most `MOST_PIXELS` together, unless it is one alone.
     """
     waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
@@ -114,7 +122,7 @@ def in_order(
 
 
 def _pixels_of_file(source: Source) -> int:
-    """Pixels of an image, from its header; 0 for other kinds, and for one that will be refused when it is read."""
+    """Return the pixels of an image, from its header; 0 for other kinds, and for one that cannot be read."""
     if source.path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"):
         return 0
     if not is_file(source.path):  # reading the header of a pipe would take it from the image
@@ -126,14 +134,14 @@ def _pixels_of_file(source: Source) -> int:
     return header.width * header.height
 
 
-def _pixels(image: npt.NDArray[np.uint8] | None) -> int:
+def _pixels(image: Image | None) -> int:
     return 0 if image is None else image.shape[0] * image.shape[1]
 
 
 def _through_network(
     estimator: Estimator, outcomes: Iterable[tuple[Source, Prepared | EveryposeError]], summary: Summary
 ) -> Iterator[tuple[Source, People]]:
-    """Take prepared images by the batch through the network; note those that could not be read."""
+    """Run the network on batches of prepared images; record those that could not be read."""
     batch: list[tuple[Source, Prepared]] = []
     for source, outcome in outcomes:
         if isinstance(outcome, EveryposeError):
@@ -148,6 +156,6 @@ def _through_network(
 
 
 def _one_batch(estimator: Estimator, batch: list[tuple[Source, Prepared]]) -> Iterator[tuple[Source, People]]:
-    """The people of each source of a batch."""
+    """Return the people of each source of a batch."""
     people = estimator.predict([prepared for _, prepared in batch])
     return zip([source for source, _ in batch], people, strict=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from everypose.core.arrays import Image
 from everypose.data.images import MOST_PIXELS, decode_image, read_image
+from everypose.data.web_images import fetch_image, is_web_address
 from everypose.errors import EveryposeError, as_user_error
 
 ImageLike: TypeAlias = str | PathLike[str] | Image | bytes | IO[bytes]
@@ -29,7 +30,8 @@ def image_pixels(image: object) -> Image:
     """Get the pixels of anything that an estimator accepts.
 
     Args:
-        image: a path, a (H, W, 3) uint8 RGB array, a PIL image, the bytes of an image file, or one open for reading.
+        image: a path, a web address, a (H, W, 3) uint8 RGB array, a PIL image, the bytes of an image file, or one open
+            for reading.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -43,6 +45,8 @@ def image_pixels(image: object) -> Image:
     """
     if isinstance(image, np.ndarray):
         return _array_pixels(image)
+    if isinstance(image, str) and is_web_address(image):
+        return fetch_image(image)
     if isinstance(image, str | PathLike):
         return read_image(Path(image))
     if isinstance(image, bytes | bytearray | memoryview):

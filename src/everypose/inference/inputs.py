@@ -1,40 +1,195 @@
-"""What to look at: files, folders, globs and lists become a list of images, each with a name and a number."""
+"""The inputs of a run: files, folders, globs, lists, cameras and addresses become images and videos with names."""
 
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from everypose.data.discovery.walk import Skipped, is_folder, problem_of, walk
+from everypose.data.image_header import IMAGE_SUFFIXES
+from everypose.data.web_images import file_of_address, is_web_address, is_web_image, name_of_address, without_password
 from everypose.errors import UsageError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".3g2", ".ts", ".mts"}
+    | {".m2ts", ".vob", ".ogv", ".mxf", ".asf", ".f4v", ".mjpg", ".mjpeg", ".h264", ".264", ".hevc", ".265", ".y4m"}
+    | {".gif"}
+)
+"""The suffixes, in lower case, of files that are read frame by frame. A GIF may have one frame or many."""
+RTSP_SCHEMES = ("rtsp://", "rtsps://")
 LARGEST_ID = 2**53
 """JSON readers that keep numbers as doubles hold integers below this one exactly."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image to look at."""
+    """One image of a run.
+
+    Attributes:
+        path: the file; of an image on the web, its name only.
+        name: what its output files are called, without suffix; unique in the run.
+        image_id: its number in COCO results.
+        address: where it is on the web; None for a file.
+    """
 
     path: Path
     name: str
-    """What its output files are called, without suffix; no other image of the run has it."""
     image_id: int
+    address: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages and tables call it: its path, or its address without a password."""
+        return str(self.path) if self.address is None else without_password(self.address)
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """One video of a run.
+
+    Attributes:
+        source: a path, the number of a camera, an address, or the image files that are its frames.
+        name: what its output files are called, without suffix; unique in the run.
+        label: what messages and tables call it.
+    """
+
+    source: str | tuple[Path, ...]
+    name: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads.
+
+    Attributes:
+        images: images in the order named.
+        videos: videos in the order named.
+        skipped: what searches met and could not use: folders that cannot be entered, pipes, devices, broken links.
+    """
+
+    images: list[Source]
+    videos: list[VideoInput]
+    skipped: list[Skipped]
+
+
+def find_inputs(
+    sources: Sequence[str], listed: Iterable[bytes] = (), *, skip: Path | None = None, as_video: bool = False
+) -> Inputs:
+    """Find the images and videos that the user named.
+
+    Files are taken as they are: those with a video's suffix are videos, others images. Folders and globs are searched
+    as in `find_images`, for videos, too. A number that is not a file is a camera. ``rtsp://`` addresses are videos;
+    ``http(s)://`` addresses are images or videos by their suffix, or by what the server says.
+
+    Args:
+        sources: files, folders, globs, cameras and addresses; "-" stands for the list.
+        listed: the list, one source a line.
+        skip: a folder whose content is left out when a search meets it: the output folder.
+        as_video: the images of each source are the frames of one video.
+
+    Raises:
+        UsageError: if something named is missing or contains neither images nor videos.
+    """
+    skipped: list[Skipped] = []
+    images: dict[str, str | Path] = {}
+    videos: dict[str, tuple[str | tuple[Path, ...], str]] = {}
+    for title, lines in _by_source(sources, listed):
+        frames: list[Path] = []
+        for line in lines:
+            if is_camera(line) or is_stream(line) or (is_web_address(line) and not is_web_image(line)):
+                videos.setdefault(line, (line, f"camera {line}" if is_camera(line) else without_password(line)))
+            elif is_web_address(line):
+                images.setdefault(line, line)
+            else:
+                for path in _files_of(line, skip, skipped, IMAGE_SUFFIXES | VIDEO_SUFFIXES):
+                    real = os.path.realpath(path)
+                    if path.suffix.lower() in VIDEO_SUFFIXES:
+                        videos.setdefault(real, (str(path), str(path)))
+                    elif as_video:
+                        frames.append(path)
+                    else:
+                        images.setdefault(real, path)
+        if frames:
+            videos.setdefault(title, (tuple(frames), title))
+    if not images and not videos:
+        raise UsageError(skipped[0].reason if skipped else _NOTHING_NAMED)
+    return _named(list(images.values()), list(videos.values()), skipped)
+
+
+_NOTHING_NAMED = "no image or video is named: give files, folders or globs, or a list on standard input after -"
+
+
+def _by_source(sources: Sequence[str], listed: Iterable[bytes]) -> Iterable[tuple[str, list[str]]]:
+    """Return the named sources, each with the lines that it stands for."""
+    files: list[str] = []
+    for source in sources:
+        if source == "-":
+            lines = (os.fsdecode(line).strip("\r\n") for line in listed)
+            yield "list", [line for line in lines if line.strip()]
+        elif Path(source).is_file():
+            files.append(source)
+        else:
+            yield source, [source]
+    if files:
+        yield "frames", files
+
+
+def _named(
+    images: list[str | Path], videos: list[tuple[str | tuple[Path, ...], str]], skipped: list[Skipped]
+) -> Inputs:
+    """Give all inputs names that differ, and the images their numbers."""
+    paths = [Path(file_of_address(image)) if isinstance(image, str) else image for image in images]
+    titles = [Path(f"{_title(source, label)}.mp4") for source, label in videos]
+    names = unique_names([*paths, *titles])
+    found = [
+        Source(path, name, number, image if isinstance(image, str) else None)
+        for image, path, name, number in zip(images, paths, names, image_ids(paths) if paths else [], strict=False)
+    ]
+    clips = [VideoInput(source, name, label) for (source, label), name in zip(videos, names[len(paths) :], strict=True)]
+    return Inputs(found, clips, skipped)
+
+
+def _title(source: str | tuple[Path, ...], label: str) -> str:
+    """Return what the output files of a video are called."""
+    if not isinstance(source, str):
+        return Path(label).name.replace("*", "").replace("?", "") or "frames"
+    if is_camera(source):
+        return f"camera_{source}"
+    return name_of_address(source) if is_web_address(source) or is_stream(source) else Path(source).stem
+
+
+def is_camera(source: str) -> bool:
+    """Whether a source is the number of a camera, and not a file of that name.
+
+    >>> is_camera("0"), is_camera("clip.mp4")
+    (True, False)
+    """
+    return source.isdecimal() and not Path(source).exists()
+
+
+def is_stream(source: str) -> bool:
+    """Whether a source is an address of a live stream.
+
+    >>> is_stream("rtsp://camera.local/1"), is_stream("http://example.org/clip.mp4")
+    (True, False)
+    """
+    return source.lower().startswith(RTSP_SCHEMES)
 
 
 def find_images(
     sources: Sequence[str],
     listed: Iterable[bytes] = (),
+    *,
     skip: Path | None = None,
     skipped: list[Skipped] | None = None,
 ) -> list[Source]:
-    """Find the images that the user named.
+    """Find the image files that the user named.
 
     Files are taken as they are, whatever their suffix; folders are searched with all their subfolders, in sorted
-    order, for files with an image's suffix, hidden ones left out; a name that does not exist and holds ``*``, ``?``
+    order, for files with an image's suffix, hidden ones left out; a name that does not exist and contains ``*``, ``?``
     or ``[`` is a glob. An image that is named twice is taken once.
 
     Args:
@@ -45,7 +200,7 @@ def find_images(
             pipes, devices, broken links.
 
     Raises:
-        UsageError: when something named is missing, holds no image, or is a video.
+        UsageError: if something named is missing, contains no image, or is a video.
     """
     paths: dict[str, Path] = {}
     problems = [] if skipped is None else skipped
@@ -53,7 +208,11 @@ def find_images(
         lines = (os.fsdecode(line).strip("\r\n") for line in listed) if source == "-" else iter([source])
         for line in lines:
             if line.strip():
-                for path in _images_of(line, skip, problems):
+                if Path(line).suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES and Path(line).is_file():
+                    raise UsageError(
+                        f"{line} is a video, and only images are read here: save its frames as images first"
+                    )
+                for path in _files_of(line, skip, problems, IMAGE_SUFFIXES):
                     paths.setdefault(os.path.realpath(path), path)
     if not paths and problems:
         raise UsageError(problems[0].reason)
@@ -64,11 +223,14 @@ def find_images(
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Names for output files: the files' own without suffix; a second ``a`` is ``a_2``.
+    """Return names for output files: the stems of the files; a second ``a`` is ``a_2``.
 
-    Names differ in more than upper and lower case, because some file systems do not tell these apart.
+    Names differ in more than upper and lower case, because some file systems ignore case.
+
+    >>> unique_names([Path("x/a.jpg"), Path("y/a.png")])
+    ['a', 'a_2']
     """
-    # A file's name may hold 255 bytes; ours add a number and another suffix.
+    # A file's name may have 255 bytes; output files add a number and another suffix.
     stems = [path.stem if len(os.fsencode(path.stem)) <= 240 else path.stem[:50] for path in paths]
     taken = {stem.casefold() for stem in stems}
     seen: set[str] = set()
@@ -86,7 +248,11 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def image_ids(paths: Sequence[Path]) -> list[int]:
-    """The number at the end of each file's name, as COCO's; 1, 2, 3 ... unless all have one and all differ."""
+    """Return the number at the end of each file's name, as in COCO; 1, 2, 3 ... unless all have one and all differ.
+
+    >>> image_ids([Path("000000000139.jpg"), Path("42.jpg")]), image_ids([Path("a.jpg"), Path("42.jpg")])
+    ([139, 42], [1, 2])
+    """
     matches = [re.search(r"[0-9]+$", path.stem) for path in paths]
     numbers = [int(match[0]) for match in matches if match]
     if len(set(numbers)) < len(paths) or max(numbers) >= LARGEST_ID:
@@ -94,25 +260,33 @@ def image_ids(paths: Sequence[Path]) -> list[int]:
     return numbers
 
 
-def _images_of(source: str, skip: Path | None, problems: list[Skipped]) -> list[Path]:
-    """The images that one file, folder or glob names; what the system does not let us read is a user's error, too."""
+def _files_of(source: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
+    """Return the files that one file, folder or glob names.
+
+    Args:
+        source: the file, folder or glob.
+        skip: a folder that is not entered.
+        problems: receives what cannot be used.
+        suffixes: of the files that searches find.
+
+    Raises:
+        UsageError: if it is missing, unreadable or contains no such file.
+    """
     try:
-        return _expand(source, skip, problems)
+        return _expand(source, skip, problems, suffixes)
     except OSError as error:
         raise UsageError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _expand(source: str, skip: Path | None, problems: list[Skipped]) -> list[Path]:
+def _expand(source: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        found = walk(path, without=skip)
+        found = walk(path, suffixes, without=skip)
         problems += found.skipped
         if not found.files and not found.skipped:
             raise UsageError(f"no image in folder {source}: a file counts when it is called .jpg, .png or the like")
         return found.files
     if path.exists():
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            raise UsageError(f"{source} is a video, and predict reads images only: save its frames as images first")
         problem = None if path.is_fifo() else problem_of(path)  # a pipe that is named may be meant: <(cat a.jpg)
         if problem is not None:
             raise UsageError(problem)
@@ -121,27 +295,28 @@ def _expand(source: str, skip: Path | None, problems: list[Skipped]) -> list[Pat
         raise UsageError(problem_of(path) or f"{source} is a broken link")
     if glob.has_magic(source):
         before = len(problems)
-        matching = _matching(source, skip, problems)
+        matching = _matching(source, skip, problems, suffixes)
         if not matching and len(problems) == before:
             raise UsageError(f"no image matches {source}")
         return matching
     raise UsageError(f"no such file or folder: {source}")
 
 
-def _matching(pattern: str, skip: Path | None, problems: list[Skipped]) -> list[Path]:
-    """The images that a glob names, sorted; those in the folders that it names, too."""
+def _matching(pattern: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
+    """Return the files that a glob names, sorted; those in the folders that it names, too."""
     avoided = os.path.realpath(skip) if skip else None
     found: list[Path] = []
+    unwanted = VIDEO_SUFFIXES - frozenset(suffixes)
     # Path.glob takes no absolute pattern.
     for match in map(Path, sorted(glob.glob(_literal_start(pattern), recursive=True))):  # noqa: PTH207
         real = os.path.realpath(match)
         if avoided is not None and (real == avoided or real.startswith(avoided + os.sep)):
             continue
         if is_folder(match):
-            entered = walk(match, without=skip)
+            entered = walk(match, suffixes, without=skip)
             found += entered.files
             problems += entered.skipped
-        elif match.suffix.lower() not in VIDEO_SUFFIXES:
+        elif match.suffix.lower() not in unwanted:
             problem = problem_of(match)
             if problem is None:
                 found.append(match)
@@ -151,7 +326,7 @@ def _matching(pattern: str, skip: Path | None, problems: list[Skipped]) -> list[
 
 
 def _literal_start(pattern: str) -> str:
-    """The pattern with its leading folders escaped where they exist as written, such as ``trip[1]/*.jpg``."""
+    """Return the pattern with its leading folders escaped where they exist as written, such as ``trip[1]/*.jpg``."""
     parts = Path(pattern).parts
     start = Path()
     for index, part in enumerate(parts):

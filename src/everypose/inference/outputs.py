@@ -1,23 +1,24 @@
-"""What a run leaves behind: a COCO results list, a JSON for each image, drawn pictures and a contact sheet."""
+"""The files of a run over images: result lists and tables, a JSON for each image, drawn pictures, a contact sheet."""
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 
 from everypose.core.arrays import Image
-from everypose.core.files import remove_leftovers, text_name, write_bytes, write_json, written_whole
+from everypose.core.files import remove_leftovers, text_name, write_bytes, write_json
 from everypose.data.images import read_image
-from everypose.drawing import contact_sheet, encode
+from everypose.drawing import DrawingStyle, blur_faces, contact_sheet, draw_people, encode, person_crops
 from everypose.errors import UsageError
 from everypose.inference.inputs import Source
-from everypose.inference.resume import Settings, finished_rows, remove_other_images, run_digest
+from everypose.inference.results import FrameResult
+from everypose.inference.results.writing import EACH_FRAME, EACH_VIDEO, TABLES, frame_writers, run_writers
+from everypose.inference.resume import Settings, finished_result, remove_other_images, run_digest
 from everypose.people import People
 
 SHEET_PICTURES = 24
@@ -25,24 +26,46 @@ SHEET_PICTURES = 24
 SHEET_SIDE = 400
 """The longer side of a picture kept for the contact sheet, in pixels."""
 JPEG_LARGEST_SIDE = 65_500
+SAVES = ("pictures", "json", "crops", *TABLES, *EACH_FRAME, *EACH_VIDEO)
+"""What can be saved beside ``results.json``."""
 
-Row: TypeAlias = dict[str, Any]
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a run writes.
+
+    Attributes:
+        save: of `SAVES`.
+        wide: whether tables have a row for each person instead of one for each keypoint.
+        style: how people are drawn.
+    """
+
+    save: tuple[str, ...] = ("pictures", "json")
+    wide: bool = False
+    style: DrawingStyle = field(default_factory=DrawingStyle)
 
 
 @dataclass(frozen=True)
 class Saved:
-    """One image's part of the outputs."""
+    """One image's part of the outputs.
+
+    Attributes:
+        source: the image.
+        result: its people, without the pixels.
+    """
 
     source: Source
-    rows: list[Row]
-    """Its entries of the results list."""
+    result: FrameResult
 
 
 class Outputs:
     """Writes the outputs of a run under one folder; made by `open_outputs`.
 
     Attributes:
+        folder: where everything is written.
+        options: what is written.
         results: the COCO results list.
+        tables: the tables that are written.
         pictures: the folder of drawn pictures, or None.
         jsons: the folder of one JSON for each image, or None.
         sheet: the contact sheet, or None.
@@ -52,58 +75,73 @@ class Outputs:
         self,
         folder: Path,
         sources: Sequence[Source],
-        save: Collection[str],
-        add_rows: Callable[[list[Row]], None],
+        options: OutputOptions,
         *,
+        add_result: Callable[[FrameResult], None],
         digest: str = "",
         resume: bool = False,
     ) -> None:
-        """Lay out the folder; nothing is written yet."""
+        """Lay out the folder; nothing is written yet.
+
+        Args:
+            folder: where everything is written.
+            sources: all images of the run.
+            options: what is written.
+            add_result: appends a result to the run's list and tables.
+            digest: of the settings that decide on the results.
+            resume: whether images that an interrupted run finished are done.
+        """
+        self.folder = folder
+        self.options = options
         self.results = folder / "results.json"
-        self.pictures = folder / "pictures" if "pictures" in save else None
-        self.jsons = folder / "json" if "json" in save else None
-        self.sheet = folder / "contact_sheet.jpg" if "pictures" in save else None
-        self._add_rows = add_rows
-        self._digest = digest
-        step = -(-len(sources) // SHEET_PICTURES)
+        self.tables = [folder / f"results.{table}" for table in TABLES if table in options.save]
+        self.pictures = folder / "pictures" if "pictures" in options.save else None
+        self.jsons = folder / "json" if "json" in options.save else None
+        self.sheet = folder / "contact_sheet.jpg" if "pictures" in options.save else None
+        self.add_result = add_result
+        step = max(1, -(-len(sources) // SHEET_PICTURES))
         self._on_sheet = {source.name for source in sources[::step]}
         self._small: list[tuple[Image, str]] = []
-        self._done = {source.name for source in sources if self._finished_rows(source) is not None} if resume else set()
+        self.last_image_id = max((source.image_id for source in sources), default=0)
+        """The largest image_id so far; frames of videos get the next ones."""
+        self._digest = digest
         self._sources = sources
+        self._done = {source.name for source in sources if self._finished(source) is not None} if resume else set()
         self._waiting = iter(sources)
 
     def unfinished(self) -> list[Source]:
-        """The images that this run must do: all, or, when it resumes another one, those which that left."""
+        """Return the images that this run must process: all, or, if it resumes another run, those that remain."""
         return [source for source in self._sources if source.name not in self._done]
 
-    def _finished_rows(self, source: Source) -> list[Row] | None:
-        """The rows of an image whose files are all written; None for other images."""
+    def _finished(self, source: Source) -> FrameResult | None:
+        """Return the result of an image whose files are all written; None for other images."""
         if self.jsons is None or (self.pictures and not (self.pictures / f"{source.name}.jpg").exists()):
             return None
-        rows = finished_rows(self.jsons / f"{source.name}.json", source, self._digest)
-        return None if rows is None else self._rows(source, rows)
-
-    @staticmethod
-    def _rows(source: Source, rows: list[Row]) -> list[Row]:
-        name = text_name(source.path.name)
-        return [{"image_id": row["image_id"], "file_name": name} | row for row in rows]
+        return finished_result(self.jsons / f"{source.name}.json", source, self._digest)
 
     def save(self, source: Source, people: People) -> Saved:
         """Write one image's own files. May run in several threads at once.
 
         Raises:
-            EveryposeError: when a file cannot be written.
+            EveryposeError: if a file cannot be written.
         """
-        rows = self._rows(source, people.to_coco(image_id=source.image_id))
-        # The JSON file comes last: a run that resumes this one takes it as the sign that the image is done.
+        assert people.image is not None  # the estimator attaches it
+        height, width = people.image.shape[:2]
+        result = FrameResult(source.label, people, width, height, image_id=source.image_id)
+        for writer in frame_writers(self.folder, source.name, self.options.save, in_folders=False):
+            writer.add(result)
+        if "crops" in self.options.save:
+            write_crops(self.folder / "crops", source.name, people, self.options.style)
         if self.pictures:
-            write_picture(self.pictures / f"{source.name}.jpg", people.draw().image)
+            picture = draw_people(people.image, people, self.options.style)
+            write_picture(self.pictures / f"{source.name}.jpg", picture)
+        # The JSON file comes last: a run that resumes this one takes it as the sign that the image is done.
         if self.jsons:
             write_json(self.jsons / f"{source.name}.json", {**_description(source, people), "run": self._digest})
-        return Saved(source, rows)
+        return Saved(source, without_image(result))
 
     def add(self, saved: Saved) -> None:
-        """Append one image's part to the results list and the contact sheet; call it in the sources' order.
+        """Append one image's part to the list, the tables and the contact sheet; call it in the sources' order.
 
         Images that were done before get their places between the new ones.
         """
@@ -111,7 +149,7 @@ class Outputs:
             if source.name == saved.source.name:
                 break
             self._add_done(source)
-        self._append(saved.source, saved.rows)
+        self._append(saved.source, saved.result)
 
     def add_rest(self) -> None:
         """Append the images that were done before and come after the last new one."""
@@ -119,15 +157,15 @@ class Outputs:
             self._add_done(source)
 
     def _add_done(self, source: Source) -> None:
-        if source.name in self._done:
-            self._append(source, self._finished_rows(source) or [])
+        if source.name in self._done and (result := self._finished(source)) is not None:
+            self._append(source, result)
 
-    def _append(self, source: Source, rows: list[Row]) -> None:
-        self._add_rows(rows)
+    def _append(self, source: Source, result: FrameResult) -> None:
+        self.add_result(result)
         if self.pictures and source.name in self._on_sheet:
             # Read again from its file, so that a resumed run gives the same sheet.
             small = _shrink(read_image(self.pictures / f"{source.name}.jpg"), SHEET_SIDE)
-            self._small.append((small, f"{source.path.name}: {len(rows)}"))
+            self._small.append((small, f"{source.path.name}: {len(result.people)}"))
 
     def write_sheet(self) -> None:
         """Write the contact sheet of what was added, if one is wanted."""
@@ -140,71 +178,113 @@ class Outputs:
 def open_outputs(
     folder: Path,
     sources: Sequence[Source],
-    save: Collection[str] = ("pictures", "json"),
+    options: OutputOptions | None = None,
     *,
     settings: Settings | None = None,
     resume: bool = False,
+    live: bool = False,
 ) -> Iterator[Outputs]:
-    """Yield the writer of a run's outputs; the end of the block writes the results list and the contact sheet.
+    """Yield the writer of a run's outputs; the end of the block finishes the lists and writes the contact sheet.
 
-    ``results.json`` appears whole when the block ends well, and not at all otherwise; what `Outputs.save` wrote stays,
-    and another run can resume from it. Files of an earlier run into the same folder that this one does not write again
-    are removed.
+    ``results.json`` of images appears when the block ends without an error, and not at all otherwise; what
+    `Outputs.save` wrote stays, and another run can resume from it. A live one is complete at any time. Files of an
+    earlier run into the same folder that this one does not write again are removed.
 
     Args:
-        folder: where to write; made when it is not there.
+        folder: where to write; made if missing.
         sources: all images of the run.
-        save: "pictures" (drawn pictures and a contact sheet) and "json" (a file for each image).
+        options: what is written.
         settings: what decides on the results; an image that was done with others is done again.
         resume: leave out the images that an interrupted run into the same folder finished; needs "json".
+        live: whether ``results.json`` is complete after every frame, for runs over videos.
 
     Raises:
-        EveryposeError: when the folder cannot be written, now or later.
-        UsageError: when an output would overwrite an image of the run, or ``resume`` lacks "json".
+        EveryposeError: if the folder cannot be written, now or later.
+        UsageError: if an output would overwrite an image of the run, or ``resume`` lacks "json".
     """
-    if resume and "json" not in save:
+    options = options or OutputOptions()
+    if resume and "json" not in options.save:
         raise UsageError("--resume goes by the JSON files of the images: give --save json or --save pictures,json")
-    _refuse_to_overwrite(folder, sources, save)
+    refuse_to_overwrite(folder, sources, options)
     remove_leftovers(folder)
     remove_other_images(folder, {source.name for source in sources})
-    with _results_list(folder / "results.json") as add_rows:
-        outputs = Outputs(folder, sources, save, add_rows, digest=run_digest(settings or {}), resume=resume)
+    with ExitStack() as files:
+        writers = [
+            files.enter_context(writer) for writer in run_writers(folder, options.save, wide=options.wide, live=live)
+        ]
+
+        def add_result(result: FrameResult) -> None:
+            for writer in writers:
+                writer.add(result)
+
+        outputs = Outputs(
+            folder, sources, options, add_result=add_result, digest=run_digest(settings or {}), resume=resume
+        )
         yield outputs
         outputs.add_rest()
     outputs.write_sheet()
 
 
+def without_image(result: FrameResult) -> FrameResult:
+    """Return a result that does not hold the pixels of its image."""
+    people = result.people
+    bare = People(people.keypoints, people.scores, people.skeleton, boxes=people.boxes, ids=people.ids)
+    return FrameResult(
+        result.file, bare, result.width, result.height, result.frame, result.time, image_id=result.image_id
+    )
+
+
 def write_picture(path: Path, image: Image) -> None:
-    """Write a (H, W, 3) RGB image as JPEG, whole or not at all; one too long for a JPEG is shrunk to fit."""
+    """Write a (H, W, 3) RGB image as JPEG, atomically; one too long for a JPEG is scaled down to fit."""
     write_bytes(path, encode(_shrink(image, JPEG_LARGEST_SIDE), ".jpg"))
 
 
-@contextmanager
-def _results_list(path: Path) -> Iterator[Callable[[list[Row]], None]]:
-    """Yield a function that appends rows to a JSON list, which is at ``path`` when the block has ended well.
+def write_crops(folder: Path, name: str, people: People, style: DrawingStyle) -> None:
+    """Write a picture of each person: ``NAME_person3.jpg`` for the identity or, without tracking, the position 3.
 
-    Rows go to the disk as they come: a list of a million people takes no memory.
+    Args:
+        folder: where to write.
+        name: what the files' names begin with.
+        people: with their image.
+        style: says whose crops are written, and whether faces are blurred.
     """
-    with written_whole(path) as part, part.open("w", encoding="utf-8") as stream:
-        before = "[\n"
-
-        def add(rows: list[Row]) -> None:
-            nonlocal before
-            for row in rows:
-                stream.write(before + json.dumps(row, allow_nan=False))
-                before = ",\n"
-
-        yield add
-        stream.write("[]\n" if before == "[\n" else "\n]\n")
+    if people.image is None:
+        return
+    image = blur_faces(people.image, people) if style.blur_faces else people.image
+    shown = people[people.scores >= style.min_score]
+    numbers = range(len(shown)) if shown.ids is None else shown.ids.tolist()
+    for number, crop in zip(numbers, person_crops(image, shown), strict=True):
+        if crop.size:
+            write_picture(folder / f"{name}_person{number}.jpg", crop)
 
 
-def _description(source: Source, people: People) -> Row:
-    """The content of one image's JSON: the image, and `People.to_json`, so that `People.from_json` reads the file."""
+def refuse_to_overwrite(folder: Path, sources: Sequence[Source], options: OutputOptions) -> None:
+    """Refuse an output folder in which an output would take the place of an image of the run.
+
+    Raises:
+        UsageError: if one would.
+    """
+    names = ["results.json", "contact_sheet.jpg", *(f"results.{table}" for table in TABLES)]
+    outputs = {os.path.realpath(folder / name) for name in names}
+    if "pictures" in options.save:
+        outputs |= {os.path.realpath(folder / "pictures" / f"{source.name}.jpg") for source in sources}
+    if "json" in options.save:
+        outputs |= {os.path.realpath(folder / "json" / f"{source.name}.json") for source in sources}
+    if "crops" in options.save:
+        crops = os.path.realpath(folder / "crops") + os.sep
+        outputs |= {real for source in sources if (real := os.path.realpath(source.path)).startswith(crops)}
+    for source in sources:
+        if os.path.realpath(source.path) in outputs:
+            raise UsageError(f"the output would overwrite {source.path}: choose another output folder than {folder}")
+
+
+def _description(source: Source, people: People) -> dict[str, object]:
+    """Return the content of one image's JSON: the image, and `People.to_json`, so that `People.from_json` reads it."""
     assert people.image is not None  # the estimator attaches it
     height, width = people.image.shape[:2]
     return {
         "file_name": text_name(source.path.name),
-        "path": text_name(str(source.path)),
+        "path": text_name(source.label),
         "image_id": source.image_id,
         "width": width,
         "height": height,
@@ -212,20 +292,8 @@ def _description(source: Source, people: People) -> Row:
     }
 
 
-def _refuse_to_overwrite(folder: Path, sources: Sequence[Source], save: Collection[str]) -> None:
-    """Refuse an output folder in which an output would take the place of an image of the run."""
-    outputs = {os.path.realpath(folder / name) for name in ("results.json", "contact_sheet.jpg")}
-    if "pictures" in save:
-        outputs |= {os.path.realpath(folder / "pictures" / f"{source.name}.jpg") for source in sources}
-    if "json" in save:
-        outputs |= {os.path.realpath(folder / "json" / f"{source.name}.json") for source in sources}
-    for source in sources:
-        if os.path.realpath(source.path) in outputs:
-            raise UsageError(f"the output would overwrite {source.path}: choose another output folder than {folder}")
-
-
 def _shrink(image: Image, side: int) -> Image:
-    """The image, at most ``side`` pixels long."""
+    """Return the image, at most ``side`` pixels long."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:

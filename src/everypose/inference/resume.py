@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from everypose.errors import EveryposeError
 from everypose.inference.inputs import Source
+from everypose.inference.results import FrameResult
 from everypose.people import People
 
 Row: TypeAlias = dict[str, Any]
@@ -28,8 +29,8 @@ def run_digest(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def finished_rows(file: Path, source: Source, digest: str) -> list[Row] | None:
-    """The rows of the results list of an image that an interrupted run finished.
+def finished_result(file: Path, source: Source, digest: str) -> FrameResult | None:
+    """The result of an image that an interrupted run finished.
 
     Args:
         file: the image's JSON file.
@@ -37,18 +38,19 @@ def finished_rows(file: Path, source: Source, digest: str) -> list[Row] | None:
         digest: of the settings of this run.
 
     Returns:
-        The rows; None when the image is not done, changed since, or was done with other settings.
+        The result; None when the image is not done, changed since, or was done with other settings.
     """
     content = _own_content(file)
     if content is None or content["run"] != digest or content["image_id"] != source.image_id:
         return None
     try:
-        if source.path.stat().st_mtime_ns > file.stat().st_mtime_ns:
+        if source.address is None and source.path.stat().st_mtime_ns > file.stat().st_mtime_ns:
             return None
         people = People.from_json(json.dumps({"skeleton": content["skeleton"], "people": content["people"]}))
-    except (OSError, EveryposeError):
+        width, height = int(content["width"]), int(content["height"])
+    except (OSError, EveryposeError, TypeError, ValueError):
         return None
-    return people.to_coco(image_id=source.image_id)
+    return FrameResult(source.label, people, width, height, image_id=source.image_id)
 
 
 def remove_other_images(folder: Path, names: Collection[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import av
 
 from everypose.video.decoding import fraction, read_packets
-from everypose.video.file import VideoFile, open_container
+from everypose.video.file import VideoFile
 from everypose.video.held_packet import HeldPacket
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class AudioTracks:
             EveryposeError: if it cannot be opened.
         """
         self.left_out: list[str] = []
-        self._container = open_container(video.name)
+        self._container = video.open_again()
         self._start = video.origin + Fraction(video.selection.start)
         self._end = None if video.selection.end is None else float(video.selection.end - video.selection.start)
         self._outputs: dict[int, Stream] = {}

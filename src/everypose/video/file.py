@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import av
 
+from everypose.data.web_images import is_web_address, without_password
 from everypose.errors import EveryposeError
 from everypose.video.conversion import RgbConverter
 from everypose.video.decoding import DecodedFrame, Decoder, fraction, one_line_errors, preview
@@ -48,11 +49,12 @@ class VideoFile(VideoSource):
         Raises:
             EveryposeError: if the file is missing, unreadable, no video, or has no video stream.
         """
-        self.name = str(path)
+        self._address = str(path)
+        self.name = without_password(self._address) if is_web_address(self._address) else self._address
         self.selection = selection or Selection()
         """The frames that are yielded."""
         self._stopped = False
-        self._container = open_container(self.name)
+        self._container = open_container(self._address)
         try:
             self._stream = video_stream(self._container, self.name)
         except EveryposeError:
@@ -89,12 +91,20 @@ class VideoFile(VideoSource):
     def _decoded(self, decoder: Decoder) -> Iterator[DecodedFrame]:
         """Decode from the last key frame before the selected start."""
         if self.selection.start > 0:
-            with open_container(self.name) as second:
+            with self.open_again() as second:
                 start = Fraction(self.selection.start) + self.origin
                 before = preview(second, video_stream(second, self.name), start)
             if before is not None:
                 decoder.seek(before)
         return decoder.frames()
+
+    def open_again(self) -> "InputContainer":
+        """Open the file a second time.
+
+        Raises:
+            EveryposeError: if it cannot be opened any more.
+        """
+        return open_container(self._address)
 
     def stop(self) -> None:
         """End the iteration after the present frame."""
@@ -106,18 +116,18 @@ class VideoFile(VideoSource):
         self._container.close()
 
 
-def open_container(name: str) -> "InputContainer":
+def open_container(address: str) -> "InputContainer":
     """Open a local or web file for reading.
 
     Raises:
         EveryposeError: if it cannot be opened; the message names it.
     """
-    is_web = name.startswith(("http://", "https://"))
+    is_web = is_web_address(address)
     options = {"protocol_whitelist": WEB_PROTOCOLS if is_web else LOCAL_PROTOCOLS}
-    with one_line_errors(f"cannot read the video {name}"):
+    with one_line_errors(f"cannot read the video {without_password(address) if is_web else address}"):
         # The scheme keeps a file called "concat:..." or "http:..." from being taken for a protocol.
-        address = name if is_web else f"file:{name}"
-        return av.open(address, options=options, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS))
+        name = address if is_web else f"file:{address}"
+        return av.open(name, options=options, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS))
 
 
 def video_stream(container: "InputContainer", name: str) -> "VideoStream":

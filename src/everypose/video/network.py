@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
-from urllib.parse import urlsplit, urlunsplit
 
 import av
 
+from everypose.data.web_images import without_password
 from everypose.errors import EveryposeError
+from everypose.inference.inputs import is_stream
 from everypose.video.conversion import RgbConverter
 from everypose.video.decoding import Decoder, one_line_errors
 from everypose.video.file import WEB_PROTOCOLS, rate_of, video_stream
@@ -16,7 +17,6 @@ from everypose.video.live import Connection, LiveFrame
 
 OPEN_SECONDS, READ_SECONDS = 10.0, 5.0
 """How long a stream may take to answer, and be silent."""
-RTSP_SCHEMES = ("rtsp", "rtsps")
 RTSP_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto,data"
 NO_TIMES = ("mpjpeg",)
 """Formats without time stamps: the time at which a frame comes is taken."""
@@ -73,7 +73,7 @@ def open_stream(address: str) -> "av.container.InputContainer":
         EveryposeError: if that fails; the message names the address without its password.
     """
     options = {"protocol_whitelist": WEB_PROTOCOLS}
-    if address.startswith(tuple(f"{scheme}://" for scheme in RTSP_SCHEMES)):
+    if is_stream(address):
         # Over TCP no packet is lost or reordered, and it passes through firewalls.
         options = {"protocol_whitelist": RTSP_PROTOCOLS, "rtsp_transport": "tcp"}
     with one_line_errors(f"cannot open the stream {without_password(address)}"):
@@ -83,13 +83,3 @@ def open_stream(address: str) -> "av.container.InputContainer":
             metadata_errors="ignore",
             timeout=(OPEN_SECONDS, READ_SECONDS),
         )
-
-
-def without_password(address: str) -> str:
-    """Return an address without user and password, for messages and tables.
-
-    >>> without_password("rtsp://me:secret@camera.local:554/stream?x=1")
-    'rtsp://camera.local:554/stream?x=1'
-    """
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

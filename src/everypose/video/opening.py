@@ -5,12 +5,13 @@ from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 
-from everypose.inference.inputs import find_images
+from everypose.data.web_images import is_web_address, without_password
+from everypose.inference.inputs import find_images, is_camera, is_stream
 from everypose.video.camera import CameraConnection
 from everypose.video.file import VideoFile, open_container
 from everypose.video.frames import VideoSource
 from everypose.video.live import LiveSource
-from everypose.video.network import RTSP_SCHEMES, StreamConnection, without_password
+from everypose.video.network import StreamConnection
 from everypose.video.numbered import DEFAULT_RATE, NumberedFrames
 from everypose.video.selection import Selection
 
@@ -44,32 +45,14 @@ def open_video(
         number = int(str(source))
         return LiveSource(f"camera {number}", lambda: CameraConnection(number), selection=selection)
     address = str(source)
-    if is_address(address):
-        if address.startswith(tuple(f"{scheme}://" for scheme in RTSP_SCHEMES)) or not _has_length(address):
-            return LiveSource(without_password(address), lambda: StreamConnection(address), selection=selection)
+    if is_stream(address) or (is_web_address(address) and not _has_length(address)):
+        return LiveSource(without_password(address), lambda: StreamConnection(address), selection=selection)
+    if is_web_address(address):
         return VideoFile(address, selection)
     if Path(source).is_file():
         return VideoFile(source, selection)
     paths = [found.path for found in find_images([address])]
     return NumberedFrames(paths, address, rate=frame_rate, selection=selection)
-
-
-def is_camera(source: str) -> bool:
-    """Whether a source is the number of a camera, and not a file of that name.
-
-    >>> is_camera("0"), is_camera("clip.mp4")
-    (True, False)
-    """
-    return source.isdecimal() and not Path(source).exists()
-
-
-def is_address(source: str) -> bool:
-    """Whether a source is a network address.
-
-    >>> is_address("rtsp://camera.local/1"), is_address("clip.mp4")
-    (True, False)
-    """
-    return source.startswith(("http://", "https://", *(f"{scheme}://" for scheme in RTSP_SCHEMES)))
 
 
 def _has_length(address: str) -> bool:

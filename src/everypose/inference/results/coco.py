@@ -6,11 +6,13 @@ height), entries have ``file_name`` and, for videos, ``frame`` (from 0), ``time`
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from everypose.core.files import read_json
+from everypose.core.files import read_json, text_name, written_whole
 from everypose.core.growing_file import GrowingFile
 from everypose.errors import EveryposeError
 from everypose.inference.results.record import FrameResult, ResultsWriter
@@ -28,7 +30,7 @@ def coco_entries(result: FrameResult) -> list[Entry]:
     >>> coco_entries(FrameResult("crowd.jpg", people, image_id=7))
     []
     """
-    file: Entry = {"file_name": Path(result.file).name}
+    file: Entry = {"file_name": text_name(Path(result.file).name)}
     moment: Entry = {} if result.frame is None else {"frame": result.frame, "time": result.time}
     number = 0 if result.image_id is None else result.image_id
     return [{"image_id": entry["image_id"]} | file | entry | moment for entry in result.people.to_coco(number)]
@@ -64,6 +66,52 @@ class CocoWriter(ResultsWriter):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class WholeCocoWriter(ResultsWriter):
+    """Writes a COCO results list that appears when it is finished, and not at all if the run ends with an error.
+
+    Entries go to the disk as they come: a list of a million people takes no memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create a temporary file.
+
+        Raises:
+            EveryposeError: if the folder cannot be written.
+        """
+        self.path = path
+        self._stack = ExitStack()
+        part = self._stack.enter_context(written_whole(path))
+        self._file = self._stack.enter_context(part.open("w", encoding="utf-8"))
+        self._before = "[\n"
+
+    def add(self, result: FrameResult) -> None:
+        """Append the people of one image.
+
+        Raises:
+            EveryposeError: if the disk is full.
+        """
+        for entry in coco_entries(result):
+            self._file.write(self._before + json.dumps(entry, allow_nan=False))
+            self._before = ",\n"
+
+    def close(self) -> None:
+        """Finish the list and move it to its place.
+
+        Raises:
+            EveryposeError: if the disk is full.
+        """
+        self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
+        self._stack.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._stack.__exit__(kind, error, trace)
 
 
 def read_coco_results(path: Path, skeleton: Skeleton) -> Iterator[FrameResult]:

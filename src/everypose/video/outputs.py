@@ -1,0 +1,139 @@
+"""The files of one video: the annotated video, formats with a file for each frame or person, crops."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from everypose.core.arrays import Image
+from everypose.drawing import Trails, draw_people
+from everypose.errors import UsageError
+from everypose.inference.inputs import VideoInput
+from everypose.inference.outputs import Outputs, without_image, write_crops
+from everypose.inference.results import FrameResult
+from everypose.inference.results.writing import frame_writers, movement_writers
+from everypose.video.audio import AudioTracks
+from everypose.video.file import VideoFile
+from everypose.video.frames import Frame, VideoSource
+from everypose.video.writer import VideoWriter
+
+FOLDER = "videos"
+
+
+class VideoOutputs:
+    """Writes what is wanted of one video; closing it finishes the files, also after an error.
+
+    Attributes:
+        video: the annotated video, or None.
+        notes: what could not be kept, one sentence each.
+    """
+
+    def __init__(self, outputs: Outputs, source: VideoInput, opened: VideoSource, *, start: float) -> None:
+        """Create the files.
+
+        Args:
+            outputs: those of the run.
+            source: the video.
+            opened: its frames.
+            start: time of the source at which the annotated video starts, in seconds.
+
+        Raises:
+            EveryposeError: if a file cannot be written.
+            UsageError: if the annotated video would overwrite its source.
+        """
+        options = outputs.options
+        self.notes: list[str] = []
+        self._outputs = outputs
+        self._label = source.label
+        self._name = source.name
+        self._start = start
+        self._files = ExitStack()
+        self._writers = [
+            self._files.enter_context(writer)
+            for writer in (
+                *frame_writers(outputs.folder, source.name, options.save, in_folders=True),
+                *movement_writers(outputs.folder, source.name, options.save),
+            )
+        ]
+        self.video = outputs.folder / FOLDER / f"{source.name}.mp4" if "pictures" in options.save else None
+        self._audio: AudioTracks | None = None
+        self._writer: VideoWriter | None = None
+        if self.video is not None:
+            _refuse_to_overwrite(self.video, source)
+            # Audio belongs to finite files; that of live streams would have to be recorded with the skipped frames.
+            self._audio = AudioTracks(opened) if isinstance(opened, VideoFile) else None
+            self._writer = VideoWriter.like(self.video, opened, audio=self._audio)
+        style = options.style
+        self._style = style if style.supersampling else style.model_copy(update={"supersampling": 1})
+        self._trails = Trails(seconds=style.trail_seconds, palette=style.palette) if style.trail_seconds else None
+
+    @property
+    def draws(self) -> bool:
+        """Whether frames must be drawn."""
+        return self._writer is not None
+
+    def draw(self, frame: Frame) -> tuple[Frame, Image | None]:
+        """Return a frame and its drawing; None if no video is written. Call it in the order of the frames."""
+        if self._writer is None:
+            return frame, None
+        if self._trails is not None:
+            self._trails.update(frame.people, frame.time)
+        return frame, draw_people(frame.image, frame.people, self._style, trails=self._trails, time=frame.time)
+
+    def write(self, frame: Frame, drawing: Image | None) -> None:
+        """Write one frame to all files.
+
+        Raises:
+            EveryposeError: if a file cannot be written.
+        """
+        height, width = frame.image.shape[:2]
+        self._outputs.last_image_id += 1
+        number = self._outputs.last_image_id
+        result = FrameResult(self._label, frame.people, width, height, frame.index, frame.time, image_id=number)
+        if self._writer is not None and drawing is not None:
+            self._writer.write(drawing, frame.time - self._start)
+        bare = without_image(result)
+        for writer in self._writers:
+            writer.add(bare)
+        if "crops" in self._outputs.options.save:
+            folder = self._outputs.folder / "crops" / self._name
+            write_crops(folder, f"{self._name}_{frame.index:06d}", frame.people, self._outputs.options.style)
+        self._outputs.add_result(bare)
+
+    def close(self, *, complete: bool) -> None:
+        """Finish all files.
+
+        Args:
+            complete: whether the video came to its end, so that the rest of the audio belongs to it.
+
+        Raises:
+            EveryposeError: if the disk is full.
+        """
+        try:
+            if self._writer is not None:
+                self._writer.close(rest_of_audio=complete)
+                self._writer = None
+                if self._audio is not None and self._audio.left_out:
+                    codecs = ", ".join(self._audio.left_out)
+                    self.notes.append(f"audio left out, because an MP4 cannot contain its format ({codecs})")
+        finally:
+            self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(complete=error is None)
+
+
+def _refuse_to_overwrite(video: Path, source: VideoInput) -> None:
+    """Refuse an annotated video in the place of its source.
+
+    Raises:
+        UsageError: if it would be there.
+    """
+    if isinstance(source.source, str) and os.path.realpath(source.source) == os.path.realpath(video):
+        raise UsageError(f"the output would overwrite {source.label}: choose another output folder")
