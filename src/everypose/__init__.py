@@ -1,7 +1,7 @@
 """Every person's pose, in a crowd, with any skeleton.
 
     import everypose
-    pose = everypose.load("boir-lite")
+    pose = everypose.load()
     people = pose("crowd.jpg")
     people.draw().save("drawn.jpg")
 

@@ -80,7 +80,7 @@ def test_a_top_down_model_takes_boxes_from_another_model(predict_crops, model, p
 def test_the_default_source_of_boxes_is_named(predict_crops, model, photos, tmp_path, monkeypatch):
     monkeypatch.setattr("everypose.models.locate.bundled", lambda _: model)
     done = predict_crops(photos)
-    assert "  boxes          by boir-lite, the default (see --detector and --boxes)\n" in done.out
+    assert "  boxes          by picodet-s, the default (see --detector and --boxes)\n" in done.out
     assert len(results(tmp_path)) == 3
 
 

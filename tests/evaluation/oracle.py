@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from everypose.data.discovery.layouts import Layout
-from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
+from everypose.inference.loading import find_detector
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
+from everypose.models.catalog import DEFAULT_DETECTOR
 from everypose.skeleton.skeleton import Skeleton
 from inference.crop_stand_in import config, write_model
 

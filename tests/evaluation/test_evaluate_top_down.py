@@ -240,7 +240,7 @@ def test_the_command_takes_every_kind_of_box(everypose, monkeypatch, tmp_path, c
     assert said["truth"] == "ground truth"
     assert said["file"].endswith(", score 0.3 or more")
     assert said["named"] == f"stand_in.onnx, sha256 {digest}"
-    assert said["default"] == f"boir-lite, sha256 {digest}"
+    assert said["default"] == f"picodet-s, sha256 {digest}"
 
 
 @pytest.mark.parametrize("option", [("--boxes", "truth"), ("--detector", "boir-lite"), ("--box-threshold", "0.5")])

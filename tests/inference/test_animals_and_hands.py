@@ -87,7 +87,7 @@ def test_the_detector_of_people_is_not_asked_for_animals_and_hands(predict, skel
     done, rows = predict("--skeleton", skeleton)
     assert (done.code, rows) == (2, None)
     assert done.err.startswith(f"everypose: the keypoints of {skeleton} are those of ")
-    assert done.err.endswith("boir-lite finds people: say where they are with --boxes\n")
+    assert done.err.endswith("picodet-s finds people: say where they are with --boxes\n")
 
 
 @pytest.mark.parametrize(
@@ -112,5 +112,5 @@ def test_options_that_contradict_each_other_are_one_line(predict, arguments, mes
 
 
 def test_a_model_that_finds_people_by_itself_takes_no_whole_image():
-    with pytest.raises(UsageError, match="takes no detector, boxes or threshold of boxes"):
-        package.load(detector=WholeImage())
+    with pytest.raises(UsageError, match="takes no detector, boxes, threshold of boxes or tiles"):
+        package.load("boir-lite", detector=WholeImage())

@@ -122,7 +122,7 @@ def test_the_example_of_the_package_runs(model, tmp_path, monkeypatch):
     """The lines that everypose's own docstring shows, with the stand-in in place of the bundled weights."""
     monkeypatch.setattr(resources, "files", lambda _: tmp_path)
     (tmp_path / "weights").mkdir()
-    model.rename(tmp_path / "weights" / "boir-lite.onnx")
+    model.rename(tmp_path / "weights" / "mipnet-lite.onnx")
     monkeypatch.chdir(tmp_path)
     assert cv2.imwrite("crowd.jpg", crowd([(0, 0, 100)])[..., ::-1])
     lines = [line for line in everypose.__doc__.splitlines() if line.startswith("    ")]

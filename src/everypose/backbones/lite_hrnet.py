@@ -36,9 +36,9 @@ class Stem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to (B, 32, H/4, W/4)."""
-        first, second = F.relu(self.conv(images)).chunk(2, dim=1)
-        short = F.relu(self.short(first))
-        long = F.relu(self.long(F.relu(self.expand(second))))
+        x, half = F.relu(self.conv(images)), STEM // 2
+        short = F.relu(self.short(x[:, :half]))
+        long = F.relu(self.long(F.relu(self.expand(x[:, half:]))))
         return shuffle(short, long)
 
 
@@ -47,14 +47,14 @@ class ShuffleUnit(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        half = channels // 2
+        self.kept = half = channels // 2
         self.conv = nn.Conv2d(half, half, 1)
         self.separable = Separable(half, half)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        kept, changed = x.chunk(2, dim=1)
-        return shuffle(kept, F.relu(self.separable(F.relu(self.conv(changed)))))
+        changed = F.relu(self.separable(F.relu(self.conv(x[:, self.kept :]))))
+        return shuffle(x[:, : self.kept], changed)
 
 
 class Fusion(nn.Module):

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from everypose.models.catalog import DEFAULT_MODEL
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path("everypose-demo"),
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
-    ] = "boir-lite",
+    ] = DEFAULT_MODEL,
 ) -> None:
     """Run a model on the example images of the package and draw the people.
 

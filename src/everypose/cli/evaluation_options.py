@@ -87,7 +87,7 @@ class DetectionOptions:
         typer.Option(
             "--detector",
             help="For a top-down model: a single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). "
-            "[default: boir-lite]",
+            "[default: picodet-s]",
         ),
     ] = None
 

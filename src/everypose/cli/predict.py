@@ -12,6 +12,7 @@ from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.cli.option_groups import expand_options
 from everypose.cli.predict_options import DrawingOptions, PersonBoxOptions, SaveOptions, VideoOptions
 from everypose.errors import EveryposeError, UsageError
+from everypose.models.catalog import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from everypose.data.discovery.walk import Skipped
@@ -35,7 +36,7 @@ def predict(
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
-    ] = "boir-lite",
+    ] = DEFAULT_MODEL,
     saving: SaveOptions,
     min_score: Annotated[
         float | None, typer.Option(help="Lowest score of a person. [default: the model's]", min=0, max=1)
@@ -99,6 +100,7 @@ def predict(
         detector=given or person_boxes.detector,
         box_threshold=None if given else person_boxes.box_threshold,
         skeleton=skeleton,
+        tiles=person_boxes.tiles,
     )
     deciding: dict[str, str | int | float | bool | None] = {
         "model": model, "device": device, "flip": flip, "min_score": min_score, "skeleton": skeleton, "size": size,

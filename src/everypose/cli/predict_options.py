@@ -31,8 +31,8 @@ class PersonBoxOptions:
         str | None,
         typer.Option(
             "--detector",
-            help="For a top-down model: a single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). "
-            "[default: boir-lite]",
+            help="For a top-down model: picodet-s, a single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). "
+            "[default: picodet-s]",
         ),
     ] = None
     boxes: Annotated[
@@ -55,6 +55,17 @@ class PersonBoxOptions:
         ),
     ] = None
 
+    tiles: Annotated[
+        int | None,
+        typer.Option(
+            "--tiles",
+            help="Run the detector on this many overlapping tiles along the longer side, too: finds smaller people in "
+            "more time.",
+            min=2,
+            max=8,
+        ),
+    ] = None
+
     def given(self, image_ids: Mapping[Path, int], *, videos: bool) -> "DetectionsFile | WholeImage | None":
         """Return the boxes of ``--boxes``; None if a detector finds them.
 
@@ -67,6 +78,8 @@ class PersonBoxOptions:
         """
         from everypose.inference.box_sources import PERSON_CATEGORY, DetectionsFile, WholeImage
 
+        if self.tiles is not None and self.boxes is not None:
+            raise UsageError("--tiles is for a detector, not for --boxes: give one of them")
         if self.detector is not None and self.boxes is not None:
             raise UsageError("--detector and --boxes both say where the people are: give one of them")
         is_file = self.boxes not in (None, WHOLE_IMAGE)
@@ -89,8 +102,8 @@ class PersonBoxOptions:
     def describe(self, estimator: "Estimator", given: "DetectionsFile | WholeImage | None", images: int) -> str | None:
         """Return where a top-down model got its boxes from; None for a model that needs none."""
         from everypose.inference.box_sources import DetectionsFile, WholeImage
-        from everypose.inference.loading import DEFAULT_DETECTOR
         from everypose.inference.top_down import TopDownEstimator
+        from everypose.models.catalog import DEFAULT_DETECTOR
 
         if not isinstance(estimator, TopDownEstimator):
             return None

@@ -8,6 +8,7 @@ import typer
 
 from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import MissingDependencyError, UsageError
+from everypose.models.catalog import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from everypose.serving.label_studio import LabelStudio
@@ -55,7 +56,7 @@ def serve(
     min_score: Annotated[
         float | None, typer.Option(help="Lowest person score. [default: the model's]", min=0, max=1)
     ] = None,
-    detector: Annotated[str | None, typer.Option(help="Gives a top-down model its boxes. [default: boir-lite]")] = None,
+    detector: Annotated[str | None, typer.Option(help="Gives a top-down model its boxes. [default: picodet-s]")] = None,
     size: SizeOption = None,
     batch: Annotated[
         int | None, typer.Option(help="Images in one pass through the network. [default: 1 or 4]", min=1)
@@ -112,7 +113,7 @@ def serve(
             file=sys.stderr,
         )
     serve_models(
-        [ModelOptions(model=model, options=given) for model in models or ["boir-lite"]],
+        [ModelOptions(model=model, options=given) for model in models or [DEFAULT_MODEL]],
         settings,
         tokens=None if token_file is None else Tokens.read(token_file),
         certificate=_certificate(certificate, certificate_key),

@@ -118,7 +118,7 @@ def selector(
     ] = None,
     detector: Annotated[
         str | None,
-        typer.Option(help="A single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). [default: boir-lite]"),
+        typer.Option(help="A single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). [default: picodet-s]"),
     ] = None,
     steps: Annotated[int, typer.Option(help="How many poses.", min=2)] = 6,
     out: OutOption = OUT,
@@ -134,7 +134,8 @@ def selector(
     with _needs_torch():
         from everypose.studies.networks import read_mipnet
         from everypose.studies.selector import best_box, parse_box, study_selector
-    from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
+    from everypose.inference.loading import find_detector
+    from everypose.models.catalog import DEFAULT_DETECTOR
 
     network, config = read_mipnet(model)
     pixels = read_image(image)

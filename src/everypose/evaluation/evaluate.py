@@ -25,8 +25,9 @@ from everypose.evaluation.predict import predict_annotated_people, predict_image
 from everypose.evaluation.report.record import Metric, Protocol, Record
 from everypose.evaluation.scores import Scores, compute_scores
 from everypose.inference.box_sources import DetectionsFile
-from everypose.inference.loading import DEFAULT_DETECTOR, load
+from everypose.inference.loading import load
 from everypose.inference.top_down import TopDownEstimator
+from everypose.models.catalog import DEFAULT_DETECTOR
 from everypose.models.config import ModelConfig
 from everypose.models.locate import resolve
 from everypose.skeleton.skeleton import Skeleton

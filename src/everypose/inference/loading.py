@@ -26,14 +26,12 @@ from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 
 MOST_THREADS = 1024
-DEFAULT_DETECTOR = "boir-lite"
-"""What gives top-down models their boxes when nothing else is named: it comes with the package."""
 NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands", "interhand3d": "hands"}
 """Known skeletons of what the default detector does not find."""
 
 
 def load(
-    model: str | Path = "boir-lite",
+    model: str | Path = DEFAULT_MODEL,
     *,
     device: str = "cpu",
     flip: bool = False,
@@ -44,6 +42,7 @@ def load(
     detector: str | Path | Detector | None = None,
     box_threshold: float | None = None,
     skeleton: str | None = None,
+    tiles: int | None = None,
 ) -> Estimator:
     """Load a model, ready to find people.
 
@@ -59,7 +58,7 @@ def load(
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
-        detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default boir-lite.
+        detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default picodet-s.
         box_threshold: lowest score of a box; by default the detector's own.
         skeleton: of a model of several data sets (PoseBH, ViTPose++), the data set whose keypoints are wanted, or
             "all" for those of all sets in one pass; by default its first data set.
@@ -82,10 +81,16 @@ def load(
                 f"the keypoints of {own} are those of {NOT_OF_PEOPLE[own]}, and {DEFAULT_DETECTOR} finds people: say "
                 "where they are with --boxes"
             )
+        if detector is None and box_threshold is None:
+            box_threshold = config.on_crops.box_threshold
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads)
+        if tiles is not None:
+            finds_boxes = TiledDetector(finds_boxes, tiles)
         return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER)
-    if detector is not None or box_threshold is not None:
-        raise UsageError(f"{config.name} finds people by itself: it takes no detector, boxes or threshold of boxes")
+    if detector is not None or box_threshold is not None or tiles is not None:
+        raise UsageError(
+            f"{config.name} finds people by itself: it takes no detector, boxes, threshold of boxes or tiles"
+        )
     assert runtime is not None
     if size is not None:
         config = _at_size(config, size)

@@ -18,7 +18,7 @@ from everypose.inference.image_like import ImageLike, image_file, image_pixels
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
-from everypose.methods.top_down.scoring import ScoringSettings, merge
+from everypose.methods.top_down.scoring import ScoringSettings, keypoint_probabilities, merge
 from everypose.models.config import ModelConfig
 from everypose.people import People
 
@@ -88,7 +88,13 @@ class TopDownEstimator(Estimator):
         self.crops_at_once = crops_at_once
         self.dropped = 0
         self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, settings.crop)
-        self._scoring = ScoringSettings(settings.decay, oks_threshold=settings.nms, soft=settings.soft_nms)
+        self._scoring = ScoringSettings(
+            confident=settings.confident,
+            decay=settings.decay,
+            oks_threshold=settings.nms,
+            soft=settings.soft_nms,
+            calibration=settings.calibration,
+        )
         self._sigmas = np.ones(len(self.skeleton)) if settings.nms is None else self.skeleton.require_sigmas()
 
     def prepare(self, image: ImageLike) -> Photo:
@@ -124,7 +130,10 @@ class TopDownEstimator(Estimator):
         boxes = np.where(is_primary, found.boxes.boxes[merged.box], geometry.keypoint_boxes(merged.keypoints))
         order = np.argsort(-merged.scores, kind="stable")
         order = order[merged.scores[order] >= self.min_score]
-        return People(merged.keypoints[order], merged.scores[order], self.skeleton, boxes=boxes[order], image=image)
+        keypoints = merged.keypoints[order]
+        if (calibration := self.config.on_crops.keypoint_calibration) is not None:
+            keypoints[..., 2] = keypoint_probabilities(keypoints[..., 2], calibration)
+        return People(keypoints, merged.scores[order], self.skeleton, boxes=boxes[order], image=image)
 
     def _cut(self, photo: Photo) -> "_Cuts":
         """Ask the detector; leave out boxes that cannot be cropped."""

@@ -2,7 +2,7 @@
 
 ``cvat-cli`` and :func:`cvat_sdk.auto_annotation.annotate_task` take this module:
 
-    cvat-cli task auto-annotate 137 --function-module everypose.integrations.cvat -p model=str:boir-lite
+    cvat-cli task auto-annotate 137 --function-module everypose.integrations.cvat -p model=str:mipnet-lite
 
 Labels and keypoints of the task are matched by name. Coordinates are everypose's own, as in COCO files.
 """
@@ -47,7 +47,7 @@ class PoseFunction:
 
     def __init__(
         self,
-        model: str | Estimator = "boir-lite",
+        model: str | Estimator = DEFAULT_MODEL,
         label: str = "person",
         *,
         device: str = "cpu",

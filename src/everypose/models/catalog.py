@@ -17,8 +17,21 @@ class KnownModel:
     file: str | None = None
 
 
+DEFAULT_MODEL = "mipnet-lite"
+"""The model that is loaded when none is named."""
+DEFAULT_DETECTOR = "picodet-s"
+"""What gives top-down models their boxes when nothing else is named."""
+DETECTORS = {"picodet-s": "picodet-s.onnx"}
+"""Person detectors whose weights come with the package, and their files."""
+
 MODELS = (
-    KnownModel("boir-lite", "BoIR on a small trunk, COCO keypoints: the default", file="boir-lite.onnx"),
+    KnownModel(
+        "mipnet-lite",
+        "MIPNet on Lite-HRNet, COCO keypoints: the default; further trained from PaddleDetection's PP-TinyPose "
+        "(COCO, AI Challenger and photos of its authors)",
+        file="mipnet-lite.onnx",
+    ),
+    KnownModel("boir-lite", "BoIR on a small trunk, COCO keypoints: one pass for any number", file="boir-lite.onnx"),
     KnownModel("boir-w32-coco", "BoIR, HRNet-W32 at 512, COCO: published AP 70.6 on val2017"),
     KnownModel("boir-w48-coco", "BoIR, HRNet-W48 at 640, COCO: published AP 72.5 on val2017"),
     KnownModel("boir-w32-crowdpose", "BoIR, HRNet-W32 at 512, CrowdPose: published AP 75.8 fine-tuned from COCO"),

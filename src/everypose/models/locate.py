@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.models.catalog import MODELS
+from everypose.models.catalog import DETECTORS, MODELS
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
@@ -28,7 +28,7 @@ def bundled(name: str) -> Path:
 
 
 def resolve(source: str | Path) -> ModelFile:
-    """Find a model by a known name, a folder, a file or a hub id (``owner/name``).
+    """Find a model or bundled detector by a known name, a folder, a file or a hub id (``owner/name``).
 
     Raises:
         UsageError: for a name that is not known, or whose weights do not come with the package.
@@ -39,6 +39,8 @@ def resolve(source: str | Path) -> ModelFile:
         return _at(path)
     known = {model.name: model for model in MODELS}
     name = str(source)
+    if name in DETECTORS:
+        return ModelFile("onnx", bundled(DETECTORS[name]))
     if name in known:
         if (file := known[name].file) is not None:
             return ModelFile("onnx", bundled(file))

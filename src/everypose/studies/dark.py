@@ -14,12 +14,13 @@ from everypose.evaluation.evaluate import EvaluationSetup
 from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
-from everypose.inference.loading import DEFAULT_DETECTOR, find_detector
+from everypose.inference.loading import find_detector
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.decoding import Decoder
+from everypose.models.catalog import DEFAULT_DETECTOR
 from everypose.models.config import ModelConfig
 from everypose.studies.chart import line_chart
 from everypose.studies.networks import read_top_down

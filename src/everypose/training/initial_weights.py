@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import everypose
+from everypose.backbones.pretrained.tinypose import read_tinypose
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.backbones.settings import BackboneSettings
 from everypose.core.plugins import load_reference
@@ -125,6 +126,8 @@ def _load_backbone(backbone: nn.Module, settings: BackboneSettings, path: Path) 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".npz":
         return read_trunk(path)
+    if path.suffix == ".onnx":
+        return read_tinypose(path)
     if path.suffix != ".safetensors":
         return read_state(path)
     with as_user_error(f"cannot read {path}"):

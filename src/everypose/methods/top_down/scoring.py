@@ -6,9 +6,12 @@ import numpy as np
 
 from everypose.core.arrays import Float64, Int64, Numbers
 from everypose.core.geometry import pairwise_oks, suppress
+from everypose.methods.top_down.settings import KeypointCalibration, PersonCalibration
 
 # COCO counts 20 detections of an image, and the soft suppression stops there.
 _SOFT_MOST = 20
+# Keeps the logarithm of a product of scores finite.
+_LEAST_PRODUCT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class ScoringSettings:
         decay: factor of the score of every instance but a box's primary.
         oks_threshold: of two poses of which the OKS is above it, the worse goes; None keeps all (CrowdPose).
         soft: whether poses go by the soft rule instead.
+        calibration: scores poses in place of the product of box score, decay and mean confidence.
     """
 
     confident: float = 0.2
     decay: float = 0.5
     oks_threshold: float | None = 0.9
     soft: bool = False
+    calibration: PersonCalibration | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,46 @@ def person_scores(keypoints: Numbers, box_scores: Numbers, confident: float = 0.
     return scores
 
 
+def calibrated_scores(
+    keypoints: Numbers,
+    box_scores: Numbers,
+    *,
+    areas: Numbers,
+    sigmas: Numbers,
+    confident: float,
+    calibration: PersonCalibration,
+) -> Float64:
+    """The calibrated scores of all poses of an image, from 0 to 1.
+
+    Args:
+        keypoints: (R, N, K, 3) of N instances of R boxes: x, y in image pixels, confidence.
+        box_scores: (R,)
+        areas: (R,) square pixels, for the OKS between a box's instances.
+        sigmas: (K,)
+        confident: see :class:`ScoringSettings`.
+        calibration: the fitted weights.
+
+    Returns:
+        (R, N)
+    """  # fmt: skip
+    poses = np.asarray(keypoints, dtype=np.float64)
+    products = person_scores(poses, np.asarray(box_scores, dtype=np.float64)[:, None], confident)
+    logits = calibration.bias + calibration.slope * np.log(np.maximum(products, _LEAST_PRODUCT))
+    squares = ((poses[:, 1:, :, :2] - poses[:, :1, :, :2]) ** 2).sum(axis=-1)
+    spread = 2 * (2 * np.asarray(sigmas, dtype=np.float64)) ** 2 * np.asarray(areas)[:, None, None]
+    likeness = np.exp(-squares / np.maximum(spread, np.finfo(np.float64).tiny)).mean(axis=-1)
+    logits[:, 1:] += calibration.second + calibration.likeness * likeness
+    scores: Float64 = 1 / (1 + np.exp(-logits))
+    return scores
+
+
+def keypoint_probabilities(confidence: Numbers, calibration: KeypointCalibration) -> Float64:
+    """Confidences, of any shape, as probabilities that a keypoint is labelled and near its label."""
+    logits = calibration.bias + calibration.slope * np.asarray(confidence, dtype=np.float64)
+    probabilities: Float64 = 1 / (1 + np.exp(-logits))
+    return probabilities
+
+
 def merge(
     keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbers, scoring: ScoringSettings
 ) -> MergedPoses:
@@ -79,12 +124,17 @@ def merge(
     # The last instances come first, so that of equal scores (later is better) the primary wins.
     instance = np.repeat(np.arange(instances)[::-1], boxes)
     box = np.tile(np.arange(boxes), instances)
-    poses = poses[box, instance]
-    decayed = np.asarray(box_scores, dtype=np.float64)[box] * np.where(instance > 0, scoring.decay, 1.0)
-    scores = person_scores(poses, decayed, scoring.confident)
+    areas = np.asarray(sizes, dtype=np.float64).prod(axis=1)
+    if scoring.calibration is None:
+        decayed = np.asarray(box_scores, dtype=np.float64)[box] * np.where(instance > 0, scoring.decay, 1.0)
+        scores = person_scores(poses[box, instance], decayed, scoring.confident)
+    else:
+        scores = calibrated_scores(
+            poses, box_scores, areas=areas, sigmas=sigmas, confident=scoring.confident, calibration=scoring.calibration
+        )[box, instance]
+    poses, areas = poses[box, instance], areas[box]
     kept = np.arange(len(poses))
     if scoring.oks_threshold is not None:
-        areas = np.asarray(sizes, dtype=np.float64).prod(axis=1)[box]
         suppress = soft_oks_nms if scoring.soft else oks_nms_high_index_first
         kept = suppress(poses, scores, areas, sigmas, scoring.oks_threshold)
     return MergedPoses(poses[kept], scores[kept], box[kept], instance[kept])

@@ -111,6 +111,38 @@ class TopDownTraining(MethodTraining):
     crops: CropTrainingSettings = CropTrainingSettings()
 
 
+class PersonCalibration(Settings):
+    """A logistic regression of a pose's quality: the mean, over COCO's ten OKS thresholds, of whether it is reached.
+
+    Fitted on training photos; see :func:`everypose.methods.top_down.scoring.calibrated_scores`.
+
+    Attributes:
+        bias: constant term.
+        slope: weight of the logarithm of the box's score times the mean confidence.
+        second: term added for every instance except the primary.
+        likeness: weight of the OKS with the box's primary pose, for every instance except the primary.
+    """
+
+    bias: float
+    slope: PositiveFloat
+    second: float = 0.0
+    likeness: float = 0.0
+
+
+class KeypointCalibration(Settings):
+    """A logistic regression from a heatmap's peak to the probability that its keypoint is labelled and near the label.
+
+    Near means a distance at which the keypoint's part of the OKS is one half or more.
+
+    Attributes:
+        bias: constant term.
+        slope: weight of the peak.
+    """
+
+    bias: float
+    slope: float
+
+
 class CropInference(Settings):
     """How a top-down model's people are found and scored, whatever the convention of its crops.
 
@@ -123,6 +155,10 @@ class CropInference(Settings):
         soft_nms: whether poses are suppressed by the soft rule
             (:func:`everypose.methods.top_down.scoring.soft_oks_nms`).
         min_score: people with a lower score are not reported.
+        confident: keypoints with a higher confidence count for a person's score.
+        calibration: turns the product of box score and mean confidence into a probability; None leaves the product.
+        keypoint_calibration: turns confidences into the keypoints' scores; None leaves them.
+        box_threshold: default lowest score of a detector's box; None leaves it to the detector.
     """
 
     crop_size: Annotated[Size, AfterValidator(_require_possible)]
@@ -132,6 +168,10 @@ class CropInference(Settings):
     nms: Annotated[Annotated[float, Field(gt=0, le=1)] | None, NoneWord] = 0.9
     soft_nms: bool = False
     min_score: Probability = 0.05
+    confident: Probability = 0.2
+    calibration: Annotated[PersonCalibration | None, NoneWord] = None
+    keypoint_calibration: Annotated[KeypointCalibration | None, NoneWord] = None
+    box_threshold: Annotated[Probability | None, NoneWord] = None
 
 
 class TopDownInference(CropInference):
