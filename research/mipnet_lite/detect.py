@@ -22,7 +22,7 @@ def main(annotations: Path, images: Path, out: Path) -> None:
     for entry in track(entries, "detecting", len(entries), quiet=False):
         boxes = detector(Photo(read_image(images / entry["file_name"])))
         found[str(entry["id"])] = np.concatenate([boxes.boxes, boxes.scores[:, None]], axis=1)
-    np.savez(out, **found)
+    np.savez(out, allow_pickle=False, **found)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ CROPS = (("astronaut", 0), ("group", 0), ("group", 1), ("pedestrians", 0), ("ped
 
 
 def read(name: str) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(EXAMPLES / f"{name}.jpg")), cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(cv2.imread(str(EXAMPLES / f"{name}.jpg")), cv2.COLOR_BGR2RGB))
 
 
 def normalised(rgb: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def main(tinypose: str, picodet: str, out: str) -> None:
     arrays["peaks"] = np.array([[divmod(int(m.argmax()), 48)[::-1] for m in crop] for crop in maps], np.int16)
     arrays["confidences"] = np.array([crop.max(axis=(1, 2)) for crop in maps], np.float32)
     arrays["heatmaps"] = np.array(maps, np.float32)[:, list(KEYPOINTS), ::2, ::2]
-    np.savez_compressed(out, **arrays)
+    np.savez_compressed(out, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

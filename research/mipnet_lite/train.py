@@ -16,15 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from research.mipnet_lite.samples import (
-    Person,
-    Sample,
-    Sampler,
-    detections_of,
-    people_of,
-    primary_targets,
-    second_targets,
-)  # fmt: skip
 from torch import Tensor, nn
 
 from everypose.backbones.colours import normalise
@@ -35,6 +26,15 @@ from everypose.methods.mipnet.modulation import MIMB
 from everypose.methods.mipnet.network import MIPNet
 from everypose.methods.top_down.baselines import HRNetPose
 from everypose.skeleton.skeleton import Skeleton
+from research.mipnet_lite.samples import (
+    Person,
+    Sample,
+    Sampler,
+    detections_of,
+    people_of,
+    primary_targets,
+    second_targets,
+)  # fmt: skip
 
 GAIN = 4.0
 LR, BLOCK_LR, WARMUP_STEPS, LEAST_LR, EMA = 3e-4, 2e-3, 60, 0.02, 0.998
@@ -51,8 +51,10 @@ def build(published: Path) -> tuple[HRNetPose, MIPNet]:
     for block in network.modulation.modules():
         if isinstance(block, MIMB):
             for layer in (block.excite[2], block.embed[3]):
+                assert isinstance(layer, nn.Linear)
                 nn.init.normal_(layer.weight, std=0.001)
-            nn.init.zeros_(block.embed[3].bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith((*LEARNING, "modulation.")))
     return teacher.eval(), network.train()
@@ -84,7 +86,8 @@ def predict(network: MIPNet, images: Tensor, plain: bool) -> Tensor:
     if not plain:
         return network.heatmaps(images).transpose(0, 1)
     maps = network.trunk(images)
-    return network.head(network.backbone.finish(network.backbone.steps()[3](maps)))[None]
+    heatmaps: Tensor = network.head(network.backbone.finish(network.backbone.steps()[3](maps)))
+    return heatmaps[None]
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
@@ -102,9 +105,11 @@ def save(network: MIPNet, averages: dict[str, Tensor], path: Path) -> None:
     network.load_state_dict(own | averages)
     for block in network.modulation.modules():
         if isinstance(block, MIMB):
-            block.embed[1].momentum = 1.0
+            norm = block.embed[1]
+            assert isinstance(norm, nn.BatchNorm1d)
+            norm.momentum = 1.0
             block.embed(network.selectors.repeat(8, 1))
-            block.embed[1].momentum = 0.1
+            norm.momentum = 0.1
     torch.save(network.state_dict(), path)
     network.load_state_dict(own)
 

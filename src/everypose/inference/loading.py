@@ -20,8 +20,10 @@ from everypose.inference.runtimes.onnx import (
     read_metadata,
 )
 from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStageEstimator, images_at_once
+from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
+from everypose.models.catalog import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTORS
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 
@@ -59,9 +61,11 @@ def load(
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
         detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default picodet-s.
-        box_threshold: lowest score of a box; by default the detector's own.
+        box_threshold: lowest score of a box; by default the model's, or else the detector's own.
         skeleton: of a model of several data sets (PoseBH, ViTPose++), the data set whose keypoints are wanted, or
             "all" for those of all sets in one pass; by default its first data set.
+        tiles: run a top-down model's detector on this many overlapping tiles along the image's longer side, too, from
+            2 to 8: it finds smaller people in more time.
 
     Raises:
         EveryposeError: when the model is damaged or no model of everypose.
@@ -117,9 +121,9 @@ def find_detector(
     """What gives a top-down model its boxes.
 
     Args:
-        source: a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, RT-DETR or PicoDet; a
-            ``.json`` file of detections (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector,
-            returned as it is.
+        source: ``picodet-s``; a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, RT-DETR or
+            PicoDet; a ``.json`` file of detections (:class:`everypose.inference.box_sources.DetectionsFile`); or a
+            detector, returned as it is.
         threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for other
             detectors, and 0 for a file.
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
@@ -134,7 +138,7 @@ def find_detector(
         if threshold is not None:
             raise UsageError("a threshold of boxes belongs to a detector that is loaded: let your own apply it")
         return source
-    path = Path(source)
+    path = resolve(source).path if str(source) in DETECTORS else Path(source)
     if path.suffix == ".json":
         return DetectionsFile(path, threshold=threshold or 0.0)
     onnx_device = device if onnx_can_use(device) else "cpu"

@@ -1,0 +1,1 @@
+"""One-off scripts and logs; not part of the package."""

@@ -1,0 +1,1 @@
+"""How mipnet-lite was trained, calibrated and packed; see diary.md."""
