@@ -40,7 +40,7 @@ def test_boxes_equal_the_unmodified_detector(name):
 
 def test_the_bundled_poses_stay_near_the_unmodified_network():
     """Further training moves keypoints that the published network is sure of by less than two cells of its heatmaps."""
-    keypoints = OnnxCropRuntime(bundled("mipnet-lite.onnx"), threads=1).run(crops())[:, 0]
+    keypoints = OnnxCropRuntime.open(bundled("mipnet-lite.onnx"), threads=1).run(crops())[:, 0]
     sure = GOLDEN["confidences"] > 0.6
     moved = np.linalg.norm(keypoints[..., :2] - 4.0 * GOLDEN["peaks"], axis=-1)
     assert sure.sum() > 40

@@ -10,6 +10,7 @@ from everypose.inference.box_sources import AnnotatedBoxes
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.top_down import LARGEST_SIDE, TopDownEstimator, cut_crop
 from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
+from everypose.skeleton.skeleton import Skeleton
 from inference.crop_stand_in import CROP, OFFSETS, SKELETON, CropStandIn, config, paint
 
 RED, BLUE = (240, 0, 0), (0, 0, 240)
@@ -234,7 +235,7 @@ def test_output_of_a_wrong_or_damaged_model_is_refused(keypoints, message):
 
 
 def test_a_skeleton_without_sigmas_needs_no_suppression():
-    unknown = SKELETON.to_dict() | {"sigmas": None}
+    unknown = Skeleton.from_dict(SKELETON.to_dict() | {"sigmas": None})
     for nms in (0.9, None):
         settings = config(nms=nms).model_copy(update={"skeleton": unknown})
         if nms is None:

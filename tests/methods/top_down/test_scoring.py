@@ -10,11 +10,14 @@ from evaluation.metrics.test_oks import golden_truth
 from everypose.evaluation.metrics.oks import evaluate_oks
 from everypose.methods.top_down.scoring import (
     ScoringSettings,
+    calibrated_scores,
+    keypoint_probabilities,
     merge,
     oks_nms_high_index_first,
     person_scores,
     soft_oks_nms,
 )
+from everypose.methods.top_down.settings import KeypointCalibration, PersonCalibration
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load
 
@@ -218,3 +221,35 @@ def test_permuting_boxes_permutes_the_people():
     np.testing.assert_array_equal(again.keypoints, found.keypoints)
     assert order[again.box].tolist() == found.box.tolist()
     assert again.instance.tolist() == found.instance.tolist()
+
+
+def test_calibrated_scores_are_the_logistic_of_their_products():
+    poses = np.zeros((2, 2, 17, 3))
+    poses[..., 2] = 0.8
+    poses[:, :, 10:, 2] = 0.05  # not counted
+    poses[1, 1, :, 0] = 1000  # far from its primary
+    calibration = PersonCalibration(bias=2.0, slope=1.5, second=-1.0, likeness=0.5)
+    scores = calibrated_scores(
+        poses, [0.9, 0.5], areas=[5000, 5000], sigmas=COCO_SIGMAS, confident=0.1, calibration=calibration
+    )
+    logits = 2.0 + 1.5 * np.log(np.array([[0.9], [0.5]]) * 0.8) + np.array([[0, -0.5], [0, -1.0]])
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits)))
+
+
+def test_calibration_keeps_the_order_of_primaries_and_a_pose_without_keypoints_last():
+    rng = np.random.default_rng(0)
+    poses = rng.uniform(0, 100, (8, 1, 17, 3))
+    poses[..., 2] = rng.uniform(0.2, 1, (8, 1, 1))
+    poses[3, ..., 2] = 0
+    boxes, sizes = rng.uniform(0.1, 1, 8), np.full((8, 2), 60.0)
+    calibration = PersonCalibration(bias=2.0, slope=1.5)
+    plain = merge(poses, boxes, sizes, COCO_SIGMAS, ScoringSettings(confident=0.1))
+    calibrated = merge(poses, boxes, sizes, COCO_SIGMAS, ScoringSettings(confident=0.1, calibration=calibration))
+    assert plain.box.tolist() == calibrated.box.tolist()
+    assert calibrated.box[-1] == 3
+    assert (calibrated.scores > 0).all()
+
+
+def test_keypoint_probabilities():
+    found = keypoint_probabilities([0.0, 0.5], KeypointCalibration(bias=-2.0, slope=4.0))
+    np.testing.assert_allclose(found, [1 / (1 + np.exp(2)), 0.5])
