@@ -36,7 +36,7 @@ PHRASES = (
     r"each once\b",
     r"made anew",
     r"anew\b",
-    r"\btells?\b",
+    r"(?<!\.)\btells?\b",
     r"\btold\b",
     r"\bbeside\b",
     r"\bbut for\b",

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: one line that says what, where and what to do.
+"""Errors that a user can act on: one line with the problem, its place and the remedy.
 
 The command line prints them without a traceback and leaves with their exit code; anything else is a defect
 of everypose and keeps its traceback.

@@ -243,7 +243,7 @@ class People:
     ) -> "People":
         """Return the people of one image in a COCO results list or a COCO annotation file.
 
-        Annotations have no scores: theirs are 1, and the third column of their keypoints is the visibility.
+        Annotations have no scores: each person gets score 1, and the third column of keypoints is the visibility.
 
         Args:
             source: the list of results or annotations, or a JSON file that contains it.

@@ -19,9 +19,9 @@ class Backbone(nn.Module):
     float_modules: tuple[str, ...] = ()
 
     def offsets(self, _feature: Tensor) -> Tensor | None:
-        """What a backbone that tells it says of a feature's pixels: where the centre of the person there is.
+        """Predict the offset from each pixel to the center of its person; None if the backbone has no such head.
 
-        (B, channels, h, w) to (B, 2, h, w), x and y, in output pixels, for
+        Feature (B, channels, h, w) to offsets (B, 2, h, w), x and y in output pixels, for
         :func:`everypose.methods.boir.offset_loss.offset_loss`.
         """
         return None

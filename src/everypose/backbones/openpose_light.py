@@ -1,8 +1,8 @@
 """The trunk of Lightweight OpenPose, brought to stride 4: the backbone of the default model.
 
 Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose", 2018, in the form of the Open Model
-Zoo's human-pose-estimation-0001: MobileNet v1 that stays at stride 8, and two stages that each tell where keypoints are
-(heatmaps) and which way limbs run (part affinity fields). There is no batch normalisation: it is folded into the
+Zoo's human-pose-estimation-0001: MobileNet v1 that stays at stride 8, and two stages that each predict keypoint
+heatmaps and part affinity fields (directions of limbs). There is no batch normalization: it is folded into the
 convolutions of the weights that training starts from, so small batches do no harm.
 """
 
@@ -104,10 +104,10 @@ class Refinement(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Lightweight OpenPose with one refinement stage, whole, but for the context's activations.
+    """Lightweight OpenPose with one refinement stage and ReLU in place of ELU in the context module.
 
-    These are ReLUs where they were ELUs, which have no fast form in 8 bits. The repository's
-    ``python -m research.boir_lite.lighten_trunk`` fits published weights to that.
+    ELU has no fast 8-bit kernel. The repository's ``python -m research.boir_lite.lighten_trunk`` fits published
+    weights to the change.
     """
 
     def __init__(self) -> None:

@@ -209,7 +209,7 @@ class ViT(nn.Module):
         if not self.experts:
             return None
         if dataset is None:
-            raise ValueError("a ViT with experts must be told each sample's data set")
+            raise ValueError("a ViT with experts needs the data set of each sample")
         return (dataset[:, None] == torch.arange(self.experts, device=x.device)).to(x.dtype)
 
     def _initialise(self) -> None:

@@ -62,7 +62,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    """Whether a process of this number exists; yes where the system cannot tell."""
+    """Whether a process of this number exists; True if the system gives no answer."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

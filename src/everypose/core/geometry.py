@@ -136,7 +136,7 @@ def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Flo
     The mean over all K keypoints of exp(-d^2 / (2 (2 sigma)^2 A)).
 
     Args:
-        first: poses; columns after x, y are not looked at.
+        first: poses; columns after x, y are ignored.
         second: poses.
         areas: A in square pixels, (N,) one for each of the first poses, or (N, M).
         sigmas: (K,)
@@ -178,7 +178,7 @@ def pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Float64
 
 
 def suppress(similar: npt.NDArray[np.bool_], order: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Greedy suppression: whoever is similar to a better one that is kept goes.
+    """Greedy suppression: drop each candidate that is similar to a better one that is kept.
 
     Args:
         similar: (N, N)

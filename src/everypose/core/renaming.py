@@ -24,7 +24,7 @@ class Renaming:
 
     def to_theirs(self, state: Mapping[str, Value]) -> dict[str, Value]:
         """Rename everypose's state dict to the released names."""
-        back = tuple((ours, theirs) for theirs, ours in self.pairs)
+        back = tuple((own, released) for released, own in self.pairs)
         return {_renamed(name, back): value for name, value in state.items()}
 
 

@@ -77,7 +77,7 @@ def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:
     """
     if not content:
         raise EveryposeError(f"the image {name} is empty (0 bytes)")
-    # OpenCV fills the missing part of a truncated file with grey, so the end is looked for first.
+    # OpenCV silently fills the missing part of a truncated file with gray, so check for the end marker first.
     if is_truncated(content):
         raise EveryposeError(f"the image {name} is truncated: its end is missing; copy or download it again")
     header = parse_header(content, name)

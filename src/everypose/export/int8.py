@@ -43,10 +43,10 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         source: an ONNX file of ``everypose export``, float32.
         photos: files, folders or globs of photos like those that the model will see; labels are not needed.
         out: the .onnx file to write.
-        most: how many of the photos are looked at.
+        most: the most photos to calibrate with.
 
     Returns:
-        The number of photos looked at.
+        The number of photos used for calibration.
 
     Raises:
         UsageError: there is no photo, the model is in int8 already, or it is a top-down one.
@@ -215,7 +215,7 @@ class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has 
             }
 
     def rewind(self) -> None:
-        """Begin anew."""
+        """Restart from the first input."""
         self._feeds = iter(self)
 
     def get_next(self) -> Feed | None:

@@ -34,9 +34,9 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
 
     Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of a single-stage model's step, or those of
     a top-down model's crops; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
-    ``min_score`` float32 of shape (), below which nobody is looked for. Its outputs: ``keypoints`` (P, K, 3),
-    ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints`` (B, N, K, 3), all N people of each
-    crop. Heads that only training needs are left out.
+    ``min_score`` float32 of shape (): candidates whose center score is at or below it are not decoded. Its outputs:
+    ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
+    (B, N, K, 3), all N people of each crop. Heads that only training needs are left out.
 
     Args:
         network: what to export.

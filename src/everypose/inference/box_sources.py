@@ -33,8 +33,8 @@ class DetectionsFile:
     """The boxes of a COCO results list: rows of ``image_id``, ``category_id``, ``bbox`` (x y w h) and ``score``.
 
     Rows of one category count, by default people's. Rows with a ``file_name`` belong to the image of that name, others
-    to the one whose number is their ``image_id``. Boxes are taken as they are: not clipped to the image, no two of them
-    merged. Boxes of other images are not used, and an image without boxes has nobody.
+    to the one whose number is their ``image_id``. Boxes are used as they are, neither clipped to the image
+    nor merged. Boxes of other images are ignored; an image without boxes gives no people.
 
     Attributes:
         path: the file.
@@ -171,7 +171,7 @@ class _Row:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "_Row":
-        """Check an entry; TypeError, KeyError or ValueError says what is wrong."""
+        """Check an entry; raise TypeError, KeyError or ValueError with the reason if it is malformed."""
         x, y, width, height = bbox = [float(number) for number in values["bbox"]]
         score = float(values["score"])
         if not all(map(math.isfinite, [*bbox, score])):

@@ -31,7 +31,7 @@ class Estimator(ABC):
         skeleton: the keypoints that it finds.
         config: the model's configuration.
         min_score: people with lower scores are left out.
-        batch_size: the most images that are looked at together.
+        batch_size: the most images per batch.
     """
 
     def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int) -> None:
@@ -61,7 +61,7 @@ class Estimator(ABC):
         if is_single_image(images):
             return self.predict([self.prepare(cast(ImageLike, images))])[0]
         if not isinstance(images, Iterable):
-            image_pixels(images)  # says what is accepted
+            image_pixels(images)  # raises an error that lists the accepted types
         return self.predict([self.prepare(image) for image in cast(Sequence[ImageLike], images)])
 
     def __repr__(self) -> str:

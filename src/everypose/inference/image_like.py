@@ -37,7 +37,7 @@ def image_pixels(image: object) -> Image:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        EveryposeError: it cannot be read, or is none of these; the message says what is accepted.
+        EveryposeError: it cannot be read, or is none of these; the message lists what is accepted.
 
     Example:
         >>> image_pixels(np.zeros((2, 3, 3), np.uint8)).shape

@@ -43,7 +43,7 @@ class OnnxDetector:
 
         Args:
             session: as :func:`everypose.inference.runtimes.onnx.open_session` gives it.
-            path: the file, for errors and to find a configuration beside it.
+            path: the file, for messages and to find a configuration in the same folder.
             threshold: boxes that score less are left out.
 
         Raises:
@@ -70,7 +70,7 @@ class OnnxDetector:
 
 
 def recognise(session: Any, path: Path) -> Layout:
-    """Tell the layout of an open file.
+    """Determine the layout of an open file.
 
     Raises:
         EveryposeError: when it is none of those known.
@@ -197,7 +197,7 @@ class HuggingFaceRtDetr:
 
     @classmethod
     def read(cls, input_shape: list[Any], path: Path) -> "HuggingFaceRtDetr":
-        """Take what the configuration beside the file says.
+        """Read the configuration in the file's folder.
 
         Raises:
             EveryposeError: when the configuration cannot be understood.

@@ -25,7 +25,7 @@ What is too much ends the process without a word.
 MOST_PEOPLE = 2000
 """The most people of an image; a model that gives more is damaged, and comparing them would take all memory."""
 TOGETHER = 4
-"""Images that are looked at together where that is faster."""
+"""Batch size on devices where batching is faster."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class SingleStageEstimator(Estimator):
             raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
 
     def _people(self, raw: RawPoses, position: int, prepared: Resized) -> People:
-        """The people of one image of a batch: back in image pixels, each once, those that score enough."""
+        """People of one image of a batch: in image pixels, after NMS and the score threshold."""
         mine = raw[2] == position
         keypoints = raw[0][mine].astype(np.float64)
         scores = raw[1][mine].astype(np.float64)

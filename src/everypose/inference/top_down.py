@@ -28,7 +28,7 @@ LARGEST_SIDE = 32_766
 
 @dataclass(frozen=True)
 class BoxPoses:
-    """The poses in the boxes of one image, before people are scored and those found twice are left out.
+    """Poses in the boxes of one image, before person scoring and NMS.
 
     Attributes:
         boxes: the R boxes that were cropped.
@@ -107,19 +107,19 @@ class TopDownEstimator(Estimator):
         return [self.people(poses, photo.image) for poses, photo in zip(found, prepared, strict=True)]
 
     def poses(self, prepared: Sequence[Photo]) -> list[BoxPoses]:
-        """The poses in the boxes of prepared images, before people are scored and those found twice are left out."""
+        """Estimate the poses in the boxes of prepared images, before person scoring and NMS."""
         cuts = [self._cut(photo) for photo in prepared]
         pairs = zip(prepared, cuts, strict=True)
         poses = self._poses((photo.image, matrix) for photo, cut in pairs for matrix in cut.matrices)
-        nobody = np.zeros((0, 1, len(self.skeleton), 3))
+        no_poses = np.zeros((0, 1, len(self.skeleton), 3))
         found = [list(islice(poses, len(cut.boxes))) for cut in cuts]
         return [
-            BoxPoses(cut.boxes, cut.sizes, np.stack(each) if each else nobody)
+            BoxPoses(cut.boxes, cut.sizes, np.stack(each) if each else no_poses)
             for cut, each in zip(cuts, found, strict=True)
         ]
 
     def people(self, found: BoxPoses, image: Image | None = None) -> People:
-        """The people of one image: each once, best first, those that score enough.
+        """Convert poses to the people of one image: after NMS and the score threshold, best first.
 
         A person has the box of their crop, or, as a second one in it, the box around their keypoints.
         """

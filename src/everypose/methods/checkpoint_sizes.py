@@ -1,4 +1,4 @@
-"""What the tensors of a released checkpoint tell of the sizes of its network."""
+"""Network sizes read from the tensor shapes of a released checkpoint."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ def count_parts(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def hrnet_settings(state: Mapping[str, Tensor], prefix: str = "") -> HRNetSettings:
-    """The sizes of the HRNet whose tensors begin with ``prefix``.
+    """Read the sizes of the HRNet whose tensor names begin with ``prefix``.
 
     Raises:
-        KeyError: with the name of a tensor that would tell, but is not there.
+        KeyError: a tensor whose shape determines a size is missing; the argument is its name.
     """
     modules = tuple(count_parts(state, f"{prefix}stage{stage}.") for stage in (2, 3, 4))
     return HRNetSettings(

@@ -137,7 +137,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> Imported:
             return spec.import_state(state, path)
         except KeyError as error:
             raise EveryposeError(
-                f"{path}: the tensor {error.args[0]} is missing, which tells the network's size"
+                f"{path}: the tensor {error.args[0]} is missing, whose shape determines the network's size"
             ) from error
         except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError) as error:  # tensors of odd shapes
             raise EveryposeError(f"{path}: the tensors give no possible network: {first_line(error)}") from error

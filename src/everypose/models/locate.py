@@ -16,7 +16,7 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
 
 @dataclass(frozen=True)
 class ModelFile:
-    """Where a model lies: an ``onnx`` file, a ``folder`` of ours, or an authors' ``checkpoint`` to import."""
+    """Where a model is stored: an ``onnx`` file, an everypose ``folder``, or an authors' ``checkpoint`` to import."""
 
     kind: Literal["onnx", "folder", "checkpoint"]
     path: Path

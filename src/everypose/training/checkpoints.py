@@ -39,7 +39,7 @@ class Checkpoint:
         """Read a checkpoint on the CPU.
 
         Raises:
-            EveryposeError: the file is missing, damaged, no checkpoint of ours, or holds more than plain data.
+            EveryposeError: the file is missing, damaged, not an everypose checkpoint, or holds more than plain data.
         """
         if not path.exists():
             raise EveryposeError(f"there is no checkpoint {path}: nothing to resume from")
@@ -82,6 +82,6 @@ class CheckpointClock:
         return by_steps or seconds >= 60 * minutes or (epoch_ended and seconds >= 30)
 
     def written(self) -> None:
-        """Start counting anew."""
+        """Restart the interval after a checkpoint was written."""
         self._last = time.monotonic()
         self._any = True

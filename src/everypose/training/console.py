@@ -1,4 +1,4 @@
-"""What somebody who waits for a training run sees: a progress bar on a terminal, now and then a line elsewhere."""
+"""Console output of a training run: a progress bar on a terminal, an occasional line elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator

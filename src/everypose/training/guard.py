@@ -10,11 +10,11 @@ from everypose.errors import EveryposeError
 
 
 class FiniteGuard:
-    """Checks every batch's losses one batch later, when their values have reached the host by themselves.
+    """Checks every batch's losses one batch later, after an asynchronous copy to the host.
 
-    Asking a GPU for a value at once would make the host wait for it in every step, and the GPU then for the host. So
-    the values are copied without waiting, and looked at after the next batch has been queued: by then they are there.
-    The price is one optimiser step with broken gradients, which no checkpoint keeps: `finite_weights` is asked first.
+    Reading a value from the GPU at once would synchronize host and GPU in every step. Instead the values are copied
+    without blocking and checked after the next batch has been queued, when the copy is complete. The cost is one
+    optimizer step with non-finite gradients, which no checkpoint contains: `finite_weights` runs before each is saved.
     """
 
     def __init__(self) -> None:

@@ -81,7 +81,7 @@ def make_network(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | 
 
 
 def _load_weights(network: nn.Module, settings: NetworkSettings, start: StartSection) -> None:
-    """Fill the network from a whole model, but for what is to be initialised anew."""
+    """Load the weights of a whole model, except the layers in ``start.reinitialise``."""
     file = resolve(start.weights)
     if file.kind == "onnx":
         raise UsageError(f"{file.path} is an ONNX file; start.weights takes a model folder or an authors' checkpoint")

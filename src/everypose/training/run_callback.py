@@ -92,7 +92,7 @@ class RunCallback(Callback):
             self._save_model(module, FINAL_MODEL)
 
     def on_exception(self, trainer: Trainer, _: LightningModule, exception: BaseException) -> None:
-        """Say how to go on, where somebody has interrupted the run."""
+        """Print how to resume if the run was interrupted."""
         self._requests.remove()
         if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | RunEnded):
             kept = (self._folder / LAST_CHECKPOINT).exists()

@@ -64,7 +64,8 @@ def test_sigmas_are_needed_for_validation_and_suppression_only(mixture, folder, 
     source = sources(tmp_path / "fish.json", figures)
     tables = set_tables(figures) + f'[[data.sets]]\nname = "fish"\ntrain = {source}\n'
     suppressed = refusal(mixture, tables=tables)
-    assert suppressed.startswith("the set fish needs the sigmas of its skeleton 'fish' to leave out people found twice")
+    needed = "the set fish needs the sigmas of its skeleton 'fish' for the NMS of duplicate detections"
+    assert suppressed.startswith(needed)
     assert suppressed.endswith("or give --set inference.nms=none")
     task = make_task(mixture("inference.nms=none", tables=tables))
     assert len(task.samples) == 44

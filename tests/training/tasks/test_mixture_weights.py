@@ -61,7 +61,7 @@ def test_transfer_starts_from_one_sets_expert_and_head(mixture, figures, tmp_pat
     assert torch.equal(found["embedding.neck.conv1.weight"], network.state_dict()["embedding.neck.conv1.weight"])
     assert found["prototypes.bank"].shape == (14, 3, 8)
     for wrong, expected in (
-        (["start.transfer_like=fish"], "was not made for a data set named 'fish'"),
+        (["start.transfer_like=fish"], "the network has no data set named 'fish'"),
         (["start.transfer_like="], r"for one new set, give start\.transfer_like"),
     ):
         with pytest.raises(UsageError, match=expected):

@@ -1,4 +1,4 @@
-"""Weights of a ViT pre-trained on square images (MAE: He et al., CVPR 2022) as the start of ours."""
+"""Weights of a ViT pre-trained on square images (MAE: He et al., CVPR 2022) as initial weights of a ViT backbone."""
 
 import math
 from collections.abc import Mapping

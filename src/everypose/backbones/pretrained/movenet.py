@@ -1,4 +1,4 @@
-"""MoveNet Lightning (Google, Apache-2.0) as the start of the small backbone."""
+"""MoveNet Lightning (Google, Apache-2.0) as initial weights of the lite backbone."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,6 @@ from everypose.core.renaming import Renaming
 RENAMING = Renaming((("backbone.block", "blocks."), ("backbone.", ""), ("fpn.", "")))
 
 
-def to_ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of :class:`everypose.backbones.lite.Lite`; its ``kpt_offset`` head is left out."""
-    return RENAMING.to_ours({name: value for name, value in theirs.items() if not name.startswith("kpt_offset.")})
+def to_ours(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename tensors to those of :class:`everypose.backbones.lite.Lite`, without the ``kpt_offset`` head."""
+    return RENAMING.to_ours({name: value for name, value in released.items() if not name.startswith("kpt_offset.")})

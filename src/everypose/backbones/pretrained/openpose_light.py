@@ -1,4 +1,4 @@
-"""Lightweight OpenPose (Open Model Zoo human-pose-estimation-0001, Apache-2.0) as the start of a backbone."""
+"""Lightweight OpenPose (Open Model Zoo human-pose-estimation-0001, Apache-2.0) as initial weights of a backbone."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ MARK = "conv4_3_CPM.al.weight"
 """A tensor that a file of this network holds and others do not."""
 
 BGR = "conv1.weight"
-"""The tensor whose inputs are blue, green and red."""
+"""The tensor whose input channels are in the order blue, green, red."""
 
-# Theirs, as patterns, to ours; the first that matches a whole name is taken.
+# Patterns of released names -> everypose's names; the first pattern that matches the start of a name applies.
 NAMES = (
     (r"conv1\.", "conv1."),
     (r"(conv[2-5]_\d)\.(dw|sep)\.", r"mobilenet.\1.\2."),
@@ -41,17 +41,17 @@ NAMES = (
 )
 
 
-def to_ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under our names (:mod:`everypose.backbones.openpose_light`), for RGB; unknown ones stay out."""
-    ours = {}
-    for name, value in theirs.items():
+def to_ours(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename tensors to those of :mod:`everypose.backbones.openpose_light`, for RGB input; drop unknown ones."""
+    tensors = {}
+    for name, value in released.items():
         for pattern, replacement in NAMES:
             if re.match(pattern, name):
-                ours["trunk." + _counted_from_zero(re.sub(pattern, replacement, name))] = (
+                tensors["trunk." + _counted_from_zero(re.sub(pattern, replacement, name))] = (
                     value.flip(1) if name == BGR else value
                 )
                 break
-    return ours
+    return tensors
 
 
 def _counted_from_zero(name: str) -> str:

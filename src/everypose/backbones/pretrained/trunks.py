@@ -12,17 +12,17 @@ from everypose.errors import EveryposeError
 
 
 def read_trunk(path: Path) -> dict[str, Tensor]:
-    """The tensors of MoveNet or Lightweight OpenPose under the names of our backbones.
+    """Read the tensors of MoveNet or Lightweight OpenPose under the names of everypose's backbones.
 
     Args:
-        path: a NumPy archive of the weights, batch normalisation folded in.
+        path: a NumPy archive of the weights, with batch normalization folded in.
 
     Raises:
         EveryposeError: the file is no such archive.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            theirs = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+            released = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise EveryposeError(f"cannot read {path} as a NumPy archive of weights: {error}") from error
-    return openpose_light.to_ours(theirs) if openpose_light.MARK in theirs else movenet.to_ours(theirs)
+    return openpose_light.to_ours(released) if openpose_light.MARK in released else movenet.to_ours(released)

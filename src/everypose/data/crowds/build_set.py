@@ -89,8 +89,8 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
         raise EveryposeError(problems[0])
     if not found:
         raise EveryposeError(
-            f"nobody in {scenes.annotation_file or scenes.name} can be cut out well: people of 64 pixels or more with "
-            "most keypoints visible are needed"
+            f"no person in {scenes.annotation_file or scenes.name} can be cut out well: people of 64 pixels or more "
+            "with most keypoints visible are needed"
         )
     return found
 
@@ -150,7 +150,7 @@ def compose_set(
 
     Raises:
         UsageError: OUT holds an annotation file already.
-        EveryposeError: OUT cannot be written, a photo cannot be read, or nobody can be pasted on any photo.
+        EveryposeError: OUT cannot be written, a photo cannot be read, or no person fits on any photo.
     """
     out = Path(out)
     unfinished = _prepare(out)
@@ -184,7 +184,7 @@ def _composed(
     scenes: SceneSet,
     problems: list[str],
 ) -> Iterator[tuple[npt.NDArray[np.uint8], Scene]]:
-    """Composed photos until there are ``count``; backgrounds that cannot be read or have no room are skipped."""
+    """Composed photos until there are ``count``; backgrounds that are unreadable or too small are skipped."""
     order = np.random.default_rng([seed, 0])
     turn: list[int] = []
     since_last = 0
@@ -209,7 +209,7 @@ def _composed(
             tally.add(composed)
             yield image, composed
         elif since_last >= 3 * len(backgrounds):
-            raise EveryposeError("nobody finds a place on any of the backgrounds: give more or larger photos")
+            raise EveryposeError("no person fits on any of the backgrounds: give more or larger photos")
         else:
             since_last += 1
 

@@ -134,7 +134,7 @@ def largest_component(mask: Mask) -> Mask:
 
 
 def is_clean(mask: Mask, scene: Scene, person: int) -> bool:
-    """Whether a mask (H, W) bool is the person's: see the constants at the top for what is asked."""
+    """Whether a mask (H, W) bool fits the person, by the thresholds at the top of this module."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return False
@@ -169,7 +169,7 @@ def _covered(mask: Mask, keypoints: Floats) -> Mask:
 
 
 def _lift(image: npt.NDArray[np.uint8], mask: Mask, scene: Scene, person: int, skeleton: Skeleton) -> CutOut:
-    """The pixels under the mask, its edge softened inwards, so that no background comes along."""
+    """Cut out the pixels under the mask, its edge feathered inwards so that no background is included."""
     box = scene.boxes[person]
     deviation = max(0.7, FEATHER * float((box[2:] - box[:2]).max()))
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(np.float32)

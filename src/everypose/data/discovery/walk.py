@@ -84,7 +84,7 @@ def walk(
 
 
 def problem_of(path: Path) -> str | None:
-    """Why a file must not be opened, in one line; None for a regular file and for what a system call cannot tell."""
+    """Why a file must not be opened, in one line; None for a regular file or if the system call fails."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

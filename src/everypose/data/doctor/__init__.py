@@ -1,7 +1,7 @@
 """Checks of COCO-format keypoint sets: finds their flaws and writes corrected copies.
 
-:func:`examine` looks at one annotation file, :func:`examine_all` at all of a folder; :meth:`Examined.corrected` sets
-right what can be. Flaws and what reading does about them are described in :mod:`everypose.data.doctor.flaws`.
+:func:`examine` checks one annotation file, :func:`examine_all` all files of a folder; :meth:`Examined.corrected`
+repairs what can be repaired. :mod:`everypose.data.doctor.flaws` describes the flaws and how reading handles them.
 """
 
 from collections.abc import Iterator

@@ -157,7 +157,7 @@ DUPLICATE_IMAGE_ID = Kind(
     "duplicate_image_id",
     "broken",
     "image ids that stand for different files",
-    "give every image its own id: which annotations belong to which image cannot be told",
+    "give every image its own id: which annotations belong to which image is ambiguous",
 )
 IMAGE_TWICE = Kind(
     "image_listed_twice",
@@ -291,7 +291,7 @@ VISIBILITY = Kind(
     "visibility",
     "broken",
     "visibilities other than 0 (not labelled), 1 (hidden) and 2 (visible)",
-    "correct them: their meaning cannot be told",
+    "correct them: their meaning is unknown",
 )
 NUM_KEYPOINTS = Kind(
     "num_keypoints",

@@ -230,7 +230,9 @@ def _size(entry: dict[str, Any], path: Path, repairs: Counter[str]) -> tuple[int
 
 
 def coco_category_fields(skeleton: Skeleton) -> dict[str, Any]:
-    """A skeleton as the fields of a COCO category: names, links from 1, and ``flip_idx`` where names tell no sides.
+    """Convert a skeleton to the fields of a COCO category.
+
+    Links count from 1; ``flip_idx`` is included if the names do not determine left and right.
 
     Example:
         >>> coco_category_fields(Skeleton("pair", ("a", "b"), ((0, 1),), ((0, 1),), None))

@@ -107,7 +107,7 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
     notes = [f"{count:,} {what}" for what, count in left_out.items() if count]
     if len(skeleton) > 1 and not skeleton.flip_pairs:
         notes.append(
-            "flip_idx swaps no keypoints, because their names tell no left and right: if some are twins, give "
+            "flip_idx swaps no keypoints, because their names do not say left or right: if some are pairs, give "
             "--skeleton FILE.toml with flip_pairs"
         )
     return notes if "val" in described else [*notes, "no split is called val; Ultralytics wants one to train"]
@@ -133,7 +133,7 @@ def _shape(values: dict[str, Any], path: Path) -> tuple[int, int]:
 
 
 def _named(values: dict[str, Any], count: int, path: Path, skeleton: Skeleton | None) -> Skeleton:
-    """The skeleton given, or the one that kpt_names tell."""
+    """Return the given skeleton, or one with the keypoint names of ``kpt_names``."""
     if skeleton is None:
         if not values.get("kpt_names"):
             raise EveryposeError(

@@ -157,7 +157,7 @@ def _named(people: People, names: Sequence[str], count: int) -> Floats:
 
 
 def _flat(keypoints: Floats) -> list[float]:
-    """Return x, y, score one after the other, as the shortest decimals that read back as the same 32-bit floats."""
+    """Flatten to x, y, score triplets, as the shortest decimals that read back as the same 32-bit floats."""
     return [float(text) for text in keypoints.ravel().astype(str)]
 
 
@@ -165,7 +165,7 @@ def read_openpose(source: Path) -> Iterator[FrameResult]:
     """Yield the people of an OpenPose file, or of all files of a folder in the order of their names.
 
     A person's score is the mean of the positive scores of their keypoints; boxes are around the keypoints that were
-    found. Files of photos and frames are told apart by the number before ``_keypoints.json``.
+    found. Files of frames differ from those of photos by a number before ``_keypoints.json``.
 
     Raises:
         EveryposeError: if there is no such file, or one is not OpenPose's in BODY_25 or COCO-18.

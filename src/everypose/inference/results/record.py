@@ -33,7 +33,7 @@ class FrameResult:
 
 
 class ResultsWriter(ABC):
-    """Writes the results of photos or frames, one after the other, in one format.
+    """Writes the results of photos or frames in sequence, in one format.
 
     Attributes:
         path: the file or folder that is written.

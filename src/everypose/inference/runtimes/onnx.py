@@ -64,7 +64,7 @@ class Runtime(Protocol):
 
         Args:
             images: (B, H, W, 3) uint8 RGB; H and W are 64 or more and multiples of the configuration's ``step``.
-            min_score: everybody with a higher score is found; of the others not all, which saves time.
+            min_score: all people with a higher score are returned; others may be skipped, which saves time.
 
         Returns:
             Keypoints (P, K, 3) float32 as x, y in input pixels and score; person scores (P,) float32; and for each
@@ -209,7 +209,7 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Ses
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # its own messages on standard error would double ours
+    options.log_severity_level = 4  # its own messages on standard error would duplicate everypose's
     if not _adds_8_bits_exactly():
         options.add_session_config_entry(EXACT_8_BITS, "1")
     options.intra_op_num_threads = threads or available_threads()
@@ -232,9 +232,9 @@ def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Sessio
 
 
 def _adds_8_bits_exactly() -> bool:
-    """Whether the fastest kernels for 8 bits are exact: on x86 without VNNI their sums saturate, as far as Linux tells.
+    """Whether the fastest 8-bit kernels are exact: on x86 without VNNI (as Linux reports it) their sums saturate.
 
-    The exact kernels, which ONNX Runtime has for such CPUs, would be slower on the others.
+    ONNX Runtime's exact kernels for such CPUs would be slower on all others.
     """
     return platform.machine() != "x86_64" or not CPU_FLAGS.exists() or "vnni" in CPU_FLAGS.read_text()
 

@@ -23,7 +23,7 @@ class Node:
 
 @dataclass(frozen=True)
 class ModelMeta:
-    """What a file carries beside its graph."""
+    """Metadata of a model file, apart from its graph."""
 
     custom_metadata_map: dict[str, str]
 

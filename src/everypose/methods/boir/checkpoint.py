@@ -16,8 +16,8 @@ RENAMING = Renaming(
     (
         ("multihead.neck.0.", "neck."),
         *(
-            (f"multihead.{theirs}_head.head.{part}", f"{ours}.{own}")
-            for theirs, ours in _HEADS
+            (f"multihead.{released_head}_head.head.{part}", f"{head}.{own}")
+            for released_head, head in _HEADS
             for part, own in (
                 ("0.", ""),
                 ("0.downsample.conv.", "shortcut.0."),

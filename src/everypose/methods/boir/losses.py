@@ -1,6 +1,6 @@
 """BoIR's training loss: two heatmap losses, the box loss and the Bbox Mask Loss (section 3.2).
 
-Beside them, for a small backbone, stands the offset loss, which is not the paper's.
+The optional offset loss, meant for small backbones, is not in the paper.
 """
 
 import math
@@ -38,7 +38,7 @@ def losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> dict
     images = len(targets.multi_heatmap)
     weighted = {name: value * getattr(settings, name) / images for name, value in values.items()}
     if settings.offset:
-        assert outputs.offsets is not None, "this network's backbone tells no offsets"
+        assert outputs.offsets is not None, "the offset loss needs a backbone that predicts offsets"
         weighted["offset"] = settings.offset * offset_loss(outputs.offsets, targets.owners)
     return weighted
 

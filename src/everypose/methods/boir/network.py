@@ -84,11 +84,11 @@ class AuxiliaryHeads(nn.Module):
 
 
 class BoIROutputs(NamedTuple):
-    """What the losses look at; maps at stride 4, B images, I instances.
+    """Inputs of the losses: maps at stride 4 of B images with I instances.
 
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``embedding`` (B, E, h, w), not normalised;
     ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities;
-    ``offsets`` (B, 2, h, w), of a backbone that tells them.
+    ``offsets`` (B, 2, h, w), x, y in output pixels, if the backbone predicts them, else None.
     """
 
     multi_heatmap: Tensor
@@ -193,7 +193,7 @@ def initialise(network: BoIR, initialisation: Initialisation = Initialisation.PA
         for part in parts:
             initialise_normal(part, PAPER_STD)
         if isinstance(network.neck.squeeze, nn.Conv2d):
-            # Two such layers, one after the other, would be too small for the norm that follows.
+            # The PAPER_STD of two stacked layers would make the variance at the following norm vanish.
             network.neck.squeeze.reset_parameters()
     for output in outputs:
         start_at_prior(output)

@@ -1,7 +1,7 @@
-"""The offset loss: a pixel that shows a keypoint of a person points at that person's centre.
+"""The offset loss: pixels at a person's keypoints regress the offset to that person's center.
 
-Not in the papers: there, the wide feature of HRNet has to learn by itself which person a pixel belongs to. A small
-backbone does not, within the training that a CPU allows; told so at the keypoints, it does.
+Not in the papers, where HRNet learns without direct supervision which person a pixel belongs to. A small backbone does not
+learn it within a training budget that fits a CPU; with this supervision at the keypoints it does.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""Which people a box is to find besides its own (MIPNet, section 3.2), by the rule of the paper or of the release.
+"""Assignment of people to the N instances of a box (MIPNet, section 3.2), by the paper's or the released code's rule.
 
-The released rule looks for the people with the nearest boxes, however far, and then asks whether enough of them is in
-the augmented crop. The paper's rule looks only at people of whom enough is in the box as annotated. In both, whoever is
-missing is replaced by the box's own person, so that every instance always has somebody to find.
+The released rule takes the people with the nearest boxes at any distance, then drops those with too few keypoints in
+the augmented crop. The paper's rule considers only people with enough keypoints in the box as annotated. In both, an
+instance without a person gets the primary person of the box, so that every instance has a target.
 """
 
 from typing import Literal
@@ -19,19 +19,19 @@ _LEAST_IN_CROP = 4
 
 
 def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, instances: int, rule: Rule) -> Int64:
-    """The people whom each box is to find, nearest first by the squared distance of the boxes' centres.
+    """Assign to each box N people, nearest first by squared distance of the boxes' centers.
 
-    Of equally near people the earlier one is taken. Only the paper's rule looks further when the nearest will not do.
+    Ties go to the person listed first. Only the paper's rule tries people farther away when the nearest is ineligible.
 
     Args:
         boxes: (P, 4) x1 y1 x2 y2 of an image's people, cleaned (:func:`everypose.methods.top_down.crops.clean_boxes`).
-        annotated_boxes: (P, 4) the same before they were cleaned; the paper's rule looks into these.
+        annotated_boxes: (P, 4) the same before cleaning; the paper's rule counts keypoints inside these.
         keypoints: (P, K, 3) x, y in image pixels, visibility.
-        instances: N, of a box.
+        instances: N, the number of instances of a box.
         rule: see above.
 
     Returns:
-        (P, N) rows of the people: the primary first, then others, the primary again where one is missing.
+        (P, N) indices of people: the primary first, then others; the primary again for instances without a person.
     """
     # Centres and distances in float32, as released: they decide what is equally near.
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)

@@ -32,10 +32,10 @@ _RESNET_SITES = (("layer1_se", 1), ("layer2_se", 1), ("layer3_se", 1), ("layer4_
 
 def _blocks(sites: tuple[tuple[str, int], ...]) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (f"{site}.se_layers.{branch}.{theirs}.", f"modulation.{i}.{branch}.{ours}.")
+        (f"{site}.se_layers.{branch}.{released_layer}.", f"modulation.{i}.{branch}.{layer}.")
         for i, (site, branches) in enumerate(sites)
         for branch in range(branches)
-        for theirs, ours in (("fc", "excite"), ("fc_lambda", "embed"))
+        for released_layer, layer in (("fc", "excite"), ("fc_lambda", "embed"))
     )
 
 

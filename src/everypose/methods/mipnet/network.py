@@ -19,10 +19,10 @@ class MIPNet(nn.Module):
     stage 4; in ResNet the inputs of layers 1 to 4. The published networks have the last two, in the places of the
     release; the paper speaks of the ends of HRNet's stages 3 and 4.
 
-    What comes before the first block, the trunk, does not depend on the selector. It is computed once for all people of
-    a crop, and the rest as one batch. Training shares the trunk, too, where the released code has each crop N times in
-    a batch: the gradients are the same, and so are the statistics of batch normalisation, but for the correction
-    n / (n - 1) in the trunk's running variances, in which n counts each pixel of the batch once and not N times.
+    The trunk, all layers before the first block, does not depend on the selector: it is computed once for all people
+    of a crop, and the rest as one batch. Training shares the trunk, too, where the released code repeats each crop N
+    times in a batch. Gradients and batch-normalization statistics are the same, except the correction n / (n - 1) in
+    the trunk's running variances, whose n counts each pixel of the batch once instead of N times.
 
     Args:
         baseline: SimpleBaseline or HRNet, whose backbone, head and weights it takes over.

@@ -83,7 +83,7 @@ class PoseBH(nn.Module):
         """
         names = [own.name for own in self.datasets]
         if name not in names:
-            raise UsageError(f"the network was not made for a data set named {name!r}, but for {', '.join(names)}")
+            raise UsageError(f"the network has no data set named {name!r}; it has {', '.join(names)}")
         return names.index(name)
 
     def head_of(self, name: str) -> HeatmapHead:

@@ -34,7 +34,7 @@ class Prototypes(nn.Module):
         self.register_buffer("bank", F.normalize(torch.randn(ends[-1], per_keypoint, size), dim=-1))
 
     def of(self, dataset: int | None = None) -> Tensor:
-        """Unit prototypes (K, M, D) of a data set, or of all, one after the other."""
+        """Unit prototypes (K, M, D) of a data set, or of all data sets, concatenated along axis 0."""
         rows = slice(None) if dataset is None else self._rows[dataset]
         return F.normalize(self.bank[rows].float(), dim=-1)
 

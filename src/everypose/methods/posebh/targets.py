@@ -41,7 +41,7 @@ def render_targets(batch: CropBatch[Tensor], rows: Iterable[Tensor], datasets: S
     """Render the heatmaps of a batch, at a quarter of the crops' size, each data set's with its own keypoints.
 
     Args:
-        batch: crops with one person each; keypoints beyond those of a sample's data set are not looked at.
+        batch: crops with one person each; keypoints beyond those of a sample's data set are padding and ignored.
         rows: from :func:`rows_by_dataset`, on the batch's device.
         datasets: the network's data sets.
     """

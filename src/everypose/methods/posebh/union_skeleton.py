@@ -7,13 +7,13 @@ from everypose.skeleton.skeleton import Skeleton
 
 
 def union_skeleton(skeletons: Mapping[str, Skeleton], name: str, *, need_sigmas: bool = True) -> Skeleton:
-    """The keypoints of all data sets, one set after the other, with their sets' names before theirs ("coco.nose").
+    """Concatenate the keypoints of all data sets, each named with its data set as prefix ("coco.nose").
 
     Args:
         skeletons: by the names of their data sets.
         name: the name of the joined skeleton.
-        need_sigmas: whether every set must have them, as the suppression of people found twice does; where not,
-            unknown ones of one set make those of all unknown.
+        need_sigmas: require sigmas of every set, as OKS-based NMS does; if False, one set without sigmas makes all
+            sigmas unknown.
 
     Raises:
         EveryposeError: sigmas are needed and a set has none.
@@ -25,7 +25,7 @@ def union_skeleton(skeletons: Mapping[str, Skeleton], name: str, *, need_sigmas:
     for dataset, skeleton in skeletons.items():
         if need_sigmas and skeleton.sigmas is None:
             raise EveryposeError(
-                f"the sigmas of the skeleton of {dataset} are unknown, by which people found twice are left out: "
+                f"the skeleton of {dataset} has no sigmas, which the NMS of duplicate detections needs: "
                 "choose one data set with --skeleton NAME, or train with a skeleton file that has them ('everypose "
                 "data sigmas' writes one)"
             )

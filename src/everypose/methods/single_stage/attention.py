@@ -3,8 +3,8 @@
 CID and BoIR modulate the shared maps F (C channels) by a person's parameter vector in two ways and fuse both by a
 1x1 convolution [U V]:  U (a * F) + V (m * F) + b,  with one weight a_c a channel and one mask m(x, y) a person.
 The channel weights fold into the convolution, U (a * F) = (U diag(a)) F, and the mask commutes with it,
-V (m * F) = m * (V F), so that V F is computed once an image, or for the pixels that are looked at. The result is the
-same; the work is less than half.
+V (m * F) = m * (V F), so that V F is computed once per image, or only at the pixels that are searched. The result is
+the same at less than half the cost.
 
 Images have N people each: one copy of F serves them all.
 """
@@ -60,7 +60,7 @@ def fold(weight: Tensor, channel: Tensor) -> Tensor:
 
 
 def fuse_attention(shared: Tensor, masked: Tensor, folded: Tensor, mask: Tensor) -> Tensor:
-    """Fuse the channel path and the spatial path of every person, but for the bias.
+    """Fuse the channel and spatial paths of every person, without the bias.
 
     Args:
         shared: (B, C, h, w).

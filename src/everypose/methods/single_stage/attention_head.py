@@ -1,4 +1,4 @@
-"""The head that CID and BoIR decouple people by, but for the norms in which the two differ."""
+"""The instance head that CID and BoIR share; its norm layers are left to the subclasses."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -70,7 +70,7 @@ class AttentionHead(nn.Module, ABC):
     def norm(self, fused: Tensor) -> Norm:
         """The shift and factor that `activate` applies to (B, N, C, h w), for other pixels of the same people.
 
-        Apart from `activate`, because a norm that is one step is faster, but does not tell what it did.
+        Separate from `activate`, whose fused norm operation is faster but does not return its shift and factor.
         """
 
     def forward(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
@@ -109,13 +109,13 @@ class AttentionHead(nn.Module, ABC):
         return logits.reshape(*yx.shape[:2], order.shape[1], *feature.shape[-2:])
 
     def attend(self, feature: Tensor, yx: Tensor) -> Attended:
-        """The same people, for whoever chooses the pixels: `at_every_second` and `at`."""
+        """Encode the people without decoding heatmaps: input of `at_every_second` and `at`."""
         return self._attend(self.down(feature), parameters_of_all(feature, yx), yx)
 
     def at_every_second(self, people: Attended, order: Tensor) -> tuple[Tensor, Norm]:
         """Logits (B, N, K, (h + 1) / 2, (w + 1) / 2) at every second pixel of every second row, and their norm.
 
-        As `of_all` gives there, but for the norm, whose mean and spread are those of the pixels looked at.
+        The values of `of_all` at these pixels, except that the norm's mean and variance are over these pixels only.
         """
         # Pooling one pixel is one operation, where a slice of both axes is two in ONNX Runtime.
         shared, mask = (F.max_pool2d(maps, 1, stride=2) for maps in (people.shared, people.mask))
@@ -132,7 +132,7 @@ class AttentionHead(nn.Module, ABC):
 
         Args:
             people: of :meth:`attend`.
-            norm: theirs, of :meth:`at_every_second`.
+            norm: of the same people, from :meth:`at_every_second`.
             order: (B, K), which keypoint is the k-th of an image's people.
             pixels: (B, N, K, T), numbers of output pixels, row by row.
         """
@@ -142,7 +142,7 @@ class AttentionHead(nn.Module, ABC):
         rows = (pixels + first[:, None, None, None]).flatten()
         shared = torch.unflatten(people.shared.permute(0, 2, 3, 1).flatten(0, 2)[rows], 0, (images * count, -1))
         mask = people.mask.flatten(1).gather(1, pixels.flatten(0, 1).flatten(1))
-        # `_let_through` of these pixels alone: up to some ten people look at fewer than the map has.
+        # `_let_through` at these pixels only: with up to about ten people they are fewer than the whole map's.
         masked = shared @ split_fusion(self.fuse)[1].T
         fused = shared @ people.folded.flatten(0, 1).transpose(1, 2) + masked * mask[..., None]
         maps = torch.unflatten((fused - norm.shift.flatten(0, 1)[:, None]).relu(), 1, (keypoints, tile))

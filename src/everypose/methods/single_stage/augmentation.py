@@ -11,7 +11,7 @@ from everypose.core.geometry import similarity
 from everypose.data.scenes import Scene
 from everypose.methods.single_stage.settings import ImageAugmentation
 
-# The unit of the scale in which translations are given: a side of so many pixels.
+# Translations are given in units of this side length, pixels.
 _SCALE_UNIT = 200
 
 

@@ -25,7 +25,7 @@ FLAT = 1e-12
 
 
 def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
-    """The highest pixel, moved on each axis, but for those at the border.
+    """Locate each heatmap's maximum with sub-pixel refinement on each axis, except at the border.
 
     ``quarter`` moves it a quarter of a pixel towards its larger neighbour, as BoIR and CID do; ``parabola`` to the
     vertex of the parabola through it and both neighbours, half a pixel at most.
@@ -57,12 +57,12 @@ def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
 
 
 def certainty(keypoints: Tensor, scoring: Scoring = "all") -> Tensor:
-    """What a person's score is, but for the centre's: keypoints (..., K, 3) of a network's input to (...).
+    """The keypoint factor of a person's score: keypoints (..., K, 3) in input pixels to (...).
 
-    ``all``: the mean confidence of all keypoints, as in BoIR and CID. ``found``: that of those above `CONFIDENT`, so
-    that a keypoint that is hidden or outside the image does not count against a person, and less where they cover
-    little: keypoints are off by pixels, of which a small person has few. With A the area of the box around them it is
-    times A / (A + `HALF_AREA`); without any it is 0.
+    The person's score is this times the center score. ``all``: the mean confidence of all keypoints, as in BoIR and
+    CID. ``found``: the mean over keypoints above `CONFIDENT`, so that hidden keypoints and those outside the image do
+    not lower the score, times A / (A + `HALF_AREA`) with A the area of the box around them, because errors of a few
+    pixels are large relative to a small person; 0 without such keypoints.
     """
     place, confidence = keypoints[..., :2], keypoints[..., 2]
     if scoring == "all":

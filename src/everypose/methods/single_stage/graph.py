@@ -76,9 +76,9 @@ class SingleStageGraph(nn.Module):
 
         Args:
             images: (B, H, W, 3) uint8 RGB, H and W 64 or more and multiples of what the backbone needs.
-            mirrored: (F,) of any type; F = 0 looks at the images only, F = 1 at their mirror images too (flip test).
-            min_score: scalar; a person whose centre scores no more is not decoded: nobody scores more than their
-                centre, so that whoever asks for people from a score on gets them all, sooner.
+            mirrored: (F,) of any type; F = 0 for the images only, F = 1 for test-time flip augmentation (flip test).
+            min_score: scalar; candidates whose center score is at or below this are not decoded. A person's score
+                never exceeds the center score, so raising it saves time without losing detections above it.
 
         Returns:
             keypoints (P, K, 3): x, y in pixels of ``images``, score; scores (P,); image_index (P,), ascending.
@@ -91,7 +91,7 @@ class SingleStageGraph(nn.Module):
         side = torch.scalar_tensor(centers.shape[-2] + centers.shape[-1]) / 2
         scores, yx = find_peaks(smooth(centers, self.pool), side)
         least = min_score.clamp(min=SMALLEST_CENTER_SCORE)
-        # Falling scores: where any image has an n-th person, the others have room for one.
+        # Scores are descending: keep rank n in all images if any image has an n-th person.
         rank = _at_least_one((scores > least).any(0)).nonzero()[:, 0]
         scores, yx = scores[:, rank], yx[:, rank]
         mirrored_order = self.flip_index.expand(count, -1)[: count * flips]
@@ -104,13 +104,13 @@ class SingleStageGraph(nn.Module):
         return keypoints[real], people[real], real.nonzero()[:, 0]
 
     def _look_everywhere(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
-        """Keypoints (B, N, K, 3) of N people in each of B = ``count`` images, from all their views."""
+        """Full-resolution search: keypoints (B, N, K, 3) of N people in B = ``count`` images, from all views."""
         heatmaps = self.network.instance_heatmaps(feature, yx, order)
         keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool), self.decoder)
         return torch.unflatten(keypoints, 1, (-1, order.shape[1]))
 
     def _look_twice(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
-        """Nearly the same, by a coarse look and one around each peak of it."""
+        """Coarse-to-fine search: peaks at half resolution, then a tile at full resolution around each."""
         head, number = self.network.instance_head, order.shape[1]
         people = head.attend(feature, yx)
         coarse, norm = head.at_every_second(people, order)
@@ -124,14 +124,14 @@ class SingleStageGraph(nn.Module):
 
 
 def _at_least_one(found: Tensor) -> Tensor:
-    """(N,) bool with the first always True: runtimes cannot decode nobody; the score gives it away later."""
+    """(N,) bool with the first set to True: runtimes fail on empty tensors; its score removes it afterwards."""
     return found | (torch.arange(found.shape[0], device=found.device) == 0)
 
 
 def _mean_of_views(maps: Tensor, count: int) -> Tensor:
-    """(V B, C, h, w), all views of B images one after the other, to (B, C, h, w).
+    """Average the V views of B images: (V B, C, h, w), concatenated view by view, to (B, C, h, w).
 
-    As a matrix product, which ONNX Runtime has done in half the time of the mean along a leading axis, or less.
+    As a matrix product, which takes ONNX Runtime at most half the time of a mean along a leading axis.
     """
     channels, height, width = maps.shape[1:]
     views = maps.shape[0] // count

@@ -30,7 +30,7 @@ def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     Args:
         predicted: (N, C, h, w) probabilities, float32.
         truth: (N, C, h, w) Gaussian peaks; a positive is a pixel that equals 1.
-        mask: broadcastable to the others; 0 where nothing is asked.
+        mask: broadcastable to the others; 0 at pixels that are ignored in the loss.
 
     Returns:
         A scalar; 0 when N is 0. Not divided when there is no positive.

@@ -33,7 +33,7 @@ class ImageSample:
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        loss_mask: (S/4, S/4) bool, False where nothing is asked of the network.
+        loss_mask: (S/4, S/4) bool, False at pixels that are ignored in the loss.
         keypoints: (M, K, 3) float32: x, y in output pixels, visibility.
         radius: (M,) int64: of the person's Gaussians, output pixels.
         center: (M, 2) float32: x, y in output pixels.

@@ -10,7 +10,7 @@ from everypose.methods.single_stage.samples import ImageBatch
 
 VISIBLE = 2
 """COCO's visibility of a keypoint that is seen, not only known."""
-# So many times their Gaussians' radius is the square root of a person's area, about (2.9 is the median on COCO photos).
+# Square root of a person's area divided by the radius of their Gaussians, about (the median on COCO photos is 2.9).
 SIZE_OF_RADIUS = 3
 
 
@@ -100,7 +100,7 @@ def render_targets(batch: ImageBatch[Tensor]) -> Targets:
 
 
 def _owners(batch: ImageBatch[Tensor]) -> Owners:
-    """A covered keypoint is left out: its pixel shows somebody else."""
+    """The visible keypoints; an occluded keypoint is left out, as its pixel may show another person."""
     return Owners(
         image=batch.person_image,
         xy=batch.keypoints[..., :2].round().long(),

@@ -1,1 +1,1 @@
-"""Top-down pose estimation: what every method that looks at one crop for each box shares."""
+"""Top-down pose estimation: what methods that process one crop per box share."""

@@ -85,11 +85,11 @@ def renamed(state: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor
 
     Files from before PyTorch 0.4.1 lack the counters of batch normalisation, which nothing here reads: they become 0.
     """
-    ours = renaming.to_ours(state)
-    if not any(name.endswith(".num_batches_tracked") for name in ours):
-        means = [name for name in ours if name.endswith(".running_mean")]
-        ours |= {name.replace("running_mean", "num_batches_tracked"): torch.tensor(0) for name in means}
-    return ours
+    tensors = renaming.to_ours(state)
+    if not any(name.endswith(".num_batches_tracked") for name in tensors):
+        means = [name for name in tensors if name.endswith(".running_mean")]
+        tensors |= {name.replace("running_mean", "num_batches_tracked"): torch.tensor(0) for name in means}
+    return tensors
 
 
 def released_inference(

@@ -6,7 +6,7 @@ There are two conventions of how pixels of the region and of the crop correspond
 - ``classic``, of SimpleBaseline, HRNet and MIPNet: one factor for both axes, by the widths; a crop is as long as the
   number of its pixels, W.
 - ``udp``, unbiased data processing (Huang et al., CVPR 2020): a factor for each axis; a crop reaches from the centre of
-  its first pixel to that of its last, W - 1. Positive rotations turn the other way round.
+  its first pixel to that of its last, W - 1. Positive rotations turn in the opposite direction to ``classic``.
 """
 
 from dataclasses import dataclass

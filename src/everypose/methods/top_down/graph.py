@@ -48,7 +48,7 @@ class TopDownGraph(nn.Module):
 
         Args:
             images: (B, H, W, 3) uint8 RGB crops, B at least 1.
-            mirrored: (F,) of any type; F = 0 looks at the crops only, F = 1 at their mirror images too (flip test).
+            mirrored: (F,) of any type; F = 0 for the crops only, F = 1 for test-time flip augmentation (flip test).
 
         Returns:
             (B, N, K, 3): x, y in crop pixels and confidence.

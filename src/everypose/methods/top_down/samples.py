@@ -26,8 +26,8 @@ class CropSample:
 
     Attributes:
         crop: (H, W, 3) uint8 RGB.
-        keypoints: (N, K, 3) float32: x, y in crop pixels and weight, 1 for a labelled keypoint (whether hidden or
-            not), 0 for one that nothing is asked about. Instance 0 is the primary.
+        keypoints: (N, K, 3) float32: x, y in crop pixels and weight, 1 for a labeled keypoint (visible or
+            hidden), 0 for one that is ignored in the loss. Instance 0 is the primary.
         udp: whether the crop is of the UDP convention, which its targets then follow.
         dataset: index of the data set in a mixture.
         key: names the sample in messages.
@@ -131,7 +131,7 @@ def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropG
 
 
 def _in_crop(keypoints: Float64, matrix: Float64, size: Size, drop_outside: bool) -> Float64:
-    """Keypoints (N, K, 3) x, y in crop pixels and weight; all zero where nothing is asked."""
+    """Keypoints (N, K, 3) x, y in crop pixels and weight; all zero if ignored in the loss."""
     points = transform(keypoints[..., :2], matrix)
     asked = keypoints[..., 2] > 0
     if drop_outside:

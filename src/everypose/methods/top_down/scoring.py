@@ -1,4 +1,4 @@
-"""The people of an image from the poses of its boxes: scores, and suppression of poses found twice."""
+"""From the poses of an image's boxes to its people: person scores and NMS of duplicate poses."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The released ViTPose, ViTPose++ and PoseBH checkpoints, whole or split: what their tensors tell, and our names."""
+"""The released ViTPose, ViTPose++ and PoseBH checkpoints, whole or split: network sizes and parameter names."""
 
 import math
 from collections.abc import Mapping
@@ -121,13 +121,13 @@ def released_inference(settings: NetworkSettings, skeleton: Skeleton, crop_size:
 
 
 def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:
-    """Find out sizes, experts, heads and their keypoints.
+    """Read the sizes, experts, heads and their keypoints from the tensors.
 
-    In a file that the released tool has split, the experts are still there beside the layer that one of them was
-    merged into, and prototypes and heads of other data sets too; they are of no use and not counted.
+    A file that the released tool has split still holds the experts as well as the layer that one of them was merged
+    into, and the prototypes and heads of other data sets; these are unused and not counted.
 
     Raises:
-        KeyError: a tensor that tells is missing.
+        KeyError: a tensor whose shape determines a size is missing.
         EveryposeError: the file is of a kind that is not known, or its experts do not match its heads.
         UsageError: the number of attention heads is not known for this width.
     """
@@ -177,7 +177,7 @@ def to_ours(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[str, Te
 
 
 def renaming_of(heads: int) -> Renaming:
-    """The authors' prefixes and ours: of a PoseBH with so many heatmap heads, or, with 0, of a plain ViTPose."""
+    """Map released to everypose prefixes: of a PoseBH with ``heads`` heatmap heads, or with 0 of a plain ViTPose."""
     if not heads:
         return Renaming((("keypoint_head.", "head."),))
     pairs = tuple((_head(index), f"heads.{index}.") for index in range(heads))

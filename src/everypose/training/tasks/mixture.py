@@ -46,7 +46,7 @@ class MixtureTask:
         self.config = model_config(recipe, people[0].skeleton, network=self._network, inference=inference)
         if inference.nms is not None:
             for own in people:
-                _require_sigmas(own, "to leave out people found twice", "give --set inference.nms=none")
+                _require_sigmas(own, "for the NMS of duplicate detections", "give --set inference.nms=none")
         self.samples = MixedSamples(people, recipe.trainer.seed)
         self.validators = [validator for own in people for validator in self._validators(own, root)]
         self.sets = [one for own in people for one in own.training]

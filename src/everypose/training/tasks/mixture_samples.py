@@ -68,7 +68,7 @@ class SetPeople:
         geometry: of the crops.
 
     Raises:
-        EveryposeError: files that cannot be read or have different keypoints, or nobody to learn from.
+        EveryposeError: files that cannot be read or have different keypoints, or no usable person.
     """
 
     def __init__(self, settings: MixedSet, root: Path, inference: CropInference) -> None:
@@ -89,7 +89,7 @@ class SetPeople:
         if not len(self):
             files = ", ".join(str(one.annotation_file) for one in self.training)
             raise EveryposeError(
-                f"the set {settings.name} ({files}) has nobody with both a labelled keypoint and a box inside the "
+                f"the set {settings.name} ({files}) has no person with both a labeled keypoint and a box inside the "
                 "image: there is nothing to learn from, leave it out"
             )
 
@@ -166,7 +166,7 @@ class MixedSamples(Dataset[CropSample]):
 
 
 def shares(sizes: Sequence[int], weights: Sequence[float]) -> tuple[int, ...]:
-    """How many samples of an epoch each set gives; as many as there are people together, but for rounding."""
+    """Samples per epoch of each set, by the weights; up to rounding they sum to the number of people of all sets."""
     wanted = np.multiply(sizes, weights)
     return tuple(max(1, round(part)) for part in (wanted * (sum(sizes) / wanted.sum())).tolist())
 
