@@ -79,8 +79,8 @@ class Evidence(nn.Module):
 class Lite(Backbone):
     """MobileNetV2 with a pyramid; all its levels, brought to stride 4, are the feature, and so are three heads.
 
-    The heads predict, for each pixel, the logits of each keypoint and of a person's center, and the offsets to the
-    keypoints of a person centered there. Later layers take them as input channels; they are trained jointly.
+    The heads predict, for each pixel, the probability of each keypoint and of a person's center, and the offsets to
+    the keypoints of a person centered there. Later layers take them as input channels; they are trained jointly.
     """
 
     channels = 24 + 24 + 32 + 64 + 17 + 1 + 34

@@ -84,7 +84,7 @@ def walk(
 
 
 def problem_of(path: Path) -> str | None:
-    """Why a file must not be opened, in one line; None for a regular file or if the system call fails."""
+    """Why a file must not be opened, in one line; None for a regular file or an unknown file type."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """The offset loss: pixels at a person's keypoints regress the offset to that person's center.
 
-Not in the papers, where HRNet learns without direct supervision which person a pixel belongs to. A small backbone does not
-learn it within a training budget that fits a CPU; with this supervision at the keypoints it does.
+Not in the papers, where HRNet learns without direct supervision which person a pixel belongs to. A small backbone
+does not learn it within a training budget that fits a CPU; with this supervision at the keypoints it does.
 """
 
 import torch
