@@ -5,10 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from everypose.data.doctor import examine
+from everypose.data.formats.convert import read_any
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.formats import pairs_from_names
-from everypose.skeleton.matching import conversion, require_same_places, split_side
+from everypose.skeleton.matching import (
+    conversion,
+    pairs_note,
+    require_same_places,
+    split_side,
+    split_sides,
+    unrecognised_pairs,
+)
 from everypose.skeleton.skeleton import Skeleton, recognise
 
 KEYPOINTS = {
@@ -387,3 +398,82 @@ def test_conversion_and_mirroring_can_change_places(source, target):
     plan = conversion(source, target)
     first = plan.apply(poses[:, source.flip_index])
     np.testing.assert_array_equal(first, plan.apply(poses)[:, target.flip_index])
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "rest"),
+    [
+        ("leye", "reye", "eye"),
+        ("LEYE", "REYE", "eye"),
+        ("LEye", "REye", "eye"),
+        ("l_eye", "r_eye", "eye"),
+        ("eyel", "eyer", "eye"),
+        ("eyeleft", "eyeright", "eye"),
+        ("kp_leye", "kp_reye", "kp_eye"),
+        ("ojo_izquierdo", "ojo_derecho", "ojo"),
+        ("mano izquierda", "mano derecha", "mano"),
+        ("GenouGauche", "GenouDroit", "genou"),
+        ("linkes_Auge", "rechtes_Auge", "auge"),
+        ("vänster-öga", "höger-öga", "öga"),
+        ("левый_глаз", "правый_глаз", "глаз"),
+        ("左眼", "右眼", "眼"),
+        ("왼쪽_눈", "오른쪽_눈", "눈"),
+    ],
+)
+def test_sides_of_which_both_must_be_there(left, right, rest):
+    assert split_sides(["nose", left, right]) == [("", "nose"), ("left", rest), ("right", rest)]
+    assert pairs_from_names([right, "nose", left], "x") == ((2, 0),)
+    assert Skeleton.from_coco_category(category("x", ["nose", left, right])).sides == ("", "left", "right")
+
+
+def test_a_known_skeleton_with_glued_sides_is_recognised():
+    names = [name.replace("left_", "l").replace("right_", "r") for name in Skeleton.named("coco").keypoints]
+    assert names[1:3] == ["leye", "reye"]
+    assert recognise(names) is Skeleton.named("coco")
+    assert conversion(Skeleton("glued", tuple(names), (), (), None), Skeleton.named("coco")).missing == ()
+
+
+@pytest.mark.parametrize("name", Skeleton.names())
+def test_known_names_have_the_sides_of_their_words(name):
+    keypoints = Skeleton.named(name).keypoints
+    assert split_sides(keypoints) == [split_side(keypoint) for keypoint in keypoints]
+
+
+@given(st.lists(st.text("lreyap_", min_size=1, max_size=5), min_size=1, max_size=8, unique=True))
+def test_sides_come_in_pairs_unless_they_are_words(names):
+    sides = split_sides(names)
+    for name, (side, rest) in zip(names, sides, strict=True):
+        if side and not split_side(name)[0]:
+            assert ("right" if side == "left" else "left", rest) in sides
+
+
+def test_names_without_a_twin_have_no_side():
+    names = ["lip", "lower_lip", "rump", "links", "leg", "linker_haken", "heel", "左", "l1"]
+    assert [side for side, _ in split_sides(names)] == [""] * 8 + ["left"]
+
+
+def test_names_that_look_paired_are_noted():
+    names = ["nariz", "ojo_i", "ojo_d", "oreja_i", "oreja_d"]
+    assert unrecognised_pairs(names) == [("ojo_d", "ojo_i"), ("oreja_d", "oreja_i")]
+    assert "'ojo_d' and 'ojo_i'" in str(pairs_note(names))
+    for other in (["eye_1", "eye_2", "nose"], ["spine_1", "spine_2", "spine_3"], ["left_eye", "right_eye"]):
+        assert pairs_note(other) is None
+
+
+def test_the_note_is_shown_by_doctor_and_convert(tmp_path):
+    names = ["nariz", "ojo_i", "ojo_d", "oreja_i", "oreja_d"]
+    content = {"images": [], "annotations": [], "categories": [category("persona", names)]}
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    (split,) = read_any(path)
+    assert any("look paired" in note for note in split.notes)
+    assert any("look paired" in note for note in examine(path).diagnosis.notes)
+    content["categories"][0]["flip_idx"] = [0, 2, 1, 4, 3]
+    path.write_text(json.dumps(content))
+    (split,) = read_any(path)
+    assert not any("look paired" in note for note in [*split.notes, *examine(path).diagnosis.notes])
+
+
+@pytest.mark.parametrize("name", Skeleton.names())
+def test_known_skeletons_have_no_such_note(name):
+    assert pairs_note(Skeleton.named(name).keypoints) is None

@@ -7,7 +7,7 @@ import numpy as np
 
 from everypose.core.arrays import Float64, Image
 from everypose.errors import UsageError
-from everypose.skeleton.matching import split_side
+from everypose.skeleton.matching import split_sides
 
 if TYPE_CHECKING:
     from everypose.people import People
@@ -43,8 +43,9 @@ def blur_faces(image: Image, people: "People") -> Image:
 def _heads(people: "People") -> tuple[Float64, Float64]:
     """Return the middles (N, 2) and radii (N,) of the heads in pixels."""
     names = people.skeleton.keypoints
-    face = [index for index, name in enumerate(names) if _part(name) in _FACE or name.startswith("face")]
-    head = face or [index for index, name in enumerate(names) if _part(name) in _HEAD]
+    parts = [part for _, part in split_sides(names)]
+    face = [index for index, name in enumerate(names) if parts[index] in _FACE or name.startswith("face")]
+    head = face or [index for index, part in enumerate(parts) if part in _HEAD]
     if not head:
         raise UsageError(f"faces cannot be blurred: the skeleton {people.skeleton.name!r} has no keypoint of the head")
     points = people.keypoints[:, head].astype(np.float64)
@@ -55,10 +56,6 @@ def _heads(people: "People") -> tuple[Float64, Float64]:
     shares = weights[..., 0] / weights[..., 0].max(axis=1, initial=1e-6, keepdims=True)
     sizes = (people.boxes[:, 2:] - people.boxes[:, :2]).max(axis=1).astype(np.float64)
     return middles, np.maximum(MARGIN * (distances * shares).max(axis=1), SMALLEST_SHARE * sizes)
-
-
-def _part(name: str) -> str:
-    return split_side(name)[1]
 
 
 def _make_mosaic(image: Image, x: float, y: float, radius: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Required, TypedDict
 
 from everypose.errors import EveryposeError
-from everypose.skeleton.matching import split_side
+from everypose.skeleton.matching import split_sides
 
 
 class SkeletonFields(TypedDict, total=False):
@@ -137,6 +137,8 @@ def ultralytics_fields(keys: UltralyticsKeys, title: str) -> SkeletonFields:
 def pairs_from_names(keypoints: Sequence[str], title: str) -> tuple[tuple[int, int], ...]:
     """Determine the (left, right) pairs from names: ``left_eye`` and ``right_eye``, ``L_Eye`` and ``R_Eye``.
 
+    :func:`everypose.skeleton.matching.split_sides` describes the forms.
+
     Raises:
         EveryposeError: if a keypoint of one side has no partner on the other, or names differ only in a number.
 
@@ -144,8 +146,7 @@ def pairs_from_names(keypoints: Sequence[str], title: str) -> tuple[tuple[int, i
     ((1, 2),)
     """
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    for index, name in enumerate(keypoints):
-        side, rest = split_side(name)
+    for index, (side, rest) in enumerate(split_sides(keypoints)):
         if side:
             found[rest][side] = index
     for places in found.values():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton import formats
-from everypose.skeleton.matching import split_side
+from everypose.skeleton.matching import split_side, split_sides
 from everypose.skeleton.toml import parse_toml
 
 
@@ -117,7 +117,7 @@ class Skeleton:
     @property
     def sides(self) -> tuple[str, ...]:
         """``left``, ``right`` or "" for each keypoint, according to its name."""
-        return tuple(split_side(name)[0] for name in self.keypoints)
+        return tuple(side for side, _ in split_sides(self.keypoints))
 
     def require_sigmas(self) -> npt.NDArray[np.float64]:
         """The sigmas (K,) float64, for computations that need them.
@@ -247,11 +247,11 @@ def recognise(names: Sequence[str]) -> Skeleton | None:
     >>> recognise(["Nose", "L_Eye"]) is None
     True
     """
-    wanted = [split_side(name) for name in names]
+    wanted = split_sides(names)
     for known_name in Skeleton.names():
         known, also_called = _known(known_name)
         called = {split_side(other): split_side(name) for other, name in also_called.items()}
-        if [called.get(name, name) for name in wanted] == [split_side(name) for name in known.keypoints]:
+        if [called.get(name, name) for name in wanted] == split_sides(known.keypoints):
             return known
     return None
 

@@ -15,6 +15,7 @@ from everypose.data.doctor.fix import corrected
 from everypose.data.doctor.flaws import Diagnosis, Flaw, Kind, Severity
 from everypose.data.doctor.table import Table, build
 from everypose.errors import EveryposeError
+from everypose.skeleton.matching import pairs_note
 from everypose.skeleton.skeleton import Skeleton
 
 __all__ = ["Diagnosis", "Examined", "Flaw", "Kind", "examine", "examine_all", "examine_content"]
@@ -72,6 +73,7 @@ def examine_content(content: dict[str, Any], annotation_file: Path, image_root: 
     category_flaws, skeleton = categories.check(content["categories"])
     image_findings = images.check(content["images"], root, table)
     annotation_flaws = annotations.check(content, table, image_findings.sizes)
+    notes = _notes(content, annotation_file, root) + _pairs_note(content["categories"])
     found = [*category_flaws, *image_findings.flaws, *annotation_flaws]
     diagnosis = Diagnosis(
         annotation_file=Path(annotation_file),
@@ -81,7 +83,7 @@ def examine_content(content: dict[str, Any], annotation_file: Path, image_root: 
         keypoints=table.keypoints.shape[1],
         skeleton=None if skeleton is None else skeleton.name,
         image_root=root,
-        notes=_notes(content, annotation_file, root) + _sigmas_note(table.keypoints.shape[1], skeleton),
+        notes=notes + _sigmas_note(table.keypoints.shape[1], skeleton),
         flaws=sorted(found, key=lambda flaw: _SEVERITIES.index(flaw.kind.severity)),
     )
     return Examined(diagnosis, content, table, image_findings)
@@ -99,6 +101,16 @@ def _notes(content: dict[str, Any], annotation_file: Path, image_root: Path | No
     if not content["annotations"]:
         notes.append("the file has no annotations")
     return notes
+
+
+def _pairs_note(categories: list[Any]) -> list[str]:
+    """Name keypoints that look like left and right but are not read as such, if no flip_idx says which swap."""
+    for category in categories:
+        names = category.get("keypoints") if isinstance(category, dict) and not category.get("flip_idx") else None
+        note = pairs_note(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+        if note is not None:
+            return [note]
+    return []
 
 
 def _sigmas_note(keypoints: int, skeleton: Skeleton | None) -> list[str]:

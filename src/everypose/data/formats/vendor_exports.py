@@ -8,7 +8,7 @@ import numpy as np
 from everypose.data.formats.coco import AREA_OF_BOX, coco_category_fields
 from everypose.data.formats.coco_entries import parse_entries, require_pixels, whole_visibilities
 from everypose.errors import EveryposeError
-from everypose.skeleton.matching import require_same_places
+from everypose.skeleton.matching import pairs_note, require_same_places
 from everypose.skeleton.skeleton import Skeleton
 
 
@@ -47,7 +47,8 @@ def cleaned(
             "give --skeleton NAME"
         )
     categories = [_with_skeleton(each, skeleton, where) for each in categories or content["categories"]]
-    notes: list[str] = []
+    note = None if categories[0].get("flip_idx") else pairs_note(categories[0]["keypoints"])
+    notes = [note] if note else []
     wanted = {category["id"]: 3 * len(category["keypoints"]) for category in categories}
     annotations: list[dict[str, Any]] = content["annotations"]
     others = [entry for entry in annotations if entry.get("category_id") not in wanted]
