@@ -24,10 +24,20 @@ def test_the_recipes_are_listed():
     assert "cid-small" in result.output
 
 
-def test_the_list_needs_no_torch():
-    code = "import sys; from everypose.cli.train import _show_recipes; _show_recipes(); print('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    "arguments", [["--list"], ["boir-small", "--set", "optim.lrr=1"], ["boir-smal"], ["missing.toml"]]
+)
+def test_the_list_and_wrong_recipes_need_no_torch(arguments):
+    code = (
+        "import sys; from everypose.cli.main import app\n"
+        f"try: app(['train', *{arguments}], standalone_mode=False)\n"
+        "except Exception as error: print(type(error).__name__)\n"
+        "print('torch' in sys.modules, 'lightning' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "False False"
+    assert (lines[-2] == "UsageError") == (arguments != ["--list"])
 
 
 def test_without_the_training_packages_it_says_what_to_install(monkeypatch):

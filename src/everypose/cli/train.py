@@ -74,16 +74,17 @@ def train(
         overrides.append(f"logs.loggers={json.dumps(logs)}")
     if compile_network:
         overrides.append("trainer.compile=true")
+    from everypose.training.recipe_files import RECIPE_FILE, load_recipe
+
+    source = str(resume / RECIPE_FILE) if resume is not None else str(recipe)
+    loaded = load_recipe(source, overrides)
     try:
+        # Imported after the recipe is read: torch takes seconds, a wrong recipe is an error at once.
         from everypose.training import run
-        from everypose.training.recipe_files import load_recipe
     except ModuleNotFoundError as error:
         raise MissingDependencyError("training", "train") from error
-    source = str(resume / run.RECIPE_FILE) if resume is not None else str(recipe)
     folder = resume or out or Path("runs", Path(source).stem)
     machines = run.Machines.here(devices, nodes)
-    outcome = run.train(
-        load_recipe(source, overrides), folder, machines, resume=resume is not None, quiet=quiet, max_minutes=max_time
-    )
+    outcome = run.train(loaded, folder, machines, resume=resume is not None, quiet=quiet, max_minutes=max_time)
     if outcome is not None:
         print(outcome)

@@ -15,6 +15,9 @@ from typing import Any
 from everypose.errors import UsageError, first_line
 from everypose.training.recipe import Recipe, parse_recipe
 
+RECIPE_FILE = "recipe.toml"
+"""The name of the recipe in a run's folder."""
+
 _FORMERLY_WRITTEN: dict[str, dict[str, object]] = {
     "boir": {"losses.contrastive": 1.0},
     "cid": {"losses.bbox": 0.25, "losses.bbox_mask": 0.25, "losses.background": "both", "losses.offset": 0.0},

@@ -25,6 +25,7 @@ from everypose.training.lr_schedule import LearningRateSchedule
 from everypose.training.preflight import check_batch, check_run
 from everypose.training.process_setup import prepare_training, process_rank
 from everypose.training.recipe import MixtureRecipe, Recipe, SingleStageRecipe, TopDownRecipe
+from everypose.training.recipe_files import RECIPE_FILE
 from everypose.training.run_callback import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.run_logs import require_loggers
 from everypose.training.stop_requests import RunEnded, StopRequests
@@ -33,7 +34,6 @@ from everypose.training.tasks.protocol import AnyTask
 from everypose.training.tasks.single_stage import SingleStageTask
 from everypose.training.tasks.top_down import TopDownTask
 
-RECIPE_FILE = "recipe.toml"
 VERSIONS = ("everypose", "torch", "lightning", "numpy", "opencv-python-headless", "pydantic")
 
 
