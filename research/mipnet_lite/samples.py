@@ -49,7 +49,7 @@ class Sample:
 
 
 def people_of(scene: Scene, detections: Floats, composed: bool) -> list[Person]:
-    """The boxes of a photo that are somebody's, detected (N, 5) x1 y1 x2 y2 score, or annotated where none is."""
+    """Boxes (N, 5) of a photo's people, x1 y1 x2 y2 score: detected, or annotated where no detection matches."""
     usable = ~scene.is_crowd & (scene.keypoints[..., 2] > 0).any(axis=1)
     keypoints, boxes = scene.keypoints[usable], scene.boxes[usable]
     if not len(keypoints):
