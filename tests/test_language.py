@@ -2,7 +2,7 @@
 
 from tools.check_language import findings
 
-CLEAN = ("docs", "benchmarks", "research", "tools", "README.md", "SECURITY.md")
+CLEAN = ("src", "docs", "benchmarks", "research", "tools", "README.md", "SECURITY.md")
 """Folders that are rewritten. Only ever add to them."""
 
 

@@ -80,7 +80,7 @@ def test_an_index_without_an_expert_leaves_its_channels_zero() -> None:
 
 
 def test_experts_need_to_know_the_data_set() -> None:
-    with pytest.raises(ValueError, match="must be told"):
+    with pytest.raises(ValueError, match="needs the data set of each sample"):
         ViT(16, 1, 2, experts=2, expert_part=4)(torch.zeros(1, 3, 64, 48))
 
 

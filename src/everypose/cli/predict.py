@@ -152,7 +152,7 @@ def _run_videos(
     *,
     quiet: bool,
 ) -> "list[Skipped]":
-    """Process the videos one after the other.
+    """Process the videos in sequence.
 
     Args:
         estimator: finds the people.

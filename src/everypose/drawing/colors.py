@@ -8,7 +8,7 @@ Color = tuple[int, int, int]
 # Hues in an order that keeps neighbors in the list far apart; they stand out from skin, sky, grass and tarmac.
 HUES = (0.55, 0.09, 0.88, 0.33, 0.75, 0.15, 0.48, 0.97, 0.63, 0.24, 0.82, 0.04)
 GOLDEN_RATIO = 0.618033988749895
-# Okabe and Ito, Color Universal Design (2008), without black: told apart with any kind of color vision.
+# Okabe and Ito, Color Universal Design (2008), without black: distinguishable with any kind of color vision.
 OKABE_ITO: tuple[Color, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip

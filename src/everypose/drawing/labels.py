@@ -26,7 +26,7 @@ def draw_labels(image: Image, people: "People", style: DrawingStyle) -> None:
     Args:
         image: (H, W, 3) uint8 RGB, changed in place.
         people: the people in it.
-        style: says what is written.
+        style: which texts are drawn.
     """
     text_height = max(SMALLEST_HEIGHT, HEIGHT_SHARE * max(image.shape[:2]))
     for index, text in enumerate(label_texts(people, style)):

@@ -27,7 +27,7 @@ SHEET_SIDE = 400
 """The longer side of a picture kept for the contact sheet, in pixels."""
 JPEG_LARGEST_SIDE = 65_500
 SAVES = ("pictures", "json", "crops", *TABLES, *EACH_FRAME, *EACH_VIDEO)
-"""What can be saved beside ``results.json``."""
+"""Outputs that can be saved in addition to ``results.json``."""
 
 
 @dataclass(frozen=True)

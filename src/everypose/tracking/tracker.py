@@ -1,8 +1,8 @@
-"""Online tracking of people by pose, box and colours, with a Kalman motion model.
+"""Online tracking of people by pose, box and colors, with a Kalman motion model.
 
-Association has two stages (ByteTrack, Zhang et al., ECCV 2022): sure detections first, which may also start tracks;
-then less sure ones, which may only continue tracks detected a moment ago. Whoever is confirmed as a new person may turn
-out to be one who was lost, by colours, size and distance.
+Association has two stages (ByteTrack, Zhang et al., ECCV 2022): high-score detections first, which may also start
+tracks; then low-score ones, which may only continue recently detected tracks. A newly confirmed track is re-identified
+with a lost one if colors, size and distance match.
 """
 
 import numpy as np

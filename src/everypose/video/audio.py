@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class AudioTracks:
-    """The audio of a video file, read a second time beside the frames, so that both stay in step in constant memory.
+    """The audio tracks of a video file, copied in step with its frames.
+
+    They are demuxed from a second handle of the file, so that memory stays constant.
 
     Attributes:
         left_out: codecs of tracks that an MP4 cannot hold.

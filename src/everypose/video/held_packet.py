@@ -1,4 +1,4 @@
-"""Packets with their exact duration, which only the time of the next packet tells."""
+"""Packets with exact durations, known only once the next packet's timestamp arrives."""
 
 from typing import TYPE_CHECKING
 

@@ -132,7 +132,7 @@ class VideoWriter:
             self._mux(stream.encode(coded))
 
     def _mux(self, packets: "Sequence[Packet[VideoStream]]") -> None:
-        """Send packets to the file, each when the next one tells how long it lasts."""
+        """Write each packet to the file when the next packet's timestamp has determined its duration."""
         for packet in packets:
             self._held.exchange(packet, self._container)
 

@@ -27,17 +27,21 @@ def test_a_mixture_that_cannot_be_used_is_one_line(mixture, folder, figures, tmp
     assert "cannot be named all" in refusal(mixture, tables=tables.replace('name = "mpii"', 'name = "all"'))
     assert "list them as [[data.sets]]" in refusal(mixture, tables="")
     assert "model.datasets is made of data.sets" in refusal(mixture, "model.datasets=[{name='a', skeleton={}}]")
-    assert "data.train_split is nothing that the family posebh reads" in refusal(mixture, "data.train_split=val")
+    assert "there is no field data.train_split in a recipe of the family posebh" in refusal(
+        mixture, "data.train_split=val"
+    )
     assert "there is no field data.sets.0.convnetion" in refusal(
         mixture, tables=tables.replace("convention", "convnetion")
     )
-    assert "crops is nothing that the family posebh reads" in refusal(mixture, "crops.sigma=3")
+    assert "there is no field crops in a recipe of the family posebh" in refusal(mixture, "crops.sigma=3")
     with pytest.raises(UsageError, match=r"nothing learns from epoch 0 on: give phases\.heads_from=0"):
         mixture("model.embedding=0")
-    with pytest.raises(UsageError, match=r"prototypes is nothing that the family posebh reads"):
+    with pytest.raises(UsageError, match=r"prototypes has no effect on this network of the family posebh"):
         mixture("model.embedding=0", "phases.heads_from=0", "prototypes.peak=0")
-    assert "inference.crop is nothing that the family posebh reads" in refusal(mixture, "inference.crop=mpii")
-    with pytest.raises(UsageError, match=r"data\.sets is nothing that the family boir reads"):
+    assert "there is no field inference.crop in a recipe of the family posebh" in refusal(
+        mixture, "inference.crop=mpii"
+    )
+    with pytest.raises(UsageError, match=r"there is no field data\.sets in a recipe of the family boir"):
         load_recipe("boir-small", ['data.sets=[{name="a", train=[{annotations="a", images="b"}]}]'])
 
     content = json.loads((folder / "mpii.json").read_text())

@@ -39,9 +39,9 @@ def test_a_recipe_says_what_does_not_fit_its_family(crops):
         crops(*VIT, "inference.crop_size=[50, 64]")
     with pytest.raises(UsageError, match=r"the family mipnet needs crop_size = \[WIDTH, HEIGHT\] under \[inference\]"):
         crops("inference={size=512}")
-    with pytest.raises(UsageError, match=r"data\.augmentation is nothing that the family mipnet reads"):
+    with pytest.raises(UsageError, match=r"there is no field data\.augmentation in a recipe of the family mipnet"):
         crops("data.augmentation.rotation=3")
-    with pytest.raises(UsageError, match=r"losses is nothing that the family mipnet reads"):
+    with pytest.raises(UsageError, match=r"there is no field losses in a recipe of the family mipnet"):
         crops("losses.bbox=3")
     with pytest.raises(UsageError, match=r"optim\.layer_decay is for a vit"):
         crops("optim.layer_decay=0.7")
@@ -53,7 +53,7 @@ def test_a_recipe_says_what_does_not_fit_its_family(crops):
         crops("model.instances=0")
     with pytest.raises(UsageError, match=r"inference\.padding: "):
         crops("inference.padding=-1")
-    with pytest.raises(UsageError, match=r"crops is nothing that the family boir reads"):
+    with pytest.raises(UsageError, match=r"there is no field crops in a recipe of the family boir"):
         load_recipe("boir-small", ["crops.sigma=3"])
     with pytest.raises(UsageError, match=r"the family boir needs size = PIXELS"):
         load_recipe("boir-small", ["inference={crop_size=[64, 64]}"])
@@ -74,7 +74,7 @@ def test_data_that_cannot_be_used_is_one_line(message, figures, tmp_path):
         return f'data.train=[{{annotations={json.dumps(str(tmp_path / name))}, images="images"}}]'
 
     away = [{**annotation, "bbox": [5000, 5000, 30, 60]} for annotation in content["annotations"]]
-    assert "away.json: nobody has both a labelled keypoint and a box" in message(
+    assert "away.json: no person has both a labelled keypoint and a box" in message(
         source("away.json", {"annotations": away})
     )
     empty = [{**annotation, "keypoints": [0] * 51, "num_keypoints": 0} for annotation in content["annotations"]]

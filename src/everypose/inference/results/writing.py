@@ -14,7 +14,7 @@ from everypose.inference.results.trc import TrcWriter
 from everypose.inference.results.ultralytics import UltralyticsWriter
 
 TABLES = ("csv", "parquet")
-"""Formats with one file for the whole run, beside the COCO results list."""
+"""Formats with one file for the whole run, in addition to the COCO results list."""
 EACH_FRAME = ("openpose", "openpose-coco18", "ultralytics")
 """Formats with one file for each photo or frame."""
 EACH_VIDEO = ("trc", "deeplabcut")

@@ -65,7 +65,7 @@ class LiveSmoother:
         return People(keypoints, people.scores, people.skeleton, boxes=people.boxes, image=people.image, ids=people.ids)
 
     def _forget(self, time: float) -> None:
-        """Drop people who were not there for longer than a gap: ids do not come back, or start anew."""
+        """Drop filters of ids not seen for longer than ``longest_gap``; an id seen again gets new filters."""
         gone = [number for number, state in self._keypoints.items() if time - state.newest > self.settings.longest_gap]
         for number in gone:
             del self._keypoints[number]

@@ -14,7 +14,7 @@ class LiveSmoothing(Settings):
         min_cutoff: cutoff frequency of a keypoint at rest; lower is smoother.
         beta: rise of the cutoff frequency with speed, in hertz for one size per second; higher lags less.
         speed_cutoff: cutoff frequency of the speed.
-        longest_gap: seconds without a keypoint after which its filter starts anew.
+        longest_gap: seconds without a detection of the keypoint after which its filter is reset.
     """
 
     min_cutoff: float = Field(default=1.0, gt=0)
