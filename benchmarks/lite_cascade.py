@@ -1,0 +1,109 @@
+"""The default model next to the unmodified cascade: AP, overlapped people, crops and time of each photo.
+
+    python -m benchmarks.lite_cascade ANNOTATIONS.json IMAGES TINYPOSE.onnx PICODET.onnx [--threads 2] [--boxes 0.25]
+
+The models take turns on each photo, decoded beforehand, so that a noisy machine slows all of them; the last line is the
+ratio of their median times. PP-TinyPose is imported and exported by everypose, so decoder and suppression are shared.
+"""
+
+import argparse
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from everypose.core.files import read_json
+from everypose.core.geometry import box_iou, xywh_to_xyxy
+from everypose.data.images import read_image
+from everypose.export.onnx import export_onnx
+from everypose.inference.estimator import Estimator
+from everypose.inference.loading import load
+from everypose.models.import_checkpoint import import_checkpoint
+
+OVERLAP = 0.3
+"""IoU with another person's box from which a person counts as overlapped."""
+
+
+def unmodified(published: Path, folder: Path) -> Path:
+    """PP-TinyPose as a model of everypose, with the default model's suppression."""
+    network, config = import_checkpoint(published)
+    inference = config.on_crops.model_copy(update={"nms": 0.8, "confident": 0.1})
+    path = folder / "unmodified.onnx"
+    export_onnx(network, config.model_copy(update={"inference": inference}), path)
+    return path
+
+
+def average_precision(results: list[dict[str, Any]], truth: Mapping[str, Any]) -> tuple[float, float]:
+    """AP of all people, and of those whose box overlaps another person's; the others are then ignored."""
+    return _ap(results, truth), _ap(results, {**truth, "annotations": _only_overlapped(truth["annotations"])})
+
+
+def _only_overlapped(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept = []
+    for one in annotations:
+        others = [o["bbox"] for o in annotations if o["image_id"] == one["image_id"] and o is not one]
+        boxes = xywh_to_xyxy(np.array([one["bbox"], *others], np.float64))
+        overlapped = box_iou(boxes[:1], boxes[1:]).max(initial=0) > OVERLAP
+        kept.append(one if overlapped else {**one, "num_keypoints": 0, "keypoints": [0] * len(one["keypoints"])})
+    return kept
+
+
+def _ap(results: list[dict[str, Any]], truth: Mapping[str, Any]) -> float:
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotated = COCO()
+        annotated.dataset = {**truth, "annotations": [dict(one) for one in truth["annotations"]]}
+        annotated.createIndex()
+        evaluation = COCOeval(annotated, annotated.loadRes([dict(one) for one in results]), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("annotations", "images", "tinypose", "picodet"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--boxes", type=float, default=0.25, help="lowest score of a box")
+    given = parser.parse_args()
+    truth = read_json(given.annotations)
+    category = truth["categories"][0]["id"]
+    with tempfile.TemporaryDirectory() as folder:
+        shared: dict[str, Any] = {"threads": given.threads, "min_score": 0.0}
+        models: dict[str, Estimator] = {
+            "mipnet-lite": load("mipnet-lite", box_threshold=given.boxes, **shared),
+            "unmodified": load(
+                unmodified(given.tinypose, Path(folder)), detector=given.picodet, box_threshold=given.boxes, **shared
+            ),
+            "boir-lite": load("boir-lite", **shared),
+        }
+        results: dict[str, list[dict[str, Any]]] = {name: [] for name in models}
+        seconds: dict[str, list[float]] = {name: [] for name in models}
+        for entry in truth["images"]:
+            image = read_image(given.images / entry["file_name"])
+            for name, model in models.items():
+                begin = time.perf_counter()
+                people = model(image)
+                seconds[name].append(time.perf_counter() - begin)
+                found = people.to_coco(image_id=entry["id"])
+                results[name] += [{**one, "category_id": category} for one in found]
+    reference = np.median(seconds["unmodified"])
+    for name, rows in results.items():
+        everyone, overlapped = average_precision(rows, truth)
+        median = np.median(seconds[name])
+        print(
+            f"{name}: AP {everyone:.3f}, overlapped {overlapped:.3f}, {len(rows) / len(truth['images']):.1f} people a "
+            f"photo, median {1000 * median:.0f} ms, {median / reference:.2f} of the unmodified cascade's"
+        )
+
+
+if __name__ == "__main__":
+    main()
