@@ -15,6 +15,10 @@ test: .venv-dev/ready lint
 test-formats: .venv-formats/ready
 	.venv-formats/bin/python -m pytest tests/external/test_format_readers.py
 
+# Tracking scores next to TrackEval's, and the trackers of the package `trackers`, which needs another OpenCV.
+test-tracking: .venv-tracking/ready
+	.venv-tracking/bin/python -m pytest tests/external/test_tracking.py
+
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
@@ -55,6 +59,11 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 .venv-formats/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-formats
 	.venv-formats/bin/pip install $(PIP_OPTIONS) pytest movement Pose2Sim -e .
+	touch $@
+
+.venv-tracking/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-tracking
+	.venv-tracking/bin/pip install $(PIP_OPTIONS) pytest hypothesis trackers trackeval -e .
 	touch $@
 
 .venv-browser/ready: pyproject.toml
