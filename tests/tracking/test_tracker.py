@@ -113,6 +113,23 @@ def test_keypoints_of_an_occluded_person_have_the_score_0():
     assert not found.keypoints[1, :, 2].any()
 
 
+def test_boxes_are_smoothed_or_as_given():
+    rng = np.random.default_rng(0)
+    for boxes in ("smoothed", "detected"):
+        tracker = Tracker(COCO, TrackerSettings(boxes=boxes))
+        given, returned = [], []
+        for frame in range(30):
+            people = people_at([(100, 100)])
+            people = People(people.keypoints, people.scores, COCO, boxes=people.boxes + rng.normal(0, 4, (1, 4)))
+            given.append(people.boxes)
+            returned.append(tracker.update(people, frame / 10).boxes)
+        given, returned = np.concatenate(given[2:]), np.concatenate(returned[2:])
+        if boxes == "detected":
+            np.testing.assert_array_equal(returned, given)
+        else:
+            assert np.abs(np.diff(returned, axis=0)).mean() < 0.6 * np.abs(np.diff(given, axis=0)).mean()
+
+
 def test_unsure_detections_continue_tracks_and_start_none():
     times = np.arange(20) / 10
     frames = [people_at([(100, 100), (400, 100)], [0.9 if frame < 8 else 0.5, 0.45]) for frame in range(20)]

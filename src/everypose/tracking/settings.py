@@ -1,5 +1,7 @@
 """Settings of tracking. Times are in seconds, lengths relative to a person's size: the square root of the box area."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from everypose.core.settings import Settings
@@ -33,6 +35,7 @@ class TrackerSettings(Settings):
         confirmation: evidence after which a track gets an id; a detection with the top score counts 1.
         min_reliability: least mean reliability of a track's detections, below which it is not returned.
         memory: seconds without a detection for which a track is predicted and may be matched.
+        boxes: "smoothed" returns the boxes of the motion model, "detected" those that were given.
         hidden_seconds: seconds for which an occluded person is returned at the predicted position; 0: never.
         reassociation_seconds: seconds for which a lost person's id may be given to a similar new one; 0: never.
         reassociation_colour: least similarity of colours for that.
@@ -48,6 +51,7 @@ class TrackerSettings(Settings):
     confirmation: float = Field(default=1.2, ge=0)
     min_reliability: float = Field(default=0.3, ge=0, le=1)
     memory: float = Field(default=2.0, gt=0)
+    boxes: Literal["smoothed", "detected"] = "smoothed"
     hidden_seconds: float = Field(default=1.0, ge=0)
     reassociation_seconds: float = Field(default=3.0, ge=0)
     reassociation_colour: float = Field(default=0.85, ge=0, le=1)

@@ -72,8 +72,8 @@ class Tracker:
             image: (H, W, 3) uint8 RGB frame; with it, colours are compared and the camera's motion is followed.
 
         Returns:
-            The people with an id, in boxes that the motion model smooths. Occluded people come after them in predicted
-            boxes; the scores of their keypoints are 0.
+            The people with an id, in smoothed boxes. Occluded people come after them in predicted boxes; the scores of
+            their keypoints are 0.
 
         Raises:
             UsageError: when time does not advance, or the people have another skeleton.
@@ -83,13 +83,14 @@ class Tracker:
         seen = tracks.select(shown & (tracks.rows >= 0))
         hidden = tracks.select(shown & (tracks.rows < 0) & (time - tracks.last_seen <= self.settings.hidden_seconds))
         hidden = hidden.select(covered_share(hidden.motion.boxes, seen.motion.boxes) > OCCLUDED_SHARE)
+        boxes = seen.motion.boxes if self.settings.boxes == "smoothed" else people.boxes[seen.rows]
         hidden_keypoints = hidden.predicted_keypoints()
         hidden_keypoints[..., 2] = 0
         return People(
             np.concatenate([people.keypoints[seen.rows], hidden_keypoints]),
             np.concatenate([seen.scores, hidden.scores]),
             people.skeleton,
-            boxes=np.concatenate([seen.motion.boxes, hidden.motion.boxes]),
+            boxes=np.concatenate([boxes, hidden.motion.boxes]),
             image=people.image,
             ids=np.concatenate([seen.ids, hidden.ids]),
         )

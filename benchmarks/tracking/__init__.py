@@ -1,0 +1,1 @@
+"""Tracking and smoothing measured on clips with annotated identities."""
