@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from everypose.core.geometry import keypoint_boxes
 from everypose.errors import UsageError
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
@@ -111,6 +112,32 @@ def test_keypoints_of_an_occluded_person_have_the_score_0():
     assert len(found) == 2
     assert found.keypoints[0, :, 2].all()
     assert not found.keypoints[1, :, 2].any()
+
+
+def test_a_second_pose_in_a_box_keeps_the_track_of_an_occluded_person():
+    """As with MIPNet: while someone is occluded there is one box with two poses, the second in a box of its keypoints."""
+    times = np.arange(60) / 15
+    front, back = [(250, 110)] * 60, walk((100, 102), (75, 0), times)
+
+    def ids_behind(second_pose):
+        tracker = Tracker(COCO, TrackerSettings(hidden_seconds=0, memory=0.3))
+        found = []
+        for time, one, other in zip(times, front, back, strict=True):
+            people = people_at([one, other], [0.9, 0.8])
+            if abs(one[0] - other[0]) < 35:
+                boxes = np.concatenate([people.boxes[:1], keypoint_boxes(people.keypoints[1:])])
+                people = People(people.keypoints, people.scores, COCO, boxes=boxes)[[0, 1] if second_pose else [0]]
+            tracked = tracker.update(people, time)
+            near = np.abs(tracked.keypoints[:, :, 0].mean(axis=1) - people_at([other]).keypoints[0, :, 0].mean()) < 3
+            found.append(
+                [number for number, own in zip(tracked.ids.tolist(), near, strict=True) if own and number != 1]
+            )
+        return found
+
+    with_pose, without = ids_behind(second_pose=True), ids_behind(second_pose=False)
+    assert all(ids == [2] for ids in with_pose[1:])
+    assert without[30] == []
+    assert without[-1] == [3]
 
 
 def test_boxes_are_smoothed_or_as_given():
