@@ -115,7 +115,7 @@ def test_keypoints_of_an_occluded_person_have_the_score_0():
 
 
 def test_a_second_pose_in_a_box_keeps_the_track_of_an_occluded_person():
-    """As with MIPNet: while someone is occluded there is one box with two poses, the second in a box of its keypoints."""
+    """As with MIPNet: while someone is occluded there is one box with two poses; the second has a box of its own."""
     times = np.arange(60) / 15
     front, back = [(250, 110)] * 60, walk((100, 102), (75, 0), times)
 
