@@ -213,6 +213,18 @@ def test_someone_lost_is_recognised_by_colours():
     assert follow(frames, times, other, **options)[-1][0] == [2]
 
 
+def test_someone_who_left_the_frame_is_not_recognised():
+    times = np.arange(60) / 10
+    ways = {"left": [600 + 2 * n for n in range(20)], "inside": [400 + 2 * n for n in range(20)]}
+    colour, final = (200, 30, 30), {}
+    for name, places in ways.items():
+        centers = [(x, 110) for x in places] + [None] * 20 + [(places[-1] - 40, 110)] * 20
+        frames = [people_at([] if center is None else [center]) for center in centers]
+        images = [picture([] if c is None else [c], [] if c is None else [colour]) for c in centers]
+        final[name] = follow(frames, times, images, camera_motion=False, memory=0.5)[-1][0]
+    assert final == {"left": [2], "inside": [1]}
+
+
 def test_the_tracks_follow_the_camera():
     rng = np.random.default_rng(0)
     wide = np.kron(rng.integers(0, 255, (40, 160, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))

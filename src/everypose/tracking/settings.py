@@ -31,7 +31,8 @@ class TrackerSettings(Settings):
         low_score: detections below it are ignored; None: 0.45 of the top score.
         min_similarity: least similarity of a track and a detection that are matched.
         oks_weight: weight of OKS in the similarity; box IoU has the rest.
-        min_colour: least similarity of colours (Bhattacharyya coefficient) of a match, where frames are given.
+        min_colour: least similarity of colours (Bhattacharyya coefficient) of a match with a track that was without a
+            detection for half a second, where frames are given.
         confirmation: evidence after which a track gets an id; a detection with the top score counts 1.
         min_reliability: least mean reliability of a track's detections, below which it is not returned.
         memory: seconds without a detection for which a track is predicted and may be matched.

@@ -16,6 +16,7 @@ from everypose.tracking import motion
 from everypose.tracking.appearance import HISTOGRAM_BINS, colour_histograms, colour_similarity
 from everypose.tracking.association import assign, covered_share, pair_areas, pose_similarity
 from everypose.tracking.camera import CameraMotion
+from everypose.tracking.motion import box_scale
 from everypose.tracking.score_range import ScoreRange
 from everypose.tracking.settings import TrackerSettings
 from everypose.tracking.tracks import Detections, Tracks
@@ -29,6 +30,8 @@ OCCLUDED_SHARE = 0.5
 REACH = 1.0
 WALKING_SPEED = 1.5
 """A lost person may be found again within REACH sizes plus WALKING_SPEED sizes for each second."""
+BORDER = 0.1
+"""Boxes nearer to the border of the frame than this share of their size reach it."""
 SIZE_RATIO = 1.6
 """The most by which the size of someone found again may differ."""
 
@@ -60,6 +63,7 @@ class Tracker:
         self._sigmas = None if skeleton.sigmas is None else np.array(skeleton.sigmas, dtype=np.float64)
         self._camera = CameraMotion()
         self._time: float | None = None
+        self._frame_size = np.full(2, np.inf)
         self._begun = 0
         self._tracks = Tracks.start(_no_detections(len(skeleton)), 0.0, first_id=1, settings=self.settings.motion)
 
@@ -130,14 +134,16 @@ class Tracker:
         tracks.rows[:] = -1
         if self._time is not None:
             tracks.motion = motion.predict(tracks.motion, time - self._time, self.settings.motion)
-        if image is not None and self.settings.camera_motion:
-            tracks.move_with_camera(self._camera.update(image, detections.boxes))
+        if image is not None:
+            self._frame_size = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
+            if self.settings.camera_motion:
+                tracks.move_with_camera(self._camera.update(image, detections.boxes))
         self._time = time
 
     def _associate(self, detections: Detections, time: float) -> Mask:
         """Continue tracks; True for each detection (N,) that continues none."""
         tracks, settings = self._tracks, self.settings
-        similarity, allowed = self._similarity(detections)
+        similarity, allowed = self._similarity(detections, time)
         unseen = time - tracks.last_seen
         high = detections.scores >= self.scores.high
         for candidates, stage in ((unseen <= settings.memory, high), (unseen <= RECENT, ~high)):
@@ -149,7 +155,7 @@ class Tracker:
             tracks.add(rows[matched_rows], detections.select(chosen), time, settings.motion)
         return ~np.isin(detections.rows, tracks.rows)
 
-    def _similarity(self, detections: Detections) -> tuple[Float64, Mask]:
+    def _similarity(self, detections: Detections, time: float) -> tuple[Float64, Mask]:
         """(T, N) similarities of tracks and detections, and which pairs may be matched."""
         tracks, settings = self._tracks, self.settings
         boxes = tracks.motion.boxes
@@ -164,7 +170,10 @@ class Tracker:
             )
             similarity = settings.oks_weight * poses + (1 - settings.oks_weight) * similarity
         colours = colour_similarity(tracks.colours, detections.colours)
-        return similarity * colours, (similarity >= settings.min_similarity) & (colours >= settings.min_colour)
+        # Colours of someone who is being occluded are another person's: they rule out long-lost tracks only.
+        recent = (time - tracks.last_seen <= RECENT)[:, None]
+        fitting = (colours >= settings.min_colour) | recent
+        return similarity * colours, (similarity >= settings.min_similarity) & fitting
 
     def _start(self, detections: Detections, time: float) -> None:
         """Start a track for each of these detections."""
@@ -197,7 +206,10 @@ class Tracker:
         scale = np.sqrt(old.motion.scale[:, None] * again.motion.scale)
         distance = np.linalg.norm(old.anchor[:, None] - again.first_center, axis=2) / scale
         colours = colour_similarity(old.colours, again.colours)
-        known = np.logical_and.outer(old.colours.any(axis=1), again.colours.any(axis=1))
+        known = np.logical_and.outer(
+            old.colours.any(axis=1) & ~self._at_border(old.anchor, old.motion.size),
+            again.colours.any(axis=1) & ~self._at_border(again.first_center, again.motion.size),
+        )
         possible = (
             known
             & (gap > 0)
@@ -206,6 +218,13 @@ class Tracker:
             & (colours >= self.settings.reassociation_colour)
         )
         return colours / (1 + distance), possible
+
+    def _at_border(self, centers: Float64, sizes: Float64) -> Mask:
+        """(T,) whether boxes reach the border of the frame: who leaves or enters there is not someone lost inside."""
+        margin = BORDER * box_scale(sizes)[:, None]
+        outside = (centers - sizes / 2 < margin) | (centers + sizes / 2 > self._frame_size - margin)
+        reached: Mask = np.any(outside, axis=1)
+        return reached
 
     def _end(self, time: float) -> None:
         """Drop tracks that have been without a detection for too long."""
