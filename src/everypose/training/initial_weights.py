@@ -1,6 +1,8 @@
 """The network of a recipe and the weights that it starts from."""
 
-from collections.abc import Callable
+import json
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -98,9 +100,35 @@ def _load_weights(network: nn.Module, settings: NetworkSettings, start: StartSec
     if unfit:
         raise EveryposeError(
             f"{start.weights} does not fit the recipe's network: {len(unfit)} tensors are missing or of another shape "
-            f"({', '.join(unfit[:3])}); layers that must differ belong into start.reinitialise"
+            f"({', '.join(unfit[:3])}); {_advice(start, unfit, list(wanted))}"
         )
     network.load_state_dict(own | {name: saved[name] for name in wanted})
+
+
+def _advice(start: StartSection, unfit: Sequence[str], wanted: Sequence[str]) -> str:
+    """The override that leaves out the layers that do not fit, if others do."""
+    if len(unfit) == len(wanted):
+        return "nothing of it fits: is it a model of this family?"
+    prefixes = reinitialise_prefixes(unfit, wanted)
+    override = f"start.reinitialise={json.dumps([*start.reinitialise, *prefixes])}"
+    return f"to initialise these layers instead, add --set {shlex.quote(override)}"
+
+
+def reinitialise_prefixes(unfit: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return the shortest prefixes, at dots, that cover the parameters that do not fit, and no others.
+
+    >>> reinitialise_prefixes(["head.weight", "head.bias"], ["head.weight", "head.bias", "backbone.conv1.weight"])
+    ['head.']
+    """
+    fitting = sorted(set(wanted) - set(unfit))
+    prefixes: list[str] = []
+    for name in unfit:
+        if name.startswith(tuple(prefixes)):
+            continue
+        parts = name.split(".")
+        starts = (".".join(parts[:length]) + "." for length in range(1, len(parts)))
+        prefixes.append(next((s for s in starts if not any(other.startswith(s) for other in fitting)), name))
+    return prefixes
 
 
 def _load_backbone(backbone: nn.Module, settings: BackboneSettings, path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from safetensors.torch import load_file
 
 from everypose.errors import EveryposeError
 from everypose.models.import_checkpoint import write_released
-from everypose.training.initial_weights import make_network
+from everypose.training.initial_weights import make_network, reinitialise_prefixes
 from everypose.training.run import train
 from training.crop_recipes import ONE, VIT
 
@@ -48,3 +49,19 @@ def test_a_vit_starts_from_pre_training_on_squares(crops, tmp_path):
     torch.testing.assert_close(found["pos_embed"], torch.full_like(found["pos_embed"], 0.25))
     assert torch.equal(found["blocks.1.mlp.fc2.weight"], pretrained["blocks.1.mlp.fc2.weight"])
     assert torch.equal(found["last_norm.weight"], backbone["last_norm.weight"])
+
+
+def test_the_error_prints_the_override_to_paste(crops, tmp_path):
+    train(crops("model.family=hrnet", "schedule.steps=1"), tmp_path / "hrnet", ONE, quiet=True)
+    start = f"start.weights={json.dumps(str(tmp_path / 'hrnet/models/final'))}"
+    with pytest.raises(EveryposeError, match="does not fit") as refused:
+        make_network(crops(start, 'start.reinitialise=["modulation."]'), 14)
+    option, override = shlex.split(str(refused.value).split(", add ")[1])
+    assert (option, override) == ("--set", 'start.reinitialise=["modulation.", "head."]')
+    make_network(crops(start, override), 14)
+
+
+def test_prefixes_cover_no_layer_that_fits():
+    wanted = ["backbone.a.weight", "backbone.a.bias", "backbone.b.weight", "head.weight", "headless.weight", "scale"]
+    unfit = ["backbone.a.weight", "backbone.a.bias", "head.weight", "scale"]
+    assert reinitialise_prefixes(unfit, wanted) == ["backbone.a.", "head.", "scale"]
