@@ -20,6 +20,7 @@ def demo(
     Example: everypose demo -o demo
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     import everypose
@@ -29,13 +30,13 @@ def demo(
 
     sources = find_images([str(Path(everypose.__file__).parent / "examples")])
     estimator = load(model)
-    table = Table("image", "people", "seconds", title=f"{model} on the example images")
+    table = Table("image", "people", "seconds", title=f"{escape(model)} on the example images")
     with open_outputs(out, sources) as outputs:
         for source in sources:
             begin = time.monotonic()
             people = estimator(source.path)
             seconds = time.monotonic() - begin
             outputs.add(outputs.save(source, people))
-            table.add_row(source.path.name, str(len(people)), f"{seconds:.2f}")
+            table.add_row(escape(source.path.name), str(len(people)), f"{seconds:.2f}")
     Console().print(table)
     print(f"Drawn images: {outputs.pictures}, contact sheet: {outputs.sheet}")

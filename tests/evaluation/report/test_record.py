@@ -5,7 +5,8 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.evaluation.report.compare import compare_records, comparison_tables
 from everypose.evaluation.report.published import published
-from everypose.evaluation.report.record import Protocol, Record, differences
+from everypose.evaluation.report.record import KeypointRow, Protocol, Record, differences
+from everypose.evaluation.tracking.evaluate import _table as sequences
 
 PROTOCOL = Protocol(
     metric="coco",
@@ -55,6 +56,27 @@ def test_a_record_shows_its_whole_protocol():
     shown = text(record().tables())
     for words in ("5000", "6352", "short side 512", "OKS 0.8", "cd" * 32, "1.2.3", "none", "70.1", "–", "val", "yes"):
         assert words in shown
+
+
+@pytest.mark.parametrize("name", ["[red]model[/red]", "a[/b]", "[link=x]", "set [v2]"])
+def test_names_are_no_markup(name):
+    row = KeypointRow(
+        keypoint=name,
+        good=1,
+        jitter=0,
+        inversion=0,
+        swap=0,
+        miss=0,
+        unmatched=0,
+        median_pixels=None,
+        median_relative=None,
+    )
+    one = record(name, dataset=name, annotations=name).model_copy(
+        update={"numbers": {name: {name: 0.5}}, "keypoints": [row]}
+    )
+    assert text(one.tables()).count(name) >= 6
+    assert text(comparison_tables([one, one])).count(name) >= 4
+    assert text([sequences(name, ["IDF1"], {name: ["1"]})]).count(name) == 2
 
 
 def test_what_is_not_known_is_said():

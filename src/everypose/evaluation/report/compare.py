@@ -66,16 +66,17 @@ def published_results(records: list[Record]) -> list[Published]:
 
 def comparison_tables(records: list[Record]) -> list["Table"]:
     """Rich tables: one for each part with a column for each record, and one of published results."""
+    from rich.markup import escape
     from rich.table import Table
 
     tables = []
     for part in dict.fromkeys(part for record in records for part in record.numbers):
-        table = Table(title=part or None, title_justify="left")
+        table = Table(title=escape(part) or None, title_justify="left")
         table.add_column("percent", no_wrap=True)
         for record in records:
-            table.add_column(record.model, justify="right")
+            table.add_column(escape(record.model), justify="right")
         for name in dict.fromkeys(name for record in records for name in record.numbers.get(part, {})):
-            table.add_row(name, *(_number(name, record.numbers.get(part, {}).get(name)) for record in records))
+            table.add_row(escape(name), *(_number(name, record.numbers.get(part, {}).get(name)) for record in records))
         tables.append(table)
     if found := published_results(records):
         tables.append(_published_table(found))

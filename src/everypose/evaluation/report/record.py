@@ -151,14 +151,15 @@ class Record(BaseModel):
 
     def tables(self) -> list["Table"]:
         """Rich tables: protocol, numbers, classes, keypoints."""
+        from rich.markup import escape
         from rich.table import Table
 
-        protocol = Table(title=f"Protocol of {self.model}", title_justify="left", show_header=False)
+        protocol = Table(title=f"Protocol of {escape(self.model)}", title_justify="left", show_header=False)
         protocol.add_column(no_wrap=True)
         # Hashes are folded and not cut: protocols are compared literally.
         protocol.add_column(overflow="fold")
         for name, value in protocol_rows(self):
-            protocol.add_row(name, value)
+            protocol.add_row(name, escape(value))
         tables = [protocol, _numbers_table(self)]
         for kind, rows in self.classes.items():
             named = {
@@ -224,6 +225,7 @@ def _in_percent(record: Record) -> dict[str, dict[str, float | None]]:
 
 
 def _keypoint_table(rows: list[KeypointRow]) -> "Table":
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Labelled keypoints of matched people, percent of each kind", title_justify="left")
@@ -237,5 +239,5 @@ def _keypoint_table(rows: list[KeypointRow]) -> "Table":
         total = sum(counts)
         shares = [percent(count / total) if total else "–" for count in counts]
         pixels = "–" if row.median_pixels is None else f"{row.median_pixels:.1f}"
-        table.add_row(row.keypoint, *shares, str(row.unmatched), pixels, percent(row.median_relative))
+        table.add_row(escape(row.keypoint), *shares, str(row.unmatched), pixels, percent(row.median_relative))
     return table

@@ -24,15 +24,16 @@ def numbers_table(title: str, rows: Mapping[str, Mapping[str, float | None]], *,
         rows: row name to the numbers by column name; without a first column if all names are empty.
         first_column: heading of the row names.
     """
+    from rich.markup import escape
     from rich.table import Table
 
     columns = list(dict.fromkeys(name for numbers in rows.values() for name in numbers))
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     if any(rows):
         table.add_column(first_column)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(escape(column), justify="right")
     for name, numbers in rows.items():
         cells = [percent(numbers.get(column)) for column in columns]
-        table.add_row(*([name] if any(rows) else []), *cells)
+        table.add_row(*([escape(name)] if any(rows) else []), *cells)
     return table

@@ -119,14 +119,15 @@ class TrackingEvaluation:
 
 def _table(title: str, columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> "Table":
     """A table with a row for each sequence."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("sequence", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
     for sequence, cells in rows.items():
-        table.add_row(sequence, *cells)
+        table.add_row(escape(sequence), *cells)
     return table
 
 
