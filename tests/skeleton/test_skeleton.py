@@ -1,7 +1,9 @@
 """Skeletons: the known ones, other people's files, conversion by name."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -477,3 +479,13 @@ def test_the_note_is_shown_by_doctor_and_convert(tmp_path):
 @pytest.mark.parametrize("name", Skeleton.names())
 def test_known_skeletons_have_no_such_note(name):
     assert pairs_note(Skeleton.named(name).keypoints) is None
+
+
+def test_the_example_of_the_guide_is_a_skeleton(tmp_path):
+    page = Path(__file__).parents[2] / "docs/guides/skeletons.md"
+    example = re.search(r"```toml.*?\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "fish.toml").write_text(example[1])
+    fish = Skeleton.find(str(tmp_path / "fish.toml"))
+    assert (fish.name, len(fish), fish.flip_pairs, fish.lower_body) == ("fish", 6, ((1, 2), (3, 4)), (5,))
+    assert fish.links == ((0, 1), (0, 2), (0, 5))
+    assert fish.sigmas == (0.03, 0.03, 0.03, 0.06, 0.06, 0.08)
