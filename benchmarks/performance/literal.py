@@ -31,7 +31,7 @@ class LiteralHead(InstanceHead):
         logits: Tensor = self.heatmap(F.relu(F.instance_norm(fused)))
         return logits
 
-    def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+    def batched_logits(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
         """(B, D, h, w), (B, N, 2), (B, K) to (B, N, K, h, w)."""
         images, people = yx.shape[:2]
         image_index = torch.arange(images, device=yx.device).repeat_interleave(people)

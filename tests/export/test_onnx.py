@@ -116,7 +116,7 @@ def test_a_released_file_exported_gives_the_networks_numbers(tmp_path: Path) -> 
     from everypose.models.import_checkpoint import write_released
 
     network = tiny_boir().eval()
-    write_released(network, tmp_path / "released.pth")
+    write_released(network, config(network), tmp_path / "released.pth")
     image = smooth_images(1, 128, 128)[0]
     direct = load(tmp_path / "released.pth", min_score=0)(image)
     export_onnx(network, config(network), tmp_path / "tiny.onnx")

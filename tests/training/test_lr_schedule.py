@@ -5,14 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everypose.training.lr_schedule import LearningRateSchedule
-from everypose.training.recipe import Recipe
+from everypose.training.recipe import parse_recipe
 
 
 def schedule(samples=100, world_size=1, **settings):
     settings = {"epochs": 20, "warmup_epochs": 2} | settings
-    recipe = Recipe.model_validate(
-        {"model": {"family": "boir"}, "schedule": settings, "trainer": {"batch": 5, "accumulate": 2}}
-    )
+    recipe = parse_recipe({"model": {"family": "boir"}, "schedule": settings, "trainer": {"batch": 5, "accumulate": 2}})
     return LearningRateSchedule.of(recipe, samples, world_size)
 
 

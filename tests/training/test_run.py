@@ -24,7 +24,7 @@ ONE = Machines(1)
 KILLED_AFTER_STEP_5 = """
 import os, signal, sys
 from pathlib import Path
-from everypose.training import recipe, run
+from everypose.training import recipe_files, run
 from everypose.training import lightning_module as module
 
 def step_and_die(self, *arguments, **named):
@@ -34,7 +34,7 @@ def step_and_die(self, *arguments, **named):
 
 step = module.PoseTraining.optimizer_step
 module.PoseTraining.optimizer_step = step_and_die
-run.train(recipe.load_recipe(sys.argv[1]), Path(sys.argv[2]), run.Machines(1), quiet=True)
+run.train(recipe_files.load_recipe(sys.argv[1]), Path(sys.argv[2]), run.Machines(1), quiet=True)
 """
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, Self, cast, get_args
 
-from pydantic import BaseModel, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ValidationError, create_model, field_validator, model_validator
 
 from everypose.errors import UsageError
 from everypose.methods import METHODS
@@ -69,6 +69,18 @@ class Recipe(MethodTraining):
     validation: ValidationSection = ValidationSection()
     trainer: TrainerSection = TrainerSection()
     logs: LogsSection = LogsSection()
+
+    @field_validator("inference", mode="before")
+    @classmethod
+    def _inference_is_of_the_kind(cls, values: object) -> object:
+        """Name what the family's kind needs, instead of the first field of the other kind."""
+        family = cls.model_fields["model"].annotation.model_fields["family"].default  # type: ignore[union-attr]
+        kind = cls.model_fields["inference"].annotation
+        on_crops = isinstance(kind, type) and issubclass(kind, CropInference)
+        if isinstance(values, dict) and on_crops != ("crop_size" in values) and (on_crops or "crop_size" in values):
+            wanted = "crop_size = [WIDTH, HEIGHT]" if on_crops else "size = PIXELS"
+            raise ValueError(f"the family {family} needs {wanted} under [inference]")
+        return values
 
     @model_validator(mode="after")
     def _sections_fit_the_network(self) -> Self:

@@ -48,7 +48,7 @@ def test_the_flip_test_reaches_the_graph(model, device):
 
 def test_the_configuration_comes_from_the_file(model, device):
     assert OnnxRuntime.open(model, device=device).config.name == "stand-in"
-    estimator = load(model, device, min_score=0.5, batch_size=3)
+    estimator = load(model, device=device, min_score=0.5, batch_size=3)
     assert isinstance(estimator, Estimator)
     assert (estimator.skeleton.name, estimator.min_score, estimator.batch_size) == ("coco", 0.5, 3)
 
@@ -122,7 +122,7 @@ def test_a_file_of_an_older_version_says_what_to_do(model, tmp_path, device):
     del older.graph.input[2]
     onnx.save(older, tmp_path / "older.onnx")
     with pytest.raises(EveryposeError, match=r"older\.onnx was exported by another version .* export the model again"):
-        load(tmp_path / "older.onnx", device)
+        load(tmp_path / "older.onnx", device=device)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_which_cpus_need_the_exact_kernels(model, tmp_path, monkeypatch, machine
 def test_wrong_metadata_is_refused(tmp_path, device, metadata, message):
     path = write_model(tmp_path / "model.onnx", metadata)
     with pytest.raises(EveryposeError, match=message):
-        load(path, device)
+        load(path, device=device)
 
 
 def test_a_skeleton_without_sigmas_is_refused(tmp_path):

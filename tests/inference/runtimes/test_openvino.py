@@ -73,7 +73,7 @@ def test_results_are_the_callers_own(stand_in):
 def test_a_model_in_8_bits(tiny, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), smooth(1, 64, 64)[0])
     quantise(tiny, [str(tmp_path)], tmp_path / "int8.onnx")
-    ours, theirs = (load(tmp_path / "int8.onnx", device, min_score=0) for device in ("openvino", "cpu"))
+    ours, theirs = (load(tmp_path / "int8.onnx", device=device, min_score=0) for device in ("openvino", "cpu"))
     found, expected = ours(tmp_path / "photo.png"), theirs(tmp_path / "photo.png")
     assert len(expected) > 0
     assert abs(len(found) - len(expected)) <= max(3, len(expected) // 3)
@@ -161,8 +161,8 @@ def test_the_detector_of_a_top_down_model_stays_in_onnx_runtime(stand_in, tmp_pa
 
     monkeypatch.setattr(loading, "open_session", watched)
     image = crowd([(0, 0, 200)])
-    found = load(crops, "openvino", detector=stand_in)(image)
+    found = load(crops, device="openvino", detector=stand_in)(image)
     assert opened == {("crops.onnx", "openvino"), ("stand_in.onnx", "cpu")}
-    expected = load(crops, "cpu", detector=stand_in)(image)
+    expected = load(crops, device="cpu", detector=stand_in)(image)
     assert len(expected) > 0
     np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=1e-3)

@@ -66,7 +66,7 @@ def test_all_people_of_images_equal_each_alone(network: Callable[[], nn.Module])
     feature = torch.randn(2, 60, 9, 7, generator=generator, dtype=torch.float64)
     yx = torch.tensor([[[0, 0], [8, 6], [4, 2]], [[1, 5], [4, 2], [7, 0]]])
     order = torch.stack([torch.arange(17), torch.randperm(17, generator=generator)])
-    together = head.of_all(feature, yx, order)
+    together = head.batched_logits(feature, yx, order)
     assert together.shape == (2, 3, 17, 9, 7)
     for image in range(2):
         for person in range(3):
@@ -93,9 +93,9 @@ def test_chosen_pixels_are_those_of_the_papers_form(network: Callable[[], nn.Mod
     yx = torch.tensor([[[0, 0], [8, 12], [4, 6]], [[1, 5], [4, 2], [7, 0]]])
     order = torch.stack([torch.arange(17), torch.randperm(17, generator=generator)])
     pixels = torch.randint(0, 9 * 13, (2, 3, 17, 6), generator=generator)
-    people = head.attend(feature, yx)
-    coarse, norm = head.at_every_second(people, order)
-    chosen = head.at(people, norm, order, pixels)
+    people = head.encode_instances(feature, yx)
+    coarse, norm = head.coarse_logits(people, order)
+    chosen = head.logits_at_pixels(people, norm, order, pixels)
     assert coarse.shape == (2, 3, 17, 5, 7)
     for image in range(2):
         for person, (y, x) in enumerate(yx[image].tolist()):

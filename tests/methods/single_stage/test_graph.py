@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from everypose.methods.single_stage import graph
-from everypose.methods.single_stage.decoding import Decoder, Search, certainty, decode
+from everypose.methods.single_stage.decoding import Decoder, Search, decode, keypoint_score_factor
 from everypose.methods.single_stage.graph import SingleStageGraph
 from everypose.methods.single_stage.losses import probabilities
 from everypose.skeleton.skeleton import Skeleton
@@ -100,12 +100,12 @@ class TwoPeople:
         assert yx[0].tolist() == [[4, 5], [10, 25]]
         return probabilities(self.logits(order))
 
-    def attend(self, feature: Tensor, yx: Tensor) -> None: ...
+    def encode_instances(self, feature: Tensor, yx: Tensor) -> None: ...
 
-    def at_every_second(self, _: None, order: Tensor) -> tuple[Tensor, None]:
+    def coarse_logits(self, _: None, order: Tensor) -> tuple[Tensor, None]:
         return self.logits(order)[..., ::2, ::2], None
 
-    def at(self, _: None, __: None, order: Tensor, pixels: Tensor) -> Tensor:
+    def logits_at_pixels(self, _: None, __: None, order: Tensor, pixels: Tensor) -> Tensor:
         return self.logits(order).flatten(3).gather(3, pixels)
 
 
@@ -191,16 +191,16 @@ def test_what_a_person_is_scored_by() -> None:
     keypoints = torch.rand(3, 5, 17, 3, generator=generator) * torch.tensor([300.0, 200.0, 0.6])
     keypoints[0, 0, :, 2] = 0.1
     keypoints[0, 1, 1:, 2] = 0.1
-    torch.testing.assert_close(certainty(keypoints), keypoints[..., 2].mean(-1))
+    torch.testing.assert_close(keypoint_score_factor(keypoints), keypoints[..., 2].mean(-1))
     expected = [[literal_certainty(person) for person in image] for image in keypoints.tolist()]
-    torch.testing.assert_close(certainty(keypoints, "found"), torch.tensor(expected))
+    torch.testing.assert_close(keypoint_score_factor(keypoints, "found"), torch.tensor(expected))
     assert expected[0][:2] == [0, 0], "of nothing, or of one keypoint"
 
 
 def test_a_larger_person_scores_more() -> None:
     keypoints = torch.rand(17, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([100.0, 100.0, 1.0])
     larger = keypoints * torch.tensor([3.0, 3.0, 1.0])
-    assert certainty(keypoints, "found") < certainty(larger, "found")
+    assert keypoint_score_factor(keypoints, "found") < keypoint_score_factor(larger, "found")
 
 
 def test_the_peak_of_a_flat_map_is_not_moved() -> None:

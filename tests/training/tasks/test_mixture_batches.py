@@ -33,10 +33,10 @@ from pathlib import Path
 def show_threads_at_the_very_end():
     print(*(name.read_text() for name in Path("/proc/self/task").glob("*/comm")))
 
-from everypose.training import recipe, run
+from everypose.training import recipe_files, run
 
 for path in map(Path, sys.argv[1:]):
-    run.train(recipe.load_recipe(path), path.with_suffix(""), run.Machines(2), quiet=True)
+    run.train(recipe_files.load_recipe(path), path.with_suffix(""), run.Machines(2), quiet=True)
 """
 
 

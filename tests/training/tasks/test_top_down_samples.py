@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from everypose.core.geometry import Size
 from everypose.data.discovery.layouts import Layout
 from everypose.data.formats.coco import coco_content
 from everypose.data.scenes import SceneSet
@@ -11,6 +12,7 @@ from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import annotated_boxes
 from everypose.inference.boxes import Photo
 from everypose.methods.mipnet.assignment import box_people, present_people
+from everypose.methods.mipnet.settings import MIPNetCropSettings
 from everypose.methods.top_down.augmentation import CropDraws
 from everypose.methods.top_down.crops import clean_boxes
 from everypose.methods.top_down.samples import sample_matrix, trainable_people
@@ -67,14 +69,15 @@ def test_the_people_of_a_crop_are_rows_of_the_annotations(instances, rule):
     _, scene = painted_scene(0, [(40, 20, 120), (90, 30, 150), (110, 30, 140), (250, 40, 100), (200, 10, 90)])
     scene.is_crowd[1] = True
     scene.keypoints[3, :, 2] = 0
-    groups = people_of_crops(scene, instances, rule)
+    chosen = MIPNetCropSettings(others=rule).people_rule(instances)
+    groups = people_of_crops(scene, chosen)
     rows = [0, 2, 4]
-    boxes, _ = clean_boxes(scene.boxes[rows], (scene.width, scene.height))
+    boxes, _ = clean_boxes(scene.boxes[rows], Size(scene.width, scene.height))
     pairs = box_people(boxes, scene.boxes[rows], scene.keypoints[rows], instances, rule)
     assert groups.tolist() == [[rows[one] for one in pair] for pair in pairs.tolist()]
     assert groups[:, 0].tolist() == rows
     scene.boxes[rows] += 10_000
-    assert people_of_crops(scene, instances, rule).shape == (0, instances)
+    assert people_of_crops(scene, chosen).shape == (0, instances)
 
 
 def test_only_mipnet_asks_nothing_about_keypoints_outside_and_replaces_who_is_not_there(crops):

@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 
 from everypose.errors import EveryposeError
 from everypose.models.import_checkpoint import write_released
-from everypose.training.initial_weights import make_network, reinitialise_prefixes
+from everypose.skeleton.skeleton import Skeleton
+from everypose.training.initial_weights import make_network, model_config, reinitialise_prefixes
 from everypose.training.run import train
 from training.crop_recipes import ONE, VIT
 
@@ -20,7 +21,8 @@ def test_mipnet_starts_from_a_baseline_of_ours_or_of_the_authors(crops, tmp_path
     saved = load_file(tmp_path / "hrnet/models/final/model.safetensors")
     network = make_network(baseline, 17)
     network.load_state_dict(saved)
-    write_released(network, tmp_path / "authors.pth")
+    config = model_config(baseline, Skeleton.named("coco"))
+    write_released(network, config, tmp_path / "authors.pth")
     for source in ("hrnet/models/final", "authors.pth"):
         start = f"start.weights={json.dumps(str(tmp_path / source))}"
         mipnet = make_network(crops(start, 'start.reinitialise=["modulation."]'), 17).state_dict()

@@ -87,7 +87,7 @@ class CID(nn.Module):
 
         ``order`` (B, K) says which keypoint each map of an image's people shows.
         """
-        return probabilities(self.instance_head.of_all(feature, yx, order))
+        return probabilities(self.instance_head.batched_logits(feature, yx, order))
 
     def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> CIDOutputs:
         """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""

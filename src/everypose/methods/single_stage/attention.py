@@ -1,12 +1,12 @@
-"""Per-person attention, folded so that what people share is computed once an image.
+"""Attention of each person, with what people share computed once for an image.
 
 CID and BoIR modulate the shared maps F (C channels) by a person's parameter vector in two ways and fuse both by a
-1x1 convolution [U V]:  U (a * F) + V (m * F) + b,  with one weight a_c a channel and one mask m(x, y) a person.
+1x1 convolution [U V]:  U (a * F) + V (m * F) + b,  with one weight a_c for each channel and one mask m(x, y).
 The channel weights fold into the convolution, U (a * F) = (U diag(a)) F, and the mask commutes with it,
-V (m * F) = m * (V F), so that V F is computed once per image, or only at the pixels that are searched. The result is
-the same at less than half the cost.
+V (m * F) = m * (V F), so V F is computed once for an image, or for selected pixels only. The result is the same, with
+less than half of the operations.
 
-Images have N people each: one copy of F serves them all.
+All N people of an image use one copy of F.
 """
 
 import torch
@@ -16,24 +16,24 @@ COORDINATE_SCALE = 32.0
 
 
 def instance_parameters(feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
-    """A person's parameter vector is the feature at its centre: (B, D, h, w), (P,), (P, 2) to (P, D)."""
+    """Read the feature at each person's center, its parameter vector: (B, D, h, w), (P,), (P, 2) to (P, D)."""
     return feature[image_index, :, yx[:, 0], yx[:, 1]]
 
 
-def parameters_of_all(feature: Tensor, yx: Tensor) -> Tensor:
-    """The same for N people in each image: (B, D, h, w), (B, N, 2) to (B, N, D)."""
+def batched_instance_parameters(feature: Tensor, yx: Tensor) -> Tensor:
+    """Read the same for N people in each image: (B, D, h, w), (B, N, 2) to (B, N, D)."""
     position = yx[..., 0] * feature.shape[-1] + yx[..., 1]
     return feature.flatten(2).gather(2, position[:, None].expand(-1, feature.shape[1], -1)).transpose(1, 2)
 
 
 def spatial_response(shared: Tensor, weights: Tensor, conv: nn.Conv2d, yx: Tensor) -> Tensor:
-    """Where a person may be: the weighted sum of the shared maps and the distance to the centre, through ``conv``.
+    """Compute each person's spatial response from weighted shared maps and distances to its center.
 
     Args:
         shared: (B, C, h, w).
-        weights: (B, N, C), one weight a channel and person.
+        weights: (B, N, C), one weight for each channel and person.
         conv: 3 channels (sum, x, y) to 1.
-        yx: (B, N, 2), each person's centre in output pixels.
+        yx: (B, N, 2), each person's center in output pixels.
 
     Returns:
         (B N, 1, h, w), before normalisation.
@@ -49,23 +49,23 @@ def spatial_response(shared: Tensor, weights: Tensor, conv: nn.Conv2d, yx: Tenso
 
 
 def split_fusion(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """The two (C, C) halves of the fusion (2C to C): of the channel path and of the spatial path."""
+    """Return the two (C, C) halves of the fusion (2C to C): of the channel path and of the spatial path."""
     channel, spatial = conv.weight.flatten(1).chunk(2, dim=1)
     return channel, spatial
 
 
 def fold(weight: Tensor, channel: Tensor) -> Tensor:
-    """U diag(a) of every person: (C, C), the channel half of the fusion, and (B, N, C) to (B, N, C, C)."""
+    """Compute U diag(a) of every person: (C, C), the channel half of the fusion, and (B, N, C) to (B, N, C, C)."""
     return weight * channel[:, :, None]
 
 
 def fuse_attention(shared: Tensor, masked: Tensor, folded: Tensor, mask: Tensor) -> Tensor:
-    """Fuse the channel and spatial paths of every person, without the bias.
+    """Fuse the channel path and the spatial path of every person, without the bias.
 
     Args:
         shared: (B, C, h, w).
-        masked: (B, C, h, w), what the mask lets through: the shared maps by the spatial half of the fusion.
-        folded: (B, N, C, C), the channel half of the fusion with the channel attention in it.
+        masked: (B, C, h, w), the shared maps after the spatial half of the fusion, before the mask.
+        folded: (B, N, C, C), the channel half of the fusion times the channel attention.
         mask: (B N, 1, h, w), spatial attention.
 
     Returns:
@@ -78,5 +78,5 @@ def fuse_attention(shared: Tensor, masked: Tensor, folded: Tensor, mask: Tensor)
 
 
 def keypoint_logits(maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The last 1x1 convolution: maps (B, N, C, h w), weights (B, N or 1, K, C), bias (B, K) to (B, N, K, h w)."""
+    """Apply the last 1x1 convolution: maps (B, N, C, h w), weights (B, N or 1, K, C), bias (B, K) to (B, N, K, h w)."""
     return weight @ maps + bias[:, None, :, None]

@@ -1,4 +1,4 @@
-"""The instance head that CID and BoIR share; its norm layers are left to the subclasses."""
+"""The instance head of CID and BoIR; subclasses differ in the norms."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -8,20 +8,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.methods.single_stage.attention import (
+    batched_instance_parameters,
     fold,
     fuse_attention,
     instance_parameters,
     keypoint_logits,
-    parameters_of_all,
     spatial_response,
     split_fusion,
 )
 
 
-class Attended(NamedTuple):
-    """What is known of N people in each of B images before their own maps are made; see :func:`fuse_attention`.
+class InstanceEncoding(NamedTuple):
+    """N people in each of B images, before their own maps are computed; see :func:`fuse_attention`.
 
-    ``shared`` (B, C, h, w), ``folded`` (B, N, C, C), ``mask`` (B N, 1, h, w).
+    Attributes:
+        shared: (B, C, h, w), the maps that all people of an image share.
+        folded: (B, N, C, C), the channel half of the fusion with each person's channel attention.
+        mask: (B N, 1, h, w), each person's spatial attention.
     """
 
     shared: Tensor
@@ -30,14 +33,25 @@ class Attended(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """A person's activation is ``relu((fused - shift) * factor)``; both (B, N, C), ``factor`` above 0."""
+    """A person's activation is ``relu((fused - shift) * factor)``.
+
+    Attributes:
+        shift: (B, N, C).
+        factor: (B, N, C), above 0.
+    """
 
     shift: Tensor
     factor: Tensor
 
 
 class AttentionHead(nn.Module, ABC):
-    """A person's heatmaps from the shared feature and the vector at its centre, by spatial and channel attention.
+    """A person's heatmaps from the shared feature and the vector at its center, by spatial and channel attention.
+
+    Full-resolution search calls :meth:`batched_logits`. Coarse-to-fine search computes fewer pixels, in three steps:
+
+    1. :meth:`encode_instances` computes the attention of each person.
+    2. :meth:`coarse_logits` gives logits at every second pixel, and the norm of their activations.
+    3. :meth:`logits_at_pixels` gives logits at the pixels around the coarse peaks.
 
     Args:
         inputs: D, channels of the feature.
@@ -56,70 +70,70 @@ class AttentionHead(nn.Module, ABC):
 
     @abstractmethod
     def attention(self, inputs: int, channels: int) -> nn.Module:
-        """A layer from a person's vector to one weight a channel."""
+        """Make a layer from a person's vector (..., D) to one weight for each channel (..., C)."""
 
     @abstractmethod
     def mask(self, response: Tensor) -> Tensor:
-        """(P, 1, h, w), where a person may be, as the mask of the spatial path."""
+        """Turn the spatial response (P, 1, h, w) into the mask of the spatial path, of the same shape."""
 
     @abstractmethod
     def activate(self, fused: Tensor) -> Tensor:
-        """(P, C, h, w), both paths' sum without the fusion's bias, as what the heatmaps are read off."""
+        """Normalise and activate the sum of both paths, (P, C, h, w), which has no bias yet."""
 
     @abstractmethod
     def norm(self, fused: Tensor) -> Norm:
-        """The shift and factor that `activate` applies to (B, N, C, h w), for other pixels of the same people.
+        """Return the shift and factor that `activate` applies to (B, N, C, h w), for other pixels of the same people.
 
-        Separate from `activate`, whose fused norm operation is faster but does not return its shift and factor.
+        `activate` does not use it, because normalisation as a single operation is faster.
         """
 
     def forward(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
-        """Keypoint logits of P people, spread over the images as they come: for training.
+        """Compute keypoint logits of P people in any images, for training.
 
         Args:
-            feature: (B, D, h, w), the backbone's.
+            feature: (B, D, h, w), of the backbone.
             image_index: (P,), each person's image.
-            yx: (P, 2), each person's centre in output pixels.
+            yx: (P, 2), each person's center in output pixels.
 
         Returns:
             (P, K, h, w).
         """
         shared = self.down(feature)
-        masked = self._let_through(shared)[image_index]
+        masked = self._spatial_projection(shared)[image_index]
         parameters = instance_parameters(feature, image_index, yx)
-        people = self._attend(shared[image_index], parameters[:, None], yx[:, None])
+        people = self._encode(shared[image_index], parameters[:, None], yx[:, None])
         logits: Tensor = self.heatmap(self.activate(fuse_attention(people.shared, masked, people.folded, people.mask)))
         return logits
 
-    def of_all(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
-        """The same for N people in each of B images: less memory to go through, for inference.
+    def batched_logits(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
+        """Compute the same for N people in each of B images, with less memory traffic, for inference.
 
         Args:
-            feature: (B, D, h, w), the backbone's.
-            yx: (B, N, 2), centres in output pixels.
-            order: (B, K), which keypoint each map of an image's people shows.
+            feature: (B, D, h, w), of the backbone.
+            yx: (B, N, 2), centers in output pixels.
+            order: (B, K), the keypoint of each output channel; that of a mirrored image differs.
 
         Returns:
             (B, N, K, h, w).
         """
-        people = self.attend(feature, yx)
-        masked = self._let_through(people.shared)
+        people = self.encode_instances(feature, yx)
+        masked = self._spatial_projection(people.shared)
         maps = self.activate(fuse_attention(people.shared, masked, people.folded, people.mask))
         logits = keypoint_logits(torch.unflatten(maps.flatten(2), 0, (order.shape[0], -1)), *self._last_layer(order))
         return logits.reshape(*yx.shape[:2], order.shape[1], *feature.shape[-2:])
 
-    def attend(self, feature: Tensor, yx: Tensor) -> Attended:
-        """Encode the people without decoding heatmaps: input of `at_every_second` and `at`."""
-        return self._attend(self.down(feature), parameters_of_all(feature, yx), yx)
+    def encode_instances(self, feature: Tensor, yx: Tensor) -> InstanceEncoding:
+        """Compute the attention of N people in each of B images: (B, D, h, w) and centers (B, N, 2)."""
+        return self._encode(self.down(feature), batched_instance_parameters(feature, yx), yx)
 
-    def at_every_second(self, people: Attended, order: Tensor) -> tuple[Tensor, Norm]:
-        """Logits (B, N, K, (h + 1) / 2, (w + 1) / 2) at every second pixel of every second row, and their norm.
+    def coarse_logits(self, people: InstanceEncoding, order: Tensor) -> tuple[Tensor, Norm]:
+        """Compute logits (B, N, K, (h + 1) / 2, (w + 1) / 2) at every second pixel of every second row, and the norm.
 
-        The values of `of_all` at these pixels, except that the norm's mean and variance are over these pixels only.
+        They equal those of `batched_logits`, except that the norm's mean and variance are of these pixels only.
         """
         # Pooling one pixel is one operation, where a slice of both axes is two in ONNX Runtime.
         shared, mask = (F.max_pool2d(maps, 1, stride=2) for maps in (people.shared, people.mask))
-        fused = fuse_attention(shared, self._let_through(shared), people.folded, mask)
+        fused = fuse_attention(shared, self._spatial_projection(shared), people.folded, mask)
         images, count = people.folded.shape[:2]
         fused = fused.reshape(images, count, fused.shape[1], -1)
         norm = self.norm(fused)
@@ -127,14 +141,14 @@ class AttentionHead(nn.Module, ABC):
         logits = keypoint_logits((fused - norm.shift[..., None]).relu(), weight, bias)
         return logits.reshape(images, count, order.shape[1], *shared.shape[-2:]), norm
 
-    def at(self, people: Attended, norm: Norm, order: Tensor, pixels: Tensor) -> Tensor:
-        """Logits (B, N, K, T) of each keypoint of each person at T pixels of its own.
+    def logits_at_pixels(self, people: InstanceEncoding, norm: Norm, order: Tensor, pixels: Tensor) -> Tensor:
+        """Compute logits (B, N, K, T) of each keypoint of each person at T pixels of its own.
 
         Args:
-            people: of :meth:`attend`.
-            norm: of the same people, from :meth:`at_every_second`.
-            order: (B, K), which keypoint is the k-th of an image's people.
-            pixels: (B, N, K, T), numbers of output pixels, row by row.
+            people: from :meth:`encode_instances`.
+            norm: from :meth:`coarse_logits`.
+            order: (B, K), the keypoint of each output channel.
+            pixels: (B, N, K, T), row-major indices of output pixels.
         """
         images, count, keypoints, tile = pixels.shape
         height, width = people.shared.shape[-2:]
@@ -142,7 +156,7 @@ class AttentionHead(nn.Module, ABC):
         rows = (pixels + first[:, None, None, None]).flatten()
         shared = torch.unflatten(people.shared.permute(0, 2, 3, 1).flatten(0, 2)[rows], 0, (images * count, -1))
         mask = people.mask.flatten(1).gather(1, pixels.flatten(0, 1).flatten(1))
-        # `_let_through` at these pixels only: with up to about ten people they are fewer than the whole map's.
+        # The spatial projection of these pixels only: for up to about ten people they are fewer than the map has.
         masked = shared @ split_fusion(self.fuse)[1].T
         fused = shared @ people.folded.flatten(0, 1).transpose(1, 2) + masked * mask[..., None]
         maps = torch.unflatten((fused - norm.shift.flatten(0, 1)[:, None]).relu(), 1, (keypoints, tile))
@@ -151,17 +165,17 @@ class AttentionHead(nn.Module, ABC):
         return logits + bias[:, None, :, None]
 
     def _last_layer(self, order: Tensor, norm: Norm | None = None) -> tuple[Tensor, Tensor]:
-        """Weights (B, N or 1, K, C), with the norm's factor in them, and bias (B, K)."""
+        """Return weights (B, N or 1, K, C), multiplied by the norm's factor, and biases (B, K)."""
         assert self.heatmap.bias is not None
         weight = self.heatmap.weight.flatten(1)[order][:, None]
         return weight if norm is None else weight * norm.factor[:, :, None], self.heatmap.bias[order]
 
-    def _let_through(self, shared: Tensor) -> Tensor:
-        """What a mask lets through of the shared maps: (B, C, h, w) to the same."""
+    def _spatial_projection(self, shared: Tensor) -> Tensor:
+        """Apply the spatial half of the fusion to the shared maps: (B, C, h, w) to the same shape."""
         return F.conv2d(shared, split_fusion(self.fuse)[1][:, :, None, None])
 
-    def _attend(self, shared: Tensor, parameters: Tensor, yx: Tensor) -> Attended:
-        """People with parameters (B, N, D) and centres (B, N, 2)."""
+    def _encode(self, shared: Tensor, parameters: Tensor, yx: Tensor) -> InstanceEncoding:
+        """Encode people with parameters (B, N, D) and centers (B, N, 2)."""
         response = spatial_response(shared, self.spatial_attention(parameters), self.spatial_conv, yx)
         folded = fold(split_fusion(self.fuse)[0], self.channel_attention(parameters))
-        return Attended(shared, folded, self.mask(response))
+        return InstanceEncoding(shared, folded, self.mask(response))

@@ -11,23 +11,23 @@ from everypose.core.geometry import similarity
 from everypose.data.scenes import Scene
 from everypose.methods.single_stage.settings import ImageAugmentation
 
-# Translations are given in units of this side length, pixels.
+# Translations are given for a region of this side, in pixels.
 _SCALE_UNIT = 200
 
 
 @dataclass(frozen=True)
 class ImageDraws:
-    """The random numbers of one sample, as drawn; the defaults change nothing.
+    """The random numbers of one sample; the defaults change nothing.
 
     Attributes:
         scale: factor of the image's short side.
         rotation: degrees.
-        dx: pixels of the original image by which the region's centre moves to the right.
+        dx: translation of the region's center to the right, in pixels of the original image.
         dy: the same, down.
         flip: whether the sample is mirrored.
-        jitter: (J, 2) int64 moves dx, dy of instance centres in {-1, 0, 1}, used from the first on, one for each
-            instance whose centre is inside the map; J at least the number of those.
-        brightness: added, as a share of the whole range.
+        jitter: (J, 2) int64 translations dx, dy of instance centers, each -1, 0 or 1; one for each instance whose
+            center is inside the map, in order; J is at least their number.
+        brightness: added value, as a share of the whole range.
         contrast: factor.
         saturation: factor.
     """
@@ -44,7 +44,7 @@ class ImageDraws:
 
 
 def draw(rng: np.random.Generator, augmentation: ImageAugmentation, scene: Scene) -> ImageDraws:
-    """Draw what one sample needs, in the published order: scale, rotation, dx, dy, flip, then the jitter."""
+    """Draw the numbers of one sample, in the published order: scale, rotation, dx, dy, flip, then the jitter."""
     scale = float(rng.uniform(*augmentation.scale))
     rotation = float(rng.uniform(-augmentation.rotation, augmentation.rotation))
     reach = int(augmentation.translation * scale * min(scene.height, scene.width) / _SCALE_UNIT)
@@ -59,17 +59,17 @@ def draw(rng: np.random.Generator, augmentation: ImageAugmentation, scene: Scene
 
 
 def region_matrix(height: int, width: int, size: int, draws: ImageDraws) -> Float64:
-    """The (2, 3) matrix from the image to a square of ``size`` pixels, before the flip (spec: "Geometry")."""
+    """Return the (2, 3) matrix from the image to a square of ``size`` pixels, before the flip."""
     center = (width / 2 + draws.dx, height / 2 + draws.dy)
     side = draws.scale * min(height, width)
     return similarity(center, size / side, draws.rotation, (size / 2, size / 2))
 
 
 def possible_reduction(height: int, width: int, size: int, draws: ImageDraws) -> int:
-    """By how much an image may be reduced when it is read, because its sample shrinks it at least so much: 1, 2 or 4.
+    """Return the factor 1, 2 or 4 by which an image may be shrunk when it is read, because its sample shrinks it more.
 
-    Large photos are then read in about half the time, and look better: of a region that is warped to less than half
-    its size, most pixels would be passed over.
+    Large photos are then read in about half of the time, and with less aliasing: warping to less than half of the size
+    skips most pixels.
     """
     shrinks = draws.scale * min(height, width) / size
     return max(each for each in (1, 2, 4) if each <= max(1, shrinks) and height % each == width % each == 0)

@@ -1,7 +1,7 @@
-"""Looking for a person's keypoints at every second pixel first, and then at all pixels around what was found.
+"""Coarse-to-fine search: heatmaps at every second pixel, then at all pixels of a tile around each peak.
 
-A keypoint's peak on a heatmap is several pixels wide, so that it shows on a quarter of the pixels too. That leaves a
-person a fraction of the work.
+The peak of a keypoint is several pixels wide, so a quarter of the pixels shows it. Each person then needs a fraction of
+the operations.
 """
 
 import torch
@@ -10,19 +10,19 @@ from torch import Tensor
 from everypose.methods.single_stage.decoding import STRIDE, Decoder, decode
 
 TILE = 7
-"""Pixels on a side: a peak lies a pixel at most from that of every second pixel, its neighbours one further, and what
-smooths those another one."""
+"""Side of a tile in pixels: a peak is at most one pixel from the coarse peak; its neighbors are one pixel further, and
+the pixels that smooth these another one."""
 
 
 def tiles_around(coarse: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The tiles around the peaks of maps of every second pixel; at the border of the image they end there.
+    """Choose the tiles around the peaks of coarse maps; at the border they are moved into the image.
 
     Args:
         coarse: (B, P, (h + 1) / 2, (w + 1) / 2), P maps in each of B images.
-        size: h, w, each `TILE` at least (images are 64 pixels or more, their maps 16).
+        size: (h, w), each at least `TILE` (images have 64 pixels or more, their maps 16).
 
     Returns:
-        pixels (B, P, TILE x TILE), numbers of output pixels, row by row; corners (B, P, 2), x and y of the first.
+        pixels (B, P, TILE x TILE), row-major indices of output pixels; corners (B, P, 2), x and y of the first pixel.
     """
     (height, width), columns = size, coarse.shape[-1]
     peak = coarse.flatten(2).argmax(-1)
@@ -34,6 +34,6 @@ def tiles_around(coarse: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]
 
 
 def decode_tiles(tiles: Tensor, corners: Tensor, decoder: Decoder) -> Tensor:
-    """Smoothed maps (B, P, TILE, TILE) and their corners to (B, P, 3): x, y in input pixels, the peak's value."""
+    """Decode smoothed tiles (B, P, TILE, TILE) with their corners to (B, P, 3): x, y in input pixels, peak value."""
     found = decode(tiles, decoder)
     return torch.cat([found[..., :2] + STRIDE * corners, found[..., 2:]], dim=-1)

@@ -1,4 +1,4 @@
-"""From a person's heatmaps to keypoints: the highest pixel, and where between the pixels the peak lies."""
+"""Decoding of heatmaps to keypoints: the highest pixel, and a sub-pixel refinement."""
 
 from typing import Literal
 
@@ -8,31 +8,31 @@ from torch import Tensor
 Decoder = Literal["quarter", "parabola"]
 Scoring = Literal["all", "found"]
 Search = Literal["full", "coarse"]
-"""Where a person's keypoints are looked for: on the whole map; or at every second pixel, then around what was found.
+"""Full-resolution search, or coarse-to-fine search: every second pixel, then all pixels around the peaks.
 
-The second is not always the same: where a map has two peaks as high, a quarter of the pixels may prefer the other, and
-BoIR's norm takes its mean and spread from these pixels. It is the less the same the smaller the image.
+The results can differ: of two peaks of similar height, a quarter of the pixels may prefer the other, and BoIR's norm
+takes its mean and variance from these pixels. They differ more in smaller images.
 """
 STRIDE = 4
 CONFIDENT = 0.2
-"""The value of a map from which on a keypoint counts as found: that of COCO's top-down evaluations."""
+"""Keypoints with a higher score count as found, as in top-down evaluations on COCO."""
 HALF_AREA = 48.0**2
-"""Square pixels of a network's input: a person whose keypoints cover so much scores half as much as a large one."""
+"""Area in square input pixels at which the area factor of a person's score is one half."""
 FAR = 1e5
-"""Farther away than any pixel."""
+"""A coordinate beyond all pixels."""
 FLAT = 1e-12
-"""A bend of three values that is no more than rounding: their middle is the peak."""
+"""Curvature of three values that is only rounding noise."""
 
 
 def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
-    """Locate each heatmap's maximum with sub-pixel refinement on each axis, except at the border.
+    """Find the highest pixel, and refine it on each axis unless it is at the border.
 
-    ``quarter`` moves it a quarter of a pixel towards its larger neighbour, as BoIR and CID do; ``parabola`` to the
-    vertex of the parabola through it and both neighbours, half a pixel at most.
+    ``quarter`` moves it by a quarter of a pixel towards its larger neighbor, as BoIR and CID do; ``parabola`` to the
+    vertex of the parabola through it and both neighbors, by half a pixel at most.
 
     Args:
         heatmaps: (P, K, h, w), smoothed.
-        decoder: see above.
+        decoder: the refinement.
 
     Returns:
         (P, K, 3): x, y in input pixels (4 times the output pixels, plus 2), the map's value at the peak.
@@ -56,13 +56,15 @@ def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
     return torch.stack([STRIDE * (x + dx) + STRIDE / 2, STRIDE * (y + dy) + STRIDE / 2, score], dim=-1)
 
 
-def certainty(keypoints: Tensor, scoring: Scoring = "all") -> Tensor:
-    """The keypoint factor of a person's score: keypoints (..., K, 3) in input pixels to (...).
+def keypoint_score_factor(keypoints: Tensor, scoring: Scoring = "all") -> Tensor:
+    """Compute the factor that multiplies the center score to give the person score: (..., K, 3) to (...).
 
-    The person's score is this times the center score. ``all``: the mean confidence of all keypoints, as in BoIR and
-    CID. ``found``: the mean over keypoints above `CONFIDENT`, so that hidden keypoints and those outside the image do
-    not lower the score, times A / (A + `HALF_AREA`) with A the area of the box around them, because errors of a few
-    pixels are large relative to a small person; 0 without such keypoints.
+    ``all``: the mean score of all keypoints, as in BoIR and CID. ``found``: the mean score of keypoints above
+    `CONFIDENT`, so that hidden keypoints do not lower it, times A / (A + `HALF_AREA`) with the area A of the box around
+    them, because errors of some pixels matter more for small people. It is 0 without such keypoints.
+
+    >>> float(keypoint_score_factor(torch.tensor([[0.0, 0.0, 0.5], [96.0, 48.0, 0.7]])))
+    0.6000000238418579
     """
     place, confidence = keypoints[..., :2], keypoints[..., 2]
     if scoring == "all":

@@ -1,6 +1,6 @@
-"""The whole method as one graph: uint8 images in, keypoints and scores out.
+"""A single-stage method as one graph: uint8 images in, keypoints and scores out.
 
-Torch inference runs it, the ONNX export traces it and evaluation uses it, so that no second decoder can drift away.
+Torch inference runs it, ONNX export traces it and evaluation uses it, so there is one decoder only.
 """
 
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from everypose.backbones.colours import IMAGENET, Colours, normalise
 from everypose.methods.single_stage.attention_head import AttentionHead
 from everypose.methods.single_stage.coarse_search import TILE, decode_tiles, tiles_around
-from everypose.methods.single_stage.decoding import Decoder, Scoring, Search, certainty, decode
+from everypose.methods.single_stage.decoding import Decoder, Scoring, Search, decode, keypoint_score_factor
 from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.losses import probabilities
 from everypose.methods.single_stage.peaks import SMALLEST_CENTER_SCORE, find_peaks, smooth
@@ -38,16 +38,16 @@ class SingleStageNetwork(Protocol):
 
 
 class SingleStageGraph(nn.Module):
-    """Normalisation, network, flip test and decoding of a batch of images.
+    """Normalisation, network, flip augmentation and decoding of a batch of images.
 
     Args:
         network: BoIR or CID.
-        flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
-        pool: the window of the maps' smoothing, 3 (11 in the OCHuman experiments).
-        colours: those that the network's backbone was trained on.
-        decoder: how heatmaps become keypoints.
-        scoring: what a person's score is.
-        search: where keypoints are looked for.
+        flip_index: (K,), each keypoint's left or right twin, or itself.
+        pool: window of the average pooling that smooths heatmaps: 3, or 11 in the OCHuman experiments.
+        colours: the input normalisation that the network was trained with.
+        decoder: sub-pixel refinement of a peak.
+        scoring: which keypoints count for a person's score.
+        search: full-resolution or coarse-to-fine search.
     """
 
     flip_index: Tensor
@@ -76,9 +76,9 @@ class SingleStageGraph(nn.Module):
 
         Args:
             images: (B, H, W, 3) uint8 RGB, H and W 64 or more and multiples of what the backbone needs.
-            mirrored: (F,) of any type; F = 0 for the images only, F = 1 for test-time flip augmentation (flip test).
-            min_score: scalar; candidates whose center score is at or below this are not decoded. A person's score
-                never exceeds the center score, so raising it saves time without losing detections above it.
+            mirrored: (F,) of any type; F = 1 for test-time flip augmentation, 0 for none.
+            min_score: scalar; candidates whose center score is at or below this are not decoded. A person's score never
+                exceeds the center score, so raising it saves time without losing detections above it.
 
         Returns:
             keypoints (P, K, 3): x, y in pixels of ``images``, score; scores (P,); image_index (P,), ascending.
@@ -91,47 +91,49 @@ class SingleStageGraph(nn.Module):
         side = torch.scalar_tensor(centers.shape[-2] + centers.shape[-1]) / 2
         scores, yx = find_peaks(smooth(centers, self.pool), side)
         least = min_score.clamp(min=SMALLEST_CENTER_SCORE)
-        # Scores are descending: keep rank n in all images if any image has an n-th person.
+        # Scores are sorted: all images get as many candidates as the image with the most.
         rank = _at_least_one((scores > least).any(0)).nonzero()[:, 0]
         scores, yx = scores[:, rank], yx[:, rank]
         mirrored_order = self.flip_index.expand(count, -1)[: count * flips]
         order = torch.cat([torch.arange(len(self.flip_index), device=yx.device).expand(count, -1), mirrored_order])
-        find = self._look_everywhere if self.search == "full" else self._look_twice
+        find = self._full_search if self.search == "full" else self._coarse_search
         keypoints = find(feature, torch.cat([yx, yx[: count * flips]]), order, count)
-        people = scores * certainty(keypoints, self.scoring)
+        people = scores * keypoint_score_factor(keypoints, self.scoring)
         keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
         real = scores > least
         return keypoints[real], people[real], real.nonzero()[:, 0]
 
-    def _look_everywhere(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
-        """Full-resolution search: keypoints (B, N, K, 3) of N people in B = ``count`` images, from all views."""
+    def _full_search(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
+        """Decode full-resolution heatmaps: (B, N, K, 3) for N candidates in each of B = ``count`` images."""
         heatmaps = self.network.instance_heatmaps(feature, yx, order)
         keypoints = decode(smooth(_mean_of_views(heatmaps.flatten(1, 2), count), self.pool), self.decoder)
         return torch.unflatten(keypoints, 1, (-1, order.shape[1]))
 
-    def _look_twice(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
-        """Coarse-to-fine search: peaks at half resolution, then a tile at full resolution around each."""
+    def _coarse_search(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
+        """Decode nearly the same keypoints from coarse heatmaps and a tile around each peak."""
         head, number = self.network.instance_head, order.shape[1]
-        people = head.attend(feature, yx)
-        coarse, norm = head.at_every_second(people, order)
+        people = head.encode_instances(feature, yx)
+        coarse, norm = head.coarse_logits(people, order)
         coarse = _mean_of_views(probabilities(coarse).flatten(1, 2), count)
         height, width = feature.shape[-2:]
         pixels, corners = tiles_around(coarse, (height, width))
         of_views = torch.cat([pixels, pixels[: yx.shape[0] - count]])
-        tiles = probabilities(head.at(people, norm, order, of_views.reshape(yx.shape[0], -1, number, TILE * TILE)))
+        tiles = probabilities(
+            head.logits_at_pixels(people, norm, order, of_views.reshape(yx.shape[0], -1, number, TILE * TILE))
+        )
         tiles = _mean_of_views(tiles.reshape(yx.shape[0], -1, TILE, TILE), count)
         return torch.unflatten(decode_tiles(smooth(tiles, self.pool), corners, self.decoder), 1, (-1, number))
 
 
 def _at_least_one(found: Tensor) -> Tensor:
-    """(N,) bool with the first set to True: runtimes fail on empty tensors; its score removes it afterwards."""
+    """Return the mask (N,) with its first value True, because runtimes cannot decode 0 people; dropped by its score."""
     return found | (torch.arange(found.shape[0], device=found.device) == 0)
 
 
 def _mean_of_views(maps: Tensor, count: int) -> Tensor:
-    """Average the V views of B images: (V B, C, h, w), concatenated view by view, to (B, C, h, w).
+    """Average V views of B images: (V B, C, h, w), concatenated along axis 0, to (B, C, h, w).
 
-    As a matrix product, which takes ONNX Runtime at most half the time of a mean along a leading axis.
+    A matrix product: ONNX Runtime needs half of the time of a mean along a leading axis, or less.
     """
     channels, height, width = maps.shape[1:]
     views = maps.shape[0] // count

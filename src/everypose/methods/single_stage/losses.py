@@ -1,4 +1,4 @@
-"""Losses and their helpers that CID and BoIR share."""
+"""Losses of CID and BoIR, and their helpers."""
 
 import torch
 import torch.distributed
@@ -8,15 +8,14 @@ SMALLEST_PROBABILITY = 1e-4
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Sigmoid clamped to [1e-4, 1 - 1e-4], in float32 even under mixed precision."""
+    """Apply a sigmoid, clamped to [1e-4, 1 - 1e-4], in float32 even under mixed precision."""
     return logits.float().sigmoid().clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
 
 
 def over_processes(count: Tensor) -> Tensor:
-    """The sum of ``count`` over all training processes.
+    """Sum ``count`` over all training processes.
 
-    Losses divide by it, so that several processes give the loss of one process with all their images: the average of
-    their gradients is then the gradient of the whole batch.
+    Losses divide by it, so that the average of the processes' gradients is the gradient of the whole batch.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         count = count.detach().clone()
@@ -25,12 +24,12 @@ def over_processes(count: Tensor) -> Tensor:
 
 
 def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """CornerNet's focal loss (alpha 2, beta 4), divided by the number of positives that the mask leaves.
+    """Compute CornerNet's focal loss (alpha 2, beta 4), divided by the number of positives in the mask.
 
     Args:
         predicted: (N, C, h, w) probabilities, float32.
         truth: (N, C, h, w) Gaussian peaks; a positive is a pixel that equals 1.
-        mask: broadcastable to the others; 0 at pixels that are ignored in the loss.
+        mask: broadcastable to the others; pixels that are 0 are ignored.
 
     Returns:
         A scalar; 0 when N is 0. Not divided when there is no positive.
@@ -42,9 +41,9 @@ def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def instance_slots(instance_image: Tensor, images: int) -> Tensor:
-    """Each instance's running number in its own image: (I,) image indices, ascending, to (I,).
+    """Number the instances of each image: (I,) image indices, ascending, to (I,).
 
-    Computed without a look at the values from the host.
+    The host does not wait for values of the device.
     """
     counts = torch.zeros(images, dtype=torch.long, device=instance_image.device)
     counts.scatter_add_(0, instance_image, torch.ones_like(instance_image))

@@ -1,4 +1,4 @@
-"""Finding people: the peaks of the centre map (CID, section 3.2, with the released pooling and windows)."""
+"""Peaks of the center map (CID, section 3.2, with the released pooling and windows)."""
 
 import torch
 import torch.nn.functional as F
@@ -9,14 +9,14 @@ SMALLEST_CENTER_SCORE = 0.01
 
 
 def smooth(heatmaps: Tensor, pool: int) -> Tensor:
-    """The mean of a map and its average over ``pool`` x ``pool`` pixels (zeros beyond the border are counted)."""
+    """Average a map and its ``pool`` x ``pool`` average pooling, in which zeros beyond the border count."""
     return (heatmaps + F.avg_pool2d(heatmaps, pool, stride=1, padding=(pool - 1) // 2)) / 2
 
 
 def find_peaks(center_map: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
-    """The 30 highest local maxima of each smoothed centre map; those above ``SMALLEST_CENTER_SCORE`` are people.
+    """Find the 30 highest local maxima of each smoothed center map; those above ``SMALLEST_CENTER_SCORE`` are people.
 
-    A maximum stands alone in a window of 3 pixels, 5 where the mean side of the map is above 200, 7 above 300.
+    The window of a maximum is 3 pixels; 5 if the mean side of the map is above 200, 7 if it is above 300.
 
     Args:
         center_map: (B, 1, h, w), smoothed.

@@ -1,7 +1,7 @@
-"""Training samples of BoIR and CID: all but the heatmaps, which are rendered from these small arrays on the device.
+"""Training samples of BoIR and CID, without the heatmaps, which are rendered on the device from these arrays.
 
-Geometry follows the authors' released training code in float64 (CID, section 3; CornerNet's radius; centre jitter).
-"Output" pixels are those of the network's maps, at a quarter of the input's size.
+Geometry follows the released training code in float64 (CID, section 3; CornerNet's radius; center jitter). "Output"
+pixels are those of the network's maps, at a quarter of the input's size.
 """
 
 from collections.abc import Sequence
@@ -29,19 +29,19 @@ _RADIUS_OVERLAP = 0.7
 
 @dataclass(frozen=True)
 class ImageSample:
-    """One augmented image and its M people, I of whom are instances to decode.
+    """One augmented image and its M people, of whom I are instances to decode.
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        loss_mask: (S/4, S/4) bool, False at pixels that are ignored in the loss.
+        loss_mask: (S/4, S/4) bool. Pixels that are False are ignored by the heatmap losses.
         keypoints: (M, K, 3) float32: x, y in output pixels, visibility.
         radius: (M,) int64: of the person's Gaussians, output pixels.
         center: (M, 2) float32: x, y in output pixels.
         center_drawn: (M,) bool: the person is large enough to be found.
         instance_person: (I,) int64: which person, smallest area first.
-        instance_yx: (I, 2) int64: the pixel where the person is to be decoded from, y before x.
+        instance_yx: (I, 2) int64: the pixel that the person is decoded from, y before x.
         instance_boxes: (I, 4) float32: x, y, width, height in output pixels.
-        key: names the sample in messages.
+        key: the sample's name, for messages.
     """
 
     image: npt.NDArray[np.uint8]
@@ -93,7 +93,7 @@ class ImageBatch(Batch[Array]):
 
 
 def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene]:
-    """The scenes worth training on: those with a labelled person (the rule for COCO), or with any annotation."""
+    """Return the scenes to train on: those with a labelled person (the rule for COCO), or with any annotation."""
     return [scene for scene in scenes if (scene.is_labelled_person.any() if need_keypoints else len(scene))]
 
 
@@ -157,7 +157,7 @@ def make_sample(
 
 
 def gaussian_radius(corners: Float64, output_size: int) -> Int64:
-    """How far a person's Gaussians reach, from the box (CornerNet's rule, its quadratics solved as first released).
+    """Compute the radius of a person's Gaussians from its box (CornerNet's rule, with the quadratics as released).
 
     Args:
         corners: (M, 4, 2) top-left, top-right, bottom-left and bottom-right in output pixels.
@@ -184,7 +184,7 @@ def gaussian_radius(corners: Float64, output_size: int) -> Int64:
 def collate(
     samples: Sequence[ImageSample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES
 ) -> ImageBatch[npt.NDArray[np.generic]]:
-    """Join samples; of more than ``most_instances`` instances a random choice is kept, in order."""
+    """Join samples; of more than ``most_instances`` instances, a random choice is kept, in order."""
     people = np.array([len(sample.radius) for sample in samples])
     instances = np.array([len(sample.instance_person) for sample in samples])
     images = np.arange(len(samples), dtype=np.int64)
@@ -212,7 +212,7 @@ def collate(
 
 
 def _moved(scene: Scene, people: Int64, to_output: Float64) -> tuple[Float64, Float64]:
-    """Keypoints (M, K, 3) and box corners (M, 4, 2; top-left, top-right, bottom-left, bottom-right) in the map."""
+    """Map keypoints (M, K, 3) and box corners (M, 4, 2; top-left, top-right, bottom-left, bottom-right) to the map."""
     keypoints = scene.keypoints[people].copy()
     keypoints[:, :, :2] = transform(keypoints[:, :, :2], to_output)
     corners = scene.boxes[people][:, [0, 1, 2, 1, 0, 3, 2, 3]].reshape(-1, 4, 2)
@@ -222,10 +222,10 @@ def _moved(scene: Scene, people: Int64, to_output: Float64) -> tuple[Float64, Fl
 def _flipped(
     keypoints: Float64, corners: Float64, skeleton: Skeleton, output_size: int, exact: bool
 ) -> tuple[Float64, Float64]:
-    """Both mirrored; left and right swap their names, corners' as well as keypoints'.
+    """Mirror both; left and right keypoints and corners swap.
 
-    The image's x becomes S - 1 - x, so in the map, a quarter as large, S / 4 - 1 / 4 - x. The released code has
-    S / 4 - 1 - x: three pixels of the image further left, which half of all samples teach a network.
+    The image's x becomes S - 1 - x, hence S / 4 - 1 / 4 - x in the map. The released code has S / 4 - 1 - x, three
+    image pixels further left, in half of all samples.
     """
     turned = output_size - (1 / STRIDE if exact else 1)
     keypoints, corners = keypoints[:, skeleton.flip_index], corners[:, [1, 0, 3, 2]]
@@ -235,16 +235,16 @@ def _flipped(
 
 
 def _centers(keypoints: Float64) -> Float64:
-    """(M, 2): the mean of each person's labelled keypoints."""
+    """Average each person's labelled keypoints: (M, 2)."""
     labelled = keypoints[:, :, 2:] > 0
     centers: Float64 = np.where(labelled, keypoints[:, :, :2], 0.0).sum(axis=1) / labelled.sum(axis=1)
     return centers
 
 
 def _instances(centers: Float64, areas: Float64, large: Mask, output_size: int, jitter: Int64) -> tuple[Int64, Int64]:
-    """The people to decode, smallest first: (I,) indices and (I, 2) pixels x, y.
+    """Choose the people to decode, smallest first: (I,) indices and (I, 2) pixels x, y.
 
-    Left out are small people, those whose centre is outside, and those whose pixel a smaller person has.
+    Without small people, people whose center is outside, and people whose pixel a smaller person has.
     """
     order = np.argsort(areas, kind="stable")
     pixels = np.trunc(centers).astype(np.int64)
@@ -263,13 +263,13 @@ def _inside(pixels: Int64, output_size: int) -> Mask:
 
 
 def _instance_boxes(corners: Float64, output_size: int) -> Float64:
-    """(I, 4) x, y, width, height, each of the four clipped by itself, so that a box may still pass the border."""
+    """Return (I, 4) x, y, width, height, each clipped by itself, so that a box may still pass the border."""
     low, high = corners.min(axis=1), corners.max(axis=1)
     return np.concatenate([low, high - low], axis=1).clip(0, output_size - 1)
 
 
 def _single_precision(points: Float64) -> Float32:
-    """Round to float32 so that the integer part stays: that is where a Gaussian's peak goes."""
+    """Round to float32 with the same integer part, which is the pixel of a Gaussian's peak."""
     rounded = points.astype(np.float32)
     moved = np.trunc(rounded) != np.trunc(points)
     rounded[moved] = np.nextafter(rounded[moved], np.float32(0))
@@ -277,14 +277,14 @@ def _single_precision(points: Float64) -> Float32:
 
 
 def _warped_image(image: npt.NDArray[np.uint8], matrix: Float64, size: int, flip: bool) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) to (size, size, 3); by way of four channels, which OpenCV warps in about half the time of three."""
+    """Warp (H, W, 3) to (size, size, 3), as four channels, which OpenCV warps in about half of the time of three."""
     padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), dtype=np.uint8)
     warped = cv2.cvtColor(_warped(padded, matrix, size, flip), cv2.COLOR_RGBA2RGB)
     return np.asarray(warped, dtype=np.uint8)
 
 
 def _warped_mask(mask: Mask, matrix: Float64, size: int, flip: bool) -> Mask:
-    """Warped as bytes and cut at one half; what lies outside the image is not asked for."""
+    """Warp a mask as bytes, with a threshold of one half; pixels outside the image become False."""
     return _warped(mask.view(np.uint8) * 255, matrix, size, flip) > 127
 
 

@@ -1,4 +1,4 @@
-"""Training targets rendered on the device from the small arrays of a batch (CID, section 3; sizes as CornerNet's)."""
+"""Training targets, rendered on the device from the arrays of a batch (CID, section 3; radii as CornerNet's)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,17 +9,20 @@ from torch import Tensor
 from everypose.methods.single_stage.samples import ImageBatch
 
 VISIBLE = 2
-"""COCO's visibility of a keypoint that is seen, not only known."""
-# Square root of a person's area divided by the radius of their Gaussians, about (the median on COCO photos is 2.9).
+"""COCO's visibility of a keypoint that is visible, not only labelled."""
+# The square root of a person's area is about this times the radius of its Gaussians (the median on COCO is 2.9).
 SIZE_OF_RADIUS = 3
 
 
 class Owners(NamedTuple):
-    """Where visible keypoints are and whose they are, over the M people of a batch, in output pixels.
+    """The visible keypoints of a batch's M people and the people that they belong to, in output pixels.
 
-    ``image`` (M,) int64; ``xy`` (M, K, 2) int64, each keypoint's pixel; ``visible`` (M, K) bool, seen in the image and
-    of a person large enough to be found; ``center`` (M, 2) x, y; ``size`` (M,), about the square root of the person's
-    area.
+    Attributes:
+        image: (M,) int64, each person's image.
+        xy: (M, K, 2) int64, each keypoint's pixel.
+        visible: (M, K) bool: visible in the image, and of a person large enough to be found.
+        center: (M, 2) x, y of each person.
+        size: (M,), about the square root of each person's area.
     """
 
     image: Tensor
@@ -31,12 +34,18 @@ class Owners(NamedTuple):
 
 @dataclass(frozen=True)
 class Targets:
-    """What the losses compare with.
+    """The ground truth of a batch.
 
-    ``multi_heatmap`` (B, K + 1, h, w), the centres last; ``loss_mask`` (B, 1, h, w);
-    ``instance_heatmaps`` (I, K, h, w); ``instance_mask`` (I, K, 1, 1), 0 for unlabelled keypoints;
-    ``instance_image``, ``instance_yx``, ``instance_boxes``, ``most_instances`` as in :class:`ImageBatch`;
-    ``owners`` of the visible keypoints.
+    Attributes:
+        multi_heatmap: (B, K + 1, h, w), the centers last.
+        loss_mask: (B, 1, h, w). Pixels that are 0 are ignored.
+        instance_heatmaps: (I, K, h, w).
+        instance_mask: (I, K, 1, 1), 0 for unlabelled keypoints.
+        instance_image: (I,), as in :class:`ImageBatch`.
+        instance_yx: (I, 2), as in :class:`ImageBatch`.
+        instance_boxes: (I, 4), as in :class:`ImageBatch`.
+        most_instances: as in :class:`ImageBatch`.
+        owners: the people that visible keypoints belong to.
     """
 
     multi_heatmap: Tensor
@@ -51,11 +60,11 @@ class Targets:
 
 
 def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width: int) -> Tensor:
-    """Gaussian peaks: exactly 1 at the truncated point, 0 beyond ``radius`` on either axis, sigma (2 radius + 1) / 6.
+    """Render Gaussian peaks: 1 at the truncated point, 0 beyond ``radius`` on either axis, sigma (2 radius + 1) / 6.
 
     Args:
         points: (M, J, 2) x, y in output pixels.
-        drawn: (M, J) bool; a point that is not drawn, or lies outside, gives an empty map.
+        drawn: (M, J) bool; a point that is not drawn, or is outside, gives a map of zeros.
         radius: (M,), output pixels.
         height: rows of the map.
         width: columns of the map.
@@ -77,7 +86,7 @@ def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width:
 
 
 def render_targets(batch: ImageBatch[Tensor]) -> Targets:
-    """Render the heatmaps of a batch: every person's keypoints and centre together, and each instance's own."""
+    """Render the heatmaps of a batch: all people's keypoints and centers in one, and each instance's own."""
     height, width = batch.loss_mask.shape[-2:]
     points = torch.cat([batch.keypoints[..., :2], batch.center[:, None]], dim=1)
     labelled = batch.keypoints[..., 2] > 0
@@ -100,7 +109,7 @@ def render_targets(batch: ImageBatch[Tensor]) -> Targets:
 
 
 def _owners(batch: ImageBatch[Tensor]) -> Owners:
-    """The visible keypoints; an occluded keypoint is left out, as its pixel may show another person."""
+    """Return the owners of visible keypoints; the pixel of a hidden one shows another person."""
     return Owners(
         image=batch.person_image,
         xy=batch.keypoints[..., :2].round().long(),
