@@ -6,6 +6,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 NONE = "none"
 """Stands for None in TOML, which has no null."""
+PositiveInt = Annotated[int, Field(ge=1)]
+"""A whole number from 1 on."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
 

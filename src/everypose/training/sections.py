@@ -5,9 +5,9 @@ Sections that only one method has are in its package, see :class:`everypose.meth
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
-from everypose.core.settings import Probability, Settings
+from everypose.core.settings import PositiveInt, Probability, Settings
 from everypose.methods.method import ALL_SKELETONS
 from everypose.methods.single_stage.settings import ImageSampleSettings
 from everypose.methods.top_down.settings import Convention, CropRule, ViTPoseAugmentation

@@ -3,9 +3,10 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
+from everypose.core.settings import PositiveInt
 from everypose.methods.method import Method
 from everypose.methods.mipnet.assignment import Rule, box_people, present_people
 from everypose.methods.top_down.settings import (

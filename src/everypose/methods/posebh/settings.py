@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, model_validator
 
 from everypose.backbones.settings import ViTSettings
-from everypose.core.settings import NoneWord, Probability, Settings
+from everypose.core.settings import NoneWord, PositiveInt, Probability, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.top_down.settings import Convention, CropRule
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
 from everypose.backbones.settings import HRNetSettings, SingleStageBackbone
-from everypose.core.settings import Probability, Settings
+from everypose.core.settings import PositiveInt, Probability, Settings
 from everypose.methods.method import NetworkSettings, Task
 
 SMALLEST_SIDE = 64
