@@ -104,6 +104,17 @@ def test_tracks(predict, clip, tmp_path):
     assert not (out / "videos").exists()
 
 
+def test_smoothed_poses_in_addition_to_the_raw_ones(predict, clip, tmp_path):
+    done = predict(clip, "--track", "--smooth", "--save", "csv")
+    assert done.code == 0
+    assert f"table          {tmp_path / 'out' / 'smoothed.csv'}\n" in done.out
+    raw, smooth = (list(read_results(tmp_path / "out" / f"{name}.csv")) for name in ("results", "smoothed"))
+    for one, other in zip(raw, smooth, strict=True):
+        assert (one.frame, one.people.ids.tolist()) == (other.frame, other.people.ids.tolist())
+    assert len(json.loads((tmp_path / "out" / "smoothed.json").read_text())) == len(results(tmp_path))
+    assert "add --track" in predict(clip, "--smooth").err
+
+
 def test_tracks_are_labeled_and_followed(predict, clip, tmp_path):
     assert predict(clip, "--track", "--style", "none").code == 0
     labeled = frames_of(tmp_path / "out" / "videos" / "clip.mp4")[-1].image.astype(int)

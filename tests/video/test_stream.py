@@ -70,9 +70,21 @@ class Counting:
 
 def test_filters_see_the_frames_in_order(clip):
     first, second = Counting(), Counting()
-    frames = list(FrameStream(estimator(4), open_video(clip, frame_rate=10), first, second))
+    frames = list(FrameStream(estimator(4), open_video(clip, frame_rate=10), tracker=first, smoother=second))
     assert first.times == second.times == [frame.time for frame in frames]
     assert all(len(frame.people) == 0 for frame in frames)
+    assert all(frame.raw is not None for frame in frames)
+
+
+def test_tracks_and_smoothing_by_name(clip):
+    for path in clip.iterdir():
+        cv2.imwrite(str(path), crowd([(0, 0, 150)])[..., ::-1])
+    frames = list(estimator().stream(clip, frame_rate=10, track=True, smooth=True))
+    assert frames[-1].people.ids.tolist() == [1]
+    assert frames[-1].raw.ids.tolist() == [1]
+    assert estimator().stream(clip, track=Counting()).__next__().raw is None
+    with pytest.raises(UsageError, match="must be tracked"):
+        estimator().stream(clip, smooth=True)
 
 
 def test_an_error_of_the_network_reaches_the_user(clip, monkeypatch):

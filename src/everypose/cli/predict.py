@@ -86,8 +86,11 @@ def predict(
         save=saving.formats(images=bool(found.images), videos=bool(found.videos), tracked=video.track),
         wide=saving.wide,
         style=drawing.drawing_style(tracked=video.track and bool(found.videos)),
+        smoothed=video.smooth and bool(found.videos),
     )
     given = person_boxes.given({image.path: image.image_id for image in found.images}, videos=bool(found.videos))
+    if video.smooth and not video.track:
+        raise UsageError("--smooth follows each person from frame to frame: add --track")
     if found.videos:
         video.selection()  # wrong options and a missing package are reported before the model is loaded
     estimator = load(
@@ -168,6 +171,7 @@ def _run_videos(
     if not found.videos:
         return []
     from everypose.data.discovery.walk import Skipped
+    from everypose.tracking.smoothing.one_euro import LiveSmoother
     from everypose.tracking.tracker import Tracker
     from everypose.video.run import VideoSummary, predict_video
 
@@ -180,7 +184,8 @@ def _run_videos(
                 source,
                 outputs,
                 clips[-1],
-                filters=[Tracker(estimator.skeleton)] if options.track else [],
+                tracker=Tracker(estimator.skeleton) if options.track else None,
+                smoother=LiveSmoother() if options.smooth else None,
                 selection=options.selection(),
                 frame_rate=options.frame_rate,
                 quiet=quiet,

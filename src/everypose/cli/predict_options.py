@@ -129,6 +129,9 @@ class VideoOptions:
     track: Annotated[
         bool, typer.Option("--track", help="Videos: give each person an identity from frame to frame.")
     ] = False
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Videos: smooth the keypoints of tracked people (One-Euro filter).")
+    ] = False
     every: Annotated[int, typer.Option("--every", metavar="N", help="Videos: process one of N frames.", min=1)] = 1
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="F", help="Videos: process at most F frames a second.")

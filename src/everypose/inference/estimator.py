@@ -12,7 +12,7 @@ from everypose.models.config import ModelConfig
 from everypose.people import People
 
 if TYPE_CHECKING:
-    from everypose.video.stream import FrameStream
+    from everypose.video.stream import FrameStream, PeopleFilter
 
 
 class Prepared(Protocol):
@@ -71,6 +71,8 @@ class Estimator(ABC):
         self,
         source: int | str | PathLike[str] | Sequence[Path],
         *,
+        track: "bool | PeopleFilter" = False,
+        smooth: "bool | PeopleFilter" = False,
         every: int = 1,
         fps: float | None = None,
         start: float = 0.0,
@@ -81,12 +83,14 @@ class Estimator(ABC):
 
         Only a few frames are held at a time. Live sources give the newest frame each time.
 
-            for frame in pose.stream("clip.mp4"):
-                print(frame.index, frame.time, len(frame.people))
+            for frame in pose.stream("clip.mp4", track=True):
+                print(frame.index, frame.time, frame.people.ids)
 
         Args:
             source: a video file; the number of a camera; an ``rtsp://`` or ``http(s)://`` address; a folder, glob or
                 list of numbered images.
+            track: give people identities; or a tracker, an object with ``update(people, time, *, image) -> People``.
+            smooth: smooth the keypoints of tracked people by a One-Euro filter; or a smoother of the same form.
             every: process one of this many frames.
             fps: process at most this many frames a second of the video.
             start: skip what lies before this time, in seconds.
@@ -94,17 +98,20 @@ class Estimator(ABC):
             frame_rate: frames a second of numbered images.
 
         Returns:
-            An iterator of frames: ``index``, ``time`` in seconds, ``image``, ``people``.
+            An iterator of frames: ``index``, ``time`` in seconds, ``image``, ``people``, and ``raw``, the people before
+            smoothing.
 
         Raises:
             EveryposeError: if the source cannot be opened or contains no video.
             UsageError: if there is no such source, or an option is out of range.
             MissingDependencyError: if PyAV is not installed.
         """
-        from everypose.video import FrameStream, Selection, open_video
+        from everypose.video import Selection, open_video, stream_video
 
         selection = Selection(every=every, rate=fps, start=start, end=end)
-        return FrameStream(self, open_video(source, selection=selection, frame_rate=frame_rate))
+        return stream_video(
+            self, open_video(source, selection=selection, frame_rate=frame_rate), track=track, smooth=smooth
+        )
 
     @abstractmethod
     def prepare(self, image: ImageLike) -> Prepared:

@@ -16,7 +16,7 @@ from everypose.data.images import read_image
 from everypose.drawing import DrawingStyle, blur_faces, contact_sheet, draw_people, encode, person_crops
 from everypose.errors import UsageError
 from everypose.inference.inputs import Source
-from everypose.inference.results import FrameResult
+from everypose.inference.results import FrameResult, ResultsWriter
 from everypose.inference.results.writing import EACH_FRAME, EACH_VIDEO, TABLES, frame_writers, run_writers
 from everypose.inference.resume import Settings, finished_result, remove_other_images, run_digest
 from everypose.people import People
@@ -26,6 +26,8 @@ SHEET_PICTURES = 24
 SHEET_SIDE = 400
 """The longer side of a picture kept for the contact sheet, in pixels."""
 JPEG_LARGEST_SIDE = 65_500
+RAW, SMOOTHED = "results", "smoothed"
+"""Names of the lists and tables of a run, without suffix."""
 SAVES = ("pictures", "json", "crops", *TABLES, *EACH_FRAME, *EACH_VIDEO)
 """Outputs that can be saved in addition to ``results.json``."""
 
@@ -38,11 +40,13 @@ class OutputOptions:
         save: of `SAVES`.
         wide: whether tables have a row for each person instead of one for each keypoint.
         style: how people are drawn.
+        smoothed: whether there are smoothed poses, which get a list and tables of their own.
     """
 
     save: tuple[str, ...] = ("pictures", "json")
     wide: bool = False
     style: DrawingStyle = field(default_factory=DrawingStyle)
+    smoothed: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Outputs:
         options: OutputOptions,
         *,
         add_result: Callable[[FrameResult], None],
+        add_smoothed: Callable[[FrameResult], None],
         digest: str = "",
         resume: bool = False,
     ) -> None:
@@ -88,17 +93,22 @@ class Outputs:
             sources: all images of the run.
             options: what is written.
             add_result: appends a result to the run's list and tables.
+            add_smoothed: appends a smoothed result to the list and tables of smoothed poses.
             digest: of the settings that decide on the results.
             resume: whether images that an interrupted run finished are done.
         """
         self.folder = folder
         self.options = options
         self.results = folder / "results.json"
-        self.tables = [folder / f"results.{table}" for table in TABLES if table in options.save]
+        tables = [table for table in TABLES if table in options.save]
+        self.tables = [folder / f"{RAW}.{table}" for table in tables]
+        if options.smoothed:
+            self.tables += [folder / f"{SMOOTHED}.{table}" for table in ("json", *tables)]
         self.pictures = folder / "pictures" if "pictures" in options.save else None
         self.jsons = folder / "json" if "json" in options.save else None
         self.sheet = folder / "contact_sheet.jpg" if "pictures" in options.save else None
         self.add_result = add_result
+        self.add_smoothed = add_smoothed
         step = max(1, -(-len(sources) // SHEET_PICTURES))
         self._on_sheet = {source.name for source in sources[::step]}
         self._small: list[tuple[Image, str]] = []
@@ -209,20 +219,30 @@ def open_outputs(
     remove_leftovers(folder)
     remove_other_images(folder, {source.name for source in sources})
     with ExitStack() as files:
-        writers = [
-            files.enter_context(writer) for writer in run_writers(folder, options.save, wide=options.wide, live=live)
-        ]
-
-        def add_result(result: FrameResult) -> None:
-            for writer in writers:
-                writer.add(result)
-
+        raw = run_writers(folder, RAW, options.save, wide=options.wide, live=live)
+        for writer in raw:
+            files.enter_context(writer)
+        smoothed = run_writers(folder, SMOOTHED, options.save, wide=options.wide, live=live) if options.smoothed else []
+        for writer in smoothed:
+            files.enter_context(writer)
         outputs = Outputs(
-            folder, sources, options, add_result=add_result, digest=run_digest(settings or {}), resume=resume
+            folder,
+            sources,
+            options,
+            add_result=lambda result: _add(raw, result),
+            add_smoothed=lambda result: _add(smoothed, result),
+            digest=run_digest(settings or {}),
+            resume=resume,
         )
         yield outputs
         outputs.add_rest()
     outputs.write_sheet()
+
+
+def _add(writers: Sequence[ResultsWriter], result: FrameResult) -> None:
+    """Append a result to some files."""
+    for writer in writers:
+        writer.add(result)
 
 
 def without_image(result: FrameResult) -> FrameResult:
@@ -264,7 +284,7 @@ def refuse_to_overwrite(folder: Path, sources: Sequence[Source], options: Output
     Raises:
         UsageError: if one would.
     """
-    names = ["results.json", "contact_sheet.jpg", *(f"results.{table}" for table in TABLES)]
+    names = ["results.json", "contact_sheet.jpg", *(f"{name}.{table}" for name in (RAW, SMOOTHED) for table in TABLES)]
     outputs = {os.path.realpath(folder / name) for name in names}
     if "pictures" in options.save:
         outputs |= {os.path.realpath(folder / "pictures" / f"{source.name}.jpg") for source in sources}

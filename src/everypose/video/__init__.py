@@ -15,7 +15,17 @@ except ImportError as error:
 from everypose.video.frames import Frame, VideoFrame, VideoSource
 from everypose.video.opening import open_video
 from everypose.video.selection import Selection
-from everypose.video.stream import FrameStream
+from everypose.video.stream import FrameStream, PeopleFilter, stream_video
 from everypose.video.writer import VideoWriter
 
-__all__ = ["Frame", "FrameStream", "Selection", "VideoFrame", "VideoSource", "VideoWriter", "open_video"]
+__all__ = [
+    "Frame",
+    "FrameStream",
+    "PeopleFilter",
+    "Selection",
+    "VideoFrame",
+    "VideoSource",
+    "VideoWriter",
+    "open_video",
+    "stream_video",
+]

@@ -35,12 +35,14 @@ class Frame:
         time: when it is shown, in seconds from the start of the video; live sources: from the first frame.
         image: (H, W, 3) uint8 RGB, upright.
         people: the people in image pixels, with ``people.ids`` when they are tracked.
+        raw: the same people before smoothing; None without smoothing.
     """
 
     index: int
     time: float
     image: Image
     people: People
+    raw: People | None = None
 
 
 class VideoSource(ABC):

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -94,12 +95,15 @@ class VideoOutputs:
         if self._writer is not None and drawing is not None:
             self._writer.write(drawing, frame.time - self._start)
         bare = without_image(result)
+        raw = bare if frame.raw is None else without_image(replace(result, people=frame.raw))
         for writer in self._writers:
             writer.add(bare)
         if "crops" in self._outputs.options.save:
             folder = self._outputs.folder / "crops" / self._name
             write_crops(folder, f"{self._name}_{frame.index:06d}", frame.people, self._outputs.options.style)
-        self._outputs.add_result(bare)
+        self._outputs.add_result(raw)
+        if frame.raw is not None:
+            self._outputs.add_smoothed(bare)
 
     def close(self, *, complete: bool) -> None:
         """Finish all files.

@@ -1,7 +1,7 @@
 """Inference over a video: decoding, the network, drawing and encoding overlap; only a few frames are held."""
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,8 @@ def predict_video(
     outputs: Outputs,
     summary: VideoSummary,
     *,
-    filters: Sequence[PeopleFilter] = (),
+    tracker: PeopleFilter | None = None,
+    smoother: PeopleFilter | None = None,
     selection: Selection | None = None,
     frame_rate: float = float(DEFAULT_RATE),
     quiet: bool = False,
@@ -68,7 +69,8 @@ def predict_video(
         source: the video.
         outputs: those of the run.
         summary: receives the counts, also if the run ends early.
-        filters: what each frame's people go through, such as a tracker.
+        tracker: gives people their identities.
+        smoother: smooths the keypoints of tracked people.
         selection: the frames that are processed; all by default.
         frame_rate: frames a second of numbered images.
         quiet: show no progress.
@@ -81,7 +83,7 @@ def predict_video(
     begin = time.monotonic()
     opened = open_video(_paths(source), selection=chosen, frame_rate=frame_rate)
     ids: set[int] = set()
-    with FrameStream(estimator, opened, *filters) as frames:
+    with FrameStream(estimator, opened, tracker=tracker, smoother=smoother) as frames:
         files = VideoOutputs(outputs, source, opened, start=chosen.start)
         summary.video = files.video
         try:

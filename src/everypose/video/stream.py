@@ -6,8 +6,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from everypose.core.arrays import Image
+from everypose.errors import UsageError
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.people import People
+from everypose.tracking.smoothing.one_euro import LiveSmoother
+from everypose.tracking.tracker import Tracker
 from everypose.video.frames import Frame, VideoFrame, VideoSource
 from everypose.video.threads import in_thread
 
@@ -44,18 +47,25 @@ class FrameStream(Iterator[Frame]):
         source: the video; its ``corrupt`` and ``skipped`` count damaged and skipped frames.
     """
 
-    def __init__(self, estimator: Estimator, source: VideoSource, *filters: PeopleFilter) -> None:
+    def __init__(
+        self,
+        estimator: Estimator,
+        source: VideoSource,
+        *,
+        tracker: PeopleFilter | None = None,
+        smoother: PeopleFilter | None = None,
+    ) -> None:
         """Start with the first frame.
 
         Args:
             estimator: finds the people.
             source: the frames; the stream closes it.
-            *filters: what each frame's people go through, such as a tracker and a smoother.
+            tracker: gives people their identities.
+            smoother: smooths the keypoints of tracked people.
         """
         self.source = source
-        self._estimator = estimator
-        self._filters = filters
-        self._frames = self._run()
+        # No reference to the stream: one that the user drops is closed at once.
+        self._frames = _frames_of(estimator, source, tracker, smoother)
 
     def __next__(self) -> Frame:
         """Return the next frame with its people."""
@@ -75,28 +85,54 @@ class FrameStream(Iterator[Frame]):
     ) -> None:
         self.close()
 
-    def _run(self) -> Generator[Frame]:
-        """Yield the frames; the source is closed at the end."""
-        # The thread must not hold the stream, so that one that the user drops is closed.
-        estimator, source = self._estimator, self.source
-        prepared: Generator[tuple[VideoFrame, Prepared]] = ((frame, estimator.prepare(frame.image)) for frame in source)
-        size = 1
-        # A live source is not read ahead: frames that wait grow old.
-        if not source.is_live:
-            size = estimator.batch_size
-            prepared = in_thread(prepared, ahead=size - 1 + FRAMES_AHEAD, stop=source.stop)
-        try:
-            while batch := list(islice(prepared, size)):
-                found = estimator.predict([each for _, each in batch])
-                for (frame, _), people in zip(batch, found, strict=True):
-                    yield Frame(frame.index, frame.time, frame.image, self._filtered(people, frame))
-                del batch, found, frame, people
-        finally:
-            prepared.close()
-            source.close()
 
-    def _filtered(self, people: People, frame: VideoFrame) -> People:
-        """Send a frame's people through the tracker and the smoother."""
-        for each in self._filters:
-            people = each.update(people, frame.time, image=frame.image)
-        return people
+def _frames_of(
+    estimator: Estimator, source: VideoSource, tracker: PeopleFilter | None, smoother: PeopleFilter | None
+) -> Generator[Frame]:
+    """Yield the frames of a source with their people; the source is closed at the end."""
+    prepared: Generator[tuple[VideoFrame, Prepared]] = ((frame, estimator.prepare(frame.image)) for frame in source)
+    size = 1
+    # A live source is not read ahead: frames that wait grow old.
+    if not source.is_live:
+        size = estimator.batch_size
+        prepared = in_thread(prepared, ahead=size - 1 + FRAMES_AHEAD, stop=source.stop)
+    try:
+        while batch := list(islice(prepared, size)):
+            found = estimator.predict([each for _, each in batch])
+            for (frame, _), people in zip(batch, found, strict=True):
+                yield _followed(frame, people, tracker, smoother)
+            del batch, found, frame, people
+    finally:
+        prepared.close()
+        source.close()
+
+
+def _followed(frame: VideoFrame, people: People, tracker: PeopleFilter | None, smoother: PeopleFilter | None) -> Frame:
+    """Track and smooth a frame's people."""
+    if tracker is not None:
+        people = tracker.update(people, frame.time, image=frame.image)
+    if smoother is None:
+        return Frame(frame.index, frame.time, frame.image, people)
+    smooth = smoother.update(people, frame.time, image=frame.image)
+    return Frame(frame.index, frame.time, frame.image, smooth, raw=people)
+
+
+def stream_video(
+    estimator: Estimator, source: VideoSource, *, track: bool | PeopleFilter, smooth: bool | PeopleFilter
+) -> FrameStream:
+    """Return the frames of a video with their people, tracked and smoothed as wanted.
+
+    Args:
+        estimator: finds the people.
+        source: the frames; the stream closes it.
+        track: whether people get identities, or the tracker that gives them.
+        smooth: whether keypoints are smoothed, or the smoother.
+
+    Raises:
+        UsageError: if people are to be smoothed and not tracked.
+    """
+    if smooth and not track:
+        raise UsageError("smoothing follows each person from frame to frame: people must be tracked, too")
+    tracker = Tracker(estimator.skeleton) if track is True else track or None
+    smoother = LiveSmoother() if smooth is True else smooth or None
+    return FrameStream(estimator, source, tracker=tracker, smoother=smoother)

@@ -21,25 +21,26 @@ EACH_VIDEO = ("trc", "deeplabcut")
 """Formats that describe the movement of tracked people in one video."""
 
 
-def run_writers(folder: Path, formats: Collection[str], *, wide: bool, live: bool) -> list[ResultsWriter]:
-    """Open the files of a whole run: ``results.json``, and the tables that are wanted.
+def run_writers(folder: Path, name: str, formats: Collection[str], *, wide: bool, live: bool) -> list[ResultsWriter]:
+    """Open the files of a whole run: the COCO results list, and the tables that are wanted.
 
     Args:
         folder: where they are written.
+        name: of the files, without suffix.
         formats: of `TABLES`.
         wide: whether tables have a row for each person instead of one for each keypoint.
-        live: whether ``results.json`` is complete after every frame; otherwise it appears at the end of the run.
+        live: whether the list is complete after every frame; otherwise it appears at the end of the run.
 
     Raises:
         EveryposeError: if a file cannot be written.
         UsageError: if a package for a format is missing.
     """
-    list_of_people: ResultsWriter = (CocoWriter if live else WholeCocoWriter)(folder / "results.json")
+    list_of_people: ResultsWriter = (CocoWriter if live else WholeCocoWriter)(folder / f"{name}.json")
     writers = [list_of_people]
     if "csv" in formats:
-        writers.append(CsvWriter(folder / "results.csv", wide=wide))
+        writers.append(CsvWriter(folder / f"{name}.csv", wide=wide))
     if "parquet" in formats:
-        writers.append(ParquetWriter(folder / "results.parquet", wide=wide))
+        writers.append(ParquetWriter(folder / f"{name}.parquet", wide=wide))
     return writers
 
 
