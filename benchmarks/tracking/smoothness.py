@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.tracking.clips import Clip
-from everypose.core.arrays import Float64, Image
+from everypose.core.arrays import Float64, Image, Mask
 from everypose.data.images import read_image
 from everypose.inference.loading import load
 from everypose.people import People
@@ -18,8 +19,8 @@ from everypose.tracking.tracker import Tracker
 
 STANDING = 0.35
 """A person who moves less than this many sizes in a second stands."""
-SURE = 0.3
-"""Least score of a keypoint that is measured."""
+SURE = 0.5
+"""Keypoints are measured that score at least this share of the person's best in the frame."""
 FREQUENCY = 0.5
 """Of the composed motion, hertz: a sway of the body."""
 SWING = 0.25
@@ -66,7 +67,7 @@ def jitter(tracked: Sequence[People], smoothed: Sequence[People], times: Sequenc
             if np.linalg.norm(centers[1] - centers[0]) > STANDING * size * sum(steps):
                 continue
             points = [_of(smoothed[frame], number).keypoints[0] for frame in (before, now, after)]
-            sure = np.min([pose[:, 2] for pose in points], axis=0) > SURE
+            sure = np.min([_is_sure(pose[:, 2]) for pose in points], axis=0)
             speeds = [(points[n + 1][sure, :2] - points[n][sure, :2]) / steps[n] for n in (0, 1)]
             found.append(np.linalg.norm(speeds[1] - speeds[0], axis=1) / np.mean(steps) / size)
     return float(np.concatenate(found).mean())
@@ -91,7 +92,7 @@ def lag(smoothed: Sequence[People], raw: Sequence[People], times: Float64, shift
     """
     number = _ids(raw[0])[0]
     points = np.array([_of(found, number).keypoints[0] for found in smoothed])
-    sure = np.array([_of(found, number).keypoints[0, :, 2] for found in raw]).min(axis=0) > SURE
+    sure = np.mean([_is_sure(_of(found, number).keypoints[0, :, 2]) for found in raw], axis=0) > 0.9
     x = points[:, sure, 0] - points[:, sure, 0].mean(axis=0)
     size = float(box_scale(center_and_size(_of(raw[0], number).boxes)[1])[0])
     delays = np.arange(-0.1, 0.4, 0.001)
@@ -121,6 +122,12 @@ def measure_lag(photo: Path, model: str, rate: float = 30.0, seconds: float = 6.
         found = estimator(frame)[:1]
         people.append(People(found.keypoints, found.scores, found.skeleton, boxes=found.boxes, ids=[1] * len(found)))
     return {name: lag(way(people, times.tolist()), people, times, shifts) for name, way in WAYS.items()}
+
+
+def _is_sure(scores: npt.NDArray[np.floating]) -> Mask:
+    """(K,) keypoints whose score (K,) is high for the person."""
+    sure: Mask = scores >= SURE * scores.max()
+    return sure
 
 
 def _ids(people: People) -> list[int]:
