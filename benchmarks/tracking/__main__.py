@@ -75,11 +75,11 @@ def compare(clips: Sequence[Clip], trials: int) -> None:
         "without OKS": TrackerSettings(oks_weight=0),
         "OKS only": TrackerSettings(oks_weight=1),
         "hidden people not returned": TrackerSettings(hidden_seconds=0),
-        "nobody recognised again": TrackerSettings(reassociation_seconds=0),
+        "without re-association": TrackerSettings(reassociation_seconds=0),
         "without camera motion": TrackerSettings(camera_motion=False),
     }.items():
         show(f"online, {name}", clips, [online(clip, settings) for clip in clips])
-    show("online, without frames (no colours)", clips, [online(clip, default, frames=False) for clip in clips])
+    show("online, without frames (no colors)", clips, [online(clip, default, frames=False) for clip in clips])
     with patch.multiple(motion, predict=_stay, correct=_replace):
         show("online, without a motion model", clips, [online(clip, default) for clip in clips])
     as_given = TrackerSettings(boxes="detected", hidden_seconds=0)

@@ -48,7 +48,7 @@ class Clip:
     flagged_only: bool = False
 
     def frames(self) -> Iterator[Image]:
-        """(H, W, 3) uint8 RGB, one after the other."""
+        """(H, W, 3) uint8 RGB, in order."""
         return read_frames(self.video)
 
     @cached_property
@@ -111,7 +111,7 @@ def find_people(video: Path, detector_file: Path, pose_file: Path, output: Path)
     Args:
         video: the clip.
         detector_file: a detector that everypose reads.
-        pose_file: ONNX; (1, 3, 256, 192) RGB crops normalised with ImageNet's mean and std to 17 heatmaps of 64 x 48.
+        pose_file: ONNX; (1, 3, 256, 192) RGB crops normalized with ImageNet's mean and std to 17 heatmaps of 64 x 48.
         output: the ``.npz`` file.
     """
     detector = find_detector(str(detector_file), LOWEST_SCORE, threads=1)

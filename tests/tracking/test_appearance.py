@@ -1,9 +1,9 @@
-"""Colour histograms against pixel loops."""
+"""Color histograms against pixel loops."""
 
 import cv2
 import numpy as np
 
-from everypose.tracking.appearance import BINS, colour_histograms, colour_similarity
+from everypose.tracking.appearance import BINS, color_histograms, color_similarity
 
 
 def literal_histogram(image, box):
@@ -27,30 +27,30 @@ def test_histograms_are_those_of_loops():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)
     boxes = np.array([[3.0, 4, 31, 55], [-10, -5, 20, 40], [40, 30, 70, 90]])
-    found = colour_histograms(image, boxes)
+    found = color_histograms(image, boxes)
     for row, box in enumerate(boxes):
         np.testing.assert_allclose(found[row], literal_histogram(image, box))
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
-def test_a_person_outside_the_image_has_unknown_colours():
+def test_a_person_outside_the_image_has_unknown_colors():
     image = np.zeros((20, 20, 3), np.uint8)
-    histograms = colour_histograms(image, np.array([[100.0, 100, 120, 150], [0, 0, 20, 20]]))
+    histograms = color_histograms(image, np.array([[100.0, 100, 120, 150], [0, 0, 20, 20]]))
     assert not histograms[0].any()
-    np.testing.assert_allclose(colour_similarity(histograms[:1], histograms), 1)
+    np.testing.assert_allclose(color_similarity(histograms[:1], histograms), 1)
 
 
-def test_colours_tell_people_apart():
+def test_colors_tell_people_apart():
     image = np.zeros((100, 80, 3), np.uint8)
     image[:, :40] = (200, 30, 30)
     image[:, 40:] = (30, 30, 200)
-    histograms = colour_histograms(image, np.array([[0.0, 0, 40, 100], [40, 0, 80, 100]]))
-    np.testing.assert_allclose(colour_similarity(histograms, histograms), np.eye(2), atol=1e-12)
+    histograms = color_histograms(image, np.array([[0.0, 0, 40, 100], [40, 0, 80, 100]]))
+    np.testing.assert_allclose(color_similarity(histograms, histograms), np.eye(2), atol=1e-12)
 
 
 def test_large_people_are_sampled():
     image = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
     image[:, :, 1] = 40
-    large = colour_histograms(image, np.array([[0.0, 0, 1000, 1000]]))
-    part = colour_histograms(image, np.array([[400.0, 400, 500, 500]]))
-    assert colour_similarity(large, part)[0, 0] > 0.9
+    large = color_histograms(image, np.array([[0.0, 0, 1000, 1000]]))
+    part = color_histograms(image, np.array([[400.0, 400, 500, 500]]))
+    assert color_similarity(large, part)[0, 0] > 0.9

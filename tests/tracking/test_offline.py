@@ -46,7 +46,7 @@ def test_boxes_are_smoother():
     assert np.abs(np.diff(smooth, axis=0)).mean() < 0.3 * np.abs(np.diff(raw, axis=0)).mean()
 
 
-def test_a_person_who_is_recognised_later_is_one():
+def test_a_person_who_is_recognized_later_is_one():
     centers = [(100, 110)] * 12 + [None] * 16 + [(220, 110)] * 12
     tracker = OfflineTracker(COCO, TrackerSettings(memory=0.5, camera_motion=False))
     for center, time in zip(centers, TIMES, strict=True):

@@ -183,7 +183,7 @@ def test_ids_do_not_depend_on_the_unit_of_the_scores(unit):
     assert [ids for ids, _ in follow(frames, times)] == [ids for ids, _ in reference]
 
 
-def test_two_people_who_swap_places_unseen_are_told_apart_by_colours():
+def test_two_people_who_swap_places_unseen_are_told_apart_by_colors():
     red, blue = (200, 30, 30), (30, 30, 200)
     times = np.arange(30) / 10
     frames, images = [], []
@@ -197,30 +197,30 @@ def test_two_people_who_swap_places_unseen_are_told_apart_by_colours():
     assert ids[int(np.argmax(centers[:, 0]))] == 1
 
 
-def test_someone_lost_is_recognised_by_colours():
+def test_someone_lost_is_recognized_by_colors():
     times = np.arange(60) / 10
     centers = [(100, 110)] * 20 + [None] * 24 + [(260, 110)] * 16
-    colour = (200, 30, 30)
+    color = (200, 30, 30)
     frames = [people_at([] if center is None else [center]) for center in centers]
-    images = [picture([] if center is None else [center], [] if center is None else [colour]) for center in centers]
+    images = [picture([] if center is None else [center], [] if center is None else [color]) for center in centers]
     options = {"camera_motion": False, "memory": 1.0}
     assert follow(frames, times, images, **options)[-1][0] == [1]
     assert follow(frames, times, images, **options, reassociation_seconds=0)[-1][0] == [2]
     other = [
-        picture([] if c is None else [c], [] if c is None else [colour if n < 30 else (30, 200, 30)])
+        picture([] if c is None else [c], [] if c is None else [color if n < 30 else (30, 200, 30)])
         for n, c in enumerate(centers)
     ]
     assert follow(frames, times, other, **options)[-1][0] == [2]
 
 
-def test_someone_who_left_the_frame_is_not_recognised():
+def test_someone_who_left_the_frame_is_not_recognized():
     times = np.arange(60) / 10
     ways = {"left": [600 + 2 * n for n in range(20)], "inside": [400 + 2 * n for n in range(20)]}
-    colour, final = (200, 30, 30), {}
+    color, final = (200, 30, 30), {}
     for name, places in ways.items():
         centers = [(x, 110) for x in places] + [None] * 20 + [(places[-1] - 40, 110)] * 20
         frames = [people_at([] if center is None else [center]) for center in centers]
-        images = [picture([] if c is None else [c], [] if c is None else [colour]) for c in centers]
+        images = [picture([] if c is None else [c], [] if c is None else [color]) for c in centers]
         final[name] = follow(frames, times, images, camera_motion=False, memory=0.5)[-1][0]
     assert final == {"left": [2], "inside": [1]}
 

@@ -28,10 +28,10 @@ def people_at(centers, scores=None, scale=1.0, skeleton=COCO, pose=POSE):
     return People(keypoints, scores, skeleton, boxes=np.concatenate([low, low + size], axis=1))
 
 
-def picture(centers, colours, size=(240, 640)):
-    """An RGB frame with a filled box of its colour for each person, the later in front."""
+def picture(centers, colors, size=(240, 640)):
+    """An RGB frame with a filled box of its color for each person, the later in front."""
     image = np.full((*size, 3), 128, np.uint8)
-    for (x, y), colour in zip(centers, colours, strict=True):
+    for (x, y), color in zip(centers, colors, strict=True):
         left, top = max(0, int(x - WIDTH / 2)), max(0, int(y - HEIGHT / 2))
-        image[top : int(y + HEIGHT / 2), left : int(x + WIDTH / 2)] = colour
+        image[top : int(y + HEIGHT / 2), left : int(x + WIDTH / 2)] = color
     return image

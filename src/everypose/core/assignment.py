@@ -14,7 +14,7 @@ def best_assignment(value: Float64) -> tuple[Int64, Int64]:
         ([0, 1], [1, 0])
 
     Raises:
-        MissingDependencyError: when scipy is not installed.
+        MissingDependencyError: if scipy is not installed.
     """
     try:
         from scipy.optimize import linear_sum_assignment

@@ -1,4 +1,4 @@
-"""Colours of people: histograms of the upper and the lower half of a box, in CIELAB."""
+"""Colors of people: histograms of the upper and the lower half of a box, in CIELAB."""
 
 import cv2
 import numpy as np
@@ -8,17 +8,17 @@ from everypose.core.arrays import Float64, Image, Int64
 # The middle half of the box's width; the head and the feet are left out, whose rows are mostly background.
 LEFT, RIGHT = 0.25, 0.75
 ROWS = ((0.15, 0.5), (0.5, 0.85))
-LIGHTNESS_BINS, COLOUR_BINS = 8, 6
+LIGHTNESS_BINS, COLOR_BINS = 8, 6
 # Of OpenCV's 8-bit a and b; clothes beyond it count in the outermost bins.
-COLOUR_RANGE = 48
-BINS = LIGHTNESS_BINS * COLOUR_BINS**2
+COLOR_RANGE = 48
+BINS = LIGHTNESS_BINS * COLOR_BINS**2
 HISTOGRAM_BINS = len(ROWS) * BINS
 LONGEST_SIDE = 64
 """Regions are sampled at most this finely, so that the time does not grow with the people's size."""
 
 
-def colour_histograms(image: Image, boxes: Float64) -> Float64:
-    """The people's colours as histograms (N, 2 x 288), each with the sum 1, or 0 for a person outside the image.
+def color_histograms(image: Image, boxes: Float64) -> Float64:
+    """The people's colors as histograms (N, 2 x 288), each with the sum 1, or 0 for a person outside the image.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -26,7 +26,7 @@ def colour_histograms(image: Image, boxes: Float64) -> Float64:
 
     Example:
         >>> red = np.full((40, 20, 3), (255, 0, 0), np.uint8)
-        >>> histogram = colour_histograms(red, np.array([[0.0, 0.0, 20.0, 40.0]]))
+        >>> histogram = color_histograms(red, np.array([[0.0, 0.0, 20.0, 40.0]]))
         >>> histogram.shape, float(histogram.max())
         ((1, 576), 0.5)
     """
@@ -35,7 +35,7 @@ def colour_histograms(image: Image, boxes: Float64) -> Float64:
         for half, (top, bottom) in enumerate(ROWS):
             pixels = _region(image, box, top, bottom)
             if pixels.size:
-                bins = _colour_bins(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
+                bins = _color_bins(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
                 histograms[row, half] = np.bincount(bins, minlength=BINS) / len(bins)
     flat = histograms.reshape(len(boxes), HISTOGRAM_BINS)
     total = flat.sum(axis=1, keepdims=True)
@@ -43,8 +43,8 @@ def colour_histograms(image: Image, boxes: Float64) -> Float64:
     return shares
 
 
-def colour_similarity(first: Float64, second: Float64) -> Float64:
-    """(T, N) Bhattacharyya coefficients of histograms (T, B) and (N, B); 1 where either is empty (colours unknown)."""
+def color_similarity(first: Float64, second: Float64) -> Float64:
+    """(T, N) Bhattacharyya coefficients of histograms (T, B) and (N, B); 1 where either is empty (colors unknown)."""
     similarity: Float64 = np.sqrt(first) @ np.sqrt(second).T
     unknown = (first.sum(axis=1) == 0)[:, None] | (second.sum(axis=1) == 0)[None, :]
     return np.where(unknown, 1.0, similarity)
@@ -60,9 +60,9 @@ def _region(image: Image, box: Float64, top: float, bottom: float) -> Image:
     return np.ascontiguousarray(image[upper:lower:step, left:right:step])
 
 
-def _colour_bins(lab: Image) -> Int64:
+def _color_bins(lab: Image) -> Int64:
     """The histogram bin of each pixel of an OpenCV CIELAB image."""
     light = lab[..., 0].astype(np.int64) * LIGHTNESS_BINS // 256
-    colour = (lab[..., 1:].astype(np.int64) - 128 + COLOUR_RANGE).clip(0, 2 * COLOUR_RANGE - 1)
-    colour = colour * COLOUR_BINS // (2 * COLOUR_RANGE)
-    return np.ravel((light * COLOUR_BINS + colour[..., 0]) * COLOUR_BINS + colour[..., 1])
+    color = (lab[..., 1:].astype(np.int64) - 128 + COLOR_RANGE).clip(0, 2 * COLOR_RANGE - 1)
+    color = color * COLOR_BINS // (2 * COLOR_RANGE)
+    return np.ravel((light * COLOR_BINS + color[..., 0]) * COLOR_BINS + color[..., 1])

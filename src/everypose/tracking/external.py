@@ -45,7 +45,7 @@ class ExternalTracker:
         tracker: such as ``trackers.ByteTrackTracker()``.
 
     Raises:
-        UsageError: when the package ``supervision`` is not installed.
+        UsageError: if the package ``supervision`` is not installed.
 
     Example:
         >>> from trackers import OCSORTTracker  # doctest: +SKIP
@@ -75,7 +75,7 @@ class ExternalTracker:
             The people whom the tracker has given an id.
 
         Raises:
-            UsageError: when the tracker's answer has no ``tracker_id`` for some of the people.
+            UsageError: if the tracker's answer has no ``tracker_id`` for some of the people.
         """
         detections = self._detections(
             xyxy=people.boxes.copy(),

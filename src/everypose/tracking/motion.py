@@ -1,7 +1,7 @@
 """Motion of boxes: a Kalman filter with constant velocity of the center, and slowly drifting width and height.
 
 x and y have the same noise, and so have width and height: one variance serves both axes of each pair.
-The equations are those of the discretised white-noise acceleration model (Bar-Shalom, Li and Kirubarajan 2001,
+The equations are those of the discretized white-noise acceleration model (Bar-Shalom, Li and Kirubarajan 2001,
 section 6.2.2), with noise relative to the person's size.
 """
 

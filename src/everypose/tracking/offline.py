@@ -86,7 +86,7 @@ class OfflineTracker:
         return [_together(people, self.skeleton) for people in found]
 
     def _joined(self) -> list[_Track]:
-        """The tracks to return, by the first frame; those that were recognised later as one."""
+        """The tracks to return, by the first frame; those that were recognized later as one."""
         joined: dict[int, _Track] = {}
         for number in sorted(self._tracks):
             own = self._tracks[number]
@@ -149,7 +149,7 @@ def track_offline(
         keypoints are 0.
 
     Raises:
-        UsageError: when there is no frame, times do not advance or skeletons differ.
+        UsageError: if there is no frame, times do not advance or skeletons differ.
     """
     tracker: OfflineTracker | None = None
     for time, people in frames:

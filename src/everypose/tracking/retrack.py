@@ -25,7 +25,7 @@ def retrack(
     smoothing: OfflineSmoothing | None = None,
     longest_gap: float = LONGEST_GAP,
 ) -> Iterator[FrameResult]:
-    """Track the people of saved results of videos anew.
+    """Track the people in saved results of videos again.
 
     Ids that the results have are not used, and people at predicted positions are dropped.
 
@@ -37,8 +37,8 @@ def retrack(
         longest_gap: seconds without a detection in which a person is filled in.
 
     Raises:
-        UsageError: when there are results of photos.
-        EveryposeError: when the frames of a video are not together and in order.
+        UsageError: if there are results of photos.
+        EveryposeError: if the frames of a video are not together and in order.
     """
     seen: set[str] = set()
     for file, group in groupby(results, key=lambda result: result.file):
@@ -56,7 +56,7 @@ def retrack(
 
 
 def with_empty_frames(results: Sequence[FrameResult], longest_gap: float) -> list[FrameResult]:
-    """The frames of a video with those between them that have no result, because nobody was found there.
+    """The frames of a video with those between them that have no result, because no one was detected there.
 
     The step between frames is the greatest common divisor of the differences of their numbers, so that a video of
     which one of N frames was processed keeps its step. Times of the empty frames lie evenly between the others'.
@@ -66,8 +66,8 @@ def with_empty_frames(results: Sequence[FrameResult], longest_gap: float) -> lis
         longest_gap: seconds between two results up to which empty frames are added.
 
     Raises:
-        UsageError: when a result is that of a photo.
-        EveryposeError: when frames or times do not rise.
+        UsageError: if a result is that of a photo.
+        EveryposeError: if frames or times do not rise.
     """
     numbers = [_number_of(result) for result in results]
     steps = np.diff(numbers)
@@ -89,12 +89,12 @@ def _between(before: FrameResult, after: FrameResult, step: int) -> list[FrameRe
     if count > MOST_EMPTY_FRAMES:
         return []
     ids = _image_ids(before.image_id, after.image_id, count)
-    nobody = People.empty(before.people.skeleton)
+    no_people = People.empty(before.people.skeleton)
     share = (_time_of(after) - _time_of(before)) / count
     return [
         replace(
             before,
-            people=nobody,
+            people=no_people,
             frame=first + place * step,
             time=_time_of(before) + place * share,
             image_id=ids[place],

@@ -31,7 +31,7 @@ class TrackerSettings(Settings):
         low_score: detections below it are ignored; None: 0.45 of the top score.
         min_similarity: least similarity of a track and a detection that are matched.
         oks_weight: weight of OKS in the similarity; box IoU has the rest.
-        min_colour: least similarity of colours (Bhattacharyya coefficient) of a match with a track that was without a
+        min_color: least similarity of colors (Bhattacharyya coefficient) of a match with a track that was without a
             detection for half a second, where frames are given.
         confirmation: evidence after which a track gets an id; a detection with the top score counts 1.
         min_reliability: least mean reliability of a track's detections, below which it is not returned.
@@ -39,7 +39,7 @@ class TrackerSettings(Settings):
         boxes: "smoothed" returns the boxes of the motion model, "detected" those that were given.
         hidden_seconds: seconds for which an occluded person is returned at the predicted position; 0: never.
         reassociation_seconds: seconds for which a lost person's id may be given to a similar new one; 0: never.
-        reassociation_colour: least similarity of colours for that.
+        reassociation_color: least similarity of colors for that.
         camera_motion: estimate the camera's motion and move the tracks with it, where frames are given.
         motion: noise of the motion model.
     """
@@ -48,13 +48,13 @@ class TrackerSettings(Settings):
     low_score: float | None = Field(default=None, ge=0)
     min_similarity: float = Field(default=0.2, gt=0, lt=1)
     oks_weight: float = Field(default=0.3, ge=0, le=1)
-    min_colour: float = Field(default=0.5, ge=0, le=1)
+    min_color: float = Field(default=0.5, ge=0, le=1)
     confirmation: float = Field(default=1.2, ge=0)
     min_reliability: float = Field(default=0.3, ge=0, le=1)
     memory: float = Field(default=2.0, gt=0)
     boxes: Literal["smoothed", "detected"] = "smoothed"
     hidden_seconds: float = Field(default=1.0, ge=0)
     reassociation_seconds: float = Field(default=3.0, ge=0)
-    reassociation_colour: float = Field(default=0.85, ge=0, le=1)
+    reassociation_color: float = Field(default=0.85, ge=0, le=1)
     camera_motion: bool = True
     motion: MotionSettings = MotionSettings()

@@ -13,7 +13,7 @@ from everypose.errors import UsageError
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
 from everypose.tracking import motion
-from everypose.tracking.appearance import HISTOGRAM_BINS, colour_histograms, colour_similarity
+from everypose.tracking.appearance import HISTOGRAM_BINS, color_histograms, color_similarity
 from everypose.tracking.association import assign, covered_share, pair_areas, pose_similarity
 from everypose.tracking.camera import CameraMotion
 from everypose.tracking.motion import box_scale
@@ -44,7 +44,7 @@ class Tracker:
         settings: thresholds, weights and times.
 
     Attributes:
-        renamed: ids of tracks that were recognised as an earlier one, with the earlier id.
+        renamed: ids of tracks that were recognized as an earlier one, with the earlier id.
 
     Example:
         >>> skeleton = Skeleton.named("coco")
@@ -73,14 +73,14 @@ class Tracker:
         Args:
             people: the frame's detections.
             time: of the frame in seconds, later than the frame before.
-            image: (H, W, 3) uint8 RGB frame; with it, colours are compared and the camera's motion is followed.
+            image: (H, W, 3) uint8 RGB frame; with it, colors are compared and the camera's motion is followed.
 
         Returns:
             The people with an id, in smoothed boxes. Occluded people come after them in predicted boxes; the scores of
             their keypoints are 0.
 
         Raises:
-            UsageError: when time does not advance, or the people have another skeleton.
+            UsageError: if time does not advance, or the people have another skeleton.
         """
         tracks = self.follow(people, time, image=image)
         shown = tracks.confirmed & (tracks.evidence >= self.settings.min_reliability * tracks.detections)
@@ -125,7 +125,7 @@ class Tracker:
             boxes=boxes,
             scores=scores[rows],
             reliability=self.scores.reliability(scores[rows]),
-            colours=np.zeros((len(rows), HISTOGRAM_BINS)) if image is None else colour_histograms(image, boxes),
+            colors=np.zeros((len(rows), HISTOGRAM_BINS)) if image is None else color_histograms(image, boxes),
         )
 
     def _predict(self, time: float, image: Image | None, detections: Detections) -> None:
@@ -169,11 +169,11 @@ class Tracker:
                 position_variance=tracks.motion.position_variance,
             )
             similarity = settings.oks_weight * poses + (1 - settings.oks_weight) * similarity
-        colours = colour_similarity(tracks.colours, detections.colours)
-        # Colours of someone who is being occluded are another person's: they rule out long-lost tracks only.
+        colors = color_similarity(tracks.colors, detections.colors)
+        # Colors of someone who is being occluded are another person's: they rule out long-lost tracks only.
         recent = (time - tracks.last_seen <= RECENT)[:, None]
-        fitting = (colours >= settings.min_colour) | recent
-        return similarity * colours, (similarity >= settings.min_similarity) & fitting
+        fitting = (colors >= settings.min_color) | recent
+        return similarity * colors, (similarity >= settings.min_similarity) & fitting
 
     def _start(self, detections: Detections, time: float) -> None:
         """Start a track for each of these detections."""
@@ -205,19 +205,19 @@ class Tracker:
         ratio = old.motion.scale[:, None] / again.motion.scale
         scale = np.sqrt(old.motion.scale[:, None] * again.motion.scale)
         distance = np.linalg.norm(old.anchor[:, None] - again.first_center, axis=2) / scale
-        colours = colour_similarity(old.colours, again.colours)
+        colors = color_similarity(old.colors, again.colors)
         known = np.logical_and.outer(
-            old.colours.any(axis=1) & ~self._at_border(old.anchor, old.motion.size),
-            again.colours.any(axis=1) & ~self._at_border(again.first_center, again.motion.size),
+            old.colors.any(axis=1) & ~self._at_border(old.anchor, old.motion.size),
+            again.colors.any(axis=1) & ~self._at_border(again.first_center, again.motion.size),
         )
         possible = (
             known
             & (gap > 0)
             & (distance <= REACH + WALKING_SPEED * gap)
             & (np.maximum(ratio, 1 / ratio) <= SIZE_RATIO)
-            & (colours >= self.settings.reassociation_colour)
+            & (colors >= self.settings.reassociation_color)
         )
-        return colours / (1 + distance), possible
+        return colors / (1 + distance), possible
 
     def _at_border(self, centers: Float64, sizes: Float64) -> Mask:
         """(T,) whether boxes reach the border of the frame: who leaves or enters there is not someone lost inside."""
@@ -242,5 +242,5 @@ def _no_detections(keypoints: int) -> Detections:
         boxes=np.zeros((0, 4)),
         scores=np.zeros(0),
         reliability=np.zeros(0),
-        colours=np.zeros((0, HISTOGRAM_BINS)),
+        colors=np.zeros((0, HISTOGRAM_BINS)),
     )

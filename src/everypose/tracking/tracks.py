@@ -9,8 +9,8 @@ from everypose.tracking import motion
 from everypose.tracking.motion import Motion
 from everypose.tracking.settings import MotionSettings
 
-COLOUR_MEMORY = 0.9
-"""What stays of a track's mean colours when a sure detection is added."""
+COLOR_MEMORY = 0.9
+"""What stays of a track's mean colors when a sure detection is added."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Detections:
         boxes: (N, 4) x1 y1 x2 y2.
         scores: (N,)
         reliability: (N,) from 0, the least score that counts, to 1, a sure person's.
-        colours: (N, B) histograms; zeros where no frame is given.
+        colors: (N, B) histograms; zeros where no frame is given.
     """
 
     rows: Int64
@@ -31,7 +31,7 @@ class Detections:
     boxes: Float64
     scores: Float64
     reliability: Float64
-    colours: Float64
+    colors: Float64
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,7 +44,7 @@ class Detections:
             self.boxes[which],
             self.scores[which],
             self.reliability[which],
-            self.colours[which],
+            self.colors[which],
         )
 
 
@@ -57,7 +57,7 @@ class Tracks:
         motion: position, velocity and size now.
         keypoints: (T, K, 3) of the last detection.
         anchor: (T, 2) center of the track at the last detection; the pose moves with the center from there.
-        colours: (T, B) mean histograms.
+        colors: (T, B) mean histograms.
         rows: (T,) position of the detection among the frame's people; -1 for a track without one.
         scores: (T,) of the last detection.
         evidence: (T,) sum of the detections' reliabilities.
@@ -72,7 +72,7 @@ class Tracks:
     motion: Motion
     keypoints: Float64
     anchor: Float64
-    colours: Float64
+    colors: Float64
     rows: Int64
     scores: Float64
     evidence: Float64
@@ -95,7 +95,7 @@ class Tracks:
             motion=state,
             keypoints=detections.keypoints.copy(),
             anchor=state.center.copy(),
-            colours=detections.colours.copy(),
+            colors=detections.colors.copy(),
             rows=detections.rows.copy(),
             scores=detections.scores.copy(),
             evidence=detections.reliability.copy(),
@@ -122,7 +122,7 @@ class Tracks:
         self.motion.replace(which, corrected)
         self.keypoints[which] = detections.keypoints
         self.anchor[which] = corrected.center
-        self.colours[which] = _mean_colours(self.colours[which], detections)
+        self.colors[which] = _mean_colors(self.colors[which], detections)
         self.rows[which] = detections.rows
         self.scores[which] = detections.scores
         self.evidence[which] += detections.reliability
@@ -147,11 +147,11 @@ class Tracks:
 _ARRAYS = tuple(name for name in Tracks.__dataclass_fields__ if name != "motion")
 
 
-def _mean_colours(colours: Float64, detections: Detections) -> Float64:
+def _mean_colors(colors: Float64, detections: Detections) -> Float64:
     """Running means of histograms; unknown ones (all zero) take over or leave the other."""
-    weight = ((1 - COLOUR_MEMORY) * detections.reliability)[:, None]
-    known = colours.any(axis=1, keepdims=True)
-    added = detections.colours.any(axis=1, keepdims=True)
+    weight = ((1 - COLOR_MEMORY) * detections.reliability)[:, None]
+    known = colors.any(axis=1, keepdims=True)
+    added = detections.colors.any(axis=1, keepdims=True)
     return np.where(
-        known & added, (1 - weight) * colours + weight * detections.colours, colours + ~known * detections.colours
+        known & added, (1 - weight) * colors + weight * detections.colors, colors + ~known * detections.colors
     )

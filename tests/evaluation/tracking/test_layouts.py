@@ -73,7 +73,7 @@ def test_missing_files(tmp_path):
 
 
 def posetrack(folder, people, results, image=None):
-    """Two frames; people and results are (frame, track, x, labelled) and (frame, track, x)."""
+    """Two frames; people and results are (frame, track, x, labeled) and (frame, track, x)."""
 
     def keypoints(x, third):
         return np.column_stack([x + np.arange(17), 100 + 5 * np.arange(17), np.full(17, third)]).ravel().tolist()
@@ -89,9 +89,9 @@ def posetrack(folder, people, results, image=None):
             "track_id": track,
             "category_id": 1,
             "bbox": [x, 95, 30, 95],
-            "keypoints": keypoints(x, labelled),
+            "keypoints": keypoints(x, labeled),
         }
-        for n, (frame, track, x, labelled) in enumerate(people)
+        for n, (frame, track, x, labeled) in enumerate(people)
     ]
     category = {"id": 1, "name": "person", "keypoints": list(POSETRACK.keypoints)}
     found = [
@@ -119,16 +119,16 @@ def test_posetrack_by_oks_and_by_boxes(tmp_path):
 
 
 def test_people_without_labels_and_ignored_regions_are_neither_right_nor_wrong(tmp_path):
-    unlabelled = [*PEOPLE, (0, 7, 500, 0)]
+    unlabeled = [*PEOPLE, (0, 7, 500, 0)]
     results = [(0, 1, 50), (1, 1, 60), (0, 2, 300), (1, 2, 310), (0, 3, 500), (1, 4, 700)]
-    assert evaluate_tracking(*posetrack(tmp_path, unlabelled, results), quiet=True).overall.clear.fp == 1
+    assert evaluate_tracking(*posetrack(tmp_path, unlabeled, results), quiet=True).overall.clear.fp == 1
     region = {"ignore_regions_x": [[650, 800, 800, 650]], "ignore_regions_y": [[50, 50, 300, 300]]}
-    found = evaluate_tracking(*posetrack(tmp_path, unlabelled, results, region), quiet=True)
+    found = evaluate_tracking(*posetrack(tmp_path, unlabeled, results, region), quiet=True)
     assert found.overall.clear.fp == 0
     assert found.overall.hota.hota == 1
 
 
-def test_frames_that_are_not_labelled_are_left_out(tmp_path):
+def test_frames_that_are_not_labeled_are_left_out(tmp_path):
     files = posetrack(tmp_path, PEOPLE[:1], [(0, 1, 50), (1, 1, 60)])
     content = json.loads(files[0].read_text())
     content["images"][1]["is_labeled"] = False

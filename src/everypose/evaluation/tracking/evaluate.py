@@ -150,8 +150,8 @@ def evaluate_tracking(
         quiet: show no progress.
 
     Raises:
-        EveryposeError: when files are missing or not of these layouts.
-        UsageError: when OKS is asked for where there are no keypoints.
+        EveryposeError: if files are missing or not of these layouts.
+        UsageError: if OKS is asked for where there are no keypoints.
     """
     is_json = ground_truth.suffix == ".json" or (ground_truth.is_dir() and any(ground_truth.glob("*.json")))
     if not is_json and (similarity == "oks" or skeleton is not None):

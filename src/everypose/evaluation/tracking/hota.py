@@ -73,7 +73,7 @@ class HotaScores:
 
     @property
     def loc_a(self) -> float:
-        """Localisation accuracy: the matches' mean similarity; 1 at thresholds without a match."""
+        """Localization accuracy: the matches' mean similarity; 1 at thresholds without a match."""
         return float((np.maximum(1e-10, self.similarity_sum) / np.maximum(1e-10, self.tp)).mean())
 
     @property
@@ -115,7 +115,7 @@ def hota(sequence: SequenceComparison) -> HotaScores:
 
 
 def _alignment(sequence: SequenceComparison, people_count: Float64, track_count: Float64) -> Float64:
-    """(people, tracks) Jaccard index of whole trajectories before matching, which the matching maximises."""
+    """(people, tracks) Jaccard index of whole trajectories before matching, which the matching maximizes."""
     potential = np.zeros((len(people_count), len(track_count)))
     for true_ids, track_ids, similarity in _frames(sequence):
         either = similarity.sum(axis=0, keepdims=True) + similarity.sum(axis=1, keepdims=True) - similarity

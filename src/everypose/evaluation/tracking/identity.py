@@ -47,7 +47,7 @@ class IdentityScores:
 def identity(sequence: SequenceComparison, threshold: float = 0.5) -> IdentityScores:
     """Score one sequence; a match needs a similarity of at least ``threshold``.
 
-    The mapping that minimises missed and wrong boxes is the one that maximises matches, since the total numbers of
+    The mapping that minimizes missed and wrong boxes is the one that maximizes matches, since the total numbers of
     boxes are fixed.
 
     Example:

@@ -56,7 +56,7 @@ def find_sequences(path: Path) -> dict[str, Path]:
         path: a ``gt.txt``, the folder of a sequence, or a folder with several.
 
     Raises:
-        EveryposeError: when there is none.
+        EveryposeError: if there is none.
     """
     if path.is_file():
         return {path.parent.parent.name if path.parent.name == "gt" else path.stem: path}
@@ -74,7 +74,7 @@ def find_results(path: Path, sequences: Sequence[str]) -> dict[str, Path]:
     """The results file of each sequence: ``NAME.txt`` or ``NAME.json`` in a folder, or one file for one sequence.
 
     Raises:
-        EveryposeError: when one is missing.
+        EveryposeError: if one is missing.
     """
     if path.is_file() and len(sequences) == 1:
         return {sequences[0]: path}
@@ -97,7 +97,7 @@ def compare_mot(ground_truth: Path, results: Path) -> SequenceComparison:
         results: MOT text, or a COCO results list with ``frame`` (from 0), ``track_id`` and ``bbox``.
 
     Raises:
-        EveryposeError: when a file cannot be read or an id is twice in a frame.
+        EveryposeError: if a file cannot be read or an id is twice in a frame.
     """
     truth = read_ground_truth(ground_truth)
     tracked = read_json_results(results) if results.suffix == ".json" else read_text_results(results)
@@ -120,7 +120,7 @@ def read_ground_truth(path: Path) -> BoxTracks:
     """Read MOT15's or MOT16's ``gt.txt``.
 
     Raises:
-        EveryposeError: when it is not one.
+        EveryposeError: if it is not one.
     """
     rows = _read_rows(path)
     if rows.shape[1] < FEWEST_COLUMNS + 1:
@@ -137,7 +137,7 @@ def read_text_results(path: Path) -> BoxTracks:
     """Read a tracker's rows: ``frame, id, left, top, width, height, score, ...``.
 
     Raises:
-        EveryposeError: when the file has no such rows.
+        EveryposeError: if the file has no such rows.
     """
     rows = _read_rows(path)
     return _tracks(rows, np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_))
@@ -147,7 +147,7 @@ def read_json_results(path: Path) -> BoxTracks:
     """Read a COCO results list of a video, as ``everypose predict`` and ``everypose track`` write it.
 
     Raises:
-        EveryposeError: when an entry has no ``frame``, ``track_id`` or ``bbox``.
+        EveryposeError: if an entry has no ``frame``, ``track_id`` or ``bbox``.
     """
     entries = read_json(path)
     require_results(entries)

@@ -1,6 +1,6 @@
 """PoseTrack18's layout, COCO files with a ``track_id`` for each person, and other COCO files that have one.
 
-People without labelled keypoints, and those found inside a frame's ignored regions, are neither right nor wrong.
+People without labeled keypoints, and those found inside a frame's ignored regions, are neither right nor wrong.
 Frames that are marked as not annotated (``is_labeled``) are left out.
 """
 
@@ -29,7 +29,7 @@ def find_sequences(path: Path) -> dict[str, Path]:
     """The annotation file of each sequence, by name.
 
     Raises:
-        EveryposeError: when the folder has no JSON file.
+        EveryposeError: if the folder has no JSON file.
     """
     if path.is_file():
         return {path.stem: path}
@@ -51,7 +51,7 @@ def compare_posetrack(
         similarity: OKS or the IoU of boxes.
 
     Raises:
-        EveryposeError: when a file cannot be read or has people without a ``track_id``.
+        EveryposeError: if a file cannot be read or has people without a ``track_id``.
     """
     content = read_json(ground_truth)
     require_coco(content, str(ground_truth))

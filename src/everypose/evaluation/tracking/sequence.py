@@ -42,7 +42,7 @@ class SequenceComparison:
             (array([0]), array([0]))
 
         Raises:
-            EveryposeError: when lengths or shapes differ, or an id appears twice in one frame.
+            EveryposeError: if lengths or shapes differ, or an id appears twice in one frame.
         """
         true = tuple(np.asarray(ids, dtype=np.int64).reshape(-1) for ids in true_ids)
         tracks = tuple(np.asarray(ids, dtype=np.int64).reshape(-1) for ids in track_ids)

@@ -51,7 +51,7 @@ def outliers(curves: Float64, *, window: int, deviations: float, smallest: float
 
 
 def fill_gaps(times: Float64, curves: Float64, longest: float) -> Float64:
-    """Curves (M, C) with missing samples on a straight line where their neighbours are at most ``longest`` apart.
+    """Curves (M, C) with missing samples on a straight line where their neighbors are at most ``longest`` apart.
 
     Args:
         times: (M,) seconds, rising.
@@ -106,7 +106,7 @@ def butterworth(*, cutoff: float, order: int) -> Filter:
         order: even.
 
     Raises:
-        MissingDependencyError: when scipy is not installed.
+        MissingDependencyError: if scipy is not installed.
     """
     signal = _signal()
     each = order // 2
@@ -131,7 +131,7 @@ def savitzky_golay(*, window: float, degree: int) -> Filter:
         degree: of the polynomial.
 
     Raises:
-        MissingDependencyError: when scipy is not installed.
+        MissingDependencyError: if scipy is not installed.
     """
     signal = _signal()
 

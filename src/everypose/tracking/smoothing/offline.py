@@ -37,8 +37,8 @@ def smooth_tracks(
         settings: of the filters.
 
     Raises:
-        UsageError: when there are people without ids, or times do not rise or are not one a frame.
-        MissingDependencyError: when a filter is chosen and scipy is not installed.
+        UsageError: if there are people without ids, or times do not rise or are not one a frame.
+        MissingDependencyError: if a filter is chosen and scipy is not installed.
     """
     settings = settings or OfflineSmoothing()
     moments = np.asarray(times, dtype=np.float64)

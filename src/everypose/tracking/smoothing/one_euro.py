@@ -44,7 +44,7 @@ class LiveSmoother:
             image: not used.
 
         Raises:
-            UsageError: when there are people without ids, or time does not advance.
+            UsageError: if there are people without ids, or time does not advance.
         """
         if people.ids is None and len(people):
             raise UsageError("only tracked people can be smoothed: the people have no ids")
