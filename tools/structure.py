@@ -1,7 +1,7 @@
 """Count what makes the package hard to follow: ``python tools/structure.py [SRC]``.
 
 Prints one number a line: top-level modules, import cycles, dependencies between packages, ``isinstance`` checks on a
-model family or backbone, settings that are defined twice, and functions with more than six positional parameters.
+model family or kind, settings that are defined twice, and functions with more than six positional parameters.
 Imports inside functions count; those for types only do not.
 """
 
@@ -17,11 +17,15 @@ FAMILIES = (
 FAMILY_NAMES = {
     *FAMILIES,
     *(f"{name}Settings" for name in FAMILIES),
-    *("SingleStageSettings", "TopDownSettings", "SingleStageNetwork", "TopDownNetwork", "InferenceSettings"),
-    *("SingleStageInference", "TopDownInference", "CropInference", "TopDownEstimator", "SingleStageEstimator"),
-    *("SingleStageNetworkSettings", "TopDownNetworkSettings", "HeatmapNetwork"),
+    *("SingleStageSettings", "TopDownSettings", "TopDownNetwork", "PoseNetwork"),
 }
-"""Classes that stand for a family, a backbone, or the kind of a network."""
+"""Classes of one method or backbone, and unions of them."""
+KIND_NAMES = {
+    *("SingleStageNetwork", "HeatmapNetwork", "InferenceSettings", "SingleStageInference", "TopDownInference"),
+    *("CropInference", "TopDownEstimator", "SingleStageEstimator", "SingleStageNetworkSettings"),
+    *("TopDownNetworkSettings", "SingleStageRecipe", "TopDownRecipe", "MixtureRecipe"),
+}
+"""Interfaces and classes of a kind of method: single-stage or top-down."""
 MOST_PARAMETERS = 6
 LEAST_SHARED_FIELDS = 4
 """Two classes that share this many field names and defaults define the same settings."""
@@ -45,7 +49,8 @@ def measure(source: Path) -> dict[str, int]:
         "modules in import cycles": sum(len(group) for group in _cycles(imports)),
         "packages in import cycles": sum(len(group) for group in _cycles(_between_packages(imports))),
         "dependencies between packages": sum(len(found) for found in _between_packages(imports).values()),
-        "isinstance checks on a family or kind": sum(_family_checks(tree) for tree in trees.values()),
+        "isinstance checks on a family": sum(_checks(tree, FAMILY_NAMES) for tree in trees.values()),
+        "isinstance checks on a kind": sum(_checks(tree, KIND_NAMES) for tree in trees.values()),
         "settings defined twice": len(_twins(trees)),
         f"functions with over {MOST_PARAMETERS} positional parameters": sum(map(_long_signatures, trees.values())),
     }
@@ -112,12 +117,13 @@ def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def _family_checks(tree: ast.Module) -> int:
+def _checks(tree: ast.Module, names: set[str]) -> int:
+    """Count ``isinstance`` and ``issubclass`` calls that name one of the classes."""
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2)
     return sum(
         isinstance(call.func, ast.Name)
         and call.func.id in ("isinstance", "issubclass")
-        and any(isinstance(name, ast.Name) and name.id in FAMILY_NAMES for name in ast.walk(call.args[1]))
+        and any(isinstance(name, ast.Name) and name.id in names for name in ast.walk(call.args[1]))
         for call in calls
     )
 

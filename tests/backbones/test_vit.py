@@ -21,7 +21,7 @@ def tensor(vectors: dict[str, np.ndarray], name: str) -> Tensor:
 
 
 def tiny(vectors: dict[str, np.ndarray], experts: int = 0) -> ViT:
-    network = ViT(32, 2, 2, 0.0, (48, 64), experts, 8)
+    network = ViT(32, 2, 2, drop_path=0.0, image_size=(48, 64), experts=experts, expert_part=8)
     network.load_state_dict({name[3:]: torch.from_numpy(a) for name, a in vectors.items() if name.startswith("sd.")})
     return network
 
@@ -128,7 +128,7 @@ def test_other_image_sizes_get_a_resized_position_embedding() -> None:
 
 def test_drop_path_leaves_whole_branches_out_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
-    network = ViT(16, 3, 2, 0.5, (48, 64))
+    network = ViT(16, 3, 2, drop_path=0.5, image_size=(48, 64))
     assert [block.drop_path.rate for block in network.blocks] == pytest.approx([0, 0.25, 0.5])
     drop = network.blocks[2].drop_path.train()
     kept = drop(torch.ones(4000, 2, 3))
@@ -151,8 +151,10 @@ COUNTS = {
 def test_sizes_have_the_published_numbers_of_parameters(name: str) -> None:
     size = SIZES[name]
     with torch.device("meta"):
-        plain = ViT(size.width, size.depth, size.heads, size.drop_path)
-        mixed = ViT(size.width, size.depth, size.heads, size.drop_path, experts=6, expert_part=size.expert_part)
+        plain = ViT(size.width, size.depth, size.heads, drop_path=size.drop_path)
+        mixed = ViT(
+            size.width, size.depth, size.heads, drop_path=size.drop_path, experts=6, expert_part=size.expert_part
+        )
     assert tuple(sum(p.numel() for p in network.parameters()) for network in (plain, mixed)) == COUNTS[name]
 
 
@@ -165,7 +167,9 @@ def test_impossible_sizes() -> None:
 
 def test_layer_decay_equals_the_golden_groups() -> None:
     vectors = load("posebh/g_layer_decay")
-    network = ViTPose(ViT(32, 2, 2, 0.0, (48, 64), 3, 8), HeatmapHead(32, 5, 16))
+    network = ViTPose(
+        ViT(32, 2, 2, drop_path=0.0, image_size=(48, 64), experts=3, expert_part=8), HeatmapHead(32, 5, 16)
+    )
     groups = layer_decay_groups(network, float(vectors["decay_rate"]), 0.1)
     of = {id(p): (group["scale"], group["weight_decay"]) for group in groups for p in group["params"]}
     ours = {name.replace("head.", "keypoint_head.", 1): of[id(p)] for name, p in network.named_parameters()}
@@ -177,7 +181,10 @@ def test_layer_decay_equals_the_golden_groups() -> None:
 def pretraining_checkpoint() -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
     """A square pre-training checkpoint with the golden tensors, among others that ours does not need."""
     vectors = load("posebh/g_pretrain_load")
-    state = {f"encoder.{name}": value for name, value in ViT(32, 2, 2, 0.0, (48, 64)).state_dict().items()}
+    state = {
+        f"encoder.{name}": value
+        for name, value in ViT(32, 2, 2, drop_path=0.0, image_size=(48, 64)).state_dict().items()
+    }
     state["encoder.pos_embed"] = tensor(vectors, "in_pos_embed")
     state["encoder.patch_embed.proj.weight"] = tensor(vectors, "in_patch_w")
     state["encoder.blocks.0.mlp.fc2.weight"] = tensor(vectors, "in_fc2_w")
@@ -189,7 +196,7 @@ def pretraining_checkpoint() -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
 
 def test_a_square_pretraining_checkpoint_equals_the_golden_start() -> None:
     state, vectors = pretraining_checkpoint()
-    network = ViT(32, 2, 2, 0.0, (48, 64), 3, 8)
+    network = ViT(32, 2, 2, drop_path=0.0, image_size=(48, 64), experts=3, expert_part=8)
     fitted = fit_pretrained(state, network, Path("mae.pth"))
     network.load_state_dict(fitted)
     layer = network.blocks[0].mlp

@@ -143,6 +143,7 @@ class ViT(nn.Module):
         width: int = 768,
         depth: int = 12,
         heads: int = 12,
+        *,
         drop_path: float = 0.3,
         image_size: tuple[int, int] = (192, 256),
         experts: int = 0,
@@ -193,7 +194,9 @@ class ViT(nn.Module):
     def merged(self, expert: int) -> "ViT":
         """The plain network that gives what this one gives for the data set ``expert``; it shares the other weights."""
         with torch.device("meta"):
-            plain = ViT(self.channels, len(self.blocks), self.heads, self.drop_path, self.image_size)
+            plain = ViT(
+                self.channels, len(self.blocks), self.heads, drop_path=self.drop_path, image_size=self.image_size
+            )
         state = self.state_dict()
         plain.load_state_dict(merge_expert(state, expert) if self.experts else state, assign=True)
         return plain.train(self.training)

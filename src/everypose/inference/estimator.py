@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, overload
+
+from typing_extensions import TypeVar
 
 from everypose.core.arrays import Image
 from everypose.inference.image_like import ImageLike, image_pixels, is_single_image
@@ -24,7 +26,10 @@ class Prepared(Protocol):
         ...
 
 
-class Estimator(ABC):
+PreparedT = TypeVar("PreparedT", bound=Prepared, default=Any)
+
+
+class Estimator(ABC, Generic[PreparedT]):
     """Finds the people in images; what there is for single-stage and for top-down models.
 
     Attributes:
@@ -114,9 +119,9 @@ class Estimator(ABC):
         )
 
     @abstractmethod
-    def prepare(self, image: ImageLike) -> Prepared:
+    def prepare(self, image: ImageLike) -> PreparedT:
         """Read an image if it is a path, and do what else needs no network: the part that threads can do ahead."""
 
     @abstractmethod
-    def predict(self, prepared: Sequence[Any]) -> list[People]:
+    def predict(self, prepared: Sequence[PreparedT]) -> list[People]:
         """Find the people in images that this estimator has prepared."""

@@ -40,7 +40,7 @@ class Resized:
     """(2, 3), image pixels to canvas pixels."""
 
 
-class SingleStageEstimator(Estimator):
+class SingleStageEstimator(Estimator[Resized]):
     """Finds the people in images by one pass over the whole image."""
 
     def __init__(

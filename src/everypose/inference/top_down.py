@@ -50,7 +50,7 @@ class BoxPoses:
         return BoxPoses(self.boxes, self.sizes, self.keypoints[:, which])
 
 
-class TopDownEstimator(Estimator):
+class TopDownEstimator(Estimator[Photo]):
     """Finds the people in images by the boxes that a detector gives.
 
     Attributes:

@@ -121,7 +121,15 @@ def train(
     module = PoseTraining(network, task, recipe, schedule, checkpoint)
     first_step = module.step
     best_ap = checkpoint.best_ap if checkpoint else None
-    callback = RunCallback(folder, task.config, task.validators, display, first_step, best_ap, requests)
+    callback = RunCallback(
+        folder,
+        task.config,
+        validators=task.validators,
+        display=display,
+        first_step=first_step,
+        best_ap=best_ap,
+        requests=requests,
+    )
     if process_rank() == 0:
         _describe(recipe, folder, machines, first_step, _annotation_files(task))
     trainer = make_trainer(recipe, task, machines=machines, callback=callback)

@@ -35,9 +35,16 @@ class RunCallback(Callback):
     """
 
     def __init__(
-        self, folder: Path, config: ModelConfig, validators: Sequence[Validator], display: Display, first_step: int,
-        best_ap: float | None = None, requests: StopRequests | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        config: ModelConfig,
+        *,
+        validators: Sequence[Validator],
+        display: Display,
+        first_step: int,
+        best_ap: float | None = None,
+        requests: StopRequests | None = None,
+    ) -> None:
         self._folder = folder
         self._requests = requests or StopRequests()
         self._config = config

@@ -38,7 +38,7 @@ def test_parameter_counts_of_w32() -> None:
 ])  # fmt: skip
 def test_parameter_counts(width: int, instance: int, auxiliary: bool, total: int) -> None:
     with torch.device("meta"):
-        assert count(BoIR(HRNet(width), 17, instance, auxiliary=auxiliary)) == total
+        assert count(BoIR(HRNet(width), 17, instance=instance, auxiliary=auxiliary)) == total
 
 
 def test_the_first_probabilities_are_one_in_a_hundred() -> None:

@@ -39,7 +39,9 @@ def noise(vectors: dict[str, np.ndarray], prefix: str = "") -> list[Tensor]:
 
 def tiny() -> PoseBH:
     """A network of the recorded sizes, with random weights."""
-    return PoseBH(ViT(32, 2, 2, 0.0, (48, 64), experts=2, expert_part=8), DATASETS, embedding=8, channels=16)
+    return PoseBH(
+        ViT(32, 2, 2, drop_path=0.0, image_size=(48, 64), experts=2, expert_part=8), DATASETS, embedding=8, channels=16
+    )
 
 
 def targets_of(datasets: list[int], truth: Tensor, weights: Tensor, sizes: list[int]) -> list[Target]:

@@ -70,9 +70,17 @@ def test_a_skeleton_without_halves_is_an_error():
 def test_the_region_moves_as_drawn():
     center, size, box = np.array([50.0, 60.0]), np.array([75.0, 100.0]), np.array([30.0, 20.0, 70.0, 100.0])
     nobody = np.zeros((17, 3))
-    same = augmented_region(center, size, box, nobody, COCO, 0.75, CropDraws())
+    same = augmented_region(center, size, box=box, keypoints=nobody, skeleton=COCO, aspect=0.75, draws=CropDraws())
     np.testing.assert_array_equal(same, [center, size])
-    moved = augmented_region(center, size, box, nobody, COCO, 0.75, CropDraws(True, True, 1.2, shift=(0.1, -0.2)))
+    moved = augmented_region(
+        center,
+        size,
+        box=box,
+        keypoints=nobody,
+        skeleton=COCO,
+        aspect=0.75,
+        draws=CropDraws(True, True, 1.2, shift=(0.1, -0.2)),
+    )
     np.testing.assert_allclose(moved, [(54, 44), (90, 120)])
 
 

@@ -31,7 +31,15 @@ SMALL = ReleasedLayout(
 
 
 def network_of(layout: ReleasedLayout) -> ViTPose | PoseBH:
-    backbone = ViT(layout.width, layout.depth, layout.heads, 0.1, layout.image_size, layout.experts, layout.expert_part)
+    backbone = ViT(
+        layout.width,
+        layout.depth,
+        layout.heads,
+        drop_path=0.1,
+        image_size=layout.image_size,
+        experts=layout.experts,
+        expert_part=layout.expert_part,
+    )
     if layout.plain:
         return ViTPose(backbone, HeatmapHead(layout.width, layout.keypoints[0], layout.channels))
     datasets = [DataSet(f"set{i}", count) for i, count in enumerate(layout.keypoints)]

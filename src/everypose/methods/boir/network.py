@@ -117,6 +117,7 @@ class BoIR(nn.Module):
         self,
         backbone: Backbone,
         keypoints: int,
+        *,
         instance: int = 64,
         neck_squeeze: int = 0,
         neck_branch: int = 128,

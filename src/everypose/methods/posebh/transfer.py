@@ -44,11 +44,12 @@ def adapt_source(source: nn.Module, network: PoseBH, name: str, like: str) -> nn
         UsageError: if the data sets are others, or a transfer is not from a PoseBH to one new data set.
     """
     names = [own.name for own in network.datasets]
-    known = [own.name for own in source.datasets] if isinstance(source, PoseBH) else []
+    posebh = source if isinstance(source, PoseBH) else None
     if like:
-        if not isinstance(source, PoseBH) or len(names) > 1:
+        if posebh is None or len(names) > 1:
             raise UsageError("start.transfer_like goes from a PoseBH or ViTPose++ with all its experts to one new set")
-        return transfer(source, network.datasets[0], like)
+        return transfer(posebh, network.datasets[0], like)
+    known = [own.name for own in posebh.datasets] if posebh is not None else []
     if names != known:
         raise UsageError(
             f"{name} has {len(known)} data sets ({', '.join(known) or 'it is no PoseBH'}), the recipe "

@@ -56,6 +56,7 @@ class SingleStageGraph(nn.Module):
         self,
         network: SingleStageNetwork,
         flip_index: Tensor,
+        *,
         pool: int = 3,
         colours: Colours = IMAGENET,
         decoder: Decoder = "quarter",

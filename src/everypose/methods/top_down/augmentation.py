@@ -72,6 +72,7 @@ def _cut(value: float, most: float) -> float:
 def augmented_region(
     center: Float64,
     size: Float64,
+    *,
     box: Float64,
     keypoints: Float64,
     skeleton: Skeleton,

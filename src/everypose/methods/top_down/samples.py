@@ -121,7 +121,13 @@ def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropG
     centers, sizes = geometry.regions(geometry.cleaned(box, image_size))
     cleaned, _ = clean_boxes(box, image_size)
     center, size = augmented_region(
-        centers[0], sizes[0], cleaned[0], scene.keypoints[person], skeleton, geometry.aspect, draws
+        centers[0],
+        sizes[0],
+        box=cleaned[0],
+        keypoints=scene.keypoints[person],
+        skeleton=skeleton,
+        aspect=geometry.aspect,
+        draws=draws,
     )
     if not draws.flip:
         return geometry.matrix(center, size, draws.rotation)
