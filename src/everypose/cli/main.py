@@ -15,6 +15,7 @@ from everypose.cli.prototypes import prototypes
 from everypose.cli.recipes import recipes_app
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
+from everypose.cli.track import track
 from everypose.cli.train import train
 from everypose.cli.web_app import web_app
 from everypose.core.process_setup import exit_on_signals, hide_native_messages, open_missing_streams, write_any_text
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(demo)
 app.command()(train)
+app.command()(track)
 app.command()(evaluate)
 app.command()(compare)
 app.command("models")(list_models)
