@@ -1,9 +1,8 @@
-"""The stream of training samples: stateless, so that a run can stop and go on anywhere.
+"""The stream of training samples: stateless, so that a run can resume at any step.
 
-Sample number n of a run (its position) is image ``permutation(epoch)[n % images]`` of epoch ``n // images`` (or person,
-for the families that work on crops), and its random numbers come from (seed, position) alone. So neither the number of
-loader workers nor a resumption changes what is seen, and process r of R takes every R-th sample of the order that one
-process would see.
+Sample n of a run (its position) is image ``permutation(epoch)[n % images]`` of epoch ``n // images`` (a person for
+top-down methods), and its random numbers depend on (seed, position) only. So neither the number of loader workers nor
+resuming changes the samples, and process r of R takes every R-th sample of the order of a single process.
 """
 
 from collections.abc import Iterator
@@ -21,13 +20,17 @@ if TYPE_CHECKING:
 
 
 def index_at(position: int, length: int, seed: int) -> int:
-    """Which of ``length`` samples stands at a position of the run: every epoch has an order of its own."""
+    """Return which of ``length`` samples is at a position of the run; every epoch has an order of its own.
+
+    >>> sorted(index_at(position, 4, seed=0) for position in range(4))
+    [0, 1, 2, 3]
+    """
     epoch, place = divmod(position, length)
     return int(_permutation(seed, epoch, length)[place])
 
 
 def generator_at(position: int, seed: int) -> np.random.Generator:
-    """What draws the augmentation of the sample at a position of the run."""
+    """Return the generator of the random augmentation of the sample at a position of the run."""
     return np.random.default_rng((seed, 1, position))
 
 

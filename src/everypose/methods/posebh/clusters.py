@@ -1,8 +1,8 @@
-"""Clustered prototypes: prototypes that lie together, of whatever data sets, stand for one common keypoint.
+"""Clustered prototypes: neighboring prototypes of any data sets stand for one common keypoint.
 
-This is part of the released code, not of the abstract, and off by default: with the released weights the loss is about
-5e-9. The released choice among 64, 96 and 128 clusters compares errors that are rounding noise; here the number is
-given.
+This is part of the released code, but not of the abstract, and off by default: with the released weights the loss is
+about 5e-9. The released code chooses among 64, 96 and 128 clusters by errors that are rounding noise; here the number
+is a setting.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,12 @@ SHARPNESS = 20.0
 
 
 class Clusters(NamedTuple):
-    """``prototypes`` (C, M, D), the nearest to each centre; ``keypoint`` (C,), the one that the very nearest is of."""
+    """C clusters of prototypes.
+
+    Attributes:
+        prototypes: (C, M, D), the M prototypes nearest to each center.
+        keypoint: (C,), the keypoint of the nearest one.
+    """
 
     prototypes: Tensor
     keypoint: Tensor
@@ -31,12 +36,12 @@ class Clusters(NamedTuple):
 
 @torch.no_grad()
 def cluster_prototypes(prototypes: Tensor, count: int = 96, iterations: int = 500) -> Clusters:
-    """Soft spherical k-means of the bank; a pure function of it, to be taken when the prototypes have come to rest.
+    """Cluster the bank by soft spherical k-means; a pure function, for prototypes that no longer move.
 
     Args:
         prototypes: (J, M, D) unit vectors.
         count: number of clusters, at most J.
-        iterations: of k-means.
+        iterations: iterations of k-means.
     """
     _, each, _ = prototypes.shape
     vectors = prototypes.flatten(0, 1)

@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 1e-4, 1 - 1e-4
 
 
 class Prototypes(nn.Module):
-    """The bank: no gradient reaches it, it follows the embeddings assigned to it.
+    """The prototypes of all keypoints: without gradients, they move towards the embeddings assigned to them.
 
     Args:
         keypoints: number of keypoints of each data set.
@@ -34,7 +34,11 @@ class Prototypes(nn.Module):
         self.register_buffer("bank", F.normalize(torch.randn(ends[-1], per_keypoint, size), dim=-1))
 
     def of(self, dataset: int | None = None) -> Tensor:
-        """Unit prototypes (K, M, D) of a data set, or of all data sets, concatenated along axis 0."""
+        """Return unit prototypes (K, M, D) of a data set, or of all, concatenated along axis 0.
+
+        >>> Prototypes([17, 14]).of(1).shape
+        torch.Size([14, 3, 64])
+        """
         rows = slice(None) if dataset is None else self._rows[dataset]
         return F.normalize(self.bank[rows].float(), dim=-1)
 
@@ -43,7 +47,7 @@ class Prototypes(nn.Module):
         return self.bank[self._rows[dataset]]
 
     def heatmaps(self, embedding: Tensor, dataset: int | None = None) -> Tensor:
-        """Embeddings (B, D, h, w) to the heatmaps (B, K, h, w) of a data set's keypoints, or of all."""
+        """Compute heatmaps (B, K, h, w) of a data set's keypoints, or of all, from embeddings (B, D, h, w)."""
         return prototype_heatmaps(similarity(embedding, self.of(dataset)))
 
     @torch.no_grad()
@@ -53,11 +57,11 @@ class Prototypes(nn.Module):
         """Return the prototypes of a data set, moved towards the embeddings assigned to them: (K, M, D).
 
         Args:
-            dataset: whose prototypes move.
+            dataset: index of the data set.
             embedding: (B, D, h, w) of its samples.
-            prototype: (B, h, w), the prototype of each pixel, counted through the data set's.
-            weight: (B, h, w), how much a pixel counts; prototypes without any weight stay.
-            momentum: what stays of a prototype that moves.
+            prototype: (B, h, w), the prototype of each pixel, numbered within the data set.
+            weight: (B, h, w), weight of each pixel; prototypes without weight do not move.
+            momentum: share of a prototype that is kept.
         """
         own = self.of(dataset)
         pixels = F.normalize(embedding.float(), dim=1).movedim(1, -1).flatten(0, -2)
@@ -86,17 +90,17 @@ def mean_over_processes(bank: Tensor) -> Tensor:
 
 
 def similarity(embedding: Tensor, prototypes: Tensor) -> Tensor:
-    """Absolute cosines (B, K, M, h, w) of embeddings (B, D, h, w) with unit prototypes (K, M, D)."""
+    """Compute absolute cosines (B, K, M, h, w) of embeddings (B, D, h, w) with unit prototypes (K, M, D)."""
     pixels = F.normalize(embedding.float(), dim=1).flatten(2)
     cosine = prototypes.flatten(0, 1) @ pixels
     return cosine.abs().view(-1, *prototypes.shape[:2], *embedding.shape[2:])
 
 
 def prototype_heatmaps(similarity: Tensor) -> Tensor:
-    """(B, K, M, h, w) to (B, K, h, w): the similarity with a keypoint's nearest prototype."""
+    """Take the similarity with each keypoint's nearest prototype: (B, K, M, h, w) to (B, K, h, w)."""
     return similarity.amax(2).clamp(SMALLEST, LARGEST)
 
 
 def recognised(similarity: Tensor, assignment: Assignment) -> Tensor:
-    """(B, h, w) bool: kept pixels whose nearest prototype among the data set's is one of their own keypoint."""
+    """Find kept pixels (B, h, w) whose nearest prototype of the data set belongs to their own keypoint."""
     return assignment.kept & (similarity.amax(2).argmax(1) == assignment.keypoint)
