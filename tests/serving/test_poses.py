@@ -12,6 +12,7 @@ import everypose
 from everypose.inference.results.csv_table import read_csv
 from everypose.inference.results.openpose import openpose_json
 from everypose.people import People
+from inference.stand_in import crowd
 from serving.running import photo
 
 PEOPLE = ((0, 0, 100), (1, 1, 200))
@@ -163,6 +164,16 @@ def test_too_many_pixels_are_refused_before_decoding(client, kind):
     refused = send(client, HEADERS_OF_MANY_PIXELS[kind])
     assert refused.status_code == 413
     assert "pixels; at most 1,000,000 are accepted" in refused.json()["detail"]
+
+
+def test_a_jpeg_of_many_scans_is_refused(client):
+    """Each scan of a progressive JPEG takes as long as the whole image, and costs the client few bytes."""
+    image = np.ascontiguousarray(crowd(PEOPLE, height=64, width=64)[..., ::-1])
+    content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert send(client, content).status_code == 200
+    last = content.rindex(b"\xff\xda")
+    refused = send(client, content[:-2] + content[last:-2] * 100 + content[-2:])
+    assert (refused.status_code, refused.json()["detail"]) == (422, "the JPEG has more than 64 scans")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from everypose.errors import EveryposeError
 from everypose.serving.failures import TooLargeError, UnprocessableError, UnsupportedMediaError
 
 KINDS = "JPEG, PNG, WebP, BMP or TIFF"
+MOST_SCANS = 64
+"""Scans of a progressive JPEG: encoders write some ten; each takes as long to decode as the whole image."""
 
 
 def check_image(content: bytes, max_pixels: int) -> int:
@@ -18,7 +20,7 @@ def check_image(content: bytes, max_pixels: int) -> int:
 
     Raises:
         UnsupportedMediaError: it is no JPEG, PNG, WebP, BMP or TIFF.
-        UnprocessableError: it is empty, or its header is damaged.
+        UnprocessableError: it is empty, its header is damaged, or it takes too long to decode.
         TooLargeError: it has more pixels than that.
     """
     if not content:
@@ -29,6 +31,8 @@ def check_image(content: bytes, max_pixels: int) -> int:
         raise UnprocessableError(str(error)) from error
     if header is None:
         raise UnsupportedMediaError(f"the image is not a {KINDS}")
+    if header.format == "JPEG" and content.count(b"\xff\xda") > MOST_SCANS:
+        raise UnprocessableError(f"the JPEG has more than {MOST_SCANS} scans")
     pixels = header.width * header.height
     if pixels > max_pixels:
         raise TooLargeError(
