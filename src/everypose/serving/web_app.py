@@ -95,7 +95,7 @@ def _describe(config: ModelConfig, has_float: bool) -> dict[str, object]:
         "step": settings.step,
         "min_score": settings.min_score,
         "nms": settings.nms,
-        "skeleton": config.skeleton,
+        "skeleton": config.skeleton.to_dict(),
     }
 
 
