@@ -7,6 +7,7 @@ import pytest
 from evaluation.made import with_people
 from evaluation.oracle import content, open_oracle, write_set
 from everypose.core import files
+from everypose.data.discovery import tool_files
 from everypose.evaluation import annotated_set, coco_arrays, evaluate
 from everypose.evaluation.box_source import BoxSource
 from everypose.evaluation.evaluate import evaluate_model, evaluate_predictions
@@ -32,7 +33,7 @@ def counted(monkeypatch):
         counts["results"] += 1
         return coco_arrays.read_results(*arguments)
 
-    monkeypatch.setattr(annotated_set, "read_json", read)
+    monkeypatch.setattr(tool_files, "read_json", read)
     monkeypatch.setattr(annotated_set, "read_ground_truth", parse)
     monkeypatch.setattr(evaluate, "read_results", parse_results)
     return counts

@@ -11,7 +11,7 @@ from everypose.models import checkpoint_file
 from everypose.training.checkpoints import Checkpoint, CheckpointClock
 from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard, GradientGuard, finite_weights
-from everypose.training.run_callback import _keep_lines
+from everypose.training.run_logs import _keep_lines
 
 
 def network():

@@ -95,7 +95,7 @@ def test_nobody_who_can_be_cut_out(tmp_path, everypose):
 
 def test_one_photo_alone_gives_no_place_for_its_own_people(tmp_path, everypose):
     labels = write_set(tmp_path / "set", [painted_scene(1, [(80, 20, 180)])])
-    failed(everypose("data", "crowd", labels, tmp_path / "set/images", "-o", tmp_path / "out"), 1, "place")
+    failed(everypose("data", "crowd", labels, tmp_path / "set/images", "-o", tmp_path / "out"), 1, "no person fits")
 
 
 def test_an_output_folder_that_cannot_be_written(photos, tmp_path, everypose):

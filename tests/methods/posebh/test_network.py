@@ -313,5 +313,5 @@ def test_impossible_data_sets(datasets: list[DataSet], message: str) -> None:
 
 
 def test_an_unknown_data_set() -> None:
-    with pytest.raises(UsageError, match="named 'c', but for a, b"):
+    with pytest.raises(UsageError, match="named 'c'; it has a, b"):
         tiny().merged("c")
