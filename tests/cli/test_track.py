@@ -40,7 +40,7 @@ def test_results_get_ids(everypose, tmp_path, kind):
     finished = everypose("track", source, *options, "-o", tmp_path / "out", "--json")
     assert finished.code == 0, finished.err
     summary = json.loads(finished.out)
-    assert summary["videos"] == [{"file": "clip.mp4", "frames": 30, "people": 2}]
+    assert summary["videos"] == [{"file": "clip.mp4", "frames": 30, "people": 2, "drawn": None}]
     for found in (ids(tmp_path / "out" / "results.json", skeleton=COCO), ids(tmp_path / "out" / "results.csv")):
         assert len(found) == 30
         assert all(sorted(numbers) == [1, 2] for numbers in found)

@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(demo)
+app.command()(track)
 app.command()(train)
 app.command()(track)
 app.command()(evaluate)
@@ -54,7 +55,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_READ_IMAGES = ("predict", "demo", "data", "evaluate", "compare")
+_READ_IMAGES = ("predict", "track", "demo", "data", "evaluate", "compare")
 """Commands that decode images in this process."""
 
 

@@ -11,6 +11,7 @@ import typer
 from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.cli.option_groups import expand_options
 from everypose.cli.predict_options import DrawingOptions, PersonBoxOptions, SaveOptions, VideoOptions
+from everypose.cli.video_summary import clip_as_dict, print_clips
 from everypose.errors import EveryposeError, UsageError
 from everypose.models.catalog import DEFAULT_MODEL
 
@@ -119,7 +120,7 @@ def predict(
             failed_videos = _run_videos(estimator, found, outputs, video, clips, quiet=quiet or as_json)
         except KeyboardInterrupt:
             if not (quiet or as_json):
-                _print_clips(clips)
+                print_clips(clips)
             raise
     if done and not (quiet or as_json):
         print(f"{done} images were done before")
@@ -207,24 +208,11 @@ def _as_dict(
     boxes: str | None,
 ) -> dict[str, object]:
     """Return the summary for a program that reads it."""
-    videos = [
-        {
-            "video": clip.label,
-            "frames": clip.frames,
-            "people": clip.people,
-            "tracks": clip.tracks,
-            "seconds": round(clip.seconds, 3),
-            "complete": clip.complete,
-            "drawn": str(clip.video) if clip.video else None,
-            "notes": clip.notes,
-        }
-        for clip in clips
-    ]
     return {
         "images": summary.images,
         "people": summary.people,
         "seconds": round(summary.seconds, 3),
-        "videos": videos,
+        "videos": [clip_as_dict(clip) for clip in clips],
         "failed": [{"path": str(one.path), "reason": one.reason} for one in failed],
         "boxes": boxes,
         "results": str(outputs.results),
@@ -243,7 +231,7 @@ def _print_summary(summary: "Summary", clips: "list[VideoSummary]", outputs: "Ou
         print(
             f"{summary.people} people in {summary.images} images, {summary.seconds:.1f} s ({rate:.1f} images a second)"
         )
-    _print_clips(clips)
+    print_clips(clips)
     places: list[tuple[str, str | Path | None]] = [("boxes", boxes), ("results", outputs.results)]
     places += [("table", table) for table in outputs.tables]
     if with_images:
@@ -251,16 +239,3 @@ def _print_summary(summary: "Summary", clips: "list[VideoSummary]", outputs: "Ou
     for what, where in places:
         if where:
             print(f"  {what:<14} {where}")
-
-
-def _print_clips(clips: "list[VideoSummary]") -> None:
-    """Print what became of each video."""
-    for clip in clips:
-        rate = clip.frames / clip.seconds if clip.seconds else 0.0
-        tracks = "" if clip.tracks is None else f", {clip.tracks} tracks"
-        people = f"{clip.people} people in {clip.frames} frames of {clip.label}{tracks}"
-        print(f"{people}, {clip.seconds:.1f} s ({rate:.1f} frames a second)")
-        for note in clip.notes:
-            print(f"  note           {note}")
-        if clip.video:
-            print(f"  video          {clip.video}")

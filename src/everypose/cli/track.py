@@ -2,23 +2,25 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from everypose.cli.option_groups import expand_options
+from everypose.cli.predict_options import DrawingOptions
 from everypose.errors import UsageError
 
 if TYPE_CHECKING:
-    from everypose.inference.results import FrameResult, ResultsWriter
+    from everypose.inference.results import FrameResult
 
 SmoothingName = Literal["butterworth", "savitzky-golay"]
 
 
+@expand_options
 def track(
+    *,
     results: Annotated[
         Path,
         typer.Argument(
@@ -61,9 +63,16 @@ def track(
     save: Annotated[
         str,
         typer.Option(
-            metavar="LIST", help="Besides results.json: csv, parquet, openpose, openpose-coco18, trc, deeplabcut."
+            metavar="LIST",
+            help="Besides results.json: csv, parquet, openpose, openpose-coco18, trc, deeplabcut; pictures for "
+            "annotated videos.",
         ),
     ] = "csv",
+    video: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With pictures: the video, if it is not where the results say."),
+    ] = None,
+    drawing: DrawingOptions,
     wide: Annotated[
         bool, typer.Option("--wide", help="Tables have a row for each person instead of one for each keypoint.")
     ] = False,
@@ -78,19 +87,22 @@ def track(
     Example: everypose track out/results.csv --smooth butterworth --save csv,trc -o tracks
     """
     from everypose.core import progress
+    from everypose.inference.outputs import OutputOptions, open_outputs
     from everypose.inference.results import read_results
     from everypose.inference.results.writing import EACH_FRAME, EACH_VIDEO, TABLES, parse_formats
     from everypose.skeleton.skeleton import Skeleton
     from everypose.tracking.retrack import retrack
     from everypose.tracking.settings import TrackerSettings
     from everypose.tracking.smoothing.settings import OfflineSmoothing
+    from everypose.video.retracking import write_tracked
 
     if cutoff is not None and smooth != "butterworth":
         raise UsageError("--cutoff is for --smooth butterworth")
     if cutoff is not None and cutoff <= 0:
         raise UsageError(f"--cutoff {cutoff:g}: give a frequency above 0")
     # Ultralytics needs the size of the frames, which tables do not have.
-    formats = parse_formats(save, (*TABLES, *(one for one in EACH_FRAME if one != "ultralytics"), *EACH_VIDEO))
+    known = ("pictures", *TABLES, *(one for one in EACH_FRAME if one != "ultralytics"), *EACH_VIDEO)
+    options = OutputOptions(parse_formats(save, known), wide=wide, style=drawing.drawing_style(tracked=True))
     settings = TrackerSettings(high_score=high_score, low_score=low_score)
     if memory is not None:
         settings = settings.model_copy(update={"memory": memory})
@@ -102,13 +114,23 @@ def track(
         found = _with_times(found, fps)
     found = progress.track(found, "frames", quiet=quiet or as_json)
     tracked = retrack(found, settings, smoothing=filters, longest_gap=max_gap)
-    summary = write_tracks(tracked, out, formats, wide=wide)
+    with open_outputs(out, [], options) as outputs:
+        summaries = write_tracked(tracked, outputs, video=video)
     if as_json:
-        videos = [{"file": name, "frames": frames, "people": people} for name, (frames, people) in summary.items()]
+        videos = [
+            {
+                "file": one.label,
+                "frames": one.frames,
+                "people": one.tracks,
+                "drawn": str(one.video) if one.video else None,
+            }
+            for one in summaries
+        ]
         print(json.dumps({"videos": videos, "out": str(out)}))
     elif not quiet:
-        for name, (frames, people) in summary.items():
-            print(f"{name}: {people} people in {frames} frames")
+        for one in summaries:
+            drawn = f", drawn in {one.video}" if one.video else ""
+            print(f"{one.label}: {one.tracks} people in {one.frames} frames{drawn}")
         print(f"results in {out}")
 
 
@@ -117,50 +139,3 @@ def _with_times(results: "Iterable[FrameResult]", rate: float) -> "Iterator[Fram
     for result in results:
         missing = result.frame is not None and result.time is None
         yield replace(result, time=(result.frame or 0) / rate) if missing else result
-
-
-def write_tracks(
-    tracked: "Iterable[FrameResult]", folder: Path, formats: tuple[str, ...], *, wide: bool
-) -> dict[str, tuple[int, int]]:
-    """Write tracked results in the formats.
-
-    Args:
-        tracked: the frames of one video after the other.
-        folder: where the files are written.
-        formats: of those of `everypose.inference.results.writing`.
-        wide: whether tables have a row for each person.
-
-    Returns:
-        For each video, the number of frames with a result and of ids.
-
-    Raises:
-        EveryposeError: if a file cannot be written.
-    """
-    from everypose.inference.results.writing import frame_writers, movement_writers, run_writers
-
-    summary: dict[str, tuple[int, int]] = {}
-    with ExitStack() as run:
-        whole = [run.enter_context(w) for w in run_writers(folder, "results", formats, wide=wide, live=False)]
-        for file, frames in groupby(tracked, key=lambda result: result.file):
-            name = Path(file).stem
-            with ExitStack() as video:
-                own = [
-                    video.enter_context(writer)
-                    for writer in (
-                        *frame_writers(folder, name, formats, in_folders=True),
-                        *movement_writers(folder, name, formats),
-                    )
-                ]
-                summary[file] = _write(frames, [*whole, *own])
-    return summary
-
-
-def _write(frames: "Iterator[FrameResult]", writers: "list[ResultsWriter]") -> tuple[int, int]:
-    """Write one video; the numbers of its frames and ids."""
-    count, ids = 0, set[int]()
-    for result in frames:
-        for writer in writers:
-            writer.add(result)
-        count += 1
-        ids.update([] if result.people.ids is None else result.people.ids.tolist())
-    return count, len(ids)

@@ -14,6 +14,7 @@ from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs, without_image, write_crops
 from everypose.inference.results import FrameResult
 from everypose.inference.results.writing import frame_writers, movement_writers
+from everypose.people import People
 from everypose.video.audio import AudioTracks
 from everypose.video.file import VideoFile
 from everypose.video.frames import Frame, VideoSource
@@ -30,13 +31,13 @@ class VideoOutputs:
         notes: what could not be kept, one sentence each.
     """
 
-    def __init__(self, outputs: Outputs, source: VideoInput, opened: VideoSource, *, start: float) -> None:
+    def __init__(self, outputs: Outputs, source: VideoInput, opened: VideoSource | None, *, start: float = 0.0) -> None:
         """Create the files.
 
         Args:
             outputs: those of the run.
             source: the video.
-            opened: its frames.
+            opened: its frames; None if nothing is drawn.
             start: time of the source at which the annotated video starts, in seconds.
 
         Raises:
@@ -57,10 +58,11 @@ class VideoOutputs:
                 *movement_writers(outputs.folder, source.name, options.save),
             )
         ]
-        self.video = outputs.folder / FOLDER / f"{source.name}.mp4" if "pictures" in options.save else None
+        self.video: Path | None = None
         self._audio: AudioTracks | None = None
         self._writer: VideoWriter | None = None
-        if self.video is not None:
+        if "pictures" in options.save and opened is not None:
+            self.video = outputs.folder / FOLDER / f"{source.name}.mp4"
             _refuse_to_overwrite(self.video, source)
             # Audio belongs to finite files; that of live streams would have to be recorded with the skipped frames.
             self._audio = AudioTracks(opened) if isinstance(opened, VideoFile) else None
@@ -89,21 +91,32 @@ class VideoOutputs:
             EveryposeError: if a file cannot be written.
         """
         height, width = frame.image.shape[:2]
-        self._outputs.last_image_id += 1
-        number = self._outputs.last_image_id
-        result = FrameResult(self._label, frame.people, width, height, frame.index, frame.time, image_id=number)
         if self._writer is not None and drawing is not None:
             self._writer.write(drawing, frame.time - self._start)
-        bare = without_image(result)
-        raw = bare if frame.raw is None else without_image(replace(result, people=frame.raw))
-        for writer in self._writers:
-            writer.add(bare)
         if "crops" in self._outputs.options.save:
             folder = self._outputs.folder / "crops" / self._name
             write_crops(folder, f"{self._name}_{frame.index:06d}", frame.people, self._outputs.options.style)
-        self._outputs.add_result(raw)
-        if frame.raw is not None:
-            self._outputs.add_smoothed(bare)
+        self.add(FrameResult(self._label, frame.people, width, height, frame.index, frame.time), raw=frame.raw)
+
+    def add(self, result: FrameResult, *, raw: People | None = None) -> None:
+        """Write one frame's people to lists, tables and the other formats.
+
+        Args:
+            result: the people of the frame; it gets the next image_id of the run.
+            raw: the same people before smoothing; None without smoothing.
+
+        Raises:
+            EveryposeError: if a file cannot be written.
+        """
+        self._outputs.last_image_id += 1
+        numbered = without_image(replace(result, image_id=self._outputs.last_image_id))
+        for writer in self._writers:
+            writer.add(numbered)
+        if raw is None:
+            self._outputs.add_result(numbered)
+        else:
+            self._outputs.add_result(without_image(replace(numbered, people=raw)))
+            self._outputs.add_smoothed(numbered)
 
     def close(self, *, complete: bool) -> None:
         """Finish all files.

@@ -1,0 +1,84 @@
+"""Saved results of videos, tracked again and written anew, with or without the frames."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from everypose.errors import EveryposeError
+from everypose.inference.inputs import VideoInput
+from everypose.inference.outputs import Outputs
+from everypose.inference.results import FrameResult
+from everypose.video.frames import Frame, VideoFrame
+from everypose.video.opening import open_video
+from everypose.video.outputs import VideoOutputs
+from everypose.video.run import VideoSummary
+
+
+def write_tracked(results: Iterable[FrameResult], outputs: Outputs, *, video: Path | None = None) -> list[VideoSummary]:
+    """Write tracked results, one video after the other.
+
+    Args:
+        results: tracked results; those of one video come together, in the order of the frames.
+        outputs: those of the run; with pictures, the frames are read from the videos and drawn.
+        video: where the video is, if not where the results say.
+
+    Returns:
+        A summary of each video.
+
+    Raises:
+        EveryposeError: if a video that is drawn cannot be read, or a file cannot be written.
+    """
+    summaries = []
+    names: set[str] = set()
+    for file, group in groupby(results, lambda result: result.file):
+        name = _new_name(Path(file).stem, names)
+        source = VideoInput(str(video or file), name, file)
+        summary = VideoSummary(file, tracks=0)
+        _write_video(group, outputs, source, summary)
+        summaries.append(summary)
+    return summaries
+
+
+def _write_video(results: Iterator[FrameResult], outputs: Outputs, source: VideoInput, summary: VideoSummary) -> None:
+    """Write the results of one video, drawn if pictures are wanted."""
+    ids: set[int] = set()
+    opened = open_video(str(source.source)) if "pictures" in outputs.options.save else None
+    try:
+        with VideoOutputs(outputs, source, opened) as files:
+            summary.video = files.video
+            frames = results if opened is None else _joined(results, opened)
+            for frame in frames:
+                if isinstance(frame, Frame):
+                    files.write(*files.draw(frame))
+                else:
+                    files.add(frame)
+                summary.frames += 1
+                summary.people += len(frame.people)
+                ids.update([] if frame.people.ids is None else frame.people.ids.tolist())
+            summary.tracks = len(ids)
+        summary.notes = files.notes
+        summary.complete = True
+    finally:
+        if opened is not None:
+            opened.close()
+
+
+def _joined(results: Iterable[FrameResult], frames: Iterable[VideoFrame]) -> Iterator[Frame]:
+    """Join results and frames of a video by their numbers; frames without a result are left out."""
+    pictures = iter(frames)
+    for result in results:
+        number = result.frame or 0
+        picture = next((each for each in pictures if each.index >= number), None)
+        if picture is None or picture.index != number:
+            raise EveryposeError(f"{result.file} has no frame {number}: the results are those of another video")
+        yield Frame(picture.index, picture.time, picture.image, result.people)
+
+
+def _new_name(stem: str, taken: set[str]) -> str:
+    """Return the stem, with a number if another video has it."""
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(name.casefold())
+    return name
