@@ -1,4 +1,4 @@
-"""Saved results of videos, tracked again and written anew, with or without the frames."""
+"""Track the saved results of videos again and write them, with or without the frames."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
