@@ -123,7 +123,7 @@ def check_kills(
 
 def test_predict(photos, tmp_path: Path) -> None:
     _, images = photos
-    check_kills("predict", lambda out: ["predict", images, "-o", out, "--size", 64, "-q"], tmp_path)
+    check_kills("predict", lambda out: ["predict", images, "-m", "boir-lite", "-o", out, "--size", 64, "-q"], tmp_path)
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo"])

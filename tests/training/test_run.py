@@ -18,7 +18,7 @@ from everypose.training.guard import GradientGuard
 from everypose.training.initial_weights import make_network
 from everypose.training.lightning_module import PoseTraining
 from everypose.training.run import Machines, precision_of, train
-from everypose.training.run_callback import MetricsLog
+from everypose.training.run_logs import RunLogs
 
 ONE = Machines(1)
 KILLED_AFTER_STEP_5 = """
@@ -177,7 +177,7 @@ def test_ctrl_c_says_how_to_go_on(tiny, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("place", "name", "expected"),
     [
-        (MetricsLog, "write", r"^training stopped: cannot write into .*run: No space left on device$"),
+        (RunLogs, "write", r"^training stopped: cannot write into .*run: No space left on device$"),
         (os, "fsync", r"^cannot write .*recipe\.toml: No space left on device$"),
     ],
     ids=["log", "files"],

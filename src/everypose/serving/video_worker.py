@@ -70,11 +70,11 @@ def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header,
         raise MissingDependencyError("reading videos", "video") from error
     estimator = load(options["model"], **options["options"])
     path = _in_memory(content)
-    filters = []
+    tracker = None
     if options["track"]:
         from everypose.tracking.tracker import Tracker
 
-        filters = [Tracker(estimator.skeleton)]
+        tracker = Tracker(estimator.skeleton)
     results: list[FrameResult] = []
     reported = time.monotonic()
     try:
@@ -82,7 +82,7 @@ def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header,
     except EveryposeError as error:
         raise EveryposeError(str(error).replace(path, "of the request")) from error
     total = round(float(video.duration * (video.frame_rate or 0))) if video.duration else None
-    with FrameStream(estimator, video, *filters) as frames:
+    with FrameStream(estimator, video, tracker=tracker) as frames:
         for frame in frames:
             people = frame.people[frame.people.scores >= (options["min_score"] or 0)]
             people.image = None  # frames are not kept

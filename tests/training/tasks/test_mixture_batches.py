@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from everypose.training.initial_weights import make_network
 from everypose.training.run import make_task, train
 from training.mixtures import ONE, SETS, STILL, sources
 
@@ -98,7 +97,7 @@ def test_two_processes_equal_one(mixture, folder, figures, tmp_path, losses_of, 
     for step, line in expected.items():
         assert found[step] == pytest.approx(line, rel=1e-4)
 
-    starts = [make_network(make_task(mixture(*alike, tables=tables))._recipe, 17).state_dict()]
+    starts = [make_task(mixture(*alike, tables=tables)).make_network().state_dict()]
     ends = [load_file(run / "models/final/model.safetensors") for run in (one[1], two[1])]
     for name in ("prototypes.bank", "heads.0.final_layer.weight", "backbone.blocks.0.attn.qkv.weight"):
         assert not torch.allclose(ends[0][name], starts[0][name], rtol=1e-3, atol=1e-3)
