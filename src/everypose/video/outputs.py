@@ -1,7 +1,10 @@
 """The files of one video: the annotated video, formats with a file for each frame or person, crops."""
 
 import os
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -90,6 +93,10 @@ class VideoOutputs:
         Raises:
             EveryposeError: if a file cannot be written.
         """
+        with _interrupts_deferred():
+            self._write_frame(frame, drawing)
+
+    def _write_frame(self, frame: Frame, drawing: Image | None) -> None:
         height, width = frame.image.shape[:2]
         if self._writer is not None and drawing is not None:
             self._writer.write(drawing, frame.time - self._start)
@@ -154,3 +161,19 @@ def _refuse_to_overwrite(video: Path, source: VideoInput) -> None:
     """
     if isinstance(source.source, str) and os.path.realpath(source.source) == os.path.realpath(video):
         raise UsageError(f"the output would overwrite {source.label}: choose another output folder")
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Delay Ctrl-C until a frame is in all files, so that videos and tables hold the same frames."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if arrived:
+        signal.raise_signal(signal.SIGINT)
