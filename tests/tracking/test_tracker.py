@@ -213,6 +213,25 @@ def test_someone_lost_is_recognized_by_colors():
     assert follow(frames, times, other, **options)[-1][0] == [2]
 
 
+@pytest.mark.parametrize(("pose", "number"), [(POSE, 1), (POSE[:, ::-1], 2)])
+def test_the_pose_decides_between_two_lost_people(pose, number):
+    """Both have the same colors, size and distance; one stands, the other's joints are elsewhere in the box."""
+    times = np.arange(50) / 10
+    color, lost_at, found_at = (200, 30, 30), [(200, 110), (320, 110)], (260, 110)
+    tracker = Tracker(COCO, TrackerSettings(camera_motion=False, memory=0.5))
+    for frame, time in enumerate(times):
+        if frame < 15:
+            both = people_at(lost_at)
+            other = people_at(lost_at[1:], pose=POSE[:, ::-1])
+            people = People(np.concatenate([both.keypoints[:1], other.keypoints]), [0.9, 0.9], COCO, boxes=both.boxes)
+            image = picture(lost_at, [color] * 2)
+        else:
+            centers = [] if frame < 30 else [found_at]
+            people, image = people_at(centers, pose=pose), picture(centers, [color] * len(centers))
+        found = tracker.update(people, time, image=image)
+    assert found.ids.tolist() == [number]
+
+
 def test_someone_who_left_the_frame_is_not_recognized():
     times = np.arange(60) / 10
     ways = {"left": [600 + 2 * n for n in range(20)], "inside": [400 + 2 * n for n in range(20)]}

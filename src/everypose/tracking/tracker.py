@@ -9,6 +9,7 @@ import numpy as np
 
 from everypose.core.arrays import Float64, Image, Int64, Mask
 from everypose.core.geometry import box_iou
+from everypose.data.formats.coco import AREA_OF_BOX
 from everypose.errors import UsageError
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
@@ -217,7 +218,24 @@ class Tracker:
             & (np.maximum(ratio, 1 / ratio) <= SIZE_RATIO)
             & (colors >= self.settings.reassociation_color)
         )
-        return colors / (1 + distance), possible
+        return colors * self._shape_similarity(old, again) / (1 + distance), possible
+
+    def _shape_similarity(self, first: Tracks, second: Tracks) -> Float64:
+        """(T, N) OKS of poses moved to the same center and scaled to the same size; 1 if sigmas are unknown."""
+        if self._sigmas is None:
+            return np.ones((len(first), len(second)))
+        poses = []
+        for tracks in (first, second):
+            pose = tracks.keypoints.copy()
+            pose[..., :2] = (pose[..., :2] - tracks.anchor[:, None]) / tracks.motion.scale[:, None, None]
+            poses.append(pose)
+        return pose_similarity(
+            poses[0],
+            poses[1],
+            areas=np.full((len(first), len(second)), AREA_OF_BOX),
+            sigmas=self._sigmas,
+            position_variance=np.zeros(len(first)),
+        )
 
     def _at_border(self, centers: Float64, sizes: Float64) -> Mask:
         """(T,) whether boxes reach the border of the frame: who leaves or enters there is not someone lost inside."""
