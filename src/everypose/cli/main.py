@@ -9,7 +9,7 @@ from everypose.cli.demo import demo
 from everypose.cli.evaluate import compare, evaluate
 from everypose.cli.export import export
 from everypose.cli.importing import import_model
-from everypose.cli.list_models import list_models
+from everypose.cli.models import models_app
 from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
 from everypose.cli.recipes import recipes_app
@@ -35,7 +35,6 @@ app.command()(train)
 app.command()(track)
 app.command()(evaluate)
 app.command()(compare)
-app.command("models")(list_models)
 app.command()(export)
 app.command()(prototypes)
 app.command()(serve)
@@ -44,6 +43,7 @@ app.command("import")(import_model)
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(models_app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

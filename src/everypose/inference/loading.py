@@ -23,7 +23,7 @@ from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStage
 from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
-from everypose.models.catalog import DEFAULT_DETECTOR, DEFAULT_MODEL, DETECTORS
+from everypose.models.catalog import DEFAULT_DETECTOR, DEFAULT_MODEL, find_entry
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 
@@ -138,7 +138,9 @@ def find_detector(
         if threshold is not None:
             raise UsageError("a threshold of boxes belongs to a detector that is loaded: let your own apply it")
         return source
-    path = resolve(source).path if str(source) in DETECTORS else Path(source)
+    path = Path(source)
+    if not path.exists() and (entry := find_entry(str(source))) is not None and entry.kind == "detector":
+        path = resolve(source).path
     if path.suffix == ".json":
         return DetectionsFile(path, threshold=threshold or 0.0)
     onnx_device = device if onnx_can_use(device) else "cpu"

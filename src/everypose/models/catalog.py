@@ -1,94 +1,291 @@
-"""The one table of names: what commands, recipes and ``everypose.load`` may call a model by.
+"""The catalog: what commands, recipes and ``everypose.load`` may call a model or a detector by.
 
-A name is that of the recipe which trains the model. The weights of most do not come with the package: their authors'
-checkpoints are imported, or they are trained. Where the published numbers are from says
-``everypose/evaluation/published.toml``.
+``catalog.toml`` is the only table of names. A name is that of the recipe which trains the model, where there is one.
 """
 
-from dataclasses import dataclass
+import difflib
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import Field, StringConstraints, model_validator
 
-@dataclass(frozen=True)
-class KnownModel:
-    """A name that everypose knows; ``file`` is set where the weights come with the package."""
-
-    name: str
-    description: str
-    file: str | None = None
-
+from everypose.core.settings import PositiveInt, Settings
+from everypose.errors import UsageError
 
 DEFAULT_MODEL = "mipnet-lite"
 """The model that is loaded when none is named."""
 DEFAULT_DETECTOR = "picodet-s"
 """What gives top-down models their boxes when nothing else is named."""
-DETECTORS = {"picodet-s": "picodet-s.onnx"}
-"""Person detectors whose weights come with the package, and their files."""
+FILE_SUFFIXES = (".safetensors", ".onnx", ".json", ".pth")
+"""What may be downloaded besides zip archives; ``.pth`` is read as tensors only."""
 
-MODELS = (
-    KnownModel(
-        "mipnet-lite",
-        "MIPNet on Lite-HRNet, COCO keypoints: the default; further trained from PaddleDetection's PP-TinyPose "
-        "(COCO, AI Challenger and photos of its authors)",
-        file="mipnet-lite.onnx",
-    ),
-    KnownModel("boir-lite", "BoIR on a small trunk, COCO keypoints: one pass for any number", file="boir-lite.onnx"),
-    KnownModel("boir-w32-coco", "BoIR, HRNet-W32 at 512, COCO: published AP 70.6 on val2017"),
-    KnownModel("boir-w48-coco", "BoIR, HRNet-W48 at 640, COCO: published AP 72.5 on val2017"),
-    KnownModel("boir-w32-crowdpose", "BoIR, HRNet-W32 at 512, CrowdPose: published AP 75.8 fine-tuned from COCO"),
-    KnownModel("boir-w48-crowdpose", "BoIR, HRNet-W48 at 640, CrowdPose: published AP 77.2 fine-tuned from COCO"),
-    KnownModel("cid-w32-coco", "CID, HRNet-W32 at 512, COCO: published AP 69.8 on val2017"),
-    KnownModel("cid-w48-coco", "CID, HRNet-W48 at 640, COCO: published AP 70.7 on test-dev"),
-    KnownModel(
-        "simple-baseline-r50-256-coco", "SimpleBaseline, ResNet-50: published AP 72.4 on val2017 in annotated boxes"
-    ),
-    KnownModel(
-        "simple-baseline-r101-256-coco", "SimpleBaseline, ResNet-101: published AP 73.4 on val2017 in annotated boxes"
-    ),
-    KnownModel(
-        "simple-baseline-r152-256-coco", "SimpleBaseline, ResNet-152: published AP 74.3 on val2017 in annotated boxes"
-    ),
-    KnownModel(
-        "simple-baseline-r50-384-coco", "SimpleBaseline, ResNet-50: published AP 74.1 on val2017 in annotated boxes"
-    ),
-    KnownModel(
-        "simple-baseline-r101-384-coco", "SimpleBaseline, ResNet-101: published AP 75.5 on val2017 in annotated boxes"
-    ),
-    KnownModel(
-        "simple-baseline-r152-384-coco", "SimpleBaseline, ResNet-152: published AP 76.6 on val2017 in annotated boxes"
-    ),
-    KnownModel("hrnet-w32-256-coco", "HRNet on crops, W32: published AP 76.5 on val2017 in annotated boxes"),
-    KnownModel("hrnet-w48-256-coco", "HRNet on crops, W48: published AP 77.1 on val2017 in annotated boxes"),
-    KnownModel("hrnet-w32-384-coco", "HRNet on crops, W32: published AP 77.7 on val2017 in annotated boxes"),
-    KnownModel("hrnet-w48-384-coco", "HRNet on crops, W48: published AP 78.1 on val2017 in annotated boxes"),
-    KnownModel("hrnet-w32-256-crowdpose", "HRNet on crops, W32: published AP 70.0 on val in annotated boxes"),
-    KnownModel("hrnet-w48-256-crowdpose", "HRNet on crops, W48: published AP 71.3 on val in annotated boxes"),
-    KnownModel("hrnet-w32-384-crowdpose", "HRNet on crops, W32: published AP 71.6 on val in annotated boxes"),
-    KnownModel("hrnet-w48-384-crowdpose", "HRNet on crops, W48: published AP 72.8 on val in annotated boxes"),
-    KnownModel("mipnet-r50-256-coco", "MIPNet, ResNet-50: published AP 73.3 on val2017 in annotated boxes"),
-    KnownModel("mipnet-r101-256-coco", "MIPNet, ResNet-101: published AP 74.1 on val2017 in annotated boxes"),
-    KnownModel("mipnet-r152-256-coco", "MIPNet, ResNet-152: published AP 74.8 on val2017 in annotated boxes"),
-    KnownModel("mipnet-r50-384-coco", "MIPNet, ResNet-50: published AP 75.3 on val2017 in annotated boxes"),
-    KnownModel("mipnet-r101-384-coco", "MIPNet, ResNet-101: published AP 76.0 on val2017 in annotated boxes"),
-    KnownModel("mipnet-r152-384-coco", "MIPNet, ResNet-152: published AP 77.0 on val2017 in annotated boxes"),
-    KnownModel("mipnet-w32-256-coco", "MIPNet, HRNet-W32: published AP 77.6 on val2017 in annotated boxes"),
-    KnownModel("mipnet-w48-256-coco", "MIPNet, HRNet-W48: published AP 77.6 on val2017 in annotated boxes"),
-    KnownModel("mipnet-w32-384-coco", "MIPNet, HRNet-W32: published AP 78.5 on val2017 in annotated boxes"),
-    KnownModel("mipnet-w48-384-coco", "MIPNet, HRNet-W48: published AP 78.8 on val2017 in annotated boxes"),
-    KnownModel("mipnet-w32-256-crowdpose", "MIPNet, HRNet-W32: published AP 71.2 on val in annotated boxes"),
-    KnownModel("mipnet-w48-256-crowdpose", "MIPNet, HRNet-W48: published AP 72.8 on val in annotated boxes"),
-    KnownModel("mipnet-w32-384-crowdpose", "MIPNet, HRNet-W32: published AP 73.0 on val in annotated boxes"),
-    KnownModel("mipnet-w48-384-crowdpose", "MIPNet, HRNet-W48: published AP 73.7 on val in annotated boxes"),
-    KnownModel("vitpose-b-coco", "ViTPose, ViT-B, COCO"),
-    KnownModel("vitpose-plus-s", "ViTPose++, ViT-S, six data sets"),
-    KnownModel(
-        "vitpose-plus-b", "ViTPose++, ViT-B, six data sets: published AP 77.0 on COCO val2017 (detector of AP 56)"
-    ),
-    KnownModel("vitpose-plus-l", "ViTPose++, ViT-L, six data sets"),
-    KnownModel(
-        "vitpose-plus-h", "ViTPose++, ViT-H, six data sets: published AP 79.4 on COCO val2017 (detector of AP 56)"
-    ),
-    KnownModel("posebh-b", "PoseBH, ViT-B, six data sets: published AP 77.3 on COCO val2017 (detector of AP 56)"),
-    KnownModel("posebh-h", "PoseBH, ViT-H, six data sets: published AP 79.5 on COCO val2017 (detector of AP 56)"),
-    KnownModel("posebh-b-3dpw", "PoseBH, ViT-B, transferred to 3DPW: published AP 83.8 in 2D"),
-    KnownModel("posebh-b-interhand", "PoseBH, ViT-B, transferred to InterHand2.6M: published PCK 98.7"),
-)
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+Repository = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
+
+
+class HubFile(Settings):
+    """One file of a hub repository.
+
+    Attributes:
+        path: its path in the repository.
+        sha256: of its content; None if unknown.
+        size: in bytes; None if unknown.
+    """
+
+    path: str
+    sha256: Sha256 | None = None
+    size: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _path_is_safe(self) -> Self:
+        require_safe_path(self.path)
+        return self
+
+
+class HubSource(Settings):
+    """Files of a Hugging Face hub repository.
+
+    Attributes:
+        repository: ``owner/name``.
+        revision: the commit; None if the first download decides.
+        files: what is downloaded; empty for all files of a model that everypose reads.
+    """
+
+    repository: Repository
+    revision: Revision | None = None
+    files: tuple[HubFile, ...] = ()
+
+
+class ReleaseSource(Settings):
+    """One released file.
+
+    Attributes:
+        url: its ``https://`` address.
+        member: base name of the file that is used, if the address is that of a zip archive.
+        sha256: of the downloaded file; None if unknown.
+        size: of the downloaded file in bytes; None if unknown.
+    """
+
+    url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@]+$")]
+    member: str | None = None
+    sha256: Sha256 | None = None
+    size: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _kind_of_file_is_accepted(self) -> Self:
+        if (PurePosixPath(self.url).suffix == ".zip") != (self.member is not None):
+            raise ValueError(f"{self.url}: a zip archive, and nothing else, names the member that is used")
+        require_safe_path(self.member or PurePosixPath(self.url).name)
+        return self
+
+
+class License(Settings):
+    """Licenses as stated by the authors; None if they do not state one.
+
+    Attributes:
+        weights: of the weights.
+        code: of the code that made them.
+    """
+
+    weights: str | None = None
+    code: str | None = None
+
+
+class PublishedAs(Settings):
+    """Where the published numbers are among ``everypose.evaluation.report.published``.
+
+    Attributes:
+        model: the model's name there.
+        datasets: the data sets whose results are of these weights.
+        input_size: the input size there; None if it is not stated.
+    """
+
+    model: str
+    datasets: tuple[str, ...]
+    input_size: str | None = None
+
+
+class BoxAP(Settings):
+    """A detector's published average precision of boxes.
+
+    Attributes:
+        ap: in percent.
+        protocol: data set and classes.
+        source: where it is stated.
+    """
+
+    ap: Annotated[float, Field(ge=0, le=100)]
+    protocol: str
+    source: str
+
+
+class DataSet(Settings):
+    """A data set that models were trained on.
+
+    Attributes:
+        name: its name in the catalog.
+        title: its full name.
+        terms: its terms of use; None if they are not written here.
+        page: its web page.
+    """
+
+    name: str
+    title: str
+    terms: str | None = None
+    page: str | None = None
+
+
+class Entry(Settings):
+    """A model or detector of the catalog.
+
+    Attributes:
+        name: what it is called by.
+        kind: "pose" or "detector".
+        family: its method.
+        description: one line.
+        skeleton: name of its keypoints' skeleton; "" for detectors.
+        data: names of the data sets that it was trained on.
+        license: of weights and code.
+        published: where its published numbers are.
+        box_ap: a detector's published AP.
+        bundled: its file in the package.
+        hub: where it is on the Hugging Face hub.
+        release: where it is released.
+    """
+
+    name: Name | Repository
+    kind: Literal["pose", "detector"] = "pose"
+    family: str
+    description: str
+    skeleton: str = "coco"
+    data: tuple[str, ...] = ()
+    license: License = License()
+    published: PublishedAs | None = None
+    box_ap: BoxAP | None = None
+    bundled: str | None = None
+    hub: HubSource | None = None
+    release: ReleaseSource | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _detectors_have_no_skeleton(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind") == "detector":
+            return {"skeleton": "", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _at_most_one_place(self) -> Self:
+        if sum(place is not None for place in (self.bundled, self.hub, self.release)) > 1:
+            raise ValueError(f"{self.name} has several of bundled, hub and release")
+        return self
+
+    @property
+    def downloads(self) -> bool:
+        """Whether its weights can be downloaded."""
+        return self.hub is not None or self.release is not None
+
+
+class Alias(Settings):
+    """Another name of a model, for a purpose.
+
+    Attributes:
+        name: the alias.
+        model: the model's name.
+        reason: why this model.
+    """
+
+    name: Name
+    model: Name
+    reason: str
+
+
+class Catalog(Settings):
+    """The content of ``catalog.toml``.
+
+    Attributes:
+        alias: other names of models.
+        data: training data.
+        model: models and detectors.
+    """
+
+    alias: tuple[Alias, ...] = ()
+    data: tuple[DataSet, ...] = ()
+    model: tuple[Entry, ...]
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_known(self) -> Self:
+        names = [entry.name for entry in self.model]
+        called = names + [alias.name for alias in self.alias]
+        if doubled := sorted({name for name in called if called.count(name) > 1}):
+            raise ValueError(f"names are given twice: {', '.join(doubled)}")
+        if unknown := sorted({alias.model for alias in self.alias} - set(names)):
+            raise ValueError(f"aliases of unknown models: {', '.join(unknown)}")
+        data = {each.name for each in self.data}
+        if unknown := sorted({name for entry in self.model for name in entry.data} - data):
+            raise ValueError(f"unknown training data: {', '.join(unknown)}")
+        return self
+
+
+def require_safe_path(path: str) -> None:
+    """Check the path of a file that is to be downloaded.
+
+    >>> require_safe_path("onnx/model.onnx")
+
+    Raises:
+        ValueError: if it leaves its folder, or is of a kind that is not accepted.
+    """
+    parts = re.split(r"[/\\]", path)
+    if ":" in path or any(part in ("", ".", "..") for part in parts) or "\\" in path:
+        raise ValueError(f"{path!r} is not a path inside a folder")
+    if PurePosixPath(path).suffix not in FILE_SUFFIXES:
+        raise ValueError(f"{path}: only {', '.join(FILE_SUFFIXES)} files are accepted")
+
+
+@cache
+def catalog() -> Catalog:
+    """Return the catalog.
+
+    >>> catalog().model[0].name
+    'mipnet-lite'
+    """
+    text = (resources.files("everypose.models") / "catalog.toml").read_text(encoding="utf-8")
+    return Catalog.model_validate(tomllib.loads(text))
+
+
+def find_entry(name: str) -> Entry | None:
+    """Return the entry of a name or alias; None if the catalog has none.
+
+    >>> find_entry("fast").name
+    'mipnet-lite'
+    """
+    wanted = next((alias.model for alias in catalog().alias if alias.name == name), name)
+    return next((entry for entry in catalog().model if entry.name == wanted), None)
+
+
+def require_entry(name: str) -> Entry:
+    """Return the entry of a name or alias.
+
+    Raises:
+        UsageError: if the catalog has none; the message suggests the nearest name.
+    """
+    entry = find_entry(name)
+    if entry is None:
+        raise UsageError(f"there is no model named {name!r}; {name_hint(name)}")
+    return entry
+
+
+def name_hint(name: str) -> str:
+    """Return a hint for a name that the catalog does not have.
+
+    >>> name_hint("boir-lit")
+    'did you mean boir-lite?'
+    """
+    known = [*(alias.name for alias in catalog().alias), *(entry.name for entry in catalog().model)]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else "'everypose models' lists the names"

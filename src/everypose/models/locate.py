@@ -1,6 +1,5 @@
 """From a model's name, path or hub id to its file. Nothing here needs torch."""
 
-import difflib
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.models.catalog import DETECTORS, MODELS
+from everypose.models.catalog import find_entry, name_hint
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
@@ -37,13 +36,10 @@ def resolve(source: str | Path) -> ModelFile:
     path = Path(source)
     if path.exists():
         return _at(path)
-    known = {model.name: model for model in MODELS}
     name = str(source)
-    if name in DETECTORS:
-        return ModelFile("onnx", bundled(DETECTORS[name]))
-    if name in known:
-        if (file := known[name].file) is not None:
-            return ModelFile("onnx", bundled(file))
+    if (entry := find_entry(name)) is not None:
+        if entry.bundled is not None:
+            return ModelFile("onnx", bundled(entry.bundled))
         raise UsageError(
             f"the weights of {name} do not come with everypose: import the authors' checkpoint "
             f"(everypose import FILE -o {name}) or train it (everypose train {name}), then give the folder"
@@ -52,9 +48,7 @@ def resolve(source: str | Path) -> ModelFile:
         raise UsageError(f"there is no model at {source}")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return _at(_from_hub(name))
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(known)}"
-    raise UsageError(f"there is no model named {name!r}, nor a file or folder of that name; {hint}")
+    raise UsageError(f"there is no model named {name!r}, nor a file or folder of that name; {name_hint(name)}")
 
 
 def _at(path: Path) -> ModelFile:

@@ -40,6 +40,26 @@ def published(dataset: str, split: str) -> list[Published]:
     return sorted(found, key=lambda result: (result.boxes, next(iter(result.numbers.values()))))
 
 
+def published_of(model: str, datasets: tuple[str, ...], input_size: str | None = None) -> list[Published]:
+    """The published results of one model, by data set in the given order, split and AP, each descending.
+
+    Args:
+        model: name of the model.
+        datasets: names of the data sets.
+        input_size: as published; None for any.
+    """
+    found = [
+        result
+        for result in _all()
+        if result.model == model and result.dataset in datasets and input_size in (None, result.input_size)
+    ]
+    splits = ("val", "test-dev", "test")
+    return sorted(
+        found,
+        key=lambda one: (datasets.index(one.dataset), splits.index(one.split), -next(iter(one.numbers.values()))),
+    )
+
+
 @cache
 def _all() -> tuple[Published, ...]:
     text = (resources.files("everypose.evaluation.report") / "published.toml").read_text(encoding="utf-8")
