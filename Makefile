@@ -53,7 +53,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 .venv-dev/ready: pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
-	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve,video,tables]'
+	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve,studies,video,tables]'
 	touch $@
 
 .venv-formats/ready: pyproject.toml

@@ -37,7 +37,7 @@ def written(out, name, picture=".svg"):
 def test_every_study_has_help_with_an_example(everypose):
     listed = everypose("study", "--help").out
     names = [command.callback.__name__ for command in study_app.registered_commands]
-    assert names == ["boxes", "occlusion", "dark", "selector", "latency"]
+    assert names == ["boxes", "occlusion", "dark", "selector", "latency", "similarity", "tsne", "heatmaps"]
     for name in names:
         assert f"  {name}" in listed
         shown = everypose("study", name, "--help")

@@ -19,12 +19,13 @@ from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
 from everypose.studies import latency
+from everypose.studies.box_crops import best_box, parse_box
 from everypose.studies.boxes import parse_thresholds, study_boxes
 from everypose.studies.dark import open_decoders, study_dark
 from everypose.studies.latency import person_runs, rows_of, study_latency, time_turns
 from everypose.studies.networks import read_mipnet, read_top_down
 from everypose.studies.occlusion import study_occlusion
-from everypose.studies.selector import best_box, parse_box, poses_between, soft_selectors, study_selector
+from everypose.studies.selector import poses_between, soft_selectors, study_selector
 from inference import stand_in
 
 TRUTH = BoxSource("truth")
@@ -303,11 +304,11 @@ def test_networks_that_a_study_cannot_look_into(tmp_path):
 
 def test_the_crop_of_the_strip_shows_the_region_of_the_network_s_crop():
     """A panel is the network's crop with more pixels: the same region of the image."""
-    from everypose.studies.selector import _crop_of
+    from everypose.studies.box_crops import crop_of
 
     _, config = tiny()
     box = np.array([40.0, 30, 100, 140])
-    (small, matrix), (large, larger) = _crop_of(config, box), _crop_of(config, box, factor=4)
+    (small, matrix), (large, larger) = crop_of(config, box), crop_of(config, box, factor=4)
     assert large.size == tuple(4 * side for side in small.size)
     points = np.random.default_rng(0).uniform(0, 200, (10, 2))
     np.testing.assert_allclose(transform(points, larger), 4 * transform(points, matrix))

@@ -114,7 +114,18 @@ def evaluate(
 
 
 def compare(
-    records: Annotated[list[Path], typer.Argument(metavar="RECORD", help="Records of 'everypose evaluate -o'.")],
+    records: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECORD", help="Records of 'everypose evaluate -o'; with --pictures, models instead."),
+    ],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run models on --images and write the largest disagreements to this folder."),
+    ] = None,
+    images: Annotated[
+        list[str] | None, typer.Option(help="With --pictures: a photo, a folder or a glob; may be repeated.")
+    ] = None,
+    most: Annotated[int, typer.Option(help="With --pictures: the most pictures.", min=1)] = 12,
     anyway: Annotated[bool, typer.Option("--anyway", help="Compare records of different protocols as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
@@ -122,8 +133,21 @@ def compare(
 
     Records of different protocols are refused, with the differences, unless --anyway is given.
 
+    With --pictures, any number of models run on the same photos; those on which they disagree most are drawn.
+
     Example: everypose compare a.json b.json
+
+    Example: everypose compare boir-lite mipnet-lite --images photos --pictures out
     """
+    if pictures is not None:
+        from everypose.cli.compare_pictures import compare_pictures
+
+        if anyway:
+            raise UsageError("--anyway is for records, not for --pictures")
+        compare_pictures([str(record) for record in records], images or [], pictures, most=most, as_json=as_json)
+        return
+    if images:
+        raise UsageError("--images is for --pictures DIR")
     from everypose.evaluation.report.compare import compare_records, comparison_tables
     from everypose.evaluation.report.record import Record
 

@@ -1,19 +1,26 @@
 """``everypose study``: the papers' studies on any data set."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from everypose.cli.evaluation_options import BoxOptions, DataOptions, DetectionOptions, RunOptions
 from everypose.cli.option_groups import expand_options
+from everypose.cli.study_maps import heatmaps, similarity, tsne
+from everypose.cli.study_options import (
+    OUT,
+    BoxOption,
+    DetectorOption,
+    ImageArgument,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    finish,
+    one_box,
+)
 from everypose.errors import MissingDependencyError
-
-if TYPE_CHECKING:
-    from everypose.studies.report import Study
 
 study_app = typer.Typer(
     help="Repeat the papers' studies on your own data.",
@@ -26,9 +33,6 @@ FolderArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A MIPNet: a model folder or a released checkpoint.")
 ]
 AgainstOption = Annotated[str, typer.Option("--against", metavar="BASELINE", help="The model to compare with.")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for table (.md, .json) and figure.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
-OUT = Path("everypose-study")
 
 
 @study_app.command()
@@ -60,7 +64,7 @@ def boxes(
     options = run.evaluation(detection.source(levels[0]))
     models = [model] if against is None else [model, against]
     setups = [prepare_evaluation(each, layout, options) for each in models]
-    _finish(study_boxes(setups, levels, quiet=run.quiet), out, as_json=as_json, quiet=run.quiet)
+    finish(study_boxes(setups, levels, quiet=run.quiet), out, as_json=as_json, quiet=run.quiet)
 
 
 @study_app.command()
@@ -84,7 +88,7 @@ def occlusion(
     layout, names = data.find()
     options = run.evaluation(boxes.source(boxes.box_threshold))
     record, baseline = (evaluate_model(each, layout, options, protocol=names).record for each in (model, against))
-    _finish(study_occlusion(record, baseline), out, as_json=as_json, quiet=run.quiet)
+    finish(study_occlusion(record, baseline), out, as_json=as_json, quiet=run.quiet)
 
 
 @study_app.command()
@@ -105,25 +109,19 @@ def dark(
         from everypose.studies.dark import open_decoders, study_dark
     layout, _ = data.find()
     setup = open_decoders(model, layout, run.evaluation(boxes.source(boxes.box_threshold)))
-    _finish(study_dark(setup, quiet=run.quiet), out, as_json=as_json, quiet=run.quiet)
+    finish(study_dark(setup, quiet=run.quiet), out, as_json=as_json, quiet=run.quiet)
 
 
 @study_app.command()
 def selector(
     model: FolderArgument,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photo.")],
-    box: Annotated[
-        str | None,
-        typer.Option(metavar="X1,Y1,X2,Y2", help="In image pixels. Default: the detection with the best score."),
-    ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(help="A single-stage model, or a YOLOX, RT-DETR or PicoDet (.onnx). [default: picodet-s]"),
-    ] = None,
+    image: ImageArgument,
+    box: BoxOption = None,
+    detector: DetectorOption = None,
     steps: Annotated[int, typer.Option(help="How many poses.", min=2)] = 6,
     out: OutOption = OUT,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Poses while the selector moves from the primary to the second person of a box (MIPNet, Fig. 6).
 
@@ -133,18 +131,12 @@ def selector(
 
     with _needs_torch():
         from everypose.studies.networks import read_mipnet
-        from everypose.studies.selector import best_box, parse_box, study_selector
-    from everypose.inference.loading import find_detector
-    from everypose.models.catalog import DEFAULT_DETECTOR
-
+        from everypose.studies.selector import study_selector
     network, config = read_mipnet(model)
     pixels = read_image(image)
-    if box is not None:
-        where = parse_box(box)
-    else:
-        where = best_box(find_detector(detector or DEFAULT_DETECTOR), pixels, str(image))
+    where = one_box(box, detector, pixels, image)
     study = study_selector(network, config, pixels, box=where, steps=steps, name=image.name)
-    _finish(study, out, as_json=as_json, quiet=quiet)
+    finish(study, out, as_json=as_json, quiet=quiet)
 
 
 @study_app.command()
@@ -155,7 +147,7 @@ def latency(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     out: OutOption = OUT,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Time of a batch of crops for 1, 2, 3 and 4 people in each, as ratios within one run (MIPNet, Table 3).
 
@@ -166,7 +158,12 @@ def latency(
         from everypose.studies.networks import read_mipnet
     network, config = read_mipnet(model)
     study = study_latency(network, config, crops=crops, turns=turns, device=device, quiet=quiet)
-    _finish(study, out, as_json=as_json, quiet=quiet)
+    finish(study, out, as_json=as_json, quiet=quiet)
+
+
+study_app.command()(similarity)
+study_app.command()(tsne)
+study_app.command()(heatmaps)
 
 
 @contextmanager
@@ -176,17 +173,3 @@ def _needs_torch() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingDependencyError("this study", "train") from error
-
-
-def _finish(study: "Study", out: Path, *, as_json: bool, quiet: bool) -> None:
-    """Write the study's files and print its table."""
-    written = study.write(out)
-    if as_json:
-        print(json.dumps(study.content()))
-        return
-    if quiet:
-        return
-    print(f"{study.title}\n\n{study.table()}\n")
-    for note in study.notes:
-        print(f"note: {note}")
-    print(f"wrote {', '.join(map(str, written))}")

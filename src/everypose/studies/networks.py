@@ -1,10 +1,15 @@
 """Reading networks for the studies that use more than an estimator; these need torch."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from everypose.backbones.colours import normalise
+from everypose.core.arrays import Float32, Image
 from everypose.errors import UsageError
 from everypose.inference.runtimes.torch import read_network
 from everypose.methods.mipnet.network import MIPNet
+from everypose.methods.single_stage.graph import SingleStageNetwork
+from everypose.methods.top_down.graph import HeatmapNetwork
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 
@@ -31,3 +36,40 @@ def read_mipnet(model: str) -> tuple[MIPNet, ModelConfig]:
     if not isinstance(network, MIPNet):
         raise UsageError(f"{config.name} is no MIPNet: it has no selector")
     return network, config
+
+
+class TorchMaps:
+    """A network that gives its backbone feature or its heatmaps; see ``everypose.studies.inner_maps.MapModel``.
+
+    Args:
+        network: in evaluation mode, single-stage or top-down.
+        config: its configuration.
+    """
+
+    def __init__(self, network: SingleStageNetwork | HeatmapNetwork, config: ModelConfig) -> None:
+        self.config = config
+        self._network = network
+
+    def maps(self, image: Image) -> Float32:
+        """Compute the maps (N, C, h, w) of one network input (H, W, 3), uint8 RGB."""
+        pixels = torch.from_numpy(image[None])
+        with torch.inference_mode():
+            if isinstance(self._network, SingleStageNetwork):
+                found: Tensor = self._network.features(normalise(pixels, self._network.colours))
+            else:
+                found = self._network.heatmaps(normalise(pixels, bgr=self.config.on_crops.bgr))[0]
+        maps: Float32 = found.float().numpy()
+        return maps
+
+
+def open_torch_maps(file: ModelFile) -> TorchMaps:
+    """Open a model folder or a released checkpoint.
+
+    Raises:
+        EveryposeError: if it cannot be read.
+        UsageError: if the network has several skeletons, of which one must be chosen first.
+    """
+    network, config = read_network(file)
+    if not isinstance(network, SingleStageNetwork | HeatmapNetwork):
+        raise UsageError(f"{config.name} has several skeletons: export one of them first")
+    return TorchMaps(network, config)

@@ -6,17 +6,16 @@ from torch import Tensor
 
 from everypose.backbones.colours import normalise
 from everypose.core.arrays import Float64, Image
-from everypose.core.geometry import Size, inverse, transform
+from everypose.core.geometry import inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode
-from everypose.errors import EveryposeError, UsageError
-from everypose.inference.boxes import Detector, Photo
+from everypose.errors import UsageError
 from everypose.inference.top_down import cut_crop
 from everypose.methods.mipnet.network import MIPNet
-from everypose.methods.top_down.crops import CropGeometry
 from everypose.methods.top_down.decoding import decode
 from everypose.methods.top_down.scoring import person_scores
 from everypose.models.config import ModelConfig
 from everypose.people import People
+from everypose.studies.box_crops import crop_of, require_visible
 from everypose.studies.report import Study
 
 PANEL_HEIGHT = 384
@@ -45,7 +44,7 @@ def poses_between(network: MIPNet, config: ModelConfig, image: Image, *, box: Fl
         (S, K, 3) x, y in image pixels, confidence.
     """
     settings = config.on_crops
-    geometry, matrix = _crop_of(config, box)
+    geometry, matrix = crop_of(config, box)
     crop = torch.from_numpy(cut_crop(image, matrix, geometry.size)[None])
     with torch.inference_mode():
         heatmaps = network.heatmaps_for(normalise(crop, bgr=settings.bgr), selectors)[0]
@@ -73,7 +72,7 @@ def study_selector(
     instances = len(network.selectors)
     if instances < 2:
         raise UsageError(f"{config.name} predicts one person in a box: it has no second selector to move to")
-    _require_visible(box, image)
+    require_visible(box, image)
     selectors = soft_selectors(steps, instances)
     poses = poses_between(network, config, image, box=box, selectors=selectors)
     rows = [
@@ -108,62 +107,13 @@ def study_selector(
     )
 
 
-def best_box(detector: Detector, image: Image, name: str) -> Float64:
-    """The box (4,), x1 y1 x2 y2 in image pixels, with the detector's best score.
-
-    Raises:
-        EveryposeError: if it finds no person; ``name`` is the image.
-    """
-    found = detector(Photo(image))
-    if not len(found):
-        raise EveryposeError(f"no person was detected in {name}: give a --box")
-    box: Float64 = found.boxes[found.scores.argmax()]
-    return box
-
-
-def parse_box(text: str) -> Float64:
-    """Read a box (4,) from ``x1,y1,x2,y2``.
-
-    Raises:
-        UsageError: if it is not four numbers.
-
-    >>> parse_box("1,2,30,40").tolist()
-    [1.0, 2.0, 30.0, 40.0]
-    """
-    try:
-        box = np.array([float(number) for number in text.split(",")])
-    except ValueError:
-        box = np.zeros(0)
-    if box.shape != (4,) or not np.isfinite(box).all():
-        raise UsageError(f"--box {text!r} must be four numbers: x1,y1,x2,y2 in pixels of the image")
-    return box
-
-
-def _require_visible(box: Float64, image: Image) -> None:
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = box
-    if not (x1 < x2 and y1 < y2 and x1 < width and y1 < height and x2 > 0 and y2 > 0):
-        raise UsageError(
-            f"the box {', '.join(f'{side:g}' for side in box)} is outside the image of {width} x {height} pixels"
-        )
-
-
-def _crop_of(config: ModelConfig, box: Float64, *, factor: float = 1.0) -> tuple[CropGeometry, Float64]:
-    """Geometry of a box's crop, ``factor`` times as large as the model's, and the matrix from image to crop."""
-    settings = config.on_crops
-    width, height = (round(factor * side) for side in settings.crop_size)
-    geometry = CropGeometry(Size(width, height), settings.convention, settings.padding, settings.crop)
-    centers, sizes = geometry.regions(box)
-    return geometry, geometry.matrix(centers[0], sizes[0])
-
-
 def _distance(first: Float64, second: Float64) -> float:
     return float(np.linalg.norm(first[:, :2] - second[:, :2], axis=1).mean())
 
 
 def _strip(config: ModelConfig, image: Image, box: Float64, *, poses: Float64, captions: list[str]) -> bytes:
     """The box's region with each pose drawn over it, side by side, as PNG."""
-    geometry, matrix = _crop_of(config, box, factor=PANEL_HEIGHT / config.on_crops.crop_size[1])
+    geometry, matrix = crop_of(config, box, factor=PANEL_HEIGHT / config.on_crops.crop_size[1])
     region, skeleton = cut_crop(image, matrix, geometry.size), config.skeleton
     panels = []
     for pose in poses:

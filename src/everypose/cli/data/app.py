@@ -8,9 +8,10 @@ from everypose.cli.data.doctor import doctor
 from everypose.cli.data.mine import mine
 from everypose.cli.data.shared_images import overlap
 from everypose.cli.data.sigmas import sigmas
+from everypose.cli.data.statistics import statistics
 
 data_app = typer.Typer(
-    help="Check, convert and compose data sets.",
+    help="Check, describe, convert and compose data sets.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -19,5 +20,6 @@ data_app.command()(overlap)
 data_app.command()(convert)
 data_app.command()(join)
 data_app.command()(sigmas)
+data_app.command()(statistics)
 data_app.command()(crowd)
 data_app.command()(mine)

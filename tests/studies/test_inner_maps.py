@@ -1,0 +1,55 @@
+"""The maps of an exported file are those of the network."""
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.tiny_crops import tiny, tiny_folder
+from everypose.backbones.colours import normalise
+from everypose.errors import UsageError
+from everypose.export.onnx import export_onnx
+from everypose.studies.inner_maps import open_features, open_heatmaps
+from everypose.studies.networks import TorchMaps
+from inference import stand_in
+
+WIDTHS = dict.fromkeys(("instance", "neck_branch", "neck", "head", "embedding"), 4)
+
+
+def noise(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_features_of_folder_and_exported_file_are_the_network_s(tmp_path):
+    network, config = tiny("boir", **WIDTHS)
+    image = noise(64, 96)
+    with torch.inference_mode():
+        expected = network.features(normalise(torch.from_numpy(image[None]), network.colours)).numpy()
+    export_onnx(network, config, tmp_path / "tiny.onnx")
+    tiny_folder(tmp_path / "tiny", family="boir", **WIDTHS)
+    for model in (tmp_path / "tiny.onnx", tmp_path / "tiny"):
+        np.testing.assert_allclose(open_features(str(model)).maps(image), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("family", "people"), [("mipnet", 2), ("hrnet", 1)])
+def test_heatmaps_of_exported_files_are_the_network_s(tmp_path, half, family, people):
+    network, config = tiny(family)
+    image = noise(96, 64)
+    expected = TorchMaps(network, config).maps(image)
+    assert expected.shape == (people, 17, 24, 16)
+    export_onnx(network, config, tmp_path / "tiny.onnx", half=half)
+    np.testing.assert_allclose(
+        open_heatmaps(str(tmp_path / "tiny.onnx")).maps(image), expected, atol=1e-2 if half else 1e-4
+    )
+
+
+def test_each_study_needs_its_kind_of_model(tmp_path):
+    with pytest.raises(UsageError, match="process whole images"):
+        open_features(tiny_folder(tmp_path / "crops"))
+    with pytest.raises(UsageError, match="finds people by itself"):
+        open_heatmaps(tiny_folder(tmp_path / "whole", family="boir", **WIDTHS))
+
+
+def test_a_file_without_the_known_layers_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="give the model's folder"):
+        open_features(str(stand_in.write_model(tmp_path / "other.onnx")))
