@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-browser test-formats test-integrations lint coverage docs notebooks clean
+.PHONY: demo test test-browser test-formats test-integrations test-transformers lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -18,6 +18,11 @@ test-formats: .venv-formats/ready
 # Tracking scores next to TrackEval's, and the trackers of the package `trackers`, which needs another OpenCV.
 test-tracking: .venv-tracking/ready
 	.venv-tracking/bin/python -m pytest tests/external/test_tracking.py
+
+# Models of Hugging Face transformers and of rtmlib, in those packages and in everypose.
+test-transformers: .venv-transformers/ready
+	.venv-transformers/bin/python -m pytest tests/external/test_transformers_vitpose.py tests/external/test_transformers_detectors.py \
+		tests/external/test_rtmlib.py
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
@@ -64,6 +69,12 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 .venv-tracking/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-tracking
 	.venv-tracking/bin/pip install $(PIP_OPTIONS) pytest hypothesis trackers trackeval -e .
+	touch $@
+
+.venv-transformers/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-transformers
+	.venv-transformers/bin/pip install $(PIP_OPTIONS) pytest hypothesis transformers==5.23.0 -e '.[train,export]'
+	.venv-transformers/bin/pip install $(PIP_OPTIONS) --no-deps rtmlib==0.0.16
 	touch $@
 
 .venv-browser/ready: pyproject.toml

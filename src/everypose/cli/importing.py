@@ -7,7 +7,7 @@ import typer
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The released checkpoint (.pth).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The released checkpoint (.pth, .safetensors), or a ViTPose folder of transformers.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write config.json and the weights to.")],
     skeleton: Annotated[
         str | None, typer.Option(help="The keypoints' skeleton; needed unless there are 17 (COCO) or 14 (CrowdPose).")
@@ -24,7 +24,8 @@ def import_model(
 ) -> None:
     """Convert a released checkpoint to a model folder, or with --back a model folder to the released format.
 
-    Checkpoints of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose, ViTPose++ and PoseBH are known. Method, width,
+    Checkpoints of BoIR, CID, MIPNet, HRNet, SimpleBaseline, ViTPose, ViTPose++ and PoseBH are known, and ViTPose and
+    ViTPose++ as Hugging Face transformers stores them. Method, width,
     keypoints and training heads are determined from the file. Every tensor must fit. No code in the file is executed:
     a file that contains more than tensors is refused.
 
@@ -37,6 +38,7 @@ def import_model(
         from everypose.models.storage import load_model, save_model
     except ImportError as error:
         raise MissingDependencyError("importing a checkpoint", "train") from error
+    from everypose.models.locate import resolve
     from everypose.skeleton.skeleton import Skeleton
 
     if back:
@@ -44,6 +46,8 @@ def import_model(
         write_released(network, config, out)
         print(f"{out}: {file} under the authors' names")
         return
+    if file.is_dir():
+        file = resolve(file).path
     network, config = import_checkpoint(file, Skeleton.named(skeleton) if skeleton else None, _size(crop))
     config = save_model(network, config.model_copy(update={"name": out.name}), out)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6

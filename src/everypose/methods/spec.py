@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar, cast
 
 from torch import Tensor, nn
@@ -45,11 +46,13 @@ class Imported(NamedTuple):
         settings: the network's settings, from the shapes of its tensors.
         keypoints: number of keypoints of its (first) skeleton, K.
         state: the state dict under everypose's names.
+        inference: settings of inference that differ from those of the method's other checkpoints, by name.
     """
 
     settings: NetworkSettings
     keypoints: int
     state: dict[str, Tensor]
+    inference: Mapping[str, str] = MappingProxyType({})
 
 
 class Selection(NamedTuple):

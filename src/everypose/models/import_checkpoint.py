@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from everypose import __version__
@@ -16,7 +18,7 @@ from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.models.build import build_network
 from everypose.models.buildable import require_buildable, require_finite
 from everypose.models.checkpoint_file import read_checkpoint, write_checkpoint
-from everypose.models.config import ModelConfig
+from everypose.models.config import WEIGHTS_FILE, ModelConfig
 from everypose.models.settings import method_of
 from everypose.models.storage import load_strictly
 from everypose.skeleton.skeleton import Skeleton
@@ -39,8 +41,8 @@ def import_checkpoint(
     """Read a released checkpoint; method, sizes and number of keypoints are determined from its tensors.
 
     Args:
-        path: the file; a plain state dict, or one under a usual key, with or without ``module.`` before the names; or
-            PP-TinyPose's ONNX file.
+        path: the file; a plain state dict, or one under a usual key, with or without ``module.`` before the names; a
+            ``.safetensors`` file, such as transformers' ViTPose; or PP-TinyPose's ONNX file.
         skeleton: the skeleton of its keypoints; by default COCO for 17 keypoints and CrowdPose for 14.
         crop_size: (width, height) in pixels that a convolutional top-down network was trained for, which no tensor
             determines.
@@ -52,7 +54,8 @@ def import_checkpoint(
         EveryposeError: if the file is damaged, holds more than tensors (nothing in it is run), is of an unknown
             method, or tensors are missing, unknown or of another shape.
     """
-    settings, keypoints, state = identify_tinypose(path) if path.suffix == ".onnx" else identify(read_state(path), path)
+    imported = identify_tinypose(path) if path.suffix == ".onnx" else identify(read_state(path), path)
+    settings, keypoints, state, changes = imported
     skeleton = _fitting_skeleton(skeleton, keypoints, path)
     require_buildable(lambda: build_network(settings, keypoints), str(path))
     network = build_network(settings, keypoints)
@@ -60,10 +63,10 @@ def import_checkpoint(
     inference = spec_of(method_of(settings)).released_inference
     assert inference is not None
     config = ModelConfig(
-        name=path.stem,
+        name=path.parent.name if path.name == WEIGHTS_FILE else path.stem,
         network=settings,
         skeleton=skeleton,
-        inference=inference(settings, skeleton, crop_size),
+        inference=inference(settings, skeleton, crop_size).model_copy(update=dict(changes)),
         provenance={
             "imported_from": path.name,
             "imported_sha256": sha256(path),
@@ -98,7 +101,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         EveryposeError: if the file cannot be read, holds no state dict, or holds weights that are not finite.
     """
-    content = read_checkpoint(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     for _ in range(_MOST_WRAPPERS):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None) if isinstance(
             content, Mapping
@@ -113,6 +116,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
         )
     require_finite(tensors, str(path))
     return _without_prefixes(tensors)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EveryposeError(f"cannot read {path}: {first_line(error)}") from error
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,11 +6,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from everypose.core.files import read_json
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.models.catalog import find_entry, name_hint
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt")
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt", ".safetensors")
+TRANSFORMERS_VITPOSE = "vitpose"
+"""What ``config.json`` names as the model type of ViTPose and ViTPose++ in Hugging Face transformers."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def resolve(source: str | Path) -> ModelFile:
             f"the weights of {name} do not come with everypose: import the authors' checkpoint "
             f"(everypose import FILE -o {name}) or train it (everypose train {name}), then give the folder"
         )
-    if path.suffix in (".onnx", ".safetensors", *CHECKPOINT_SUFFIXES) or name.startswith((".", "/", "~")):
+    if path.suffix in (".onnx", *CHECKPOINT_SUFFIXES) or name.startswith((".", "/", "~")):
         raise UsageError(f"there is no model at {source}")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return _at(_from_hub(name))
@@ -55,7 +58,7 @@ def _at(path: Path) -> ModelFile:
     """The model that lies at an existing path."""
     if path.is_dir():
         if (path / CONFIG_FILE).exists() and (path / WEIGHTS_FILE).exists():
-            return ModelFile("folder", path)
+            return _folder(path)
         graphs = sorted(path.glob("*.onnx"))
         if len(graphs) == 1:
             return ModelFile("onnx", graphs[0])
@@ -63,10 +66,23 @@ def _at(path: Path) -> ModelFile:
     if path.suffix == ".onnx":
         return ModelFile("onnx", path)
     if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():
-        return ModelFile("folder", path.parent)
+        return _folder(path.parent)
     if path.suffix in CHECKPOINT_SUFFIXES:
         return ModelFile("checkpoint", path)
     raise EveryposeError(f"{path} is not a model: give a folder, an .onnx file or an authors' checkpoint (.pth)")
+
+
+def _folder(path: Path) -> ModelFile:
+    """A folder with a configuration and weights: everypose's, or a ViTPose of Hugging Face transformers."""
+    values = read_json(path / CONFIG_FILE)
+    if not isinstance(values, dict) or "model_type" not in values:
+        return ModelFile("folder", path)
+    if values["model_type"] != TRANSFORMERS_VITPOSE:
+        raise EveryposeError(
+            f"{path} is a {values['model_type']} of transformers: of pose models in that form, only ViTPose and "
+            "ViTPose++ (model_type vitpose) can be read; export others to ONNX"
+        )
+    return ModelFile("checkpoint", path / WEIGHTS_FILE)
 
 
 def _from_hub(name: str) -> Path:

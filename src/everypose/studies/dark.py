@@ -53,7 +53,7 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
         UsageError: also if the model decodes by UDP, whose crops fit only its own decoder.
     """
     network, config, file = read_top_down(model)
-    if config.on_crops.decoder == "udp":
+    if config.on_crops.decoder.startswith("udp"):
         raise UsageError(
             f"{config.name} has UDP's crops, which only UDP's own form of DARK decodes: there is nothing to compare"
         )

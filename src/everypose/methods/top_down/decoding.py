@@ -13,7 +13,11 @@ from torch import Tensor
 
 from everypose.core.geometry import Size
 
-Decoder = Literal["quarter", "dark", "dark-3", "udp"]
+Decoder = Literal["quarter", "dark", "dark-3", "udp", "udp-0.8"]
+BlurBorder = Literal["zeros", "mirror", "symmetric"]
+"""What lies outside a map: zeros, its mirror image without the border cells, or its mirror image with them."""
+UDP_DECODERS: tuple[Decoder, ...] = ("udp", "udp-0.8")
+"""The decoders for crops of the UDP convention."""
 
 Blur = tuple[int, float]
 
@@ -21,6 +25,8 @@ Blur = tuple[int, float]
 # weights of 1/4, 1/2 and 1/4.
 _BLUR = (5, 2.0)
 _BLUR_3 = (1, math.sqrt(0.5 / math.log(2)))
+# UDP's decoder in Hugging Face transformers: 11 cells, sigma 0.8.
+_BLUR_NARROW = (5, 0.8)
 _DARK_LEAST = 1e-10
 _UDP_RANGE = (0.001, 50.0)
 # Keeps UDP's Hessian invertible: float32's epsilon, as in the release.
@@ -32,7 +38,8 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
 
     Args:
         heatmaps: (..., h, w)
-        decoder: the refinement. ``udp`` is for crops of the UDP convention, the others for classic ones.
+        decoder: the refinement. ``udp`` and ``udp-0.8`` are for crops of the UDP convention, the others for classic
+            ones.
         image_size: (width, height) of the crops.
 
     Returns:
@@ -48,8 +55,8 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
     elif decoder in ("dark", "dark-3"):
         moves = dark(heatmaps, x, y, _BLUR if decoder == "dark" else _BLUR_3)
     else:
-        moves = dark_udp(heatmaps, x, y)
-    end = 1 if decoder == "udp" else 0
+        moves = dark_udp(heatmaps, x, y, narrow=decoder == "udp-0.8")
+    end = 1 if decoder in UDP_DECODERS else 0
     stride_x, stride_y = (image_size[0] - end) / (width - end), (image_size[1] - end) / (height - end)
     found = confidence > 0
     found_x = torch.where(found, (x + moves[0]) * stride_x, 0.0)
@@ -84,7 +91,7 @@ def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Te
     cells and sigma.
     """
     height, width = heatmaps.shape[-2:]
-    smooth = _blurred(heatmaps, mirrored=False, blur=blur)
+    smooth = _blurred(heatmaps, "zeros", blur)
     highest = heatmaps.amax(dim=(-2, -1), keepdim=True) / smooth.amax(dim=(-2, -1), keepdim=True)
     at = _Around((smooth * highest).clamp(min=_DARK_LEAST).log(), x, y)
     xx = (at(2, 0) - 2 * at(0, 0) + at(-2, 0)) / 4
@@ -95,13 +102,15 @@ def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Te
     return torch.where(inner, dx, 0.0), torch.where(inner, dy, 0.0)
 
 
-def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor, *, narrow: bool = False) -> tuple[Tensor, Tensor]:
     """DARK as in UDP and ViTPose: differences over one cell, up to the border, whose cells are repeated outside.
 
     The map is smoothed with its mirror image around it, and bounded to 0.001 ... 50 for the logarithm. There is no
-    limit on the move. Arguments and result as :func:`quarter_offset`.
+    limit on the move. Arguments and result as :func:`quarter_offset`; ``narrow`` smooths as Hugging Face transformers
+    does, with a sigma of 0.8 cells and border cells repeated in the mirror image.
     """
-    bounded = _blurred(heatmaps, mirrored=True).clamp(*_UDP_RANGE).log()
+    smooth = _blurred(heatmaps, "symmetric", _BLUR_NARROW) if narrow else _blurred(heatmaps, "mirror", _BLUR)
+    bounded = smooth.clamp(*_UDP_RANGE).log()
     at = _Around(bounded, x, y)
     here, right, left, below, above = at(0, 0), at(1, 0), at(-1, 0), at(0, 1), at(0, -1)
     xx = right - 2 * here + left + _UDP_EPSILON
@@ -133,23 +142,23 @@ def _newton(dx: Tensor, dy: Tensor, xx: Tensor, xy: Tensor, yy: Tensor) -> tuple
     return torch.where(regular, step_x, 0.0), torch.where(regular, step_y, 0.0)
 
 
-def _blurred(maps: Tensor, mirrored: bool, blur: Blur = _BLUR) -> Tensor:
-    """Maps (..., h, w) smoothed by a square Gaussian window, with zeros or their mirror image around them."""
+def _blurred(maps: Tensor, border: BlurBorder, blur: Blur) -> Tensor:
+    """Maps (..., h, w) smoothed by a square Gaussian window."""
     height, width = maps.shape[-2:]
     # Half precision, in which autocast would multiply, is too coarse for the logarithm's differences.
     with torch.autocast(maps.device.type, enabled=False):
-        blurred: Tensor = (
-            _blur_matrix(height, mirrored, maps, blur) @ maps @ _blur_matrix(width, mirrored, maps, blur).T
-        )
+        blurred: Tensor = _blur_matrix(height, border, maps, blur) @ maps @ _blur_matrix(width, border, maps, blur).T
     return blurred
 
 
-def _blur_matrix(length: int, mirrored: bool, like: Tensor, blur: Blur) -> Tensor:
+def _blur_matrix(length: int, border: BlurBorder, like: Tensor, blur: Blur) -> Tensor:
     """(length, length): what each cell (column) adds to each smoothed one (row), on one axis."""
     places = torch.arange(length, dtype=like.dtype, device=like.device)
     row, column, last = places[:, None], places, length - 1
     matrix = _blur_weight(row - column, blur)
-    if mirrored:
+    if border == "symmetric":
+        matrix = matrix + _blur_weight(row + column + 1, blur) + _blur_weight(row + column - 2 * last - 1, blur)
+    if border == "mirror":
         # The mirror images of all columns but those at the border, in which they are mirrored.
         matrix = matrix + _blur_weight(row + column, blur) * (column > 0)
         matrix = matrix + _blur_weight(row + column - 2 * last, blur) * (column < last)

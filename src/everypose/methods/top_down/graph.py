@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.colours import normalise
 from everypose.core.geometry import Size
-from everypose.methods.top_down.decoding import Decoder, decode
+from everypose.methods.top_down.decoding import UDP_DECODERS, Decoder, decode
 
 
 @runtime_checkable
@@ -28,7 +28,7 @@ class TopDownGraph(nn.Module):
     Args:
         network: whose heatmaps are decoded.
         flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
-        decoder: how heatmaps become keypoints; ``udp`` goes with crops of the UDP convention.
+        decoder: how heatmaps become keypoints; ``udp`` and ``udp-0.8`` go with crops of the UDP convention.
         bgr: whether the network was trained on BGR images, though with the mean and spread of RGB.
     """
 
@@ -68,4 +68,4 @@ class TopDownGraph(nn.Module):
         they are moved to the right, and the first column stays.
         """
         back = maps.flip(-1)[:, :, self.flip_index]
-        return back if self.decoder == "udp" else torch.cat([back[..., :1], back[..., :-1]], dim=-1)
+        return back if self.decoder in UDP_DECODERS else torch.cat([back[..., :1], back[..., :-1]], dim=-1)

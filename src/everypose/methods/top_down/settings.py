@@ -185,12 +185,12 @@ class TopDownInference(CropInference):
 
     convention: Convention = "classic"
     crop: CropRule = "box"
-    decoder: Literal["quarter", "dark", "dark-3", "udp"] = "quarter"
+    decoder: Literal["quarter", "dark", "dark-3", "udp", "udp-0.8"] = "quarter"
 
     @model_validator(mode="after")
     def _decoder_fits_the_crops(self) -> Self:
-        if (self.convention == "udp") != (self.decoder == "udp"):
-            raise ValueError("the udp decoder goes with crops of the udp convention, and with no others")
+        if (self.convention == "udp") != self.decoder.startswith("udp"):
+            raise ValueError("the udp decoders go with crops of the udp convention, and with no others")
         return self
 
 

@@ -15,7 +15,8 @@ from everypose.methods.checkpoint_sizes import count_parts as _count
 from everypose.methods.method import NetworkSettings
 from everypose.methods.spec import Imported
 from everypose.methods.top_down.settings import Convention, TopDownInference
-from everypose.methods.vitpose.settings import ViTPoseSettings
+from everypose.methods.vitpose.settings import DecoderKind, ViTPoseSettings
+from everypose.methods.vitpose.transformers_names import has_transformers_names, to_released
 from everypose.skeleton.skeleton import Skeleton
 
 SIX = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco_wholebody")
@@ -31,6 +32,8 @@ DATASETS_OF_SIZES = {
 
 UDP = ("coco", "mpii")
 """The data sets whose crops ViTPose and PoseBH cut by the UDP convention; those of all others are classic."""
+AS_TRANSFORMERS = {"convention": "udp", "decoder": "udp-0.8"}
+"""How transformers cuts crops and decodes heatmaps, whatever the skeleton."""
 PADDING = {"interhand2d": 1.5}
 """Paddings other than 1.25: boxes of hands are tight around the keypoints."""
 
@@ -45,7 +48,8 @@ class ReleasedLayout:
     """What a checkpoint holds.
 
     ``width``, ``depth``, ``heads``, ``image_size``, ``experts``, ``expert_part`` are the backbone's; ``keypoints`` of
-    each heatmap head; ``channels`` inside a head; ``embedding`` and ``prototypes``, 0 without an embedding branch.
+    each heatmap head; ``channels`` inside a head; ``embedding`` and ``prototypes``, 0 without an embedding branch;
+    ``decoder`` that turns the feature into heatmaps.
     """
 
     width: int
@@ -58,6 +62,7 @@ class ReleasedLayout:
     channels: int
     embedding: int
     prototypes: int
+    decoder: DecoderKind = "classic"
 
     @property
     def plain(self) -> bool:
@@ -67,11 +72,15 @@ class ReleasedLayout:
 
 def recognises(state: Mapping[str, Tensor]) -> bool:
     """Whether a state dict is that of a ViTPose, ViTPose++ or PoseBH."""
+    if has_transformers_names(state):
+        return True
     return "backbone.pos_embed" in state and any(name.startswith("keypoint_head.") for name in state)
 
 
 def is_plain(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of a plain ViTPose, or of a ViTPose that cannot be read."""
+    if has_transformers_names(state):
+        return True
     try:
         return recognises(state) and read_layout(state, Path()).plain
     except (KeyError, EveryposeError):
@@ -97,9 +106,15 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
         EveryposeError: if it is a ViTPose of an unsupported kind.
     """
+    from_transformers = has_transformers_names(state)
+    if from_transformers:
+        state = to_released(state)
     layout = read_layout(state, path)
-    settings = ViTPoseSettings(backbone=backbone_settings(layout), channels=layout.channels)
-    return Imported(settings, layout.keypoints[0], to_ours(state, layout))
+    settings = ViTPoseSettings(
+        backbone=backbone_settings(layout), channels=layout.channels, decoder=layout.decoder
+    )
+    inference = AS_TRANSFORMERS if from_transformers else {}
+    return Imported(settings, layout.keypoints[0], to_ours(state, layout), inference)
 
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -131,8 +146,7 @@ def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:
         EveryposeError: the file is of a kind that is not known, or its experts do not match its heads.
         UsageError: the number of attention heads is not known for this width.
     """
-    if "keypoint_head.deconv_layers.0.weight" not in state:
-        raise EveryposeError(f"{where} has another head than the classic decoder of ViTPose, which is not supported")
+    decoder = _decoder_of(state, where)
     width = state["backbone.pos_embed"].shape[2]
     attention = {size.width: size.heads for size in SIZES.values()}
     if width not in attention:
@@ -155,6 +169,19 @@ def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:
         channels=state["keypoint_head.final_layer.weight"].shape[1],
         embedding=state[_BANK].shape[2] if branch else 0,
         prototypes=state[_BANK].shape[1] if branch else 0,
+        decoder=decoder,
+    )
+
+
+def _decoder_of(state: Mapping[str, Tensor], where: Path) -> DecoderKind:
+    """Which decoder the first head is: transposed convolutions, or one 3x3 convolution on the backbone's channels."""
+    if "keypoint_head.deconv_layers.0.weight" in state:
+        return "classic"
+    final = state["keypoint_head.final_layer.weight"].shape
+    if final[1:] == (state["backbone.pos_embed"].shape[2], 3, 3):
+        return "simple"
+    raise EveryposeError(
+        f"{where} has another head than the classic decoder or the simple decoder of ViTPose, which is not supported"
     )
 
 

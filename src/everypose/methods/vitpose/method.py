@@ -7,13 +7,15 @@ from everypose.methods.spec import MethodSpec, Objective
 from everypose.methods.top_down.losses import joints_mse
 from everypose.methods.top_down.settings import TopDownTraining
 from everypose.methods.vitpose import checkpoint
-from everypose.methods.vitpose.network import HeatmapHead, ViTPose, initialise
+from everypose.methods.vitpose.network import HeatmapHead, SimpleHead, ViTPose, initialise
 from everypose.methods.vitpose.settings import ViTPoseSettings
 
 
 def build(settings: ViTPoseSettings, keypoints: int) -> ViTPose:
     """Make the network with the paper's initial weights."""
     vit = build_vit(settings.backbone)
+    if settings.decoder == "simple":
+        return ViTPose(vit, SimpleHead(vit.channels, keypoints))
     return ViTPose(vit, HeatmapHead(vit.channels, keypoints, settings.channels))
 
 

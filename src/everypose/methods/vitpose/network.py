@@ -1,6 +1,7 @@
 """ViTPose: a vision transformer and a light decoder (Xu et al., NeurIPS 2022)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.vit import ViT
@@ -42,6 +43,25 @@ class HeatmapHead(nn.Module):
         return heatmaps
 
 
+class SimpleHead(nn.Module):
+    """The simple decoder of ViTPose (Section 3.1): ReLU, bilinear upsampling by 4, a 3x3 convolution."""
+
+    def __init__(self, inputs: int, keypoints: int) -> None:
+        super().__init__()
+        self.final_layer = nn.Conv2d(inputs, keypoints, 3, padding=1)
+        nn.init.normal_(self.final_layer.weight, std=INITIAL_SPREAD)
+        assert self.final_layer.bias is not None
+        nn.init.zeros_(self.final_layer.bias)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, D, h, w) to heatmaps (B, K, 4h, 4w), in the precision of its weights even under autocast."""
+        with torch.autocast(feature.device.type, enabled=False):
+            rectified = F.relu(feature.to(self.final_layer.weight.dtype))
+            upsampled = F.interpolate(rectified, scale_factor=4, mode="bilinear", align_corners=False)
+            heatmaps: Tensor = self.final_layer(upsampled)
+        return heatmaps
+
+
 class ViTPose(nn.Module):
     """A plain vision transformer with one heatmap head.
 
@@ -50,7 +70,7 @@ class ViTPose(nn.Module):
         head: on the backbone's channels.
     """
 
-    def __init__(self, backbone: ViT, head: HeatmapHead) -> None:
+    def __init__(self, backbone: ViT, head: HeatmapHead | SimpleHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head

@@ -7,16 +7,22 @@ from everypose.methods.method import Method
 from everypose.methods.top_down.settings import TopDownNetworkSettings, TopDownTraining
 
 
+DecoderKind = Literal["classic", "simple"]
+"""The decoders of the paper (Section 3.1): two transposed convolutions, or a bilinear upsampling by 4."""
+
+
 class ViTPoseSettings(TopDownNetworkSettings):
     """ViTPose; see :class:`everypose.methods.vitpose.network.ViTPose`.
 
     Attributes:
-        channels: channels of the head's transposed convolutions.
+        channels: channels of the classic decoder's transposed convolutions.
+        decoder: what turns the feature into heatmaps.
     """
 
     family: Literal["vitpose"] = "vitpose"
     backbone: ViTSettings = ViTSettings()
     channels: int = 256
+    decoder: DecoderKind = "classic"
 
 
 METHOD = Method(ViTPoseSettings, TopDownTraining, "everypose.methods.vitpose.method:SPEC")
