@@ -7,7 +7,12 @@ import typer
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The released checkpoint (.pth, .safetensors), or a ViTPose folder of transformers.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The released checkpoint, or a ViTPose folder of transformers."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write config.json and the weights to.")],
     skeleton: Annotated[
         str | None, typer.Option(help="The keypoints' skeleton; needed unless there are 17 (COCO) or 14 (CrowdPose).")

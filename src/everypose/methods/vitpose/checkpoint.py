@@ -110,9 +110,7 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
     if from_transformers:
         state = to_released(state)
     layout = read_layout(state, path)
-    settings = ViTPoseSettings(
-        backbone=backbone_settings(layout), channels=layout.channels, decoder=layout.decoder
-    )
+    settings = ViTPoseSettings(backbone=backbone_settings(layout), channels=layout.channels, decoder=layout.decoder)
     inference = AS_TRANSFORMERS if from_transformers else {}
     return Imported(settings, layout.keypoints[0], to_ours(state, layout), inference)
 

@@ -6,7 +6,6 @@ from everypose.backbones.settings import ViTSettings
 from everypose.methods.method import Method
 from everypose.methods.top_down.settings import TopDownNetworkSettings, TopDownTraining
 
-
 DecoderKind = Literal["classic", "simple"]
 """The decoders of the paper (Section 3.1): two transposed convolutions, or a bilinear upsampling by 4."""
 
