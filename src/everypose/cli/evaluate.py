@@ -10,13 +10,13 @@ import typer
 from everypose.cli.evaluation_options import (
     BoxOptions,
     DataOptions,
-    MetricName,
     RunOptions,
     SizeOption,
     parse_protocol_fields,
 )
 from everypose.cli.option_groups import expand_options
 from everypose.errors import UsageError
+from everypose.evaluation.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from everypose.evaluation.evaluate import Evaluation
@@ -38,7 +38,7 @@ def evaluate(
         typer.Option(help="Instead of MODEL: a COCO results file, scored against --annotations."),
     ] = None,
     metric: Annotated[
-        MetricName | None, typer.Option(help="Default: the one that the data set is published with; else coco.")
+        Metric | None, typer.Option(help="Default: the one that the data set is published with; else coco.")
     ] = None,
     skeleton: Annotated[
         str | None,
@@ -237,7 +237,7 @@ def _of_predictions(
     data: DataOptions,
     run: RunOptions,
     *,
-    metric: MetricName | None,
+    metric: Metric | None,
     skeleton: str | None,
     state: list[str] | None,
 ) -> "Evaluation":

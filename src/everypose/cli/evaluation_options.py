@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from everypose.errors import UsageError
+from everypose.evaluation.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from everypose.data.discovery.layouts import Layout
     from everypose.evaluation.box_source import BoxSource
     from everypose.evaluation.options import EvaluationOptions
 
-MetricName = Literal["coco", "crowdpose", "wholebody", "pckh", "hand"]
 DEVICE_HELP = "cpu, cuda or cuda:N; for an .onnx file also openvino or openvino:bf16."
 PROTOCOL_FIELDS = ("dataset", "split", "boxes", "flip", "input_size", "nms")
 """What ``--state`` may say of given predictions."""
@@ -129,7 +129,7 @@ class RunOptions:
         self,
         boxes: "BoxSource",
         *,
-        metric: MetricName | None = None,
+        metric: Metric | None = None,
         size: int | None = None,
         skeleton: str | None = None,
     ) -> "EvaluationOptions":

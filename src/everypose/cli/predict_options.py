@@ -277,16 +277,16 @@ class SaveOptions:
             UsageError: if a format is unknown, or one of movement is wanted of what is not a tracked video.
         """
         from everypose.inference.outputs import SAVES
-        from everypose.inference.results.writing import EACH_VIDEO, parse_formats
+        from everypose.inference.results.writing import Scope, format_names, parse_formats
 
         if self.save is None:
             return _WITH_VIDEOS if videos else _FEW_IMAGES
         chosen = parse_formats(self.save, SAVES)
-        for movement in (format for format in chosen if format in EACH_VIDEO):
+        for name in (name for name in chosen if name in format_names(Scope.VIDEO)):
             if images and not videos:
-                raise UsageError(f"--save {movement} describes movement in videos: for images use csv")
+                raise UsageError(f"--save {name} describes movement in videos: for images use csv")
             if not tracked:
-                raise UsageError(f"--save {movement} describes the movement of each person: add --track")
+                raise UsageError(f"--save {name} describes the movement of each person: add --track")
         return chosen
 
 

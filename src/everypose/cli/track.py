@@ -89,7 +89,7 @@ def track(
     from everypose.core import progress
     from everypose.inference.outputs import OutputOptions, open_outputs
     from everypose.inference.results import read_results
-    from everypose.inference.results.writing import EACH_FRAME, EACH_VIDEO, TABLES, parse_formats
+    from everypose.inference.results.writing import FORMATS, parse_formats
     from everypose.skeleton.skeleton import Skeleton
     from everypose.tracking.retrack import retrack
     from everypose.tracking.settings import TrackerSettings
@@ -100,8 +100,7 @@ def track(
         raise UsageError("--cutoff is for --smooth butterworth")
     if cutoff is not None and cutoff <= 0:
         raise UsageError(f"--cutoff {cutoff:g}: give a frequency above 0")
-    # Ultralytics needs the size of the frames, which tables do not have.
-    known = ("pictures", *TABLES, *(one for one in EACH_FRAME if one != "ultralytics"), *EACH_VIDEO)
+    known = ("pictures", *(each.name for each in FORMATS if not each.needs_image_size))
     options = OutputOptions(parse_formats(save, known), wide=wide, style=drawing.drawing_style(tracked=True))
     settings = TrackerSettings(high_score=high_score, low_score=low_score)
     if memory is not None:

@@ -23,8 +23,9 @@ from everypose.evaluation.coco_arrays import (
     read_results,
 )
 from everypose.evaluation.coco_schema import JsonId, JsonObject, require_coco
+from everypose.evaluation.metrics.by_distance import DISTANCE_METRICS
+from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.metrics.oks import OksScores, compute_oks, score_oks
-from everypose.evaluation.report.record import Metric
 from everypose.skeleton.matching import require_same_places
 from everypose.skeleton.skeleton import Skeleton, recognise
 
@@ -88,7 +89,7 @@ class AnnotatedSet:
     @property
     def one_prediction_per_person(self) -> bool:
         """Whether the metric takes exactly one prediction for each annotated person."""
-        return self.metric in ("pckh", "hand")
+        return self.metric in DISTANCE_METRICS
 
     @cached_property
     def category_of_image(self) -> dict[JsonId, JsonId]:

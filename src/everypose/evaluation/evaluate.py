@@ -20,9 +20,10 @@ from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import BoxSource, model_sha256
 from everypose.evaluation.coco_arrays import read_results
 from everypose.evaluation.coco_schema import JsonObject
+from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.predict import predict_annotated_people, predict_images
-from everypose.evaluation.report.record import Metric, Protocol, Record
+from everypose.evaluation.report.record import Protocol, Record
 from everypose.evaluation.scores import Scores, compute_scores
 from everypose.inference.box_sources import DetectionsFile
 from everypose.inference.loading import load

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from everypose.evaluation.box_source import BoxSource
-from everypose.evaluation.report.record import Metric
+from everypose.evaluation.metrics.metric import Metric
 
 
 @dataclass(frozen=True, kw_only=True)

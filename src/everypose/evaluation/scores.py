@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from everypose.core.arrays import Float64, Int64
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.coco_arrays import GroundTruth, Results
 from everypose.evaluation.metrics.breakdown import breakdown
+from everypose.evaluation.metrics.by_distance import DISTANCE_METRICS, PairedPeople
 from everypose.evaluation.metrics.error_types import ERROR_TYPES, KeypointErrors, classify_errors, match_detections
+from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.metrics.oks import OksPairs, OksScores, compute_oks, score_oks
-from everypose.evaluation.metrics.pck import MPII_NOT_SCORED, score_hands, score_pckh, tight_sides
 from everypose.evaluation.metrics.wholebody import score_wholebody
-from everypose.evaluation.report.record import ClassRow, KeypointRow, Metric, as_json_number
+from everypose.evaluation.report.record import ClassRow, KeypointRow, as_json_number
 
 
 @dataclass(frozen=True)
@@ -131,23 +132,18 @@ def _keypoint_rows(names: tuple[str, ...], errors: KeypointErrors) -> list[Keypo
 
 
 def _by_distance(annotated: AnnotatedSet, results: Results) -> Scores:
-    """PCKh or the hand scores of one prediction for each annotated person."""
-    people, skeleton = annotated.ground_truth, annotated.skeleton
+    """The numbers of a metric that takes one prediction for each annotated person."""
+    people = annotated.ground_truth
     rows, predicted = _one_prediction_each(people, results)
-    keypoints, labelled = people.keypoints[rows, :, :2], people.is_labelled[rows]
-    if annotated.metric == "pckh":
-        if len(skeleton) <= max(MPII_NOT_SCORED):
-            raise UsageError(f"PCKh is MPII's metric of 16 keypoints, the skeleton {skeleton.name} has {len(skeleton)}")
-        sizes = people.head_sizes[rows]
-        if (missing := np.flatnonzero(np.isnan(sizes))).size:
-            raise EveryposeError(
-                f"annotation {people.annotation_ids[rows[missing[0]]]} has no head_size, head_box (x1 y1 x2 y2) or"
-                " bbox_head (x y w h) for PCKh"
-            )
-        numbers = score_pckh(predicted, keypoints, labelled=labelled, head_sizes=sizes).numbers()
-    else:
-        sides = tight_sides(keypoints, labelled)
-        numbers = score_hands(predicted, keypoints, labelled=labelled, sides=sides).numbers()
+    paired = PairedPeople(
+        predicted,
+        people.keypoints[rows, :, :2],
+        people.is_labelled[rows],
+        people.head_sizes[rows],
+        [people.annotation_ids[row] for row in rows.tolist()],
+        annotated.skeleton,
+    )
+    numbers = DISTANCE_METRICS[annotated.metric](paired)
     return Scores(
         metric=annotated.metric,
         numbers={"": {name: as_json_number(value) for name, value in numbers.items()}},

@@ -17,7 +17,7 @@ from everypose.drawing import DrawingStyle, blur_faces, contact_sheet, draw_peop
 from everypose.errors import UsageError
 from everypose.inference.inputs import Source
 from everypose.inference.results import FrameResult, ResultsWriter
-from everypose.inference.results.writing import EACH_FRAME, EACH_VIDEO, TABLES, frame_writers, run_writers
+from everypose.inference.results.writing import Scope, format_names, frame_writers, run_writers
 from everypose.inference.resume import Settings, finished_result, remove_other_images, run_digest
 from everypose.people import People
 
@@ -28,7 +28,8 @@ SHEET_SIDE = 400
 JPEG_LARGEST_SIDE = 65_500
 RAW, SMOOTHED = "results", "smoothed"
 """Names of the lists and tables of a run, without suffix."""
-SAVES = ("pictures", "json", "crops", *TABLES, *EACH_FRAME, *EACH_VIDEO)
+TABLES = format_names(Scope.RUN)
+SAVES = ("pictures", "json", "crops", *format_names())
 """Outputs that can be saved in addition to ``results.json``."""
 
 

@@ -16,7 +16,7 @@ from everypose.errors import UsageError
 from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs, without_image, write_crops
 from everypose.inference.results import FrameResult
-from everypose.inference.results.writing import frame_writers, movement_writers
+from everypose.inference.results.writing import frame_writers, video_writers
 from everypose.people import People
 from everypose.video.audio import AudioTracks
 from everypose.video.file import VideoFile
@@ -58,7 +58,7 @@ class VideoOutputs:
             self._files.enter_context(writer)
             for writer in (
                 *frame_writers(outputs.folder, source.name, options.save, in_folders=True),
-                *movement_writers(outputs.folder, source.name, options.save),
+                *video_writers(outputs.folder, source.name, options.save),
             )
         ]
         self.video: Path | None = None

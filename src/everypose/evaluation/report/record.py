@@ -7,13 +7,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from everypose.core.files import read_json, write_json
 from everypose.errors import EveryposeError, UsageError
+from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.report.tables import numbers_table, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Metric = Literal["coco", "crowdpose", "wholebody", "pckh", "hand"]
 NOT_STATED = "not stated"
+IN_PIXELS = "EPE"
+"""The one number that is in pixels; all others are shares."""
 
 
 class Protocol(BaseModel):
@@ -212,14 +214,17 @@ def as_json_number(value: float) -> float | None:
 
 
 def _numbers_table(record: Record) -> "Table":
-    unit = "percent, EPE in pixels" if record.protocol.metric == "hand" else "percent"
+    has_pixels = any(IN_PIXELS in numbers for numbers in record.numbers.values())
+    unit = f"percent, {IN_PIXELS} in pixels" if has_pixels else "percent"
     return numbers_table(f"{record.protocol.metric} metric, {unit}", _in_percent(record), first_column="part")
 
 
 def _in_percent(record: Record) -> dict[str, dict[str, float | None]]:
     """The numbers, with pixels divided by 100 because the table multiplies by 100."""
     return {
-        part: {name: value / 100 if name == "EPE" and value is not None else value for name, value in numbers.items()}
+        part: {
+            name: value / 100 if name == IN_PIXELS and value is not None else value for name, value in numbers.items()
+        }
         for part, numbers in record.numbers.items()
     }
 

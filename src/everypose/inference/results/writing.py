@@ -1,6 +1,11 @@
-"""From the names of formats to their writers."""
+"""The result formats of ``--save``, and their writers.
 
-from collections.abc import Collection
+To add a format, write a module with a `ResultsWriter` and add a line to `FORMATS`.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from everypose.errors import UsageError
@@ -13,21 +18,68 @@ from everypose.inference.results.record import ResultsWriter
 from everypose.inference.results.trc import TrcWriter
 from everypose.inference.results.ultralytics import UltralyticsWriter
 
-TABLES = ("csv", "parquet")
-"""Formats with one file for the whole run, in addition to the COCO results list."""
-EACH_FRAME = ("openpose", "openpose-coco18", "ultralytics")
-"""Formats with one file for each photo or frame."""
-EACH_VIDEO = ("trc", "deeplabcut")
-"""Formats that describe the movement of tracked people in one video."""
+
+class Scope(Enum):
+    """What one file, or one folder of files, of a format holds."""
+
+    RUN = "run"
+    """All photos and frames of a run: ``OUT/results.FORMAT``."""
+    FRAME = "frame"
+    """One photo or frame: files in the folder ``OUT/FORMAT``."""
+    VIDEO = "video"
+    """The tracked people of one video: files in the folder ``OUT/FORMAT``."""
+
+
+@dataclass(frozen=True)
+class ResultFormat:
+    """A format that ``--save`` can name.
+
+    Attributes:
+        name: the name; also the suffix of the file (`Scope.RUN`) or the folder (other scopes).
+        scope: what one file holds.
+        open: makes the writer. Its arguments are the file (`Scope.RUN`) or the folder (other scopes), the name that the
+            files' names begin with, and whether a table has a row for each person instead of one for each keypoint.
+        needs_image_size: whether it needs the size of the image, which results read from a table do not have.
+    """
+
+    name: str
+    scope: Scope
+    open: Callable[[Path, str, bool], ResultsWriter]
+    needs_image_size: bool = False
+
+
+FORMATS = (
+    ResultFormat("csv", Scope.RUN, lambda file, _name, wide: CsvWriter(file, wide=wide)),
+    ResultFormat("parquet", Scope.RUN, lambda file, _name, wide: ParquetWriter(file, wide=wide)),
+    ResultFormat("openpose", Scope.FRAME, lambda folder, name, _wide: OpenPoseWriter(folder, name, layout=BODY_25)),
+    ResultFormat(
+        "openpose-coco18", Scope.FRAME, lambda folder, name, _wide: OpenPoseWriter(folder, name, layout=COCO_18)
+    ),
+    ResultFormat(
+        "ultralytics", Scope.FRAME, lambda folder, name, _wide: UltralyticsWriter(folder, name), needs_image_size=True
+    ),
+    ResultFormat("trc", Scope.VIDEO, lambda folder, name, _wide: TrcWriter(folder, name)),
+    ResultFormat("deeplabcut", Scope.VIDEO, lambda folder, name, _wide: DeepLabCutWriter(folder / f"{name}.csv")),
+)
+"""All formats, in the order in which they are listed and written. The COCO results list is always written."""
+
+
+def format_names(*scopes: Scope) -> tuple[str, ...]:
+    """Return the names of the formats with one of these scopes; of all formats without arguments.
+
+    >>> format_names(Scope.VIDEO)
+    ('trc', 'deeplabcut')
+    """
+    return tuple(each.name for each in FORMATS if not scopes or each.scope in scopes)
 
 
 def run_writers(folder: Path, name: str, formats: Collection[str], *, wide: bool, live: bool) -> list[ResultsWriter]:
-    """Open the files of a whole run: the COCO results list, and the tables that are wanted.
+    """Open the files of a whole run: the COCO results list, and the tables among ``formats``.
 
     Args:
         folder: where they are written.
         name: of the files, without suffix.
-        formats: of `TABLES`.
+        formats: names of `FORMATS`.
         wide: whether tables have a row for each person instead of one for each keypoint.
         live: whether the list is complete after every frame; otherwise it appears at the end of the run.
 
@@ -35,13 +87,9 @@ def run_writers(folder: Path, name: str, formats: Collection[str], *, wide: bool
         EveryposeError: if a file cannot be written.
         UsageError: if a package for a format is missing.
     """
-    list_of_people: ResultsWriter = (CocoWriter if live else WholeCocoWriter)(folder / f"{name}.json")
-    writers = [list_of_people]
-    if "csv" in formats:
-        writers.append(CsvWriter(folder / f"{name}.csv", wide=wide))
-    if "parquet" in formats:
-        writers.append(ParquetWriter(folder / f"{name}.parquet", wide=wide))
-    return writers
+    results_list: ResultsWriter = (CocoWriter if live else WholeCocoWriter)(folder / f"{name}.json")
+    tables = (each for each in FORMATS if each.scope is Scope.RUN and each.name in formats)
+    return [results_list, *(table.open(folder / f"{name}.{table.name}", name, wide) for table in tables)]
 
 
 def frame_writers(folder: Path, name: str, formats: Collection[str], *, in_folders: bool) -> list[ResultsWriter]:
@@ -50,33 +98,26 @@ def frame_writers(folder: Path, name: str, formats: Collection[str], *, in_folde
     Args:
         folder: of the run.
         name: of the photo or video.
-        formats: of `EACH_FRAME`.
+        formats: names of `FORMATS`; those of other scopes are ignored.
         in_folders: whether the files lie in a folder of this name, as for videos.
     """
-    made: dict[str, ResultsWriter] = {}
-    for one in EACH_FRAME:
-        place = folder / one / name if in_folders else folder / one
-        if one == "ultralytics":
-            made[one] = UltralyticsWriter(place, name)
-        else:
-            made[one] = OpenPoseWriter(place, name, layout=BODY_25 if one == "openpose" else COCO_18)
-    return [made[one] for one in EACH_FRAME if one in formats]
+    chosen = (each for each in FORMATS if each.scope is Scope.FRAME and each.name in formats)
+    return [each.open(folder / each.name / name if in_folders else folder / each.name, name, False) for each in chosen]
 
 
-def movement_writers(folder: Path, name: str, formats: Collection[str]) -> list[ResultsWriter]:
-    """Return the writers of the formats with files for each video.
+def video_writers(folder: Path, name: str, formats: Collection[str]) -> list[ResultsWriter]:
+    """Return the writers of the formats that describe the tracked people of one video.
 
     Args:
         folder: of the run.
         name: of the video.
-        formats: of `EACH_VIDEO`.
+        formats: names of `FORMATS`; those of other scopes are ignored.
     """
-    writers: list[ResultsWriter] = []
-    if "trc" in formats:
-        writers.append(TrcWriter(folder / "trc", name))
-    if "deeplabcut" in formats:
-        writers.append(DeepLabCutWriter(folder / "deeplabcut" / f"{name}.csv"))
-    return writers
+    return [
+        each.open(folder / each.name, name, False)
+        for each in FORMATS
+        if each.scope is Scope.VIDEO and each.name in formats
+    ]
 
 
 def parse_formats(text: str, known: Collection[str]) -> tuple[str, ...]:
