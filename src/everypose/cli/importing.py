@@ -9,9 +9,7 @@ import typer
 def import_model(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help="The released checkpoint, or a ViTPose folder of transformers."
-        ),
+        typer.Argument(metavar="FILE", help="The released checkpoint, or a ViTPose folder of transformers."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write config.json and the weights to.")],
     skeleton: Annotated[

@@ -6,6 +6,7 @@ from everypose.cli.data.convert import convert, join
 from everypose.cli.data.crowd import crowd
 from everypose.cli.data.doctor import doctor
 from everypose.cli.data.mine import mine
+from everypose.cli.data.prepare import prepare
 from everypose.cli.data.shared_images import overlap
 from everypose.cli.data.sigmas import sigmas
 from everypose.cli.data.statistics import statistics
@@ -17,6 +18,7 @@ data_app = typer.Typer(
 )
 data_app.command()(doctor)
 data_app.command()(overlap)
+data_app.command()(prepare)
 data_app.command()(convert)
 data_app.command()(join)
 data_app.command()(sigmas)
