@@ -28,6 +28,7 @@ lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy
+	.venv-dev/bin/mypy --config-file tests/mypy.toml
 	.venv-dev/bin/lint-imports
 
 # The pages in a real browser: needs Debian's chromium (apt-get install chromium), or CHROMIUM=PATH.

@@ -27,6 +27,7 @@ SECTIONS = {
     "default_model": "The bundled model, end to end",
     "crops": "Networks on crops: MIPNet and ViTPose",
     "folder": "Many images",
+    "video": "Videos",
     "training": "Training",
     "gpu": "GPU",
     "startup": "Start-up",
@@ -66,6 +67,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--trained", type=Path, help="a model of everypose in float32 (.onnx), for the AP that int8 costs")
     add("--detector", type=Path, help="the cascade's detector (.onnx)")
     add("--crop-network", type=Path, help="the cascade's network on crops (.onnx)")
+    add("--clip", type=Path, help="a video of people; made of a picture of the package by default")
     return parser.parse_args(arguments)
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -31,7 +32,7 @@ def test_every_command_and_option_exists(page: Path) -> None:
     """Also those of the blocks that are not executed."""
     for block in blocks_of(page):
         for words in filter(None, map(everypose_words, block.commands if block.language == "bash" else [])):
-            command = get_command(app)
+            command: Any = get_command(app)
             while getattr(command, "commands", None):
                 assert words[0] in command.commands, (block.line, words)
                 command = command.commands[words.pop(0)]

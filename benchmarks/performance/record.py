@@ -24,6 +24,7 @@ class Options:
         trained: a model in float32, an ``.onnx`` file, whose AP in int8 is measured; none by default.
         detector: the detector of the cascade, an ``.onnx`` file; no cascade by default.
         crop_network: the cascade's network, an ``.onnx`` file.
+        clip: a video for the video section; made of a picture of the package by default.
     """
 
     quick: bool = False
@@ -36,6 +37,7 @@ class Options:
     trained: Path | None = None
     detector: Path | None = None
     crop_network: Path | None = None
+    clip: Path | None = None
 
     def effort(self, seconds: float) -> Effort:
         """How long a section may measure."""

@@ -125,14 +125,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--offline-seconds", type=float, default=20)
+    parser.add_argument("--model", default="mipnet-lite", help="served and measured offline")
     parser.add_argument("--good-only", action="store_true", help="no bad requests")
     parser.add_argument("-o", "--out", type=Path)
     options = parser.parse_args()
-    pose = everypose.load("boir-lite")
+    pose = everypose.load(options.model)
     good = good_cases(pose)
     bad = [] if options.good_only else bad_cases(good)
     offline = [offline_rate(pose, good, options.offline_seconds)]
-    with running("--body-timeout", str(BODY_TIMEOUT), "--timeout", "110", "--queue", "128") as service:
+    with running("-m", options.model, "--body-timeout", str(BODY_TIMEOUT), "--timeout", "110", "--queue", "128") as service:
         tally, memory, rate = asyncio.run(load(service, good, bad, options.clients, options.seconds))
     offline.append(offline_rate(pose, good, options.offline_seconds))
     report = summarize(tally, memory, offline, rate)

@@ -68,7 +68,7 @@ def test_mipnet_with_open_gates_is_the_baseline(network):
 
 def test_blocks_follow_the_papers_rule(network):
     mipnet = MIPNet(network)
-    assert [[block.excite[0].in_features for block in blocks] for blocks in mipnet.modulation] == [
+    assert [[block.excite[0].in_features for block in blocks] for blocks in mipnet.modulation] == [  # type: ignore[attr-defined]
         [], [], [40, 80, 160, 320], [40],
     ]  # fmt: skip
 

@@ -28,7 +28,7 @@ def files(tmp_path):
         (tmp_path / "results.json").write_text(json.dumps(results))
         return "--predictions", tmp_path / "results.json", "--annotations", tmp_path / "truth.json"
 
-    write.truth, write.results, write.folder = truth, results, tmp_path
+    write.truth, write.results, write.folder = truth, results, tmp_path  # type: ignore[attr-defined]
     return write
 
 

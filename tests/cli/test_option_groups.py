@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -21,7 +21,7 @@ class Box(Size):
 
 @pytest.fixture
 def app():
-    app = typer.Typer()
+    app: Any = typer.Typer()
     received = []
 
     @app.command()

@@ -55,7 +55,7 @@ def test_whatever_is_wrong_in_a_file_gives_one_line(which, metric):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                score(*files, metric)
+                score(*files, metric)  # type: ignore[call-arg]
             except EveryposeError as error:
                 messages.append(str(error))
     assert len(messages) > 40

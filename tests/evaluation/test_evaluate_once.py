@@ -1,6 +1,7 @@
 """The ground truth of an evaluation is read from disk and parsed into arrays once, whatever is computed from it."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from everypose.skeleton.skeleton import Skeleton
 @pytest.fixture
 def counted(monkeypatch):
     """How often annotation files are read, and turned into arrays."""
-    counts = {"files": [], "arrays": 0, "results": 0}
+    counts: Any = {"files": [], "arrays": 0, "results": 0}
 
     def read(path):
         counts["files"].append(path.name)

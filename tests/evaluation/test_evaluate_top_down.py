@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_boxes_of_other_categories_are_not_used_and_told(monkeypatch, tmp_path, 
 
 def test_poses_kept_by_box_give_the_same_people(monkeypatch, tmp_path, truth):
     model, _ = open_oracle(monkeypatch, tmp_path, truth, instances=2)
-    setup = prepare_evaluation(str(model), write_set(tmp_path / "set", truth), EvaluationOptions(boxes=TRUTH))
+    setup: Any = prepare_evaluation(str(model), write_set(tmp_path / "set", truth), EvaluationOptions(boxes=TRUTH))
     kept = [
         result
         for image in predict_box_poses(setup.estimator, setup.annotated, quiet=True)

@@ -19,7 +19,7 @@ def trackeval_scores(folder: Path, layout: str, seeds=SEEDS) -> dict[str, dict[s
     """TrackEval's numbers by sequence, and for all of them ("COMBINED_SEQ")."""
     import trackeval
 
-    np.float, np.int, np.bool = float, int, bool  # names that TrackEval uses and numpy 2 has no longer
+    np.float, np.int, np.bool = float, int, bool  # type: ignore[attr-defined]  # names that TrackEval uses and numpy 2 has no longer
     ground_truth, tracks = write_mot(folder, layout, seeds)
     data = trackeval.datasets.MotChallenge2DBox(
         {

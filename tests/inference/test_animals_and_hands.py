@@ -24,7 +24,7 @@ BEAST = [30.0, 40.0, 120.0, 70.0]
 def folder(tmp_path_factory):
     """A model of people, animals and hands, and a picture of a beast with its box, which is one of species 26."""
     folder = tmp_path_factory.mktemp("zoo")
-    save_model(*tiny(skeletons={name: Skeleton.named(name) for name in SETS}), folder / "model")
+    save_model(*tiny(skeletons={name: Skeleton.named(name) for name in SETS}), folder / "model")  # type: ignore[call-arg]
     picture = ground(0, 160, 200)
     cv2.ellipse(picture, (90, 70), (45, 20), 0, 0, 360, (150, 90, 40), -1)
     cv2.circle(picture, (135, 55), 14, (170, 100, 50), -1)

@@ -204,7 +204,7 @@ def test_of_large_items_fewer_wait():
         return sizes[item] * MOST_PIXELS // 100
 
     class Pool(Executor):
-        def submit(self, work, item):
+        def submit(self, work, item):  # type: ignore[override]
             waiting.append(item)
             assert len(waiting) == 1 or sum(map(size, waiting)) <= MOST_PIXELS
             future = Future()

@@ -189,7 +189,7 @@ def test_kinds_of_detector(model, tmp_path):
     found = find_detector(yolox(tmp_path / "yolox.onnx"))
     assert isinstance(found, OnnxDetector)
     assert found.threshold == 0.3
-    assert find_detector(tmp_path / "yolox.onnx", threshold=0.0).threshold == 0.0
+    assert find_detector(tmp_path / "yolox.onnx", threshold=0.0).threshold == 0.0  # type: ignore[attr-defined]
     assert find_detector(found) is found
 
 

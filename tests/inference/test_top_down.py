@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_permuting_boxes_permutes_nothing_but_ties(seed, random):
 def test_a_batch_equals_its_images_one_by_one(seed, crops_at_once):
     scenes = [random_scene(seed + number, count) for number, count in enumerate([3, 0, 5, 1])]
     found = {id(image): Boxes(boxes.reshape(-1, 4), scores) for image, boxes, scores in scenes}
-    together = TopDownEstimator(
+    together: Any = TopDownEstimator(
         CropStandIn(), config(), lambda photo: found[id(photo.image)], crops_at_once=crops_at_once
     )
     for people, (image, boxes, scores) in zip(together([image for image, _, _ in scenes]), scenes, strict=True):

@@ -26,8 +26,8 @@ PEOPLE = ((0, 0, 100), (2, 1, 200))
 def test_predictions_are_percentages_within_the_rectangle_of_the_person(pose):
     people = pose(crowd(PEOPLE, width=128))
     made = prediction(people, read_controls(CONFIG), "stand-in")
-    parents = [region for region in made["result"] if region["type"] == "rectanglelabels"]
-    points = [region for region in made["result"] if region["type"] == "keypointlabels"]
+    parents = [region for region in made["result"] if region["type"] == "rectanglelabels"]  # type: ignore[attr-defined]
+    points = [region for region in made["result"] if region["type"] == "keypointlabels"]  # type: ignore[attr-defined]
     assert (len(parents), len(points)) == (2, 34)
     assert made["score"] == pytest.approx(people.scores.mean())
     nose = next(region for region in points if region["value"]["keypointlabels"] == ["nose"])
@@ -40,7 +40,7 @@ def test_predictions_are_percentages_within_the_rectangle_of_the_person(pose):
 def test_labels_match_by_name_in_any_spelling(pose):
     config = CONFIG.replace('"left_shoulder"', '"Left Shoulder"').replace('"nose"', '"tail"')
     made = prediction(pose(crowd(PEOPLE, width=128)), read_controls(config), "stand-in")
-    labels = {region["value"].get("keypointlabels", [""])[0] for region in made["result"]}
+    labels = {region["value"].get("keypointlabels", [""])[0] for region in made["result"]}  # type: ignore[attr-defined]
     assert "Left Shoulder" in labels
     assert "tail" not in labels
 
@@ -48,8 +48,8 @@ def test_labels_match_by_name_in_any_spelling(pose):
 def test_without_rectangles(pose):
     start, end = CONFIG.index("  <Rectangle"), CONFIG.index("  <KeyPoint")
     made = prediction(pose(crowd(PEOPLE, width=128)), read_controls(CONFIG[:start] + CONFIG[end:]), "stand-in")
-    assert {region["type"] for region in made["result"]} == {"keypointlabels"}
-    assert not any("parentID" in region for region in made["result"])
+    assert {region["type"] for region in made["result"]} == {"keypointlabels"}  # type: ignore[attr-defined]
+    assert not any("parentID" in region for region in made["result"])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

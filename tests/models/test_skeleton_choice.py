@@ -29,7 +29,7 @@ def boxes(_):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    save_model(*tiny(), folder)
+    save_model(*tiny(), folder)  # type: ignore[call-arg]
     rng = np.random.default_rng(0)
     photo = cv2.resize(rng.integers(0, 255, (10, 8, 3), dtype=np.uint8), (80, 100))
     cv2.imwrite(str(folder / "photo.png"), photo)
@@ -105,7 +105,7 @@ def test_all_needs_every_sets_sigmas_for_suppression_only():
         select_skeleton(network, config, "all")
     assert "\n" not in str(caught.value)
     assert select_skeleton(network, config, "coco")[1].skeleton.name == "coco"
-    _, joined = select_skeleton(*tiny(skeletons=skeletons, nms=None), "all")
+    _, joined = select_skeleton(*tiny(skeletons=skeletons, nms=None), "all")  # type: ignore[call-arg]
     assert joined.skeleton.sigmas is None
 
 
@@ -113,7 +113,7 @@ def test_all_needs_every_sets_sigmas_for_suppression_only():
 def test_an_export_gives_the_chosen_keypoints(folder, tmp_path, name):
     """Classic crops first: the refinement of UDP's has no bounds on maps without a peak, which random weights give."""
     out, model = tmp_path / "model.onnx", tmp_path / "model"
-    save_model(*tiny(skeletons={own: Skeleton.named(own) for own in ("crowdpose", "mpii")}), model)
+    save_model(*tiny(skeletons={own: Skeleton.named(own) for own in ("crowdpose", "mpii")}), model)  # type: ignore[call-arg]
     done = CliRunner().invoke(app, ["export", str(model), "-o", str(out), "--skeleton", name])
     assert done.exit_code == 0, done.output
     by_torch = everypose.load(model, detector=boxes, skeleton=name)(folder / "photo.png")
@@ -136,10 +136,10 @@ def test_predict_takes_a_skeleton(folder, tmp_path):
 def test_what_is_not_there_is_one_line(folder, tmp_path):
     with pytest.raises(UsageError, match="no data set named 'fish'; it has coco, crowdpose, mpii"):
         everypose.load(folder, detector=boxes, skeleton="fish")
-    save_model(*tiny(embedding=0), tmp_path / "plain")
+    save_model(*tiny(embedding=0), tmp_path / "plain")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="no prototypes"):
         everypose.load(tmp_path / "plain", detector=boxes, skeleton="all")
-    save_model(*select_skeleton(*tiny(), "mpii"), tmp_path / "one")
+    save_model(*select_skeleton(*tiny(), "mpii"), tmp_path / "one")  # type: ignore[call-arg]
     assert everypose.load(tmp_path / "one", detector=boxes, skeleton="mpii").skeleton.name == "mpii"
     with pytest.raises(UsageError, match="mixed has one skeleton, mpii: it cannot give 'coco'"):
         everypose.load(tmp_path / "one", detector=boxes, skeleton="coco")

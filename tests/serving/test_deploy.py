@@ -14,7 +14,7 @@ DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
 @pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "kubernetes.yaml"])
 def test_options_exist(name):
-    command = get_command(app).commands["serve"]
+    command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     used = set(re.findall(r'"(--[a-z-]+)"', (DEPLOY / name).read_text()))
     assert used

@@ -77,7 +77,7 @@ def test_another_version_of_the_runtime(model, runtime, tmp_path):
 
 
 def test_without_npm(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(web_app.shutil, "which", lambda _: None)
+    monkeypatch.setattr(web_app.shutil, "which", lambda _: None)  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="--runtime"):
         write_web_app(tmp_path / "out", model)
 

@@ -11,7 +11,7 @@ from everypose.models.skeleton_choice import select_skeleton
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
 from everypose.studies.prototype_map import GRAY, Joint, color_of, joint_of, plane_of, prototype_picture, shared_parts
-from models.test_skeleton_choice import tiny
+from models.test_skeleton_choice import tiny  # type: ignore[attr-defined]
 
 SKELETONS = {name: Skeleton.named(name) for name in ("coco", "mpii", "ap10k")}
 
@@ -57,12 +57,12 @@ def test_the_picture_has_every_prototype():
 
 
 def test_the_command_draws_a_model_and_refuses_others(tmp_path):
-    save_model(*tiny(), tmp_path / "model")
+    save_model(*tiny(), tmp_path / "model")  # type: ignore[call-arg]
     done = CliRunner().invoke(app, ["prototypes", str(tmp_path / "model"), "-o", str(tmp_path / "out.png")])
     assert done.exit_code == 0, done.output
     assert done.output.strip().endswith("out.png: 47 keypoints of 3 data sets, 3 prototypes each")
     assert cv2.imread(str(tmp_path / "out.png")).shape == (1200, 1660, 3)
-    save_model(*select_skeleton(*tiny(), "coco"), tmp_path / "plain")
+    save_model(*select_skeleton(*tiny(), "coco"), tmp_path / "plain")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="has no prototypes: it is no PoseBH"):
         CliRunner().invoke(app, ["prototypes", str(tmp_path / "plain")], catch_exceptions=False)
     with pytest.raises(UsageError, match="is an ONNX file, which has no prototypes"):

@@ -1,5 +1,6 @@
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ SMALLEST = '[model]\nfamily = "boir"\n[schedule]\nepochs = 2\n'
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_bundled_recipe_is_valid_and_knows_its_name(name):
-    recipe = load_recipe(name)
+    recipe: Any = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
     if isinstance(recipe.inference, SingleStageInference):
@@ -41,18 +42,18 @@ def test_every_bundled_recipe_is_valid_and_knows_its_name(name):
 
 
 def test_published_experiments_are_there_with_the_papers_numbers():
-    coco = load_recipe("boir-w32-coco")
+    coco: Any = load_recipe("boir-w32-coco")
     assert (coco.optim.name, coco.optim.lr, coco.optim.weight_decay, coco.optim.clip) == ("adamw", 1e-3, 0.025, 10)
     assert (coco.schedule.epochs, coco.schedule.warmup_epochs, coco.schedule.final_lr) == (140, 10, 1e-6)
     assert (coco.losses.multi_heatmap, coco.losses.single_heatmap, coco.losses.bbox, coco.losses.bbox_mask) == (
         1, 4, 0.25, 0.25,
     )  # fmt: skip
     assert coco.losses.background == "both"
-    assert load_recipe("boir-w48-coco").data.size == 640
+    assert load_recipe("boir-w48-coco").data.size == 640  # type: ignore[attr-defined]
     for width in (32, 48):
-        crowd = load_recipe(f"boir-w{width}-crowdpose")
+        crowd: Any = load_recipe(f"boir-w{width}-crowdpose")
         assert (crowd.schedule.epochs, crowd.data.train_split, crowd.data.minimum_area) == (310, "trainval", 0)
-        tuned = load_recipe(f"boir-w{width}-crowdpose-finetune")
+        tuned: Any = load_recipe(f"boir-w{width}-crowdpose-finetune")
         assert (tuned.schedule.epochs, tuned.schedule.warmup_epochs, tuned.losses.bbox) == (100, 1, 1.0)
         assert tuned.start.weights == f"boir-w{width}-coco"
         assert len(tuned.start.reinitialise) == 2
@@ -73,7 +74,7 @@ PUBLISHED = [
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_experiment_in_every_number(name):
     """The papers' settings, one by one: 4 GPUs with 20 images each, and what differs by method, width and data set."""
-    recipe = load_recipe(name)
+    recipe: Any = load_recipe(name)
     method, width, data = name.split("-", 2)
     w48, boir, tuned = width == "w48", method == "boir", data == "crowdpose-finetune"
     crowdpose, ochuman = data.startswith("crowdpose"), data == "ochuman"
@@ -189,7 +190,7 @@ def test_extends_is_one_level_of_tables_laid_over_tables(write):
 def test_sources_may_be_mixed(write):
     text = SMALLEST + '[[data.train]]\nannotations = "a.json"\nimages = "a"\n'
     text += '[[data.extra]]\nannotations = "b.json"\nimages = "b"\n'
-    recipe = load_recipe(write(text))
+    recipe: Any = load_recipe(write(text))
     assert [source.images for source in recipe.data.train + recipe.data.extra] == ["a", "b"]
     assert "data.train.0.image" in message(write(text.replace('images = "a"', 'image = "a"')))
 

@@ -53,7 +53,7 @@ def test_frames_and_their_times(tmp_path, name):
     frames = frames_of(write_clip(tmp_path / name, **how))
     assert [frame.index for frame in frames] == list(range(len(times)))
     np.testing.assert_allclose([frame.time for frame in frames], np.array(times, float), atol=1e-3)
-    width, height = how.get("size", (96, 64))
+    width, height = how.get("size", (96, 64))  # type: ignore[attr-defined]
     for number, frame in enumerate(frames):
         assert frame.image.shape == (height, width, 3)
         assert number_of(frame.image) == number_of(picture(number, width, height))

@@ -1,6 +1,7 @@
 import http.server
 import threading
 import time
+from typing import Any
 
 import cv2
 import numpy as np
@@ -172,7 +173,7 @@ def test_an_rtsp_stream(rtsp):
 
 
 def test_an_rtsp_stream_that_is_cut_and_restored(rtsp):
-    video = open_video(rtsp.address)
+    video: Any = open_video(rtsp.address)
     video._retry = 0.1
     with video:
         frames = []
@@ -192,7 +193,7 @@ def test_an_rtsp_stream_that_is_cut_and_restored(rtsp):
 
 
 def test_an_rtsp_stream_that_is_lost(rtsp):
-    video = open_video(rtsp.address)
+    video: Any = open_video(rtsp.address)
     video._retry, video._give_up = 0.05, 0.3
     frames = iter(video)
     assert next(frames).index == 0
@@ -232,7 +233,7 @@ class Web(http.server.BaseHTTPRequestHandler):
                 except OSError:
                     return
                 time.sleep(0.02)
-        content = self.file.read_bytes()
+        content = self.file.read_bytes()  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -265,7 +265,7 @@ def test_a_segmentation_behind_loses_what_is_covered(cutouts):
 def test_nobody_is_pasted_who_would_hide_somebody(cutouts):
     image, scene = painted_scene(9, [(80, 40, 150)])
     cut = cutouts[0]
-    over = Place(*np.rint(scene.keypoints[0, 5, :2] - cut.keypoints[5, :2]).astype(int).tolist(), 1.0)
+    over = Place(*np.rint(scene.keypoints[0, 5, :2] - cut.keypoints[5, :2]).astype(int).tolist(), 1.0)  # type: ignore[call-arg]
     composition = Composition(scene, image, COCO)
     assert not composition.paste(cut, over, Settings(most_hidden=0.3))
     assert np.array_equal(composition.image, image)

@@ -79,4 +79,4 @@ def test_a_part_that_nobody_has_is_left_out(data):
 
 def test_other_skeletons_are_refused(data):
     with pytest.raises(UsageError, match="needs 133 keypoints"):
-        score(*data, Skeleton.named("coco"))
+        score(*data, Skeleton.named("coco"))  # type: ignore[call-arg]

@@ -32,7 +32,7 @@ def test_it_gives_what_the_literal_model_gives(model, device):
         OnnxRuntime.open(model, threads=1, device=device).run(images), StandIn().run(images), strict=True
     ):
         np.testing.assert_allclose(ours, expected, rtol=1e-6)
-        assert ours.dtype == expected.dtype
+        assert ours.dtype == expected.dtype  # type: ignore[attr-defined]
 
 
 def test_nobody_in_the_batch(model, device):
@@ -139,9 +139,9 @@ def test_which_cpus_need_the_exact_kernels(model, tmp_path, monkeypatch, machine
     if flags is not None:
         listing.write_text(flags)
     monkeypatch.setattr(runtimes, "CPU_FLAGS", listing)
-    monkeypatch.setattr(runtimes.platform, "machine", lambda: machine)
+    monkeypatch.setattr(runtimes.platform, "machine", lambda: machine)  # type: ignore[attr-defined]
     assert runtimes._adds_8_bits_exactly() == exact
-    options = runtimes.open_session(model, 1).get_session_options()
+    options = runtimes.open_session(model, 1).get_session_options()  # type: ignore[attr-defined]
     if not exact:
         assert options.get_session_config_entry(runtimes.EXACT_8_BITS) == "1"
 

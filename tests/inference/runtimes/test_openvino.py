@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -89,7 +90,7 @@ def test_threads_and_precision_are_obeyed(stand_in, threads):
 
 @pytest.mark.skipif(not openvino_runtime.computes_in("bf16"), reason="this CPU has no bfloat16")
 def test_bfloat16_is_near(tiny):
-    rough = OnnxRuntime.open(tiny, threads=1, device="openvino:bf16")
+    rough: Any = OnnxRuntime.open(tiny, threads=1, device="openvino:bf16")
     assert rough._session._request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
     images = smooth(1, 64, 64)
     found, expected = rough.run(images), OnnxRuntime.open(tiny, threads=1).run(images)

@@ -209,7 +209,7 @@ def test_the_first_gates_are_a_quarter() -> None:
     network = MIPNet(baseline)
     initialise(network)
     network.eval()
-    gates = [block(torch.ones(2, block.excite[0].in_features, 1, 1), torch.eye(2)) for block in network.modulation[2]]
+    gates = [block(torch.ones(2, block.excite[0].in_features, 1, 1), torch.eye(2)) for block in network.modulation[2]]  # type: ignore[attr-defined]
     assert all((gate - 0.25).abs().max() < 2e-4 for gate in gates)
     assert network.backbone.conv1.weight.std().item() == pytest.approx(0.001, rel=0.1)
     assert network.head.weight.std().item() == pytest.approx(0.001, rel=0.2)

@@ -35,7 +35,7 @@ def literal_heatmaps(sample: ImageSample) -> tuple[np.ndarray, np.ndarray]:
             if visibility > 0:
                 literal_gaussian(multi[index], x, y, radius)
         if sample.center_drawn[person]:
-            literal_gaussian(multi[count], *sample.center[person], radius)
+            literal_gaussian(multi[count], *sample.center[person], radius)  # type: ignore[call-arg]
     for instance, person in enumerate(sample.instance_person):
         for index, (x, y, visibility) in enumerate(sample.keypoints[person]):
             if visibility > 0:

@@ -72,7 +72,7 @@ def test_multi_heatmap_equals_the_recorded_one(i: int) -> None:
     for person in range(people):
         for k in range(17):
             if keypoints[person, k, 2] > 0:
-                literal_gaussian(twin[person, k], *keypoints[person, k, :2], radii[person])
+                literal_gaussian(twin[person, k], *keypoints[person, k, :2], radii[person])  # type: ignore[call-arg]
     assert np.abs(targets.instance_heatmaps.numpy() - twin).max() < 1e-6
     assert (targets.instance_mask[..., 0, 0].numpy() == (keypoints[..., 2] > 0)).all()
 

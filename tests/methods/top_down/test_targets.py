@@ -19,7 +19,7 @@ def test_classic_targets_equal_the_release(name, dtype):
     golden = {key.partition("/")[2]: value for key, value in load("mipnet/targets").items() if key.startswith(name)}
     keypoints = np.concatenate([golden["joints"][:, :2], golden["joints_vis"][:, :1]], axis=1)
     sizes = (tuple(golden[f"{which}_size_wh"].tolist()) for which in ("image", "heatmap"))
-    targets, weights = gaussian_targets(torch.tensor(keypoints[None], dtype=dtype), *sizes, int(golden["sigma"]), False)
+    targets, weights = gaussian_targets(torch.tensor(keypoints[None], dtype=dtype), *sizes, int(golden["sigma"]), False)  # type: ignore[call-arg]
     np.testing.assert_array_equal(weights[0], golden["target_weight"][:, 0])
     np.testing.assert_allclose(targets[0], golden["target"], atol=1e-6)
     assert targets.dtype == weights.dtype == torch.float32

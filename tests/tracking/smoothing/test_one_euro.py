@@ -73,7 +73,7 @@ def test_jitter_shrinks_and_a_resting_place_is_kept():
         smooth.append(smoother.update(people, frame / 30).keypoints[0, :, :2])
     raw, smooth = np.array(raw[50:]), np.array(smooth[50:])
     assert np.abs(np.diff(smooth, n=2, axis=0)).mean() < 0.35 * np.abs(np.diff(raw, n=2, axis=0)).mean()
-    np.testing.assert_allclose(smooth.mean(axis=0), place, atol=0.3)
+    np.testing.assert_allclose(smooth.mean(axis=0), place, atol=0.3)  # type: ignore[attr-defined]
 
 
 def test_people_are_filtered_apart_and_start_anew_after_a_gap():

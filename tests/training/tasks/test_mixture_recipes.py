@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from everypose.methods.posebh.settings import PhaseSchedule, PoseBHLosses, PoseBHSettings
@@ -25,9 +27,9 @@ SIZES = {
     ("family", "size"), [*(("vitpose-plus", size) for size in "sblh"), ("posebh", "b"), ("posebh", "h")]
 )
 def test_every_published_mixture_in_every_number(family, size):
-    recipe = load_recipe(f"{family}-{size}")
+    recipe: Any = load_recipe(f"{family}-{size}")
     width, depth, heads, drop_path, part, decay = SIZES[size]
-    backbone = recipe.model.backbone
+    backbone: Any = recipe.model.backbone
     assert (backbone.width, backbone.depth, backbone.heads) == (width, depth, heads)
     assert (backbone.drop_path, backbone.expert_part, backbone.image_size) == (drop_path, part, (192, 256))
     posebh = family == "posebh"
@@ -60,7 +62,7 @@ def test_every_published_mixture_in_every_number(family, size):
 
 @pytest.mark.parametrize("to", ["3dpw", "interhand"])
 def test_both_published_transfers_in_every_number(to):
-    recipe = load_recipe(f"posebh-b-{to}")
+    recipe: Any = load_recipe(f"posebh-b-{to}")
     hands = to == "interhand"
     assert recipe.phases == (TRANSFER_TO_INTERHAND if hands else TRANSFER_TO_3DPW)
     assert recipe.prototypes == PoseBHLosses(threshold=0.2, pixel_weight="equal", prototype_heatmap=1.25e-5)
@@ -78,7 +80,7 @@ def test_both_published_transfers_in_every_number(to):
 
 
 def test_the_plain_vitpose_in_every_number():
-    recipe = load_recipe("vitpose-b-coco")
+    recipe: Any = load_recipe("vitpose-b-coco")
     assert (recipe.model.family, recipe.model.backbone.width, recipe.model.backbone.experts) == ("vitpose", 768, 0)
     assert (recipe.inference.convention, recipe.inference.decoder) == ("udp", "udp")
     assert recipe.crops.augmentation == CropAugmentation(**VITPOSE.model_dump())
@@ -87,7 +89,7 @@ def test_the_plain_vitpose_in_every_number():
 
 
 def test_the_small_recipe_is_for_small_machines():
-    recipe = load_recipe("posebh-small")
+    recipe: Any = load_recipe("posebh-small")
     assert (recipe.model.backbone.width, recipe.model.backbone.depth) == (96, 4)
     assert recipe.inference.crop_size == recipe.model.backbone.image_size == (96, 128)
     assert [own.name for own in recipe.data.sets] == ["coco", "crowdpose", "mpii"]

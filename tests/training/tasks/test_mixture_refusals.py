@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_the_command_refuses_a_model_with_another_number_of_experts(everypose, m
 
 
 def test_a_data_set_without_keypoints_makes_no_network(mixture):
-    task = make_task(mixture())
+    task: Any = make_task(mixture())
     first = task.config.network.datasets[0]
     empty = first.model_copy(update={"skeleton": first.skeleton | {"keypoints": []}})
     settings = task.config.network.model_copy(update={"datasets": (empty, *task.config.network.datasets[1:])})

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from training.mixtures import ONE, SETS, STILL, set_tables, sources
 
 
 def test_an_epoch_has_every_person_of_every_set_once(mixture):
-    samples = make_task(mixture()).samples
+    samples: Any = make_task(mixture()).samples
     people = len(samples) // 3
     everyone = sorted((dataset, person) for dataset in range(3) for person in range(people))
     epochs = [[samples.index(epoch * len(samples) + place) for place in range(len(samples))] for epoch in range(3)]
@@ -31,7 +32,7 @@ def test_an_epoch_has_every_person_of_every_set_once(mixture):
 
 def test_a_weight_changes_how_often_a_set_is_seen_and_misses_nobody(mixture, figures):
     tables = set_tables(figures).replace('name = "mpii"', 'name = "mpii"\nweight = 2')
-    samples = make_task(mixture(tables=tables)).samples
+    samples: Any = make_task(mixture(tables=tables)).samples
     assert shares((10, 20, 30), (1, 1, 1)) == (10, 20, 30)
     assert shares((10, 20, 30), (4, 2, 0)) == (30, 30, 1)
     assert samples.shares == (8, 8, 16)
@@ -62,7 +63,7 @@ def test_a_batch_has_each_sets_crops_in_its_own_convention(mixture):
 def test_a_position_is_always_the_same_crop_and_a_persons_shift_lasts(mixture, figures):
     only_shift = "{scale = 0, rotation = 0, flip = 0, half_body = 0, shift_probability = 1}"
     tables = set_tables(figures).replace("convention", f"augmentation = {only_shift}\nconvention")
-    samples = make_task(mixture(tables=tables)).samples
+    samples: Any = make_task(mixture(tables=tables)).samples
     still = make_task(mixture(tables=tables.replace("shift_probability = 1", "shift = 0"))).samples
     first = samples[3]
     again = next(p for p in range(len(samples), 2 * len(samples)) if samples.index(p) == samples.index(3))
@@ -123,20 +124,20 @@ def mpii(tmp_path, folder, figures):
 
 
 def test_mpii_is_read_as_published_and_found_in_the_crops_that_were_learned(mixture, mpii, tmp_path):
-    task = make_task(mixture(tables=mpii))
+    task: Any = make_task(mixture(tables=mpii))
     scene = task.sets[0].scenes[0]
     geometry = task.samples._sets[0].geometry
     assert geometry.rule == "mpii"
     trained = sample_matrix(scene, 0, task.samples._sets[0].skeleton, geometry, CropDraws())
     network = task.make_network()
-    estimator = task.validators[0].estimator(network, "cpu")
+    estimator: Any = task.validators[0].estimator(network, "cpu")
     cut = estimator._cut(estimator.prepare(scene.path))
     np.testing.assert_allclose(cut.matrices[0], trained)
     np.testing.assert_array_equal(cut.boxes.boxes, scene.boxes)
     assert task.validators[0].score(task.validators[0].predict(network, torch.device("cpu")).results).ap >= -1
     save_model(network, task.config, tmp_path / "model")
     square = Boxes(scene.boxes[:1], np.ones(1))
-    loaded = everypose.load(tmp_path / "model", detector=lambda _: square, skeleton="mpii")
+    loaded: Any = everypose.load(tmp_path / "model", detector=lambda _: square, skeleton="mpii")
     np.testing.assert_allclose(loaded._cut(loaded.prepare(scene.path)).matrices[0], trained)
     wrong = mpii.replace('skeleton = "mpii"', 'skeleton = "coco"')
     with pytest.raises(EveryposeError, match=r"mpii\.json is a list in MPII's form, whose keypoints are not"):
@@ -153,7 +154,7 @@ def test_every_set_is_measured_by_its_own_head_and_their_mean_decides(mixture, t
     assert set(measured) == {f"val-{name}/AP" for name, *_ in SETS}
     assert outcome.last_ap == pytest.approx(np.mean(list(measured.values())))
     network, config = load_model(outcome.model)
-    assert [one.name for one in config.network.datasets] == [name for name, *_ in SETS]
+    assert [one.name for one in config.network.datasets] == [name for name, *_ in SETS]  # type: ignore[attr-defined]
     task = make_task(mixture(validated=True))
     for validator, (name, skeleton, convention) in zip(task.validators, SETS, strict=True):
         estimator = validator.estimator(network, "cpu")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from everypose.backbones.settings import HRNetSettings, ResNetSettings
@@ -16,7 +18,7 @@ BLOCKS = {"r50": (3, 4, 6, 3), "r101": (3, 4, 23, 3), "r152": (3, 8, 36, 3)}
 
 @pytest.mark.parametrize(("family", "trunk", "size", "data"), HRNETS + RESNETS + MIPNETS)
 def test_every_published_experiment_in_every_number(family, trunk, size, data):
-    recipe = load_recipe(f"{family}-{trunk}-{size}-{data}")
+    recipe: Any = load_recipe(f"{family}-{trunk}-{size}-{data}")
     resnet, crowd, mipnet = trunk in BLOCKS, data == "crowdpose", family == "mipnet"
     last_site = mipnet and resnet and crowd
     assert recipe.model.family == family
@@ -53,7 +55,7 @@ def test_every_published_experiment_in_every_number(family, trunk, size, data):
 
 
 def test_the_authors_other_command_has_blocks_at_all_sites():
-    recipe = load_recipe("mipnet-w32-256-coco-all-sites")
+    recipe: Any = load_recipe("mipnet-w32-256-coco-all-sites")
     assert recipe.model.sites == (True,) * 4
     assert (recipe.schedule.epochs, recipe.schedule.milestones, recipe.trainer.batch) == (210, (170, 200), 32)
     assert recipe.start.weights == "hrnet-w32-256-coco"
@@ -62,7 +64,7 @@ def test_the_authors_other_command_has_blocks_at_all_sites():
 def test_the_small_pair_differs_in_the_family_alone():
     hrnet, mipnet = load_recipe("hrnet-pose-small"), load_recipe("mipnet-small")
     assert mipnet.model == MIPNetSettings(backbone=hrnet.model.backbone)
-    assert hrnet.crops.model_dump() == mipnet.crops.model_dump(exclude={"others"})
+    assert hrnet.crops.model_dump() == mipnet.crops.model_dump(exclude={"others"})  # type: ignore[attr-defined]
     for section in ("start", "inference", "data", "optim", "schedule", "ema", "validation", "trainer"):
         assert getattr(hrnet, section) == getattr(mipnet, section)
     assert hrnet.inference.crop_size == (96, 128)

@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -107,7 +108,7 @@ def test_half_bodies_need_a_skeleton_that_knows_them(crops):
 def test_an_image_that_cannot_be_used_names_itself(crops, figures, tmp_path):
     shutil.copytree(figures, tmp_path / "data")
     first = tmp_path / "data/images/000001.png"
-    samples = make_task(crops(f"data.root={json.dumps(str(tmp_path / 'data'))}")).samples
+    samples: Any = make_task(crops(f"data.root={json.dumps(str(tmp_path / 'data'))}")).samples
     position = next(position for position in range(len(samples)) if samples.index(position) == 0)
     first.write_bytes(b"")
     with pytest.raises(EveryposeError, match=r"000001\.png"):

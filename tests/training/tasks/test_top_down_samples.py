@@ -1,4 +1,5 @@
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from training.crop_recipes import EXTRA, STILL, VAL
 def test_an_epoch_has_every_person_once_and_a_position_always_the_same_crop(crops):
     recipe = crops()
     sets = read_training_set(recipe.data)
-    samples = make_task(recipe).samples
+    samples: Any = make_task(recipe).samples
     assert len(samples) == sum(len(scene) for scene in sets[0])
     epochs = [[samples.index(epoch * len(samples) + place) for place in range(len(samples))] for epoch in range(3)]
     assert all(sorted(order) == list(range(len(samples))) for order in epochs)
@@ -104,10 +105,10 @@ def test_only_mipnet_asks_nothing_about_keypoints_outside_and_replaces_who_is_no
 
 
 def test_what_is_learned_in_mpiis_squares_is_measured_in_them(crops):
-    task = make_task(crops(VAL, *STILL, "inference.crop=mpii"))
+    task: Any = make_task(crops(VAL, *STILL, "inference.crop=mpii"))
     scene = task.sets[0].scenes[0]
     (validator,) = task.validators
-    estimator = validator.estimator(task.make_network(), "cpu")
+    estimator: Any = validator.estimator(task.make_network(), "cpu")
     cut = estimator._cut(estimator.prepare(scene.path))
     geometry = task.samples._geometry
     assert geometry.rule == "mpii"
