@@ -133,7 +133,9 @@ def main() -> None:
     good = good_cases(pose)
     bad = [] if options.good_only else bad_cases(good)
     offline = [offline_rate(pose, good, options.offline_seconds)]
-    with running("-m", options.model, "--body-timeout", str(BODY_TIMEOUT), "--timeout", "110", "--queue", "128") as service:
+    with running(
+        "-m", options.model, "--body-timeout", str(BODY_TIMEOUT), "--timeout", "110", "--queue", "128"
+    ) as service:
         tally, memory, rate = asyncio.run(load(service, good, bad, options.clients, options.seconds))
     offline.append(offline_rate(pose, good, options.offline_seconds))
     report = summarize(tally, memory, offline, rate)

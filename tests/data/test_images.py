@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from everypose.data import images
 from everypose.data.images import decode_image, is_truncated, read_image
 from everypose.errors import EveryposeError
 from image_files import CMYK_JPEG
@@ -164,3 +165,23 @@ def test_impossible_size_is_one_line() -> None:
     with pytest.raises(EveryposeError, match=r"liar\.png") as error:
         decode_image(bytes(content), "liar.png")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "ümlaut.jpg"])
+def test_large_images_are_decoded_into_one_array_with_the_same_pixels(tmp_path, monkeypatch, name):
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    path = tmp_path / name
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    expected = read_image(path)
+    monkeypatch.setattr(images, "_LARGE_PIXELS", 1)
+    monkeypatch.setattr(images, "_STRIP_PIXELS", 200)
+    np.testing.assert_array_equal(read_image(path), expected)
+
+
+def test_a_large_image_that_disagrees_with_its_header_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "_LARGE_PIXELS", 1)
+    path = tmp_path / "photo.jpg"
+    content = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(EveryposeError, match=r"photo\.jpg is truncated"):
+        read_image(path)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.drawing import Drawing, DrawingStyle, contact_sheet, draw_people
+from everypose.drawing import Drawing, DrawingStyle, contact_sheet, draw_people, encode
 from everypose.drawing import draw as drawing
 from everypose.errors import EveryposeError, UsageError
 from everypose.people import People
@@ -207,3 +207,27 @@ def test_captions_stay_in_their_cell():
 def test_no_contact_sheet(images, captions):
     with pytest.raises(UsageError, match="a caption for each"):
         contact_sheet(images, captions)
+
+
+def test_in_place_is_the_same_picture_without_a_copy():
+    image, people = photo(), standing((160, 20, 200))
+    style = DrawingStyle(boxes=True, blur_faces=True)
+    expected = draw_people(image, people, style)
+    own = image.copy()
+    assert draw_people(own, people, style, in_place=True) is own
+    np.testing.assert_array_equal(own, expected)
+
+
+def test_bands_of_a_large_picture_join(monkeypatch):
+    """At the edge of a band OpenCV clips lines, which moves their rim by less than a level of gray on average."""
+    image, people = photo(2600, 500), standing((250, 100, 2400))
+    whole = draw_people(image, people).astype(int)
+    monkeypatch.setattr(drawing, "BAND_PIXELS", 100_000)
+    bands = draw_people(image, people).astype(int)
+    assert (changed(image, whole) != changed(image, bands)).mean() < 1e-3
+    assert abs(whole - bands).mean() < 0.05
+
+
+def test_encoding_in_the_memory_of_the_picture():
+    image = photo()
+    assert encode(image.copy(), ".jpg", overwrite=True) == encode(image, ".jpg")

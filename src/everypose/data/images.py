@@ -21,6 +21,8 @@ from everypose.errors import EveryposeError
 
 MOST_PIXELS = (2**31 - 1) // 3
 """The most pixels of an image: OpenCV addresses the bytes of an RGB image by 32-bit numbers."""
+_STRIP_PIXELS = 1 << 20
+_LARGE_PIXELS = 30_000_000
 _READ_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 _SAMPLE_DEPTHS = (8, 10, 12, 14)
 """Depths, in bits, that cameras and microscopes store in 16-bit files."""
@@ -54,7 +56,7 @@ def read_image(path: Path | str, reduction: int = 1) -> Image:
         raise EveryposeError(f"cannot read the image {path}: {getattr(error, 'strerror', None) or error}") from error
     except MemoryError as error:
         raise EveryposeError(f"cannot read the image {path}: not enough memory") from error
-    return decode_image(content, str(path), reduction)
+    return _decoded(content, str(path), reduction, path)
 
 
 def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:
@@ -75,6 +77,11 @@ def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:
         >>> decode_image(b"P6 1 1 255 abc", "tiny.ppm").tolist()
         [[[97, 98, 99]]]
     """
+    return _decoded(content, name, reduction)
+
+
+def _decoded(content: bytes, name: str, reduction: int, path: Path | None = None) -> Image:
+    """Decode an image; ``path`` is its file, if it has one."""
     if not content:
         raise EveryposeError(f"the image {name} is empty (0 bytes)")
     # OpenCV silently fills the missing part of a truncated file with gray, so check for the end marker first.
@@ -85,11 +92,31 @@ def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:
         raise EveryposeError(
             f"{name} is too large: {header.width} x {header.height} pixels, and {MOST_PIXELS:,} are the most"
         )
-    image = _decode(content, name, header, reduction)
+    image = None if path is None or reduction > 1 else _decode_large(path, header)
+    if image is None:
+        image = _decode(content, name, header, reduction)
     if image.shape[0] * image.shape[1] > MOST_PIXELS:
         raise EveryposeError(f"{name} is too large: {MOST_PIXELS:,} pixels are the most")
-    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    swap_channels(image)
     return _upright(image, header.orientation) if header is not None else image
+
+
+def swap_channels(image: Image) -> None:
+    """Turn RGB into BGR and back, in place, without a second copy of the image.
+
+    Args:
+        image: (H, W, 3) uint8, contiguous; changed.
+
+    Example:
+        >>> image = np.array([[[1, 2, 3]]], np.uint8)
+        >>> swap_channels(image)
+        >>> image.tolist()
+        [[[3, 2, 1]]]
+    """
+    # OpenCV copies an image that it converts in place; strips bound that copy.
+    rows = max(1, _STRIP_PIXELS // max(1, image.shape[1]))
+    for top in range(0, len(image), rows):
+        cv2.cvtColor(image[top : top + rows], cv2.COLOR_BGR2RGB, dst=image[top : top + rows])
 
 
 def is_truncated(content: bytes) -> bool:
@@ -105,6 +132,24 @@ def is_truncated(content: bytes) -> bool:
     if kind == "PNG":
         return not _png_reaches_end(content)
     return kind == "WebP" and len(content) < 8 + int.from_bytes(content[4:8], "little")
+
+
+def _decode_large(path: Path, header: ImageHeader | None) -> Image | None:
+    """Decode a large JPEG or PNG straight into the array that is returned; None if that is not possible.
+
+    OpenCV's ``imdecode`` holds such an image twice while it copies it to an array; ``imread`` can be given the array.
+    """
+    if header is None or header.format not in ("JPEG", "PNG") or header.bits > 8:
+        return None
+    if header.width * header.height < _LARGE_PIXELS or not str(path).isascii():
+        return None
+    image = np.empty((header.height, header.width, 3), np.uint8)
+    silence_opencv()
+    try:
+        read = cv2.imread(str(path), image, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (cv2.error, MemoryError, TypeError):  # versions before 4.11 take no array
+        return None
+    return image if read is image else None
 
 
 def _decode(content: bytes, name: str, header: ImageHeader | None, reduction: int) -> Image:

@@ -8,7 +8,7 @@ import numpy as np
 
 from everypose.core.arrays import Float64, Image, Mask
 from everypose.drawing.colors import person_color, tint
-from everypose.drawing.faces import blur_faces
+from everypose.drawing.faces import blur_faces_in_place
 from everypose.drawing.labels import draw_labels
 from everypose.drawing.style import DrawingStyle
 from everypose.drawing.trails import Trails
@@ -24,6 +24,8 @@ OPACITY = 0.92
 FRACTION_BITS = 4
 # Small pictures are drawn on up to this many pixels, so that thin lines come out smooth.
 FINE_SIDE = 2400
+# A layer of a larger image has at most this many pixels.
+BAND_PIXELS = 1_000_000
 USUAL = DrawingStyle()
 
 
@@ -34,6 +36,7 @@ def draw_people(
     *,
     trails: Trails | None = None,
     time: float = 0.0,
+    in_place: bool = False,
 ) -> Image:
     """Return a copy of an image with everyone's skeleton on it.
 
@@ -51,13 +54,16 @@ def draw_people(
         style: how they are drawn.
         trails: the ways of tracked people, which are drawn below them.
         time: of the frame, in seconds, for the trails.
+        in_place: draw into ``image`` itself, which saves the memory of a copy.
 
     Raises:
         UsageError: if ``image`` is not (H, W, 3) uint8, or faces are to be blurred and the skeleton has no head.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UsageError(f"an image to draw on is (height, width, 3) uint8, not {image.shape} {image.dtype}")
-    drawn = blur_faces(image, people) if style.blur_faces else image.copy()
+    drawn = image if in_place else image.copy()
+    if style.blur_faces:
+        blur_faces_in_place(drawn, people)
     shown = people[people.scores >= style.min_score] if style.min_score > 0 else people
     if trails is not None:
         trails.draw(drawn, time)
@@ -78,20 +84,25 @@ def _draw_skeletons(drawn: Image, people: "People", style: DrawingStyle) -> None
     sizes = [finer * _size(person, shown) for person, shown in zip(people, visible, strict=True)]
     widths = [_width(size, finer * side, finer, style) for size in sizes]
     rows, columns = _region(people, visible, max(widths, default=0.0) / finer, drawn.shape)
-    part = drawn[rows, columns]
-    if part.size == 0:
-        return
-    # Whole pixels are repeated, so that averaging them back leaves the photo as it was.
-    layer = part.copy()
-    if finer > 1:
-        layer = np.asarray(cv2.resize(part, None, fx=finer, fy=finer, interpolation=cv2.INTER_NEAREST), np.uint8)
-    for index in np.argsort(-np.array(sizes), kind="stable").tolist():
-        from_corner = people.keypoints[index, :, :2].astype(np.float64) - (columns.start, rows.start)
-        points = (from_corner + 0.5) * finer - 0.5
-        number = index if people.ids is None else int(people.ids[index])
-        _draw_person(layer, points, visible[index], people.skeleton, widths[index], number, style)
-    smooth = cv2.resize(layer, part.shape[1::-1], interpolation=cv2.INTER_AREA) if finer > 1 else layer
-    drawn[rows, columns] = cv2.addWeighted(smooth, OPACITY, part, 1 - OPACITY, 0)
+    order = np.argsort(-np.array(sizes), kind="stable").tolist()
+    # A finer layer is drawn at once; a large image in bands, so that the layer and its blend stay small.
+    height = rows.stop - rows.start if finer > 1 else max(1, BAND_PIXELS // max(1, columns.stop - columns.start))
+    for top in range(rows.start, rows.stop, max(1, height)):
+        part = drawn[top : min(top + height, rows.stop), columns]
+        if part.size == 0:
+            return
+        # Whole pixels are repeated, so that averaging them back leaves the photo as it was.
+        layer = part.copy()
+        if finer > 1:
+            layer = np.asarray(cv2.resize(part, None, fx=finer, fy=finer, interpolation=cv2.INTER_NEAREST), np.uint8)
+        for index in order:
+            from_corner = people.keypoints[index, :, :2].astype(np.float64) - (columns.start, top)
+            points = (from_corner + 0.5) * finer - 0.5
+            number = index if people.ids is None else int(people.ids[index])
+            _draw_person(layer, points, visible[index], people.skeleton, widths[index], number, style)
+        smooth = cv2.resize(layer, part.shape[1::-1], interpolation=cv2.INTER_AREA) if finer > 1 else layer
+        cv2.addWeighted(smooth, OPACITY, part, 1 - OPACITY, 0, dst=layer if finer == 1 else smooth)
+        part[:] = layer if finer == 1 else smooth
 
 
 def _draw_boxes(drawn: Image, people: "People", style: DrawingStyle) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from everypose.core.arrays import Image
 from everypose.core.files import write_bytes
+from everypose.data.images import swap_channels
 from everypose.errors import EveryposeError, UsageError
 
 NOTEBOOK_SIDE = 1280
@@ -55,11 +56,12 @@ class Drawing:
         return self.to_png()
 
 
-def encode(image: Image, suffix: str) -> bytes:
+def encode(image: Image, suffix: str, *, overwrite: bool = False) -> bytes:
     """Return the bytes of a picture file.
 
     Args:
         image: (H, W, 3) uint8 RGB.
+        overwrite: use the memory of ``image``, whose content is lost.
         suffix: ``.jpg``, ``.png`` or another that OpenCV writes.
 
     Raises:
@@ -69,10 +71,12 @@ def encode(image: Image, suffix: str) -> bytes:
     if not cv2.haveImageWriter(f"picture{suffix}"):
         raise UsageError(f"cannot write a picture as {suffix or 'a file without suffix'!r}; use .jpg or .png")
     try:
-        done, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        if overwrite:
+            swap_channels(image)
+        done, content = cv2.imencode(suffix, image if overwrite else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     except cv2.error:
         done = False
     if not done:
         height, width = image.shape[:2]
         raise EveryposeError(f"cannot write {width} x {height} pixels as {suffix}: too large for the format; use .png")
-    return bytes(content)
+    return content.tobytes()

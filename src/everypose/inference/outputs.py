@@ -25,6 +25,8 @@ SHEET_PICTURES = 24
 """The most pictures on a contact sheet."""
 SHEET_SIDE = 400
 """The longer side of a picture kept for the contact sheet, in pixels."""
+LARGE_PICTURE = 20_000_000
+"""A picture of more pixels is read at a quarter of its size for the contact sheet."""
 JPEG_LARGEST_SIDE = 65_500
 RAW, SMOOTHED = "results", "smoothed"
 """Names of the lists and tables of a run, without suffix."""
@@ -144,8 +146,9 @@ class Outputs:
         if "crops" in self.options.save:
             write_crops(self.folder / "crops", source.name, people, self.options.style)
         if self.pictures:
-            picture = draw_people(people.image, people, self.options.style)
-            write_picture(self.pictures / f"{source.name}.jpg", picture)
+            # The last use of the image: drawing and encoding overwrite it.
+            picture = draw_people(people.image, people, self.options.style, in_place=True)
+            write_picture(self.pictures / f"{source.name}.jpg", picture, overwrite=True)
         # The JSON file comes last: a run that resumes this one takes it as the sign that the image is done.
         if self.jsons:
             write_json(self.jsons / f"{source.name}.json", {**_description(source, people), "run": self._digest})
@@ -175,7 +178,8 @@ class Outputs:
         self.add_result(result)
         if self.pictures and source.name in self._on_sheet:
             # Read again from its file, so that a resumed run gives the same sheet.
-            small = _shrink(read_image(self.pictures / f"{source.name}.jpg"), SHEET_SIDE)
+            large = result.height * result.width > LARGE_PICTURE
+            small = _shrink(read_image(self.pictures / f"{source.name}.jpg", 4 if large else 1), SHEET_SIDE)
             self._small.append((small, f"{source.path.name}: {len(result.people)}"))
 
     def write_sheet(self) -> None:
@@ -255,9 +259,15 @@ def without_image(result: FrameResult) -> FrameResult:
     )
 
 
-def write_picture(path: Path, image: Image) -> None:
-    """Write a (H, W, 3) RGB image as JPEG, atomically; one too long for a JPEG is scaled down to fit."""
-    write_bytes(path, encode(_shrink(image, JPEG_LARGEST_SIDE), ".jpg"))
+def write_picture(path: Path, image: Image, *, overwrite: bool = False) -> None:
+    """Write a (H, W, 3) RGB image as JPEG, atomically; one too long for a JPEG is scaled down to fit.
+
+    Args:
+        path: the file.
+        image: (H, W, 3) uint8 RGB.
+        overwrite: use the memory of ``image``, whose content is lost.
+    """
+    write_bytes(path, encode(_shrink(image, JPEG_LARGEST_SIDE), ".jpg", overwrite=overwrite))
 
 
 def write_crops(folder: Path, name: str, people: People, style: DrawingStyle) -> None:
