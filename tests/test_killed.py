@@ -47,10 +47,10 @@ def start(*arguments: object, imports: str = "pass") -> subprocess.Popen[str]:
 
 def killed(arguments: list[object], seconds: float, rng: random.Random, imports: str = "pass") -> int:
     """Kill the command at a random moment of its work; its exit code, negative after SIGKILL."""
-    process = start(*arguments, imports=imports)
-    time.sleep(rng.uniform(0, seconds))
-    process.send_signal(rng.choice(SIGNALS))
-    process.communicate(timeout=60)
+    with start(*arguments, imports=imports) as process:
+        time.sleep(rng.uniform(0, seconds))
+        process.send_signal(rng.choice(SIGNALS))
+        process.communicate(timeout=60)
     return process.returncode
 
 

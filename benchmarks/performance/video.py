@@ -181,10 +181,10 @@ def made_clip(path: Path, frames: int, size: tuple[int, int]) -> Path:
     picture = read_image(bundled_example())
     width, height = size
     wide = np.asarray(cv2.resize(picture, (width * 5 // 4, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    room = wide.shape[1] - width
+    margin = wide.shape[1] - width
     with VideoWriter(path) as video:
         for number in range(frames):
-            left = abs(2 * number % (2 * room) - room)
+            left = abs(2 * number % (2 * margin) - margin)
             video.write(np.ascontiguousarray(wide[:, left : left + width]), number / 25)
     return path
 

@@ -115,8 +115,9 @@ class People:
         """
         self.skeleton = skeleton
         self.image = image
-        self.keypoints: Float32 = np.asarray(keypoints, dtype=np.float32)
-        self.scores: Float32 = np.asarray(scores, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+            self.keypoints: Float32 = np.asarray(keypoints, dtype=np.float32)
+            self.scores: Float32 = np.asarray(scores, dtype=np.float32)
         count = len(self.scores) if self.scores.ndim == 1 else -1
         if self.keypoints.shape != (count, len(skeleton), 3):
             raise UsageError(

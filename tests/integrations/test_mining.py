@@ -83,7 +83,7 @@ def test_the_command(everypose, model, photos, tmp_path):
     done = everypose("data", "mine", photos, "-o", out, "-m", model, "--top", 2, "--url-prefix", "http://studio/files/")
     assert (done.code, done.err) == (0, "")
     assert {path.name for path in out.iterdir()} == {line.split("/")[-1] for line in done.out.splitlines()[1:]}
-    rows = list(csv.DictReader((out / "ranking.csv").open()))
+    rows = list(csv.DictReader((out / "ranking.csv").read_text().splitlines()))
     assert [row["people"] for row in rows] == ["1", "2"] or [row["people"] for row in rows] == ["2", "1"]
     assert float(rows[0]["value"]) >= float(rows[1]["value"])
     coco = json.loads((out / "prelabels.json").read_text())

@@ -48,20 +48,22 @@ class Running:
 def running(*arguments, env=None):
     """Start ``everypose serve`` on a free port; end it with the block."""
     command = [sys.executable, "-m", "everypose", "serve", "--port", "0", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=env)
     log = []
-    for line in process.stderr:
-        log.append(line)
-        if '"listening"' in line:
-            break
-    else:
-        raise AssertionError(f"the service did not start: {''.join(log)}")
-    threading.Thread(target=log.extend, args=(process.stderr,), daemon=True).start()
-    try:
-        yield Running(process, json.loads(log[-1])["url"], log)
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=env) as process:
+        for line in process.stderr:
+            log.append(line)
+            if '"listening"' in line:
+                break
+        else:
+            raise AssertionError(f"the service did not start: {''.join(log)}")
+        reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
+        reader.start()
+        try:
+            yield Running(process, json.loads(log[-1])["url"], log)
+        finally:
+            process.kill()
+            process.wait()
+            reader.join(5)
 
 
 def photo(blocks=((0, 0, 200),), suffix=".png", **size):

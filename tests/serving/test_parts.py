@@ -87,6 +87,7 @@ def answers(runtime, contents, batch_size=4, **header):
     writer.close()
     thread.join(10)
     assert not thread.is_alive()
+    reader.close()
     return {message["id"]: message for message, _ in sent}
 
 

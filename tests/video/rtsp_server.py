@@ -86,8 +86,7 @@ class RtspServer:
         self._listener.close()
 
     def _serve(self, client):
-        try:
-            requests = client.makefile("rb")
+        with contextlib.suppress(OSError, ValueError), client, client.makefile("rb") as requests:
             while True:
                 lines = []
                 while line := requests.readline().strip():
@@ -95,8 +94,6 @@ class RtspServer:
                 if not lines:
                     return
                 self._answer(client, lines)
-        except (OSError, ValueError):
-            pass
 
     def _answer(self, client, lines):
         method = lines[0].split()[0]

@@ -192,16 +192,15 @@ def test_a_killed_run_leaves_a_video_that_plays(tmp_path, audio):
     target = tmp_path / "copy.mp4"
     paths = [path for path in sys.path if path]
     script = KILLED.format(path=paths, source=str(source), target=str(target), audio=audio)
-    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     written = 0
     start = time.monotonic()
-    for line in run.stdout:
-        written = int(line) + 1
-        if written >= 45:
-            break
-    assert time.monotonic() - start < 60
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as run:
+        for line in run.stdout:
+            written = int(line) + 1
+            if written >= 45:
+                break
+        assert time.monotonic() - start < 60
+        run.send_signal(signal.SIGKILL)
     with open_video(target) as video:
         frames = list(video)
         assert video.corrupt <= 1

@@ -19,6 +19,8 @@ JsonObject: TypeAlias = Mapping[str, Any]
 """One entry of ``images``, ``annotations``, ``categories`` or of a results list: nothing is known of its values."""
 JsonId: TypeAlias = int | str | float
 """What identifies an image, an annotation or a category in a file."""
+LARGEST_NUMBER = 1e100
+"""Products and squares of smaller numbers are finite."""
 
 
 def require_coco(content: object, where: str = "the annotation file") -> None:
@@ -85,7 +87,8 @@ def number_array(values: Sequence[object], names: Sequence[str], what: str, widt
         width: length of each list; None for plain numbers.
 
     Raises:
-        EveryposeError: if a value is not a finite number, or a list has another length.
+        EveryposeError: if a value is not a finite number below 1e100, whose products could be infinite, or a list has
+            another length.
 
     >>> number_array([[0, 0, 4, 3]], ["annotation 7"], "bbox", 4).shape
     (1, 4)
@@ -97,7 +100,7 @@ def number_array(values: Sequence[object], names: Sequence[str], what: str, widt
     shape = () if width is None else (width,)
     try:
         array: Float64 = np.asarray(values, np.float64) if values else np.zeros((0, *shape))
-        if array.shape[1:] == shape and np.isfinite(array).all():
+        if array.shape[1:] == shape and (np.abs(array) < LARGEST_NUMBER).all():
             return array
     except (TypeError, ValueError, OverflowError):
         pass
@@ -134,7 +137,7 @@ def _is_finite(value: object, shape: tuple[int, ...]) -> bool:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):
         return False
-    return array.shape == shape and bool(np.isfinite(array).all())
+    return array.shape == shape and bool((np.abs(array) < LARGEST_NUMBER).all())
 
 
 def _require_ids(entries: Iterable[JsonObject], key: str, where: str, *, required: bool = True) -> None:

@@ -134,7 +134,9 @@ def test_the_centre_stays_whatever_the_rotation(rotation, convention):
     np.testing.assert_allclose(transform(center, matrix), middle, atol=1e-9)
     right = transform(np.add(center, (1, 0)), matrix) - middle
     down_is_positive = {"classic": -1, "udp": 1}[convention]
-    assert np.sign(right[1].round(9)) == down_is_positive * np.sign(np.sin(np.deg2rad(rotation)).round(9))
+    expected = down_is_positive * np.sin(np.deg2rad(rotation))
+    if abs(expected) > 1e-8:  # below that the sign is a matter of rounding
+        assert np.sign(right[1]) == np.sign(expected)
 
 
 def test_mpiis_regions_are_squares_below_the_centre():

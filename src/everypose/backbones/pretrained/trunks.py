@@ -21,7 +21,7 @@ def read_trunk(path: Path) -> dict[str, Tensor]:
         EveryposeError: the file is no such archive.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             released = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise EveryposeError(f"cannot read {path} as a NumPy archive of weights: {error}") from error

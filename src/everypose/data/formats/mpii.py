@@ -36,7 +36,8 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
     try:
         keypoints = _keypoints(people, len(skeleton))
         centers = _array([person["center"] for person in people], (2,)) - _FIRST_PIXEL
-        half = _array([person["scale"] for person in people], ())[:, None] * _HEIGHT_UNIT / 2
+        with np.errstate(over="ignore"):  # an infinite size is refused below
+            half = _array([person["scale"] for person in people], ())[:, None] * _HEIGHT_UNIT / 2
         rows_of: dict[str, list[int]] = {}
         for row, person in enumerate(people):
             rows_of.setdefault(str(person["image"]), []).append(row)
