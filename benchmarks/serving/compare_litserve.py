@@ -50,14 +50,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--model", default="boir-lite", help="served by both")
     options = parser.parse_args()
-    pose = everypose.load(options.model)
+    pose = everypose.load("boir-lite")
     good = good_cases(pose)
     wrapped = [in_json(case) for case in good]
     for _ in range(options.rounds):
         print(json.dumps({"server": "offline", "answers a second": round(offline_rate(pose, good, 20), 3)}), flush=True)
-        with running("-m", options.model, "--timeout", "110", "--queue", "128") as service:
+        with running("-m", "boir-lite", "--timeout", "110", "--queue", "128") as service:
             print(json.dumps(measure("everypose", service, good, options.clients, options.seconds)), flush=True)
         with running_script(options.python, APP, PORT) as service:
             asyncio.run(send(PORT, wrapped[0], service.path))

@@ -273,12 +273,11 @@ def test_a_gap_is_not_interpolated(tmp_path):
 
 @pytest.mark.parametrize("writer", [lambda path: DeepLabCutWriter(path / "x.csv"), lambda path: TrcWriter(path, "x")])
 def test_movement_needs_tracked_videos(tmp_path, writer):
-    with pytest.raises(UsageError, match="--track"):
-        writer(tmp_path).add(video(tracked=False)[0])
-    with pytest.raises(UsageError, match="for videos"):
-        writer(tmp_path).add(photos()[0])
-    empty = writer(tmp_path)
-    empty.close()
+    for result, message in ((video(tracked=False)[0], "--track"), (photos()[0], "for videos")):
+        empty = writer(tmp_path)
+        with pytest.raises(UsageError, match=message):
+            empty.add(result)
+        empty.close()
 
 
 def test_formats_that_cannot_be_read(tmp_path):
