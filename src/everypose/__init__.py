@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from everypose.inference.estimator import Estimator
     from everypose.inference.loading import load
+    from everypose.inference.refinement import Refiner, load_refiner
     from everypose.people import People, Person
     from everypose.skeleton.skeleton import Skeleton
 
     __version__: str
 
-__all__ = ["Estimator", "People", "Person", "Skeleton", "__version__", "load"]
+__all__ = ["Estimator", "People", "Person", "Refiner", "Skeleton", "__version__", "load", "load_refiner"]
 
 _HOMES = {
     "Estimator": "everypose.inference.estimator",
     "People": "everypose.people",
     "Person": "everypose.people",
+    "Refiner": "everypose.inference.refinement",
     "Skeleton": "everypose.skeleton.skeleton",
     "load": "everypose.inference.loading",
+    "load_refiner": "everypose.inference.refinement",
 }
 
 

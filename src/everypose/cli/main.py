@@ -13,6 +13,7 @@ from everypose.cli.models import models_app
 from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
 from everypose.cli.recipes import recipes_app
+from everypose.cli.refine import refine
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.track import track
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(demo)
 app.command()(track)
+app.command()(refine)
 app.command()(train)
 app.command()(track)
 app.command()(evaluate)
@@ -55,7 +57,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_READ_IMAGES = ("predict", "track", "demo", "data", "evaluate", "compare")
+_READ_IMAGES = ("predict", "track", "refine", "demo", "data", "evaluate", "compare")
 """Commands that decode images in this process."""
 
 

@@ -56,6 +56,9 @@ def predict(
     batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest, 1 or 4]", min=1)] = None,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     person_boxes: PersonBoxOptions,
+    refine: Annotated[
+        str | None, typer.Option("--refine", metavar="MODEL", help="Refine the poses with this PoseFix model.")
+    ] = None,
     video: VideoOptions,
     drawing: DrawingOptions,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
@@ -80,6 +83,7 @@ def predict(
     from everypose.inference.inputs import find_inputs
     from everypose.inference.loading import load
     from everypose.inference.outputs import OutputOptions, open_outputs
+    from everypose.inference.refinement import RefiningEstimator, load_refiner
 
     listed = sys.stdin.buffer if "-" in sources else ()
     found = find_inputs(sources, listed, skip=saving.out, as_video=video.as_video)
@@ -106,8 +110,10 @@ def predict(
         skeleton=skeleton,
         tiles=person_boxes.tiles,
     )
+    run = estimator if refine is None else RefiningEstimator(estimator, load_refiner(refine, device=device, flip=flip))
     deciding: dict[str, str | int | float | bool | None] = {
         "model": model, "device": device, "flip": flip, "min_score": min_score, "skeleton": skeleton, "size": size,
+        "refine": refine,
         **asdict(person_boxes),
     }  # fmt: skip
     clips: list[VideoSummary] = []
@@ -115,9 +121,9 @@ def predict(
         saving.out, found.images, options, settings=deciding, resume=saving.resume, live=bool(found.videos)
     ) as outputs:
         done = len(found.images) - len(outputs.unfinished())
-        summary = _run_images(estimator, outputs, quiet=quiet)
+        summary = _run_images(run, outputs, quiet=quiet)
         try:
-            failed_videos = _run_videos(estimator, found, outputs, video, clips, quiet=quiet or as_json)
+            failed_videos = _run_videos(run, found, outputs, video, clips, quiet=quiet or as_json)
         except KeyboardInterrupt:
             if not (quiet or as_json):
                 print_clips(clips)

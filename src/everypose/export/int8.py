@@ -54,8 +54,8 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     """
     session = open_session(source, 1, "cpu")
     config = read_metadata(session, source)
-    if config.is_top_down:
-        raise UsageError(f"{config.name} is a top-down model: int8 is made of single-stage models only")
+    if config.network.task != "single-stage":
+        raise UsageError(f"{config.name} is a {config.network.task} model: int8 is made of single-stage models only")
     scopes = _read_scopes(session, source)
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)

@@ -23,6 +23,7 @@ OF_IMAGES = {
     "image_index": {0: "people"},
 }
 OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
+OF_POSES = {"images": {0: "batch"}, "poses": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
 
 
 SMALLEST_HALVED = 1024
@@ -36,7 +37,8 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
     a top-down model's crops; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
     ``min_score`` float32 of shape (): candidates whose center score is at or below it are not decoded. Its outputs:
     ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
-    (B, N, K, 3), all N people of each crop. Heads that only training needs are left out.
+    (B, N, K, 3), all N people of each crop. A refinement model also takes ``poses`` (B, K, 3) float32, x, y in crop
+    pixels and whether given; its output is ``keypoints`` (B, K, 2). Heads that only training needs are left out.
 
     Args:
         network: what to export.
@@ -45,13 +47,7 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
         half: whether weights are stored as float16, in half the space; everything is computed in float32 all the same.
     """
     graph, metadata = build_graph(network, config), _metadata(network, config)
-    dynamic = OF_CROPS if config.is_top_down else OF_IMAGES
-    width, height = config.on_crops.crop_size if config.is_top_down else (192, 128)
-    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
-    example[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
-    inputs = {"images": example, "mirrored": torch.zeros(1)}
-    if not config.is_top_down:
-        inputs["min_score"] = torch.tensor(0.0)
+    dynamic, inputs = _inputs(config)
     with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.
@@ -70,6 +66,24 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
             store_half(model.graph)
         onnx.helper.set_model_props(model, metadata)
         onnx.save(model, part)
+
+
+def _inputs(config: ModelConfig) -> tuple[dict[str, dict[int, str]], dict[str, torch.Tensor]]:
+    """Return the dynamic axes of inputs and outputs, and example inputs."""
+    width, height = (192, 128)
+    if config.is_top_down:
+        width, height = config.on_crops.crop_size
+    elif config.is_refiner:
+        width, height = config.on_poses.crop_size
+    images = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    images[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
+    mirrored = torch.zeros(1)
+    if config.is_top_down:
+        return OF_CROPS, {"images": images, "mirrored": mirrored}
+    if config.is_refiner:
+        poses = torch.full((1, len(config.skeleton), 3), width / 2)
+        return OF_POSES, {"images": images, "poses": poses, "mirrored": mirrored}
+    return OF_IMAGES, {"images": images, "mirrored": mirrored, "min_score": torch.tensor(0.0)}
 
 
 def _metadata(network: nn.Module, config: ModelConfig) -> dict[str, str]:

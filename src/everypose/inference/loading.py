@@ -186,7 +186,9 @@ def _open(file: ModelFile, request: _Request) -> Opened:
 
 def _open_onnx(path: Path, request: _Request) -> Opened:
     session = open_session(path, request.threads, request.device)
-    if read_metadata(session, path).is_top_down:
+    config = read_metadata(session, path)
+    config.require_finds_people()
+    if config.is_top_down:
         crops = OnnxCropRuntime(session, path, flip=request.flip)
         crops.config.require_only(request.skeleton)
         return None, crops, crops.config
@@ -204,6 +206,7 @@ def _open_torch(file: ModelFile, request: _Request) -> Opened:
     except ImportError as error:
         raise MissingDependencyError(f"running {request.name}, which is not an ONNX file,", "train") from error
     network, config = read_network(file, request.skeleton)
+    config.require_finds_people()
     flip, threads = request.flip, request.threads
     if config.is_top_down:
         return None, TorchCropRuntime(network, config, device=device, flip=flip, threads=threads), config

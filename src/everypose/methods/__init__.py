@@ -6,13 +6,14 @@ from everypose.methods.cid.settings import METHOD as CID
 from everypose.methods.method import Method
 from everypose.methods.mipnet.settings import METHOD as MIPNET
 from everypose.methods.posebh.settings import METHOD as POSEBH
+from everypose.methods.posefix.settings import METHOD as POSEFIX
 from everypose.methods.top_down.settings import HRNET, SIMPLE_BASELINE
 from everypose.methods.vitpose.settings import METHOD as VITPOSE
 
 METHODS_GROUP = "everypose.methods"
 """The entry point group by which other packages add methods: each entry is a `Method`."""
 
-BUILT_IN = (BOIR, CID, SIMPLE_BASELINE, HRNET, MIPNET, VITPOSE, POSEBH)
+BUILT_IN = (BOIR, CID, SIMPLE_BASELINE, HRNET, MIPNET, VITPOSE, POSEBH, POSEFIX)
 """The methods of everypose."""
 
 METHODS: tuple[Method, ...] = (

@@ -8,10 +8,12 @@ from everypose.core.settings import Settings
 
 ALL_SKELETONS = "all"
 """The name that asks a network for the keypoints of all its skeletons."""
-Task = Literal["single-stage", "top-down", "mixture"]
-"""What a network is trained on: whole images; crops of one data set; crops of several data sets and skeletons.
+Task = Literal["single-stage", "top-down", "mixture", "refinement"]
+"""What a network is trained on: whole images; crops of one data set; crops of several data sets and skeletons; crops
+and poses that are to be refined.
 
-A single-stage model finds people by itself. The other two are top-down models: they take a box for each person.
+A single-stage model finds people by itself. The next two are top-down models: they take a box for each person. A
+refinement model takes the poses of another model.
 """
 
 

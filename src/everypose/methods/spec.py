@@ -23,7 +23,8 @@ Objective = Callable[..., dict[str, Tensor]]
 
 Of a single-stage method: ``objective(outputs, targets)`` with the network's outputs and
 :class:`everypose.methods.single_stage.targets.Targets`. Of a top-down method: ``objective(heatmaps, targets, weights)``
-with heatmaps and targets (B, N, K, h, w) and keypoint weights (B, N, K).
+with heatmaps and targets (B, N, K, h, w) and keypoint weights (B, N, K). Of a refinement method:
+``objective(heatmaps, points, valid)`` with logits (B, K, h, w), true positions (B, K, 2) in cells and a mask (B, K).
 """
 
 
@@ -88,6 +89,8 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
             run the network.
         adapt_source: fits a trained model to the network whose training starts from it: the model, the network, the
             model's name, and the data set that a new one is like. None if the model is used as it is.
+        fit_backbone: fits the weights of a pretrained backbone, under the backbone's names, to the network's backbone,
+            which differs from it. None if they are used as they are.
         select_skeleton: chooses one skeleton of a network that has several: network, settings, how it is run, and the
             skeleton's name (None for the first, :data:`everypose.methods.method.ALL_SKELETONS` for all). None for a
             network with one skeleton.
@@ -101,6 +104,7 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
     export_state: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     released_inference: Callable[[SettingsT, Skeleton, tuple[int, int]], Settings] | None = None
     adapt_source: Callable[[nn.Module, NetworkT, str, str], nn.Module] | None = None
+    fit_backbone: Callable[[Mapping[str, Tensor], nn.Module], dict[str, Tensor]] | None = None
     select_skeleton: Callable[[NetworkT, SettingsT, Settings, str | None], Selection] | None = None
 
 

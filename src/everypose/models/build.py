@@ -5,6 +5,8 @@ from torch import nn
 
 from everypose.errors import EveryposeError
 from everypose.methods.method import NetworkSettings
+from everypose.methods.posefix.graph import RefinementGraph
+from everypose.methods.posefix.network import PoseFix
 from everypose.methods.single_stage.graph import SingleStageGraph, SingleStageNetwork
 from everypose.methods.spec import Initialisation, spec_of
 from everypose.methods.top_down.graph import HeatmapNetwork, TopDownGraph
@@ -33,7 +35,7 @@ def build_network(
     return network
 
 
-def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | TopDownGraph:
+def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | TopDownGraph | RefinementGraph:
     """Put normalisation, flip test and decoding around a network, in evaluation mode.
 
     Raises:
@@ -44,6 +46,9 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
         if not isinstance(network, HeatmapNetwork):
             raise EveryposeError(f"{config.name} has several skeletons: choose one")
         return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()
+    if config.is_refiner:
+        assert isinstance(network, PoseFix)
+        return RefinementGraph(network, flip_index).eval()
     assert isinstance(network, SingleStageNetwork)
     inference = config.on_images
     return SingleStageGraph(

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, Valida
 from everypose.core.files import read_json
 from everypose.core.settings import Settings
 from everypose.errors import EveryposeError, UsageError
+from everypose.methods.posefix.settings import RefinementInference
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.settings import Inference, Network, require_fitting_inference
@@ -68,8 +69,13 @@ class ModelConfig(Settings):
 
     @property
     def is_top_down(self) -> bool:
-        """Whether the model needs a box for each person; others find people by themselves."""
-        return self.network.task != "single-stage"
+        """Whether the model needs a box for each person; single-stage models find people by themselves."""
+        return self.network.task in ("top-down", "mixture")
+
+    @property
+    def is_refiner(self) -> bool:
+        """Whether the model refines the poses of another one, and finds no people."""
+        return self.network.task == "refinement"
 
     @property
     def on_images(self) -> SingleStageInference:
@@ -82,6 +88,24 @@ class ModelConfig(Settings):
         """How a top-down model is run."""
         assert isinstance(self.inference, TopDownInference), f"{self.name} works on whole images"
         return self.inference
+
+    @property
+    def on_poses(self) -> RefinementInference:
+        """How a refinement model is run."""
+        assert isinstance(self.inference, RefinementInference), f"{self.name} finds people"
+        return self.inference
+
+    def require_finds_people(self) -> None:
+        """Check that the model finds people, and does not refine the poses of others.
+
+        Raises:
+            UsageError: if it is a refinement model.
+        """
+        if self.is_refiner:
+            raise UsageError(
+                f"{self.name} refines poses and finds no people: use everypose refine, or predict --refine {self.name} "
+                "with a model that finds them"
+            )
 
     def require_only(self, skeleton: str | None) -> None:
         """Check that ``skeleton`` is the only one that the model has; None is any.

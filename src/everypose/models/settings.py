@@ -1,4 +1,4 @@
-"""The settings of any model: the union of all methods' network settings, and of the two kinds of inference."""
+"""The settings of any model: the union of all methods' network settings, and of the kinds of inference."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -7,8 +7,9 @@ from pydantic import Discriminator, Field, Tag
 from everypose.core.settings import Settings
 from everypose.methods import METHODS
 from everypose.methods.method import Method, NetworkSettings
+from everypose.methods.posefix.settings import RefinementInference
 from everypose.methods.single_stage.settings import SingleStageInference
-from everypose.methods.top_down.settings import TopDownInference
+from everypose.methods.top_down.settings import CropInference, TopDownInference
 
 if TYPE_CHECKING:
     Network = NetworkSettings
@@ -17,13 +18,17 @@ else:
 
 
 def _kind_of_inference(values: Any) -> str:
-    """Return which settings a table of inference holds: those for crops have a crop size."""
+    """Return which settings a table of inference holds: those for crops have a crop size, those for poses a padding."""
     named = values if isinstance(values, dict) else getattr(type(values), "model_fields", {})
+    if "pose_padding" in named:
+        return "poses"
     return "crops" if "crop_size" in named else "images"
 
 
 Inference = Annotated[
-    Annotated[SingleStageInference, Tag("images")] | Annotated[TopDownInference, Tag("crops")],
+    Annotated[SingleStageInference, Tag("images")]
+    | Annotated[TopDownInference, Tag("crops")]
+    | Annotated[RefinementInference, Tag("poses")],
     Discriminator(_kind_of_inference),
 ]
 
@@ -50,5 +55,8 @@ def require_fitting_inference(network: NetworkSettings, inference: Settings) -> 
             raise ValueError(f"the family {network.family} needs size = PIXELS under [inference]")
         if inference.step % step:
             raise ValueError(f"inference.step must be {step} at least with the backbone {kind}")
-    elif isinstance(inference, SingleStageInference):
+    elif network.task == "refinement":
+        if not isinstance(inference, RefinementInference):
+            raise ValueError(f"the family {network.family} needs pose_padding under [inference]")
+    elif not isinstance(inference, CropInference):
         raise ValueError(f"the family {network.family} needs crop_size = [WIDTH, HEIGHT] under [inference]")

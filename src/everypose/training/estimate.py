@@ -11,7 +11,7 @@ from everypose.methods.method import NetworkSettings
 from everypose.methods.top_down.graph import HeatmapNetwork
 from everypose.models.build import build_network
 from everypose.training.lr_schedule import LearningRateSchedule
-from everypose.training.recipe import MixtureRecipe, Recipe, SingleStageRecipe, TopDownRecipe
+from everypose.training.recipe import MixtureRecipe, Recipe, RefinementRecipe, SingleStageRecipe, TopDownRecipe
 
 BACKWARD = 2
 """The arithmetic of the backward pass, as a multiple of the forward pass."""
@@ -53,7 +53,7 @@ def estimate_step(recipe: Recipe, keypoints: int, *, settings: NetworkSettings |
     settings = settings or recipe.model
     with torch.device("meta"):
         network = build_network(settings, keypoints).train()
-        inputs = _inputs(recipe)
+        inputs = _inputs(recipe, keypoints)
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def measure_flops(seconds: float = 0.5) -> float:
     return count * each / (time.perf_counter() - begun)
 
 
-def _inputs(recipe: Recipe) -> tuple[Tensor, ...]:
+def _inputs(recipe: Recipe, keypoints: int) -> tuple[Tensor, ...]:
     """Return the inputs of a forward pass, on the current device."""
     batch = recipe.trainer.batch
     match recipe:
@@ -112,6 +112,10 @@ def _inputs(recipe: Recipe) -> tuple[Tensor, ...]:
         case TopDownRecipe() | MixtureRecipe():
             width, height = recipe.inference.crop_size
             return (torch.zeros(batch, 3, height, width),)
+        case RefinementRecipe():
+            width, height = recipe.inference.crop_size
+            poses, given = torch.zeros(batch, keypoints, 2), torch.ones(batch, keypoints, dtype=torch.bool)
+            return torch.zeros(batch, 3, height, width), poses, given
     raise AssertionError(recipe)
 
 

@@ -12,19 +12,16 @@ from torch import Tensor, nn
 import everypose
 from everypose.backbones.pretrained.tinypose import read_tinypose
 from everypose.backbones.pretrained.trunks import read_trunk
-from everypose.backbones.settings import BackboneSettings
 from everypose.core.plugins import load_reference
 from everypose.errors import EveryposeError, UsageError, as_user_error
 from everypose.methods.method import NetworkSettings
-from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.spec import Initialisation, spec_of
-from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_network
 from everypose.models.buildable import require_finite
 from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint, read_state
 from everypose.models.locate import resolve
-from everypose.models.settings import method_of
+from everypose.models.settings import Inference, method_of
 from everypose.models.storage import load_model
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.process_setup import seed_torch
@@ -40,7 +37,7 @@ def model_config(
     skeleton: Skeleton,
     *,
     network: NetworkSettings | None = None,
-    inference: SingleStageInference | TopDownInference | None = None,
+    inference: Inference | None = None,
 ) -> ModelConfig:
     """Return the configuration of the model that a recipe trains.
 
@@ -76,7 +73,7 @@ def make_network(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | 
     if recipe.start.backbone:
         backbone = network.backbone
         assert isinstance(backbone, nn.Module)
-        _load_backbone(backbone, settings.backbone, Path(recipe.start.backbone))
+        _load_backbone(backbone, settings, Path(recipe.start.backbone))
     if recipe.start.weights:
         _load_weights(network, settings, recipe.start)
     return network
@@ -131,12 +128,13 @@ def reinitialise_prefixes(unfit: Sequence[str], wanted: Sequence[str]) -> list[s
     return prefixes
 
 
-def _load_backbone(backbone: nn.Module, settings: BackboneSettings, path: Path) -> None:
+def _load_backbone(backbone: nn.Module, network: NetworkSettings, path: Path) -> None:
     """Fill the tensors of the backbone that a file has; other layers of the file, such as a classifier's, are ignored.
 
     Raises:
         EveryposeError: if the file cannot be read, or none of its tensors fits.
     """
+    settings = network.backbone
     if path.suffix == ".npz" and settings.refuses_archives:
         raise EveryposeError(f"{path}: {settings.refuses_archives}")
     state = _read_tensors(path)
@@ -145,6 +143,8 @@ def _load_backbone(backbone: nn.Module, settings: BackboneSettings, path: Path) 
         state = fit(state, backbone, path)
     own = backbone.state_dict()
     state = {name.removeprefix("backbone."): value for name, value in state.items()}
+    if (fit_backbone := spec_of(method_of(network)).fit_backbone) is not None:
+        state = fit_backbone(state, backbone)
     fitting = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
     if not fitting:
         raise EveryposeError(f"{path} has no tensor that fits the backbone: is it made for another one?")

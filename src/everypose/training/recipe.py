@@ -18,6 +18,7 @@ from everypose.errors import UsageError
 from everypose.methods import METHODS
 from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.posebh.settings import PoseBHSettings, PoseBHTraining
+from everypose.methods.posefix.settings import PoseFixSettings, PoseFixTraining, RefinementInference
 from everypose.methods.single_stage.settings import SingleStageInference, SingleStageNetworkSettings
 from everypose.methods.top_down.settings import CropInference, TopDownInference, TopDownNetworkSettings, TopDownTraining
 from everypose.models.settings import require_fitting_inference
@@ -61,7 +62,7 @@ class Recipe(MethodTraining):
     description: str = ""
     model: NetworkSettings
     start: StartSection = StartSection()
-    inference: SingleStageInference | CropInference
+    inference: SingleStageInference | CropInference | RefinementInference
     data: DataSection = DataSection()
     optim: OptimSection = ScaledOptimSection()
     schedule: ScheduleSection
@@ -76,7 +77,7 @@ class Recipe(MethodTraining):
         """Name what the family's kind needs, instead of the first field of the other kind."""
         family = cls.model_fields["model"].annotation.model_fields["family"].default  # type: ignore[union-attr]
         kind = cls.model_fields["inference"].annotation
-        on_crops = isinstance(kind, type) and issubclass(kind, CropInference)
+        on_crops = isinstance(kind, type) and issubclass(kind, CropInference | RefinementInference)
         if isinstance(values, dict) and on_crops != ("crop_size" in values) and (on_crops or "crop_size" in values):
             wanted = "crop_size = [WIDTH, HEIGHT]" if on_crops else "size = PIXELS"
             raise ValueError(f"the family {family} needs {wanted} under [inference]")
@@ -85,7 +86,9 @@ class Recipe(MethodTraining):
     @model_validator(mode="after")
     def _sections_fit_the_network(self) -> Self:
         kind, step = self.model.backbone.kind, self.model.backbone.step
-        if isinstance(self.inference, CropInference) and any(side % step for side in self.inference.crop_size):
+        if not isinstance(self.inference, SingleStageInference) and any(
+            side % step for side in self.inference.crop_size
+        ):
             raise ValueError(f"inference.crop_size must be multiples of {step}, not {list(self.inference.crop_size)}")
         require_fitting_inference(self.model, self.inference)
         if self.optim.layer_decay and kind != "vit":
@@ -134,6 +137,13 @@ class TopDownRecipe(TopDownTraining, OneSetRecipe):
     inference: TopDownInference
 
 
+class RefinementRecipe(PoseFixTraining, OneSetRecipe):
+    """The recipe of PoseFix."""
+
+    model: PoseFixSettings
+    inference: RefinementInference
+
+
 class MixtureRecipe(PoseBHTraining, Recipe):
     """The recipe of PoseBH and ViTPose++; each data set says how its crops are cut."""
 
@@ -164,6 +174,7 @@ _BASES: Mapping[Task, type[Recipe]] = {
     "single-stage": SingleStageRecipe,
     "top-down": TopDownRecipe,
     "mixture": MixtureRecipe,
+    "refinement": RefinementRecipe,
 }
 
 

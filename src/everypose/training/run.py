@@ -24,13 +24,14 @@ from everypose.training.lightning_module import PoseTraining
 from everypose.training.lr_schedule import LearningRateSchedule
 from everypose.training.preflight import check_batch, check_run
 from everypose.training.process_setup import prepare_training, process_rank
-from everypose.training.recipe import MixtureRecipe, Recipe, SingleStageRecipe, TopDownRecipe
+from everypose.training.recipe import MixtureRecipe, Recipe, RefinementRecipe, SingleStageRecipe, TopDownRecipe
 from everypose.training.recipe_files import RECIPE_FILE
 from everypose.training.run_callback import BEST_MODEL, FINAL_MODEL, LAST_CHECKPOINT, RunCallback
 from everypose.training.run_logs import require_loggers
 from everypose.training.stop_requests import RunEnded, StopRequests
 from everypose.training.tasks.mixture import MixtureTask
 from everypose.training.tasks.protocol import AnyTask
+from everypose.training.tasks.refinement import RefinementTask
 from everypose.training.tasks.single_stage import SingleStageTask
 from everypose.training.tasks.top_down import TopDownTask
 
@@ -163,6 +164,8 @@ def make_task(recipe: Recipe) -> AnyTask:
             return TopDownTask(recipe)
         case MixtureRecipe():
             return MixtureTask(recipe)
+        case RefinementRecipe():
+            return RefinementTask(recipe)
     raise UsageError(f"recipes of the family {recipe.model.family} cannot be trained")
 
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everypose.inference.results.trc import JITTER
 from everypose.methods.posefix.error_rates import ErrorRates
-from everypose.methods.posefix.errors import GOOD, MISS, ErrorContext, distance_at, synthesize
+from everypose.methods.posefix.errors import GOOD, JITTER, MISS, ErrorContext, distance_at, synthesize
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import FOLDER
 

@@ -124,16 +124,43 @@ def read_coco_results(path: Path, skeleton: Skeleton) -> Iterator[FrameResult]:
     Raises:
         EveryposeError: if the file is not a COCO results list with keypoints of this skeleton.
     """
-    entries = read_json(path)
-    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise EveryposeError(f"{path} is not a COCO results list")
-    for (image_id, file, frame), group in groupby(entries, _image_of):
+    for (image_id, file, frame), group in groupby(read_entries(path), _image_of):
         own = list(group)
         time = own[0].get("time")
         if not (isinstance(image_id, int) and isinstance(frame, int | None) and isinstance(time, float | int | None)):
             raise EveryposeError(f"{path}: an entry of {file} has an image_id, a frame or a time that is not a number")
         people = People.from_coco(own, skeleton)
         yield FrameResult(str(file), people, frame=frame, time=time, image_id=image_id)
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Return the entries of a COCO results list as they are.
+
+    Raises:
+        EveryposeError: if the file is not a JSON list of objects.
+    """
+    entries = read_json(path)
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise EveryposeError(f"{path} is not a COCO results list")
+    return entries
+
+
+def read_people_by_image(path: Path, skeleton: Skeleton) -> dict[int, People]:
+    """Return the people of each image of a COCO results list, by ``image_id``.
+
+    Args:
+        path: the JSON file.
+        skeleton: what the keypoints are.
+
+    Raises:
+        EveryposeError: if the file is not a COCO results list with keypoints of this skeleton.
+    """
+    groups: dict[int, list[Entry]] = {}
+    for place, entry in enumerate(read_entries(path)):
+        if not isinstance(entry.get("image_id"), int):
+            raise EveryposeError(f"{path}: entry {place} has no image_id that is a whole number")
+        groups.setdefault(entry["image_id"], []).append(entry)
+    return {image_id: People.from_coco(own, skeleton) for image_id, own in groups.items()}
 
 
 def _image_of(entry: Mapping[str, object]) -> tuple[object, object, object]:

@@ -19,6 +19,7 @@ INPUTS = {"images", "mirrored", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}
 OUTPUTS = ["keypoints", "scores", "image_index"]
 CROP_OUTPUTS = ["keypoints"]
+POSE_INPUTS = {"images", "poses", "mirrored"}
 CUDA = "CUDAExecutionProvider"
 OPENVINO = {"openvino": "f32", "openvino:bf16": "bf16"}
 """The devices that are OpenVINO on the CPU, and the precision of what is not in 8 bits."""
@@ -85,6 +86,22 @@ class CropRuntime(Protocol):
         Returns:
             Keypoints (B, N, K, 3) as x, y in crop pixels and confidence: N people for each crop, first the one whose
             box it was made of.
+        """
+        ...
+
+
+class RefinementRuntime(Protocol):
+    """A loaded refinement model."""
+
+    def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
+        """Refine one pose in each crop.
+
+        Args:
+            crops: (B, H, W, 3) uint8 RGB, of the model's crop size.
+            poses: (B, K, 3) float32 x, y in crop pixels and whether given (> 0).
+
+        Returns:
+            (B, K, 2) float32 x, y in crop pixels.
         """
         ...
 
@@ -178,6 +195,22 @@ class OnnxCropRuntime(OnnxModel):
         """
         check_crops(crops)
         return self._run(crops)[0]
+
+
+class OnnxRefinementRuntime(OnnxModel):
+    """A refinement model in one ``.onnx`` file."""
+
+    inputs = POSE_INPUTS
+    outputs = CROP_OUTPUTS
+
+    def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
+        """Refine one pose in each crop; see `RefinementRuntime.run`.
+
+        Raises:
+            EveryposeError: when the crops have the wrong type or shape, or the model fails (out of memory).
+        """
+        check_crops(crops)
+        return self._run(crops, poses=poses)[0]
 
 
 def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Session:

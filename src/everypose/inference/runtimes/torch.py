@@ -76,11 +76,11 @@ class TorchModel:
             reason = str(error).splitlines()[0]
             raise UsageError(f"torch cannot use the device {device!r} here: {reason}") from error
 
-    def _run(self, images: npt.NDArray[np.uint8], *more: torch.Tensor) -> tuple[npt.NDArray[np.generic], ...]:
+    def _run(self, images: npt.NDArray[np.uint8], **more: torch.Tensor) -> tuple[npt.NDArray[np.generic], ...]:
         """Run the graph; returns its outputs."""
         try:
             with torch.inference_mode():
-                found = self._graph(torch.from_numpy(images).to(self._device), self._mirrored, *more)
+                found = self._graph(torch.from_numpy(images).to(self._device), mirrored=self._mirrored, **more)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise EveryposeError(f"{self.config.name} failed on images of shape {images.shape}: {reason}") from error
@@ -95,7 +95,7 @@ class TorchRuntime(TorchModel):
         """Find the people in a batch; see :class:`everypose.inference.runtimes.onnx.Runtime`."""
         check_batch(images, self.config.on_images.step)
         least = torch.tensor(min_score, dtype=torch.float32, device=self._device)
-        keypoints, scores, image_index = self._run(images, least)
+        keypoints, scores, image_index = self._run(images, min_score=least)
         return np.asarray(keypoints, np.float32), np.asarray(scores, np.float32), np.asarray(image_index, np.int64)
 
 
@@ -106,3 +106,13 @@ class TorchCropRuntime(TorchModel):
         """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
         check_crops(crops)
         return np.asarray(self._run(crops)[0], np.float32)
+
+
+class TorchRefinementRuntime(TorchModel):
+    """A refinement model in torch."""
+
+    def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
+        """Refine one pose in each crop; see :class:`everypose.inference.runtimes.onnx.RefinementRuntime`."""
+        check_crops(crops)
+        given = torch.from_numpy(poses).to(self._device)
+        return np.asarray(self._run(crops, poses=given)[0], np.float32)

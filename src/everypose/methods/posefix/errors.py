@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from everypose.core.arrays import Float64
+from everypose.core.arrays import Float64, Int64
 from everypose.methods.posefix.error_rates import ErrorRates
 
 Kind = Literal["good", "jitter", "inversion", "swap", "miss"]
@@ -53,7 +53,7 @@ def distance_at(similarity: float, sigma: float, area: float) -> float:
 
 
 def synthesize(
-    context: ErrorContext, rates: ErrorRates, rng: np.random.Generator, *, sigmas: Float64, flip_index: Float64
+    context: ErrorContext, rates: ErrorRates, rng: np.random.Generator, *, sigmas: Float64, flip_index: Int64
 ) -> Float64:
     """Draw a disturbed pose.
 

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.backbones.resnet import ResNet
-from everypose.methods.top_down.baselines import DeconvHead
+from everypose.methods.top_down.baselines import make_baseline
 
 POSE_MAP_HEIGHT = 255.0
 """Peak of the Gaussian input maps: the range of the image's pixels."""
@@ -14,6 +15,8 @@ BATCH_NORM_MOMENTUM = 0.01
 """One minus the released network's decay of 0.99."""
 IMAGE_MEAN = (123.68, 116.78, 103.94)
 """ImageNet's channel means, RGB, which are subtracted from uint8 pixels; there is no division."""
+LITE_INPUT_SCALE = 1 / 57.4
+"""Factor of Lite-HRNet's input: one over the spread of ImageNet's pixels, for which its first layer was trained."""
 
 
 def pose_maps(poses: Tensor, given: Tensor, *, height: int, width: int, sigma: float) -> Tensor:
@@ -70,17 +73,20 @@ def soft_argmax(heatmaps: Tensor) -> Tensor:
 
 
 class PoseFix(nn.Module):
-    """A ResNet that takes the crop and K pose maps, and SimpleBaseline's head.
+    """A backbone that takes the crop and K pose maps, and the head of a top-down baseline.
 
-    The released code feeds OpenCV's BGR pixels with the means in RGB order by mistake; here RGB goes with RGB means.
+    The paper's backbone is a ResNet with SimpleBaseline's head. With Lite-HRNet, which is everypose's small variant,
+    the head is a 1x1 convolution; it has no batch normalization that would adapt to the range of the pixels, so its
+    input is divided by their spread. The released code feeds OpenCV's BGR pixels with the means in RGB order by
+    mistake; here RGB goes with RGB means.
 
     Args:
-        backbone: ResNet-50, -101 or -152; its first convolution is replaced by one with 3 + K input channels that
-            keeps the weights for the image's channels.
+        backbone: ResNet-50, -101 or -152, or Lite-HRNet; its first convolution is replaced by one with 3 + K input
+            channels that keeps the weights for the image's channels.
         keypoints: K, number of keypoints of the skeleton.
         sigma: standard deviation of the Gaussian input maps in crop pixels; the paper has 9 for crops of 288 x 384
             and 7 for 192 x 256.
-        deconv: channels of the transposed convolutions.
+        deconv: channels of the transposed convolutions of a ResNet.
 
     Example:
         >>> network = PoseFix(ResNet((1, 1, 1, 1)), 17, sigma=7.0).eval()
@@ -91,15 +97,16 @@ class PoseFix(nn.Module):
 
     stride = 4
 
-    def __init__(self, backbone: ResNet, keypoints: int, *, sigma: float, deconv: int = 256) -> None:
+    def __init__(self, backbone: ResNet | LiteHRNet, keypoints: int, *, sigma: float, deconv: int = 256) -> None:
         super().__init__()
-        image_layer = backbone.conv1
-        backbone.conv1 = nn.Conv2d(3 + keypoints, 64, 7, stride=2, padding=3, bias=False)
-        with torch.no_grad():
-            backbone.conv1.weight[:, :3] = image_layer.weight
+        if isinstance(backbone, ResNet):
+            backbone.conv1 = _widened(backbone.conv1, keypoints)
+        else:
+            backbone.stem.conv = _widened(backbone.stem.conv, keypoints)
         self.backbone = backbone
-        self.head = DeconvHead(backbone.channels, deconv, keypoints)
+        self.head = make_baseline(backbone, keypoints, deconv).head
         self.sigma = sigma
+        self.input_scale = 1.0 if isinstance(backbone, ResNet) else LITE_INPUT_SCALE
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps, module.momentum = BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
@@ -117,9 +124,24 @@ class PoseFix(nn.Module):
         """
         height, width = images.shape[-2:]
         maps = pose_maps(poses, given, height=height, width=width, sigma=self.sigma)
-        heatmaps: Tensor = self.head(self.backbone(torch.cat([images, maps], dim=1)))
+        heatmaps: Tensor = self.head(self.backbone(torch.cat([images, maps], dim=1) * self.input_scale))
         return heatmaps
 
     def refine(self, images: Tensor, poses: Tensor, given: Tensor) -> Tensor:
         """The refined poses (B, K, 2), x, y in crop pixels; arguments as for :meth:`forward`."""
         return soft_argmax(self(images, poses, given)) * self.stride
+
+
+def _widened(layer: nn.Conv2d, more: int) -> nn.Conv2d:
+    """A convolution with ``more`` further input channels, which keeps the weights of the first ones."""
+    inputs, padding = layer.in_channels, layer.padding
+    assert not isinstance(padding, str)
+    kernel, stride = (layer.kernel_size[0], layer.kernel_size[1]), (layer.stride[0], layer.stride[1])
+    wide = nn.Conv2d(
+        inputs + more, layer.out_channels, kernel, stride, (padding[0], padding[1]), bias=layer.bias is not None
+    )
+    with torch.no_grad():
+        wide.weight[:, :inputs] = layer.weight
+        if wide.bias is not None and layer.bias is not None:
+            wide.bias.copy_(layer.bias)
+    return wide

@@ -22,7 +22,8 @@ LARGEST_CROP = 4096
 """Largest side of a crop, in pixels."""
 
 
-def _require_possible(size: Size) -> Size:
+def require_possible(size: Size) -> Size:
+    """Return a size of crops, or raise ValueError if it is empty or larger than :data:`LARGEST_CROP`."""
     if min(size) < 1 or max(size) > LARGEST_CROP:
         raise ValueError(f"width and height must be above 0, and {LARGEST_CROP} at most")
     return size
@@ -161,7 +162,7 @@ class CropInference(Settings):
         box_threshold: default lowest score of a detector's box; None leaves it to the detector.
     """
 
-    crop_size: Annotated[Size, AfterValidator(_require_possible)]
+    crop_size: Annotated[Size, AfterValidator(require_possible)]
     padding: PositiveFloat = 1.25
     bgr: bool = False
     decay: Probability = 0.5

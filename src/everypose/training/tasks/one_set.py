@@ -32,7 +32,7 @@ class OneSetTask:
         # Validation and the trained model's suppression need them: refuse now, not after the last step.
         self._skeleton.require_sigmas()
         self.config: ModelConfig = model_config(recipe, self._skeleton)
-        self.validators: list[Validator] = make_validators(recipe, self._training[0], self.config)
+        self.validators: list[Validator] = self._make_validators()
         self.sets = self._training
 
     def make_network(self) -> nn.Module:
@@ -45,6 +45,10 @@ class OneSetTask:
         network = make_network(self._recipe, len(self.config.skeleton))
         freeze(network, self._recipe.optim.scales)
         return network
+
+    def _make_validators(self) -> list[Validator]:
+        """Return the recipe's validation: one set, or none."""
+        return make_validators(self._recipe, self._training[0], self.config)
 
     def parameter_groups(self, network: nn.Module) -> list[ParameterGroup]:
         """Return the trained parameters by learning-rate multiplier; of a ViT with layer decay, by block."""

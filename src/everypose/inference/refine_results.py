@@ -1,0 +1,110 @@
+"""Refinement of saved results: a COCO results list and its images to a list with better keypoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from everypose.core.arrays import Image
+from everypose.core.progress import track
+from everypose.data.images import read_image
+from everypose.errors import EveryposeError
+from everypose.inference.inputs import Source
+from everypose.inference.refinement import Refiner
+from everypose.inference.results.coco import Entry, read_entries
+from everypose.people import People
+
+
+@dataclass
+class RefinedResults:
+    """A refined COCO results list.
+
+    Attributes:
+        entries: in the order of the given list, without duplicates; other fields than ``keypoints`` are unchanged.
+        images: number of images whose people were refined.
+        people: number of refined people.
+        suppressed: number of people left out as duplicates.
+        failed: one line for each image whose people stay as they were, because it is missing or cannot be read.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    images: int = 0
+    people: int = 0
+    suppressed: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def refine_results(path: Path, images: Sequence[Source], refiner: Refiner, *, quiet: bool = False) -> RefinedResults:
+    """Refine the people of a COCO results list.
+
+    Entries with a ``file_name`` belong to the image of that name, others to the one whose number is their
+    ``image_id``.
+
+    Args:
+        path: the JSON file.
+        images: the images.
+        refiner: refines the poses.
+        quiet: show no progress bar.
+
+    Raises:
+        EveryposeError: if the file is not a COCO results list with the model's keypoints.
+    """
+    entries = read_entries(path)
+    groups = _rows_of_images(path, entries)
+    # All entries are read before the first image, so that a malformed one is reported at once.
+    people = [_read(path, [entries[row] for row in rows], refiner) for rows in groups.values()]
+    by_name = {source.path.name: source for source in images}
+    by_id = {source.image_id: source for source in images}
+    result, kept = RefinedResults(), dict(enumerate(entries))
+    work = list(zip(groups.items(), people, strict=True))
+    for ((name, image_id), rows), own in track(work, "refining poses", quiet=quiet):
+        source = by_id.get(image_id) if name is None else by_name.get(Path(name).name)
+        if source is None:
+            result.failed.append(f"there is no image {f'with the number {image_id}' if name is None else name}")
+            continue
+        try:
+            image = read_image(source.path)
+        except EveryposeError as error:
+            result.failed.append(str(error))
+            continue
+        refined = _refined(own, image, refiner)
+        for row, keypoints in zip(rows, refined, strict=True):
+            if keypoints is None:
+                del kept[row]
+            else:
+                kept[row] = entries[row] | {"keypoints": keypoints}
+        result.images += 1
+        result.people += sum(keypoints is not None for keypoints in refined)
+        result.suppressed += refined.count(None)
+    result.entries = list(kept.values())
+    return result
+
+
+def _rows_of_images(path: Path, entries: Sequence[Entry]) -> dict[tuple[str | None, int], list[int]]:
+    """The rows of each image's entries, by file name, or by None and the image's number."""
+    groups: dict[tuple[str | None, int], list[int]] = {}
+    for row, entry in enumerate(entries):
+        if entry.get("frame") is not None:
+            raise EveryposeError(
+                f"{path}: entry {row} is of a video's frame: refine videos by 'everypose predict --refine'"
+            )
+        name, number = entry.get("file_name"), entry.get("image_id")
+        if name is None and not isinstance(number, int):
+            raise EveryposeError(f"{path}: entry {row} has neither a file_name nor a number as its image_id")
+        groups.setdefault((None, int(number or 0)) if name is None else (str(name), 0), []).append(row)
+    return groups
+
+
+def _refined(people: People, image: Image, refiner: Refiner) -> list[list[float] | None]:
+    """The refined keypoints of each person as COCO writes them; None for a duplicate."""
+    keypoints = refiner.refine(people.keypoints, image)
+    distinct = set(refiner.distinct(keypoints, people.scores).tolist())
+    entries = People(keypoints, people.scores, people.skeleton, boxes=people.boxes).to_coco(0)
+    return [entry["keypoints"] if row in distinct else None for row, entry in enumerate(entries)]
+
+
+def _read(path: Path, entries: list[Entry], refiner: Refiner) -> People:
+    """The people of one image's entries."""
+    try:
+        return People.from_coco(entries, refiner.skeleton)
+    except EveryposeError as error:
+        raise EveryposeError(f"{path}: {error}") from error

@@ -1,0 +1,88 @@
+"""Settings of PoseFix: its network, training samples, inference, and what everypose must know of it; without torch."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
+
+from everypose.backbones.settings import LiteHRNetSettings, ResNetSettings
+from everypose.core.geometry import Size
+from everypose.core.settings import NoneWord, Settings
+from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
+from everypose.methods.top_down.settings import CropAugmentation, require_possible
+
+
+class PoseFixSettings(NetworkSettings):
+    """PoseFix; see :class:`everypose.methods.posefix.network.PoseFix`.
+
+    Attributes:
+        backbone: the paper's is a ResNet-152; Lite-HRNet is everypose's small variant.
+        deconv: channels of the transposed convolutions of a ResNet; Lite-HRNet has none.
+        sigma: standard deviation of the Gaussian input maps in crop pixels; the paper has 7 for crops of 192 x 256 and
+            9 for 288 x 384.
+    """
+
+    task: ClassVar[Task] = "refinement"
+    family: Literal["posefix"] = "posefix"
+    backbone: Annotated[ResNetSettings | LiteHRNetSettings, Field(discriminator="kind")] = ResNetSettings(
+        blocks=(3, 8, 36, 3)
+    )
+    deconv: int = 256
+    sigma: PositiveFloat = 7.0
+
+
+class RefinementInference(Settings):
+    """How the poses of an estimator are refined.
+
+    Attributes:
+        crop_size: width and height of the network's input, in pixels.
+        pose_padding: size of a person's box, as a factor of the extent of the keypoints.
+        padding: size of the cropped region, as a factor of the box.
+        nms: of two refined poses with a higher OKS than this, the one with the lower score is suppressed; None keeps
+            all.
+    """
+
+    crop_size: Annotated[Size, AfterValidator(require_possible)]
+    pose_padding: PositiveFloat = 1.2
+    padding: PositiveFloat = 1.25
+    nms: Annotated[Annotated[float, Field(gt=0, le=1)] | None, NoneWord] = 0.9
+
+
+class PoseFixAugmentation(CropAugmentation):
+    """Ranges of PoseFix's random augmentation."""
+
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    rotation: NonNegativeFloat = 40.0
+    half_body: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class PoseFixCropSettings(Settings):
+    """PoseFix's training crops.
+
+    Attributes:
+        augmentation: ranges of the random augmentation.
+    """
+
+    augmentation: PoseFixAugmentation = PoseFixAugmentation()
+
+
+class PosesSection(Settings):
+    """Results of other estimators that the training of a PoseFix uses: COCO results lists, relative to ``data.root``.
+
+    Attributes:
+        train: results on the training images. Keypoints without a label start from those of the result whose box
+            overlaps the person's most; empty: they are left out of the input.
+        val: results on the validation images, which are refined and scored; empty for no validation.
+    """
+
+    train: str = ""
+    val: str = ""
+
+
+class PoseFixTraining(MethodTraining):
+    """The recipe sections of PoseFix."""
+
+    crops: PoseFixCropSettings = PoseFixCropSettings()
+    poses: PosesSection = PosesSection()
+
+
+METHOD = Method(PoseFixSettings, PoseFixTraining, "everypose.methods.posefix.method:SPEC")
