@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.backbones.pretrained.tinypose import read_tinypose
 from everypose.backbones.settings import LiteHRNetSettings
 from everypose.core.geometry import Size
@@ -28,6 +29,7 @@ def start(published: Path) -> tuple[PoseFix, ModelConfig]:
     """Return the network and its configuration."""
     settings = PoseFixSettings(backbone=LiteHRNetSettings())
     network = build(settings, 17)
+    assert isinstance(network.backbone, LiteHRNet)
     with torch.no_grad():
         network.backbone.stem.conv.weight[:, 3:] = 0
     tensors = read_tinypose(published)

@@ -14,7 +14,7 @@ class SavedPeople(Estimator[Photo]):
     """Gives the people that another model found in image files.
 
     Args:
-        config: of the model that the people go to; its skeleton is theirs.
+        config: of the model that the people go to; they have its skeleton.
         people: by image file; others have none.
     """
 

@@ -5,8 +5,7 @@ from torch import nn
 
 from everypose.errors import EveryposeError
 from everypose.methods.method import NetworkSettings
-from everypose.methods.posefix.graph import RefinementGraph
-from everypose.methods.posefix.network import PoseFix
+from everypose.methods.posefix.graph import RefinementGraph, RefinementNetwork
 from everypose.methods.single_stage.graph import SingleStageGraph, SingleStageNetwork
 from everypose.methods.spec import Initialisation, spec_of
 from everypose.methods.top_down.graph import HeatmapNetwork, TopDownGraph
@@ -47,7 +46,7 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
             raise EveryposeError(f"{config.name} has several skeletons: choose one")
         return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()
     if config.is_refiner:
-        assert isinstance(network, PoseFix)
+        assert isinstance(network, RefinementNetwork)
         return RefinementGraph(network, flip_index).eval()
     assert isinstance(network, SingleStageNetwork)
     inference = config.on_images

@@ -1,9 +1,30 @@
 """PoseFix as one graph: uint8 crops and poses in, refined poses out. torch runs it, ONNX export traces it."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 
-from everypose.methods.posefix.network import IMAGE_MEAN, PoseFix
+from everypose.methods.posefix.network import IMAGE_MEAN
+
+
+@runtime_checkable
+class RefinementNetwork(Protocol):
+    """What a refinement network offers to the graph and to training.
+
+    Attributes:
+        stride: pixels of the crop for each cell of a heatmap.
+    """
+
+    stride: int
+
+    def refine(self, images: Tensor, poses: Tensor, given: Tensor) -> Tensor:
+        """Pixels minus the mean (B, 3, H, W), poses (B, K, 2), mask (B, K) -> refined poses (B, K, 2), crop pixels."""
+        ...
+
+    def __call__(self, images: Tensor, poses: Tensor, given: Tensor) -> Tensor:
+        """The same inputs -> heatmap logits (B, K, h, w)."""
+        ...
 
 
 class RefinementGraph(nn.Module):
@@ -17,7 +38,7 @@ class RefinementGraph(nn.Module):
     flip_index: Tensor
     mean: Tensor
 
-    def __init__(self, network: PoseFix, flip_index: Tensor) -> None:
+    def __init__(self, network: RefinementNetwork, flip_index: Tensor) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("flip_index", flip_index, persistent=False)

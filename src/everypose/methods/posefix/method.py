@@ -6,21 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.build import build_crop_backbone
-from everypose.backbones.lite_hrnet import LiteHRNet
-from everypose.backbones.resnet import ResNet
 from everypose.methods.posefix.losses import coordinate_loss, heatmap_loss
-from everypose.methods.posefix.network import PoseFix
+from everypose.methods.posefix.network import PoseFix, input_layer
 from everypose.methods.posefix.settings import PoseFixSettings, PoseFixTraining
 from everypose.methods.spec import Initialisation, MethodSpec, Objective
-
-_FIRST_LAYERS = ("conv1.weight", "stem.conv.weight")
 
 
 def build(settings: PoseFixSettings, keypoints: int) -> PoseFix:
     """Make the network with the framework's initial weights."""
-    backbone = build_crop_backbone(settings.backbone)
-    assert isinstance(backbone, ResNet | LiteHRNet)
-    return PoseFix(backbone, keypoints, sigma=settings.sigma, deconv=settings.deconv)
+    return PoseFix(build_crop_backbone(settings.backbone), keypoints, sigma=settings.sigma, deconv=settings.deconv)
 
 
 def initialise(network: PoseFix, initialisation: Initialisation) -> None:
@@ -50,11 +44,11 @@ def fit_backbone(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, 
         state: weights of a backbone whose first convolution takes three channels.
         backbone: PoseFix's, which takes 3 + K.
     """
-    fitted, own = dict(state), backbone.state_dict()
-    for name in _FIRST_LAYERS:
-        if name in state and name in own and state[name].shape[1] == 3:
-            fitted[name] = torch.cat([state[name], own[name][:, 3:]], dim=1)
-    return fitted
+    name = f"{input_layer(backbone)}.weight"
+    if name not in state or state[name].shape[1] != 3:
+        return dict(state)
+    own = backbone.state_dict()[name]
+    return {**state, name: torch.cat([state[name], own[:, 3:]], dim=1)}
 
 
 SPEC = MethodSpec(build=build, initialise=initialise, objective=objective, fit_backbone=fit_backbone)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.hrnet import HRNet
 from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.backbones.resnet import ResNet
 from everypose.methods.top_down.baselines import make_baseline
@@ -97,19 +98,18 @@ class PoseFix(nn.Module):
 
     stride = 4
 
-    def __init__(self, backbone: ResNet | LiteHRNet, keypoints: int, *, sigma: float, deconv: int = 256) -> None:
+    def __init__(
+        self, backbone: HRNet | LiteHRNet | ResNet, keypoints: int, *, sigma: float, deconv: int = 256
+    ) -> None:
         super().__init__()
-        if isinstance(backbone, ResNet):
-            backbone.conv1 = _widened(backbone.conv1, keypoints)
-        else:
-            backbone.stem.conv = _widened(backbone.stem.conv, keypoints)
+        _widen_input(backbone, keypoints)
         self.backbone = backbone
         self.head = make_baseline(backbone, keypoints, deconv).head
         self.sigma = sigma
-        self.input_scale = 1.0 if isinstance(backbone, ResNet) else LITE_INPUT_SCALE
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps, module.momentum = BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        self.input_scale = 1.0 if norms else LITE_INPUT_SCALE
+        for norm in norms:
+            norm.eps, norm.momentum = BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
 
     def forward(self, images: Tensor, poses: Tensor, given: Tensor) -> Tensor:
         """Predict heatmap logits.
@@ -130,6 +130,26 @@ class PoseFix(nn.Module):
     def refine(self, images: Tensor, poses: Tensor, given: Tensor) -> Tensor:
         """The refined poses (B, K, 2), x, y in crop pixels; arguments as for :meth:`forward`."""
         return soft_argmax(self(images, poses, given)) * self.stride
+
+
+def input_layer(backbone: nn.Module) -> str:
+    """Return the name of a backbone's first convolution.
+
+    Example:
+        >>> input_layer(ResNet((1, 1, 1, 1)))
+        'conv1'
+    """
+    names = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
+    return names[0]
+
+
+def _widen_input(backbone: nn.Module, more: int) -> None:
+    """Give a backbone's first convolution ``more`` further input channels."""
+    parent, _, name = input_layer(backbone).rpartition(".")
+    module = backbone.get_submodule(parent)
+    layer = getattr(module, name)
+    assert isinstance(layer, nn.Conv2d)
+    setattr(module, name, _widened(layer, more))
 
 
 def _widened(layer: nn.Conv2d, more: int) -> nn.Conv2d:

@@ -20,7 +20,8 @@ from everypose.inference.results.coco import read_people_by_image
 from everypose.inference.runtimes.torch import TorchRefinementRuntime
 from everypose.inference.saved_people import SavedPeople
 from everypose.methods.posefix.error_rates import ErrorRates
-from everypose.methods.posefix.network import IMAGE_MEAN, PoseFix
+from everypose.methods.posefix.graph import RefinementNetwork
+from everypose.methods.posefix.network import IMAGE_MEAN
 from everypose.methods.posefix.samples import RefinementBatch, RefinementSample, SampleMaker, collate
 from everypose.methods.posefix.settings import PoseFixAugmentation
 from everypose.methods.spec import spec_of
@@ -68,7 +69,7 @@ class RefinementTask(OneSetTask):
 
     def losses(self, network: nn.Module, batch: RefinementBatch[Tensor]) -> dict[str, Tensor]:
         """Return the method's losses."""
-        assert isinstance(network, PoseFix)
+        assert isinstance(network, RefinementNetwork)
         pixels = batch.images.permute(0, 3, 1, 2).float() - self._mean.to(batch.images.device)
         images = pixels.contiguous(memory_format=torch.channels_last)
         heatmaps = network(images, batch.poses[..., :2], batch.poses[..., 2] > 0)
