@@ -139,7 +139,7 @@ def input_layer(backbone: nn.Module) -> str:
         >>> input_layer(ResNet((1, 1, 1, 1)))
         'conv1'
     """
-    names = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
+    names: list[str] = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
     return names[0]
 
 
