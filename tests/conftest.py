@@ -10,6 +10,7 @@ import pytest
 from everypose.cli.main import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test connects to the hub; those of downloads have a stand-in
 
 
 @dataclass

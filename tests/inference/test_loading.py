@@ -18,7 +18,7 @@ from everypose.inference.single_stage import images_at_once
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.spec import Initialisation
 from everypose.models.build import build_network
-from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
+from everypose.models.config import WEIGHTS_FILE, ModelConfig
 from everypose.models.locate import resolve
 from everypose.models.storage import save_model
 from golden_vectors import TINY_BOIR, tiny_boir
@@ -71,46 +71,29 @@ def test_without_torch_a_folder_says_what_to_install(folder, monkeypatch):
     assert caught.value.exit_code == 2
 
 
-class Hub:
-    """Stands for the hub: gives a folder, or fails."""
-
-    def __init__(self, result):
-        self.result = result
-
-    def __call__(self, name, allow_patterns):
-        self.asked = name, set(allow_patterns)
-        if isinstance(self.result, Exception):
-            raise self.result
-        return str(self.result)
-
-
 def test_a_hub_id_is_downloaded_and_only_what_a_model_is_made_of(folder, monkeypatch):
-    hub = pytest.importorskip("huggingface_hub")
-    asked = Hub(folder)
-    monkeypatch.setattr(hub, "snapshot_download", asked)
+    asked = []
+    monkeypatch.setattr("everypose.models.locate.fetch", lambda entry: asked.append(entry.hub) or folder)
     assert resolve("someone/boir-birds").path == folder
-    assert asked.asked == ("someone/boir-birds", {CONFIG_FILE, WEIGHTS_FILE, "*.onnx"})
-    assert load("someone/boir-birds").config.name == "tiny"
+    assert load(f"someone/boir-birds@{'0' * 40}").config.name == "tiny"
+    assert [(source.repository, source.revision) for source in asked] == [
+        ("someone/boir-birds", None), ("someone/boir-birds", "0" * 40)
+    ]  # fmt: skip
 
 
-def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch):
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub, "snapshot_download", Hub(OSError("no network\nat all")))
-    with pytest.raises(EveryposeError, match=r"^there is no folder someone/gone, .* cannot be downloaded: no network$"):
+def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVERYPOSE_HOME", str(tmp_path))
+    with pytest.raises(
+        EveryposeError, match=r"^there is no folder someone/gone, .* cannot be used: .* --to DIR'"
+    ) as caught:
         load("someone/gone")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_hub_folder_that_is_no_model_is_one_line(tmp_path, monkeypatch):
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub, "snapshot_download", Hub(tmp_path))
+    monkeypatch.setattr("everypose.models.locate.fetch", lambda _: tmp_path)
     with pytest.raises(EveryposeError, match="is not a model"):
         load("someone/poems")
-
-
-def test_without_the_hub_package_an_id_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingDependencyError, match=r"photos/model is neither .*'everypose\[hub\]'"):
-        load("photos/model")
 
 
 def test_an_unknown_device_is_a_usage_error_in_torch_too(folder):

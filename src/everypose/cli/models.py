@@ -1,6 +1,8 @@
 """``everypose models``: list, show, download and check the models of the catalog."""
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -106,6 +108,73 @@ def show_model(name: NameArgument, as_json: JsonOption = False) -> None:
         rows.append(("published", f"AP of boxes {entry.box_ap.ap}, {entry.box_ap.protocol} ({entry.box_ap.source})"))
     for label, text in rows:
         print(f"{label:<12} {text}")
+
+
+@models_app.command("get")
+def get_models(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME", help="Names or aliases of the catalog, or hub ids owner/name[@commit]."),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Download to DIR, for a machine without a connection."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take the newest version, where the catalog does not require another one.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Download models in advance.
+
+    Downloads resume. A file appears only when it is whole and has the hash of the catalog, or else that of the first
+    download. On another machine, EVERYPOSE_HOME=DIR uses what --to DIR downloaded. HF_ENDPOINT, HF_TOKEN,
+    HF_HUB_OFFLINE and the proxies of the environment are respected.
+
+    Example: everypose models get rtmo-l dfine-m --to models
+    """
+    import os
+
+    from everypose.models.catalog import find_entry, require_entry
+    from everypose.models.downloads.store import fetch, hub_entry
+
+    if to is not None:
+        os.environ["EVERYPOSE_HOME"] = str(to)
+    for name in names:
+        entry = hub_entry(name) if "/" in name and find_entry(name) is None else require_entry(name)
+        print(f"{name}: in the package" if entry.bundled else fetch(entry, update=update, quiet=quiet))
+
+
+@models_app.command("check")
+def check_models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Names of the catalog. [default: all that are downloaded]"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare downloaded files with the hashes of the catalog and of the first download; exit code 1 if one differs.
+
+    Example: everypose models check
+    """
+    from everypose.models.catalog import catalog, find_entry, require_entry
+    from everypose.models.downloads.store import hub_entry, read_record, verify
+
+    entries = [
+        hub_entry(name) if "/" in name and find_entry(name) is None else require_entry(name) for name in names or ()
+    ] or [entry for entry in catalog().model if entry.downloads and read_record(entry) is not None]
+    found = {entry.name: [] if entry.bundled else verify(entry) for entry in entries}
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for name, problems in found.items():
+            if not problems:
+                print(f"{name}: good")
+    bad = [problem for problems in found.values() for problem in problems]
+    for problem in bad:
+        print(f"everypose: {problem}", file=sys.stderr)
+    if bad:
+        raise typer.Exit(1)
 
 
 def _source_rows(entry: "Entry") -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Progress bars on standard error, only on a terminal and only for work that takes longer than two seconds."""
 
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -49,3 +50,30 @@ def _with_bar(items: Iterator[Item], description: str, total: int | None, done: 
         for item in items:
             yield item
             progress.advance(task)
+
+
+@contextmanager
+def byte_progress(description: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how many bytes of how many were transferred, as a bar on a terminal.
+
+    Args:
+        description: label of the bar.
+        quiet: show nothing at all.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

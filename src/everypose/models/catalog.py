@@ -7,8 +7,7 @@ import difflib
 import re
 import tomllib
 from functools import cache
-from importlib import resources
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -254,7 +253,7 @@ def catalog() -> Catalog:
     >>> catalog().model[0].name
     'mipnet-lite'
     """
-    text = (resources.files("everypose.models") / "catalog.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8")
     return Catalog.model_validate(tomllib.loads(text))
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from everypose.core.files import read_json
-from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.errors import EveryposeError, UsageError
 from everypose.models.catalog import find_entry, name_hint
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
+from everypose.models.downloads.store import fetch, hub_entry
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt", ".safetensors")
 TRANSFORMERS_VITPOSE = "vitpose"
@@ -29,8 +30,12 @@ def bundled(name: str) -> Path:
     return Path(str(resources.files("everypose.models") / "weights" / name))
 
 
-def resolve(source: str | Path) -> ModelFile:
-    """Find a model or bundled detector by a known name, a folder, a file or a hub id (``owner/name``).
+def resolve(source: str | Path, *, download: bool = True) -> ModelFile:
+    """Find a model or detector by a name of the catalog, a folder, a file or a hub id.
+
+    Args:
+        source: a name or alias, a path, or ``owner/name`` or ``owner/name@revision`` on the Hugging Face hub.
+        download: whether a model of the catalog may be downloaded if it is not stored yet.
 
     Raises:
         UsageError: for a name that is not known, or whose weights do not come with the package.
@@ -43,13 +48,15 @@ def resolve(source: str | Path) -> ModelFile:
     if (entry := find_entry(name)) is not None:
         if entry.bundled is not None:
             return ModelFile("onnx", bundled(entry.bundled))
+        if entry.downloads and download:
+            return _at(fetch(entry))
         raise UsageError(
             f"the weights of {name} do not come with everypose: import the authors' checkpoint "
             f"(everypose import FILE -o {name}) or train it (everypose train {name}), then give the folder"
         )
     if path.suffix in (".onnx", *CHECKPOINT_SUFFIXES) or name.startswith((".", "/", "~")):
         raise UsageError(f"there is no model at {source}")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@\w+)?", name):
         return _at(_from_hub(name))
     raise UsageError(f"there is no model named {name!r}, nor a file or folder of that name; {name_hint(name)}")
 
@@ -86,15 +93,10 @@ def _folder(path: Path) -> ModelFile:
 
 
 def _from_hub(name: str) -> Path:
-    """Download a model folder from the Hugging Face hub."""
+    """Download a model from the Hugging Face hub."""
     try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingDependencyError(f"{name} is neither a known name nor a path; as a hub id it", "hub") from error
-    try:
-        patterns = [CONFIG_FILE, WEIGHTS_FILE, "*.onnx"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EveryposeError(f"there is no folder {name}, and as a hub id it cannot be downloaded: {reason}") from error
+        return fetch(hub_entry(name))
+    except UsageError:
+        raise
+    except EveryposeError as error:
+        raise EveryposeError(f"there is no folder {name}, and as a hub id it cannot be used: {error}") from error
