@@ -40,8 +40,10 @@ class StandIn:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         handler = type("Handler", (_Handler,), {"stand_in": self})
-        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
-        self.servers[1].socket = context.wrap_socket(self.servers[1].socket, server_side=True)
+        self.servers = [_Server(("127.0.0.1", 0), handler) for _ in range(2)]
+        self.servers[1].socket = context.wrap_socket(
+            self.servers[1].socket, server_side=True, do_handshake_on_connect=False
+        )
         self.http, self.https = (
             f"{scheme}://127.0.0.1:{server.server_address[1]}"
             for scheme, server in zip(("http", "https"), self.servers, strict=True)
@@ -73,6 +75,11 @@ class StandIn:
             self.pages[f"/api/models/{name}/revision/{revision}"] = Page(info, kind="application/json")
         for path, content in files.items():
             self.pages[f"/{name}/resolve/{commit}/{path}"] = Page(content)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Say nothing: clients that refuse the certificate end the handshake."""
 
 
 class _Handler(BaseHTTPRequestHandler):

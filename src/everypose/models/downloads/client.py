@@ -195,7 +195,7 @@ def _read(answer: HTTPResponse) -> bytes:
 
 
 def _write_tag(tag: Path, answer: HTTPResponse) -> None:
-    """Remember what identifies this version of the file; without a strong ETag the download starts anew each time."""
+    """Remember what identifies this version of the file; without a strong ETag a cut download cannot resume."""
     etag = answer.headers.get("ETag", "")
     if re.fullmatch(r'"[^"\r\n]{1,200}"', etag):
         tag.write_text(etag)
