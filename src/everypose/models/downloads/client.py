@@ -52,6 +52,7 @@ class _SafeRedirections(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         old, new = urlsplit(request.full_url), urlsplit(address)
         if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
+            file.close()
             raise EveryposeError(
                 f"{old.hostname} redirects to a {new.scheme} address, which is not safe: nothing was downloaded"
             )
