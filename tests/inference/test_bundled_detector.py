@@ -47,6 +47,19 @@ def test_the_bundled_poses_stay_near_the_unmodified_network():
     assert (moved[sure] < 8).mean() > 0.95
 
 
+def test_boxes_that_cannot_give_people_with_the_wanted_score_are_not_cropped():
+    thresholds = [everypose.load(threads=1, min_score=score).detector.threshold for score in (None, 0.0, 0.7)]
+    assert thresholds == [0.25, 0.2, pytest.approx(0.409, abs=1e-3)]
+
+
+def test_people_above_a_score_are_the_same_whatever_the_box_threshold():
+    picture = read_image(EXAMPLES / "group.jpg")
+    for score in (0.5, 0.8):
+        found = everypose.load(threads=1, min_score=score)(picture)
+        expected = everypose.load(threads=1, min_score=score, box_threshold=0.2)(picture)
+        np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+
+
 @pytest.mark.skipif(PUBLISHED is None, reason="needs PP-TinyPose's ONNX file in EVERYPOSE_TINYPOSE")
 def test_heatmaps_equal_the_unmodified_network():
     torch = pytest.importorskip("torch")

@@ -23,6 +23,7 @@ from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStage
 from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
+from everypose.methods.top_down.scoring import default_box_threshold
 from everypose.models.catalog import DEFAULT_DETECTOR, DEFAULT_MODEL, find_entry
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
@@ -61,7 +62,8 @@ def load(
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
         detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default picodet-s.
-        box_threshold: lowest score of a box; by default the model's, or else the detector's own.
+        box_threshold: lowest score of a box; by default the model's, or else the detector's own. That of mipnet-lite
+            follows ``min_score``: boxes whose people cannot reach it are not cropped.
         skeleton: of a model of several data sets (PoseBH, ViTPose++), the data set whose keypoints are wanted, or
             "all" for those of all sets in one pass; by default its first data set.
         tiles: run a top-down model's detector on this many overlapping tiles along the image's longer side, too, from
@@ -86,7 +88,7 @@ def load(
                 "where they are with --boxes"
             )
         if detector is None and box_threshold is None:
-            box_threshold = config.on_crops.box_threshold
+            box_threshold = default_box_threshold(config.on_crops, min_score)
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads)
         if tiles is not None:
             finds_boxes = TiledDetector(finds_boxes, tiles)

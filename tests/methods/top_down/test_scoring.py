@@ -11,13 +11,14 @@ from everypose.evaluation.metrics.oks import evaluate_oks
 from everypose.methods.top_down.scoring import (
     ScoringSettings,
     calibrated_scores,
+    default_box_threshold,
     keypoint_probabilities,
     merge,
     oks_nms_high_index_first,
     person_scores,
     soft_oks_nms,
 )
-from everypose.methods.top_down.settings import KeypointCalibration, PersonCalibration
+from everypose.methods.top_down.settings import CropInference, KeypointCalibration, PersonCalibration
 from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load
 
@@ -253,3 +254,38 @@ def test_calibration_keeps_the_order_of_primaries_and_a_pose_without_keypoints_l
 def test_keypoint_probabilities():
     found = keypoint_probabilities([0.0, 0.5], KeypointCalibration(bias=-2.0, slope=4.0))
     np.testing.assert_allclose(found, [1 / (1 + np.exp(2)), 0.5])
+
+
+def calibrated_model(**changes):
+    calibration = PersonCalibration(bias=2.516, slope=1.669, second=-2.3)
+    fields = {"crop_size": (192, 256), "min_score": 0.45, "box_threshold": 0.25, "calibration": calibration}
+    return CropInference.model_validate({**fields, **changes})
+
+
+def test_the_default_box_threshold_follows_the_score_that_people_need():
+    model = calibrated_model()
+    assert default_box_threshold(model) == default_box_threshold(model, 0.45) == 0.25
+    assert default_box_threshold(model, 0.0) == default_box_threshold(model, 0.3) == 0.2
+    assert default_box_threshold(model, 1.0) == 1.0
+    assert default_box_threshold(calibrated_model(box_threshold=0.1), 0.0) == 0.1
+    scores = np.linspace(0, 1, 101)
+    assert np.all(np.diff([default_box_threshold(model, score) for score in scores]) >= 0)
+
+
+@pytest.mark.parametrize("changes", [{"calibration": None}, {"box_threshold": None}], ids=str)
+def test_a_box_threshold_without_a_calibration_does_not_follow(changes):
+    model = calibrated_model(**changes)
+    assert default_box_threshold(model, 0.0) == default_box_threshold(model, 0.9) == model.box_threshold
+
+
+@given(st.floats(0.46, 0.99), st.floats(0, 1), st.floats(0.1, 0.9))
+def test_people_of_boxes_below_the_threshold_stay_below_the_score(min_score, box_score, confidence):
+    """As long as their mean confidence is 0.9 at most."""
+    model = calibrated_model()
+    box_threshold = default_box_threshold(model, min_score)
+    poses = np.full((1, 2, 17, 3), confidence)
+    scores = calibrated_scores(
+        poses, [box_score], areas=[1e4], sigmas=COCO_SIGMAS, confident=0.05, calibration=model.calibration
+    )
+    if 0.25 <= box_score < box_threshold:
+        assert scores.max() < min_score + 1e-12

@@ -1,17 +1,22 @@
 """From the poses of an image's boxes to its people: person scores and NMS of duplicate poses."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from everypose.core.arrays import Float64, Int64, Numbers
 from everypose.core.geometry import pairwise_oks, suppress
-from everypose.methods.top_down.settings import KeypointCalibration, PersonCalibration
+from everypose.methods.top_down.settings import CropInference, KeypointCalibration, PersonCalibration
 
 # COCO counts 20 detections of an image, and the soft suppression stops there.
 _SOFT_MOST = 20
 # Keeps the logarithm of a product of scores finite.
 _LEAST_PRODUCT = 1e-6
+# Boxes below it change no AP on training photos: 0.596 from 0.2 and from 0.15 on, 0.591 from 0.25 on.
+_LEAST_BOX_SCORE = 0.2
+# No training photo has a person whose box is so low that its mean confidence would have to be higher than this.
+_HIGHEST_MEAN_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,41 @@ def calibrated_scores(
     logits[:, 1:] += calibration.second + calibration.likeness * likeness
     scores: Float64 = 1 / (1 + np.exp(-logits))
     return scores
+
+
+def default_box_threshold(settings: CropInference, min_score: float | None = None) -> float | None:
+    """The lowest score of boxes that are worth a crop, for people from ``min_score`` on.
+
+    Of a calibrated model it follows ``min_score``: boxes whose poses cannot reach it are not cropped, and lower
+    scores need lower boxes. At the model's own ``min_score`` it is the model's own threshold.
+
+    Args:
+        settings: with the model's own ``box_threshold``, ``min_score`` and calibration.
+        min_score: lowest score of a person to report; None for the model's own.
+
+    Returns:
+        From 0 to 1, or None if the model has no threshold of its own.
+
+    Example:
+        >>> calibration = PersonCalibration(bias=2.5, slope=1.7)
+        >>> model = CropInference(crop_size=(192, 256), min_score=0.45, box_threshold=0.25, calibration=calibration)
+        >>> [round(default_box_threshold(model, score), 2) for score in (0.0, 0.45, 0.7)]
+        [0.2, 0.25, 0.42]
+    """
+    own, calibration = settings.box_threshold, settings.calibration
+    if own is None or calibration is None or min_score is None:
+        return own
+    if min_score >= settings.min_score:
+        return min(max(own, _product_for(min_score, calibration) / _HIGHEST_MEAN_CONFIDENCE), 1.0)
+    ratio = _product_for(min_score, calibration) / _product_for(settings.min_score, calibration)
+    return max(own * ratio, min(own, _LEAST_BOX_SCORE))
+
+
+def _product_for(score: float, calibration: PersonCalibration) -> float:
+    """The product of box score and mean confidence from which a primary pose has ``score``, up to infinity."""
+    if not 0 < score < 1:
+        return math.inf if score >= 1 else 0.0
+    return math.exp((math.log(score / (1 - score)) - calibration.bias) / calibration.slope)
 
 
 def keypoint_probabilities(confidence: Numbers, calibration: KeypointCalibration) -> Float64:

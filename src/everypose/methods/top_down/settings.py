@@ -159,7 +159,8 @@ class CropInference(Settings):
         confident: keypoints with a higher confidence count for a person's score.
         calibration: turns the product of box score and mean confidence into a probability; None leaves the product.
         keypoint_calibration: turns confidences into the keypoints' scores; None leaves them.
-        box_threshold: default lowest score of a detector's box; None leaves it to the detector.
+        box_threshold: lowest score of a detector's box for people from ``min_score`` on; None leaves it to the
+            detector. See :func:`everypose.methods.top_down.scoring.default_box_threshold`.
     """
 
     crop_size: Annotated[Size, AfterValidator(require_possible)]
