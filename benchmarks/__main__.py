@@ -31,6 +31,7 @@ SECTIONS = {
     "training": "Training",
     "gpu": "GPU",
     "startup": "Start-up",
+    "memory": "Memory",
 }
 PATIENCE = 600
 """Seconds after which a section is stopped."""

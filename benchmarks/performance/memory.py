@@ -1,0 +1,78 @@
+"""Peak memory of commands, by the size of the image; each command is a process of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from benchmarks.performance.record import Findings, Options, Table, Target
+from everypose.data.images import read_image
+
+MODELS = ("mipnet-lite", "boir-lite")
+SIDES = ((640, 480), (4000, 3000), (12_000, 9000))
+QUICK_SIDES = ((64, 48),)
+LARGE = SIDES[-1]
+MOST = 600
+"""Megabytes (2^20 bytes) for the largest photo."""
+EXAMPLE = "group.jpg"
+RUN = (
+    "import pathlib, runpy, sys; sys.argv = sys.argv[1:]\n"
+    "try: runpy.run_module('everypose', run_name='__main__')\n"
+    "except SystemExit as end: assert not end.code, end.code\n"
+    "print('VmHWM', pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+)
+"""Runs the command in this process and prints the most memory it held, in KiB; Linux only."""
+
+
+def measure(options: Options) -> Findings:
+    """Peak memory of predicting with and without pictures, and of checking a folder."""
+    sides = QUICK_SIDES if options.quick else SIDES
+    rows, targets = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for size in sides:
+            photo = enlarged(folder / f"{size[0]}x{size[1]}.jpg", size)
+            for label, command in commands(photo, folder / "out").items():
+                peak = peak_memory(command, options.threads)
+                rows.append((label, f"{size[0]} x {size[1]}", f"{peak:.0f}"))
+                if size == LARGE:
+                    targets.append(Target(f"{label}, 12,000 x 9000: below {MOST} MB", f"{peak:.0f} MB", peak < MOST))
+    note = (
+        "Python, OpenCV and ONNX Runtime with the model take about 130 MB of each; the pixels of the largest photo 309."
+    )
+    return Findings(targets, [Table(("command", "photo", "MB"), rows, "peak resident memory, 2^20 bytes")], [note])
+
+
+def commands(photo: Path, out: Path) -> dict[str, Sequence[str]]:
+    """The commands on one photo."""
+    runs: dict[str, Sequence[str]] = {}
+    for model in MODELS:
+        base = ("predict", str(photo), "-m", model, "-o", str(out), "--quiet")
+        runs[f"predict -m {model} --save json"] = (*base, "--save", "json")
+        runs[f"predict -m {model}"] = base
+    return runs
+
+
+def peak_memory(arguments: Sequence[str], threads: int) -> float:
+    """The most memory that a command held, in MB."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-c", RUN, "everypose", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return int(done.stdout.rsplit("VmHWM", 1)[1]) / 1024
+
+
+def enlarged(path: Path, size: tuple[int, int]) -> Path:
+    """A picture of the package at another size, as a JPEG."""
+    cv2.imwrite(str(path), cv2.resize(read_image(bundled_example()), size)[..., ::-1])
+    return path
+
+
+def bundled_example() -> Path:
+    """A picture of the package."""
+    import everypose
+
+    return Path(everypose.__file__).parent / "examples" / EXAMPLE
