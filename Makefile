@@ -102,7 +102,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 .venv-fiftyone/ready: TOOL = fiftyone
 .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .venv-fiftyone/ready: pyproject.toml
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install $(PIP_OPTIONS) $(TOOL) -e '.[serve]' httpx onnx pytest
+	$(@D)/bin/pip install $(PIP_OPTIONS) $(TOOL) -e '.[serve,video]' httpx onnx pytest
 	touch $@
 
 clean:

@@ -196,6 +196,21 @@ def test_trails_follow_and_fade():
     assert not empty.any()
 
 
+@pytest.mark.parametrize(("missing", "joined"), [(0, True), (2, True), (6, False)])
+@pytest.mark.parametrize("step", [0.1, 2.0])
+def test_a_trail_does_not_lead_across_a_gap(missing, joined, step):
+    """A person is unseen for some frames and comes back elsewhere; slow frame rates leave no gap."""
+    trails = Trails(seconds=100.0, palette="vivid")
+    ways = [20, 25, 30, *[None] * missing, 300, 305]
+    for number, x in enumerate(ways):
+        trails.update(People.empty(COCO) if x is None else tracked((x, 10, 150), ids=[7]), number * step)
+    image = np.zeros((200, 400, 3), np.uint8)
+    trails.draw(image, (len(ways) - 1) * step)
+    assert image[:, 100:250].any() == (joined and (missing == 0 or step < 1))
+    assert image[:, :60].any()
+    assert image[:, 300:].any()
+
+
 def test_trails_need_identities():
     trails = Trails(seconds=1.0, palette="vivid")
     for number in range(5):

@@ -255,7 +255,7 @@ class SaveOptions:
             "--save",
             metavar="LIST",
             help="Besides results.json: pictures, json, crops, csv, parquet, openpose, openpose-coco18, ultralytics, "
-            "trc, deeplabcut. [default: pictures,json, with videos also csv]",
+            "trc, deeplabcut, rerun. [default: pictures,json, with videos also csv]",
         ),
     ] = None
     wide: Annotated[
@@ -274,9 +274,11 @@ class SaveOptions:
             tracked: whether people in videos are tracked.
 
         Raises:
-            UsageError: if a format is unknown, or one of movement is wanted of what is not a tracked video.
+            UsageError: if a format is unknown, lacks its package, or one of movement is wanted of what is not a
+                tracked video.
         """
         from everypose.inference.outputs import SAVES
+        from everypose.inference.results.rerun import require_rerun
         from everypose.inference.results.writing import Scope, format_names, parse_formats
 
         if self.save is None:
@@ -287,6 +289,8 @@ class SaveOptions:
                 raise UsageError(f"--save {name} describes movement in videos: for images use csv")
             if not tracked:
                 raise UsageError(f"--save {name} describes the movement of each person: add --track")
+        if "rerun" in chosen:
+            require_rerun()
         return chosen
 
 

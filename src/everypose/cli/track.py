@@ -64,7 +64,7 @@ def track(
         str,
         typer.Option(
             metavar="LIST",
-            help="Besides results.json: csv, parquet, openpose, openpose-coco18, trc, deeplabcut; pictures for "
+            help="Besides results.json: csv, parquet, openpose, openpose-coco18, trc, deeplabcut, rerun; pictures for "
             "annotated videos.",
         ),
     ] = "csv",
@@ -89,6 +89,7 @@ def track(
     from everypose.core import progress
     from everypose.inference.outputs import OutputOptions, open_outputs
     from everypose.inference.results import read_results
+    from everypose.inference.results.rerun import require_rerun
     from everypose.inference.results.writing import FORMATS, parse_formats
     from everypose.skeleton.skeleton import Skeleton
     from everypose.tracking.retrack import retrack
@@ -102,6 +103,8 @@ def track(
         raise UsageError(f"--cutoff {cutoff:g}: give a frequency above 0")
     known = ("pictures", *(each.name for each in FORMATS if not each.needs_image_size))
     options = OutputOptions(parse_formats(save, known), wide=wide, style=drawing.drawing_style(tracked=True))
+    if "rerun" in options.save:
+        require_rerun()
     settings = TrackerSettings(high_score=high_score, low_score=low_score)
     if memory is not None:
         settings = settings.model_copy(update={"memory": memory})

@@ -1,7 +1,8 @@
 """Trails: the way of each tracked person over the last seconds."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 WIDTH_SHARE = 0.004
 """Width of a trail, as a share of the longer side of the image."""
 FRACTION_BITS = 4
+LONGEST_GAP = 0.3
+"""Seconds without a person in the frames after which the trail starts anew: where they were meanwhile is unknown."""
+
+
+class _Place(NamedTuple):
+    """Where a person stood: number and time of the frame, pixels, and whether a line leads here from the last place."""
+
+    frame: int
+    time: float
+    x: float
+    y: float
+    follows: bool
 
 
 class Trails:
@@ -32,7 +45,8 @@ class Trails:
         """
         self._seconds = seconds
         self._palette = palette
-        self._places: dict[int, deque[tuple[float, float, float]]] = {}
+        self._places: dict[int, deque[_Place]] = {}
+        self._frame = 0
 
     def update(self, people: "People", time: float) -> None:
         """Add the people of the next frame; forget what is too old.
@@ -42,14 +56,17 @@ class Trails:
             time: of the frame, in seconds.
         """
         for places in self._places.values():
-            while places and places[0][0] < time - self._seconds:
+            while places and places[0].time < time - self._seconds:
                 places.popleft()
         self._places = {identity: places for identity, places in self._places.items() if places}
+        self._frame += 1
         if people.ids is None:
             return
         feet = np.column_stack([(people.boxes[:, 0] + people.boxes[:, 2]) / 2, people.boxes[:, 3]])
         for identity, (x, y) in zip(people.ids.tolist(), feet.tolist(), strict=True):
-            self._places.setdefault(identity, deque()).append((time, x, y))
+            places = self._places.setdefault(identity, deque())
+            follows = bool(places) and (places[-1].frame == self._frame - 1 or time - places[-1].time <= LONGEST_GAP)
+            places.append(_Place(self._frame, time, x, y, follows))
 
     def draw(self, image: Image, time: float) -> None:
         """Draw the trails into an image.
@@ -61,11 +78,12 @@ class Trails:
         width = max(1, round(WIDTH_SHARE * max(image.shape[:2])))
         for identity, places in self._places.items():
             color = np.array(person_color(identity, self._palette))
-            points = np.rint(np.array(places)[:, 1:] * 2**FRACTION_BITS).clip(-(2**28), 2**28).astype(int).tolist()
-            for index in range(1, len(points)):
-                fresh = 1 - (time - places[index][0]) / self._seconds
+            points = np.array([(place.x, place.y) for place in places])
+            fixed = np.rint(points * 2**FRACTION_BITS).clip(-(2**28), 2**28).astype(int).tolist()
+            for place, (start, end) in zip(islice(places, 1, None), pairwise(fixed), strict=True):
+                if not place.follows:
+                    continue
+                fresh = 1 - (time - place.time) / self._seconds
                 shade = (fresh * color + (1 - fresh) * 128).astype(int).tolist()
-                start, end = points[index - 1], points[index]
-                cv2.line(
-                    image, start, end, shade, max(1, round(width * (0.4 + 0.6 * fresh))), cv2.LINE_AA, FRACTION_BITS
-                )
+                thickness = max(1, round(width * (0.4 + 0.6 * fresh)))
+                cv2.line(image, start, end, shade, thickness, cv2.LINE_AA, FRACTION_BITS)

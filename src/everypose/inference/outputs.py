@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +15,10 @@ from everypose.core.files import remove_leftovers, text_name, write_bytes, write
 from everypose.data.images import read_image
 from everypose.drawing import DrawingStyle, blur_faces, contact_sheet, draw_people, encode, person_crops
 from everypose.errors import UsageError
+from everypose.inference.image_like import image_pixels
 from everypose.inference.inputs import Source
 from everypose.inference.results import FrameResult, ResultsWriter
-from everypose.inference.results.writing import Scope, format_names, frame_writers, run_writers
+from everypose.inference.results.writing import Scope, format_names, frame_writers, recording_writers, run_writers
 from everypose.inference.resume import Settings, finished_result, remove_other_images, run_digest
 from everypose.people import People
 
@@ -86,6 +87,7 @@ class Outputs:
         *,
         add_result: Callable[[FrameResult], None],
         add_smoothed: Callable[[FrameResult], None],
+        add_to_recording: Callable[[FrameResult], None] | None = None,
         digest: str = "",
         resume: bool = False,
     ) -> None:
@@ -97,6 +99,7 @@ class Outputs:
             options: what is written.
             add_result: appends a result to the run's list and tables.
             add_smoothed: appends a smoothed result to the list and tables of smoothed poses.
+            add_to_recording: appends a photo's result with its image to a recording; None if there is none.
             digest: of the settings that decide on the results.
             resume: whether images that an interrupted run finished are done.
         """
@@ -112,6 +115,7 @@ class Outputs:
         self.sheet = folder / "contact_sheet.jpg" if "pictures" in options.save else None
         self.add_result = add_result
         self.add_smoothed = add_smoothed
+        self._add_to_recording = add_to_recording
         step = max(1, -(-len(sources) // SHEET_PICTURES))
         self._on_sheet = {source.name for source in sources[::step]}
         self._small: list[tuple[Image, str]] = []
@@ -176,6 +180,9 @@ class Outputs:
 
     def _append(self, source: Source, result: FrameResult) -> None:
         self.add_result(result)
+        if self._add_to_recording is not None:
+            # Read again: results wait for their turn without their pixels.
+            self._add_to_recording(with_image(result, image_pixels(source.address or source.path)))
         if self.pictures and source.name in self._on_sheet:
             # Read again from its file, so that a resumed run gives the same sheet.
             large = result.height * result.width > LARGE_PICTURE
@@ -230,12 +237,16 @@ def open_outputs(
         smoothed = run_writers(folder, SMOOTHED, options.save, wide=options.wide, live=live) if options.smoothed else []
         for writer in smoothed:
             files.enter_context(writer)
+        recordings = recording_writers(folder, RAW, options.save) if sources else []
+        for writer in recordings:
+            files.enter_context(writer)
         outputs = Outputs(
             folder,
             sources,
             options,
             add_result=lambda result: _add(raw, result),
             add_smoothed=lambda result: _add(smoothed, result),
+            add_to_recording=(lambda result: _add(recordings, result)) if recordings else None,
             digest=run_digest(settings or {}),
             resume=resume,
         )
@@ -250,13 +261,16 @@ def _add(writers: Sequence[ResultsWriter], result: FrameResult) -> None:
         writer.add(result)
 
 
+def with_image(result: FrameResult, image: Image | None) -> FrameResult:
+    """Return a result whose people have this image attached."""
+    people = result.people
+    changed = People(people.keypoints, people.scores, people.skeleton, boxes=people.boxes, image=image, ids=people.ids)
+    return replace(result, people=changed)
+
+
 def without_image(result: FrameResult) -> FrameResult:
     """Return a result that does not hold the pixels of its image."""
-    people = result.people
-    bare = People(people.keypoints, people.scores, people.skeleton, boxes=people.boxes, ids=people.ids)
-    return FrameResult(
-        result.file, bare, result.width, result.height, result.frame, result.time, image_id=result.image_id
-    )
+    return with_image(result, None)
 
 
 def write_picture(path: Path, image: Image, *, overwrite: bool = False) -> None:

@@ -14,9 +14,9 @@ from everypose.core.arrays import Image
 from everypose.drawing import Trails, draw_people
 from everypose.errors import UsageError
 from everypose.inference.inputs import VideoInput
-from everypose.inference.outputs import Outputs, without_image, write_crops
+from everypose.inference.outputs import Outputs, with_image, without_image, write_crops
 from everypose.inference.results import FrameResult
-from everypose.inference.results.writing import frame_writers, video_writers
+from everypose.inference.results.writing import frame_writers, recording_writers, video_writers
 from everypose.people import People
 from everypose.video.audio import AudioTracks
 from everypose.video.file import VideoFile
@@ -61,6 +61,10 @@ class VideoOutputs:
                 *video_writers(outputs.folder, source.name, options.save),
             )
         ]
+        self._recordings = [
+            self._files.enter_context(writer)
+            for writer in recording_writers(outputs.folder / "rerun", source.name, options.save)
+        ]
         self.video: Path | None = None
         self._audio: AudioTracks | None = None
         self._writer: VideoWriter | None = None
@@ -103,14 +107,16 @@ class VideoOutputs:
         if "crops" in self._outputs.options.save:
             folder = self._outputs.folder / "crops" / self._name
             write_crops(folder, f"{self._name}_{frame.index:06d}", frame.people, self._outputs.options.style)
-        self.add(FrameResult(self._label, frame.people, width, height, frame.index, frame.time), raw=frame.raw)
+        result = FrameResult(self._label, frame.people, width, height, frame.index, frame.time)
+        self.add(result, raw=frame.raw, image=frame.image)
 
-    def add(self, result: FrameResult, *, raw: People | None = None) -> None:
+    def add(self, result: FrameResult, *, raw: People | None = None, image: Image | None = None) -> None:
         """Write one frame's people to lists, tables and the other formats.
 
         Args:
             result: the people of the frame; it gets the next image_id of the run.
             raw: the same people before smoothing; None without smoothing.
+            image: (H, W, 3) uint8 RGB frame, for recordings.
 
         Raises:
             EveryposeError: if a file cannot be written.
@@ -119,6 +125,8 @@ class VideoOutputs:
         numbered = without_image(replace(result, image_id=self._outputs.last_image_id))
         for writer in self._writers:
             writer.add(numbered)
+        for recording in self._recordings:
+            recording.add(with_image(numbered, image))
         if raw is None:
             self._outputs.add_result(numbered)
         else:

@@ -15,6 +15,7 @@ from everypose.inference.results.deeplabcut import DeepLabCutWriter
 from everypose.inference.results.openpose import BODY_25, COCO_18, OpenPoseWriter
 from everypose.inference.results.parquet_table import ParquetWriter
 from everypose.inference.results.record import ResultsWriter
+from everypose.inference.results.rerun import RerunWriter
 from everypose.inference.results.trc import TrcWriter
 from everypose.inference.results.ultralytics import UltralyticsWriter
 
@@ -28,6 +29,8 @@ class Scope(Enum):
     """One photo or frame: files in the folder ``OUT/FORMAT``."""
     VIDEO = "video"
     """The tracked people of one video: files in the folder ``OUT/FORMAT``."""
+    RECORDING = "recording"
+    """One video with its images: a file in the folder ``OUT/FORMAT``. The photos of a run: ``OUT/results.*``."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ FORMATS = (
     ),
     ResultFormat("trc", Scope.VIDEO, lambda folder, name, _wide: TrcWriter(folder, name)),
     ResultFormat("deeplabcut", Scope.VIDEO, lambda folder, name, _wide: DeepLabCutWriter(folder / f"{name}.csv")),
+    ResultFormat("rerun", Scope.RECORDING, lambda folder, name, _wide: RerunWriter(folder / f"{name}.rrd")),
 )
 """All formats, in the order in which they are listed and written. The COCO results list is always written."""
 
@@ -118,6 +122,21 @@ def video_writers(folder: Path, name: str, formats: Collection[str]) -> list[Res
         for each in FORMATS
         if each.scope is Scope.VIDEO and each.name in formats
     ]
+
+
+def recording_writers(folder: Path, name: str, formats: Collection[str]) -> list[ResultsWriter]:
+    """Open the recordings of a video, or of a run's photos; their results need the image attached.
+
+    Args:
+        folder: where they are written.
+        name: of the files, without suffix.
+        formats: names of `FORMATS`; those of other scopes are ignored.
+
+    Raises:
+        EveryposeError: if a file cannot be written.
+        UsageError: if the package of a format is missing.
+    """
+    return [each.open(folder, name, False) for each in FORMATS if each.scope is Scope.RECORDING and each.name in formats]
 
 
 def parse_formats(text: str, known: Collection[str]) -> tuple[str, ...]:

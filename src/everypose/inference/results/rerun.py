@@ -11,6 +11,8 @@ from everypose.skeleton.skeleton import Skeleton
 
 IMAGE, PEOPLE = "image", "image/people"
 JPEG_QUALITY = 85
+LARGEST_CLASS = 2**16 - 1
+"""Rerun's numbers of classes have 16 bits."""
 
 
 class RerunWriter(ResultsWriter):
@@ -34,7 +36,7 @@ class RerunWriter(ResultsWriter):
             EveryposeError: the file cannot be written.
         """
         self.path = path
-        self._rerun = _import_rerun()
+        self._rerun = require_rerun()
         self._number = 0
         self._skeleton: Skeleton | None = None
         self._classes = 0
@@ -55,8 +57,8 @@ class RerunWriter(ResultsWriter):
         if self._skeleton not in (None, people.skeleton):
             raise EveryposeError(f"{self.path}: a recording cannot hold people of different skeletons")
         self._set_time(result)
-        ids = np.arange(len(people)) if people.ids is None else people.ids
-        self._describe(people.skeleton, int(ids.max(initial=-1)) + 1)
+        ids = (np.arange(len(people)) if people.ids is None else people.ids) % (LARGEST_CLASS + 1)
+        self._describe(people.skeleton, int(ids.max(initial=0)) + 1)
         if people.image is not None:
             self._recording.log(IMAGE, rerun.Image(people.image).compress(jpeg_quality=JPEG_QUALITY))
         count = len(people.skeleton)
@@ -77,10 +79,11 @@ class RerunWriter(ResultsWriter):
             self._recording.set_time("time", duration=result.time)
 
     def _describe(self, skeleton: Skeleton, classes: int) -> None:
-        """Say what keypoints are called and how they are linked, for each identity."""
-        if classes <= self._classes and self._skeleton is not None:
+        """Describe the keypoints and their links for each identity, for twice as many identities each time."""
+        if classes <= self._classes:
             return
         rerun = self._rerun
+        classes = 1 << (classes - 1).bit_length()
         keypoints = [rerun.AnnotationInfo(id=index, label=name) for index, name in enumerate(skeleton.keypoints)]
         descriptions = [
             rerun.ClassDescription(
@@ -88,7 +91,7 @@ class RerunWriter(ResultsWriter):
                 keypoint_annotations=keypoints,
                 keypoint_connections=list(skeleton.links),
             )
-            for number in range(max(1, classes))
+            for number in range(classes)
         ]
         self._recording.log("/", rerun.AnnotationContext(descriptions), static=True)
         self._skeleton, self._classes = skeleton, classes
@@ -99,10 +102,15 @@ class RerunWriter(ResultsWriter):
         self._recording.disconnect()
 
 
-def _import_rerun() -> ModuleType:
+def require_rerun() -> ModuleType:
+    """Import Rerun.
+
+    Raises:
+        UsageError: if it is not installed.
+    """
     try:
         import rerun
     except ImportError as error:
-        raise UsageError("a Rerun recording needs the package rerun-sdk: pip install rerun-sdk") from error
+        raise UsageError("Rerun recordings need a package that is not installed: pip install rerun-sdk") from error
     module: ModuleType = rerun
     return module
