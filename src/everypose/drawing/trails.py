@@ -17,7 +17,7 @@ WIDTH_SHARE = 0.004
 """Width of a trail, as a share of the longer side of the image."""
 FRACTION_BITS = 4
 LONGEST_GAP = 0.3
-"""Seconds without a person in the frames after which the trail starts anew: where they were meanwhile is unknown."""
+"""A trail does not connect places that are further apart in time (seconds), if there are frames between them."""
 
 
 class _Place(NamedTuple):
