@@ -136,7 +136,9 @@ def recording_writers(folder: Path, name: str, formats: Collection[str]) -> list
         EveryposeError: if a file cannot be written.
         UsageError: if the package of a format is missing.
     """
-    return [each.open(folder, name, False) for each in FORMATS if each.scope is Scope.RECORDING and each.name in formats]
+    return [
+        each.open(folder, name, False) for each in FORMATS if each.scope is Scope.RECORDING and each.name in formats
+    ]
 
 
 def parse_formats(text: str, known: Collection[str]) -> tuple[str, ...]:
