@@ -66,7 +66,7 @@ def test_the_command_line_records_a_tracked_video(everypose, model, tmp_path):
     np.testing.assert_allclose(np.array(columns["/image/people"]["time"]) / 1e9, np.arange(6) / 30, atol=1e-3)
     rows = list(read_results(tmp_path / "out" / "results.csv"))
     positions, classes = (columns["/image/people"][f"Points2D:{name}"] for name in ("positions", "class_ids"))
-    for result, points, ids in zip(rows, positions[1:], classes[1:], strict=True):  # frame 0 confirms no one yet
+    for result, points, ids in zip(rows, positions[1:], classes[1:], strict=True):  # no one has an id in frame 0
         np.testing.assert_allclose(points, result.people.keypoints[..., :2].reshape(-1, 2), atol=1e-3)
         np.testing.assert_array_equal(ids, np.repeat(result.people.ids, 17))
     jpeg = np.array(columns["/image"]["EncodedImage:blob"][0][0], np.uint8)

@@ -1,8 +1,11 @@
 """Every format of ``--save`` is listed once, is opened where its scope says, and is named in the commands' help."""
 
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
+from cli import fake_rerun
 from everypose.cli.main import app
 from everypose.errors import UsageError
 from everypose.inference.results.writing import (
@@ -11,6 +14,7 @@ from everypose.inference.results.writing import (
     format_names,
     frame_writers,
     parse_formats,
+    recording_writers,
     run_writers,
     video_writers,
 )
@@ -18,11 +22,13 @@ from inference.results.made import video
 
 
 @pytest.mark.parametrize("name", format_names())
-def test_a_format_writes_where_its_scope_says(tmp_path, name):
+def test_a_format_writes_where_its_scope_says(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "rerun", fake_rerun.module())
     writers = [
         *run_writers(tmp_path, "results", [name], wide=False, live=False),
         *frame_writers(tmp_path, "clip", [name], in_folders=False),
         *video_writers(tmp_path, "clip", [name]),
+        *recording_writers(tmp_path / "rerun", "clip", [name]),
     ]
     assert len(writers) == 2  # the COCO results list, and this format
     for writer in writers:
