@@ -305,3 +305,48 @@ def test_odd_shapes_work(tmp_path, write, shape):
     boxes = detect(write(tmp_path / "model.onnx"), np.full((*shape, 3), 255, np.uint8))
     assert len(boxes) > 0
     assert np.isfinite(boxes.boxes).all()
+
+
+def rf_detr(path, batch=1):
+    """RF-DETR's outputs for the four quarters: people (class 1) where the mean red, after normalization, is high."""
+    nodes = [
+        node("Slice", "input zero one one", "red"),
+        node("AveragePool", "red", "means", kernel_shape=[SIDE // 2] * 2, strides=[SIDE // 2] * 2),
+        node("Reshape", "means column", "sure"),
+        node("Concat", "sure sure sure", "three", axis=2),
+        node("Mul", "three weights", "labels"),
+        node("Mul", "sure nothing", "zeros"),
+        node("Add", "zeros boxes", "dets"),
+    ]
+    constants = {
+        "zero": np.array([0], np.int64), "one": np.array([1], np.int64), "column": np.array([-1, 4, 1], np.int64),
+        "weights": np.array([[[100, 2, -1]]], np.float32), "nothing": np.zeros((1, 1, 4), np.float32),
+        "boxes": np.array(quarters(), np.float32)[None],
+    }  # fmt: skip
+    outputs = {"dets": (FLOAT, [batch, 4, 4]), "labels": (FLOAT, [batch, 4, 3])}
+    return save_graph(path, nodes, constants, {"input": (FLOAT, [batch, 3, SIDE, SIDE])}, outputs)
+
+
+@pytest.mark.parametrize("batch", [1, "batch"])
+def test_rf_detr_counts_classes_from_1(tmp_path, batch):
+    file = rf_detr(tmp_path / "rf.onnx", batch)
+    detector = OnnxDetector(open_session(file, 1), file)
+    image = np.zeros((80, 120, 3), np.uint8)
+    image[:40, 60:, 0] = 255
+    (box,) = detector(Photo(image)).boxes
+    assert box == pytest.approx([60, 0, 120, 40], abs=1e-3)
+    normalized = (1 - 0.485) / 0.229
+    assert detector(Photo(image)).scores == pytest.approx([sigmoid(2 * normalized)], abs=1e-5)
+    both = detector.detect_batch([Photo(image), Photo(image[:, ::-1].copy()), Photo(np.zeros_like(image))])
+    assert [len(found) for found in both] == [1, 1, 0]
+    assert both[1].boxes[0] == pytest.approx([0, 0, 60, 40], abs=1e-3)
+
+
+def test_the_configuration_says_which_class_people_are(tmp_path):
+    file = hugging_face(tmp_path / "model.onnx", 91)
+    labels = {"0": "N/A", "1": "person"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "rf_detr", "id2label": labels}))
+    OnnxDetector(open_session(file, 1), file)(Photo(np.zeros((64, 64, 3), np.uint8)))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "detr", "id2label": labels}))
+    with pytest.raises(EveryposeError, match="91 classes"):
+        OnnxDetector(open_session(file, 1), file)(Photo(np.zeros((64, 64, 3), np.uint8)))

@@ -1,8 +1,9 @@
 """Where the people are: the boxes that top-down models need, from a file or around the people of another model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,26 @@ class Detector(Protocol):
     def __call__(self, photo: Photo) -> Boxes:
         """The boxes of one image's people."""
         ...
+
+
+@runtime_checkable
+class BatchDetector(Protocol):
+    """A detector that takes several images at once."""
+
+    def detect_batch(self, photos: Sequence[Photo]) -> list[Boxes]:
+        """The boxes of each image's people."""
+        ...
+
+
+def detect_all(detector: Detector, photos: Sequence[Photo]) -> list[Boxes]:
+    """The boxes of several images' people, at once if the detector takes batches.
+
+    >>> detect_all(lambda photo: Boxes(np.zeros((0, 4)), np.zeros(0)), [])
+    []
+    """
+    if isinstance(detector, BatchDetector):
+        return detector.detect_batch(photos)
+    return [detector(photo) for photo in photos]
 
 
 def box_nms(boxes: Boxes, threshold: float) -> Boxes:

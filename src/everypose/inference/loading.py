@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everypose.errors import MissingDependencyError, UsageError
+from everypose.inference.box_fusion import FusedDetectors
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
 from everypose.inference.boxes import Detector
 from everypose.inference.estimator import Estimator
@@ -123,9 +124,10 @@ def find_detector(
     """What gives a top-down model its boxes.
 
     Args:
-        source: ``picodet-s``; a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, RT-DETR or
-            PicoDet; a ``.json`` file of detections (:class:`everypose.inference.box_sources.DetectionsFile`); or a
-            detector, returned as it is.
+        source: ``picodet-s``; a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, PicoDet or
+            the RT-DETR family; several of these joined by commas, whose boxes are fused
+            (:class:`everypose.inference.box_fusion.FusedDetectors`); a ``.json`` file of detections
+            (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector, returned as it is.
         threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for other
             detectors, and 0 for a file.
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
@@ -141,6 +143,9 @@ def find_detector(
             raise UsageError("a threshold of boxes belongs to a detector that is loaded: let your own apply it")
         return source
     path = Path(source)
+    if "," in str(source) and not path.exists():
+        parts = [part.strip() for part in str(source).split(",")]
+        return FusedDetectors([find_detector(part, threshold, device=device, threads=threads) for part in parts])
     if not path.exists() and (entry := find_entry(str(source))) is not None and entry.kind == "detector":
         path = resolve(source).path
     if path.suffix == ".json":

@@ -1,26 +1,25 @@
-"""Person detectors in ONNX files of other projects: YOLOX, RT-DETR and PicoDet, recognised by inputs and outputs."""
+"""Person detectors in ONNX files of other projects, recognised by inputs and outputs.
 
+YOLOX, PicoDet, and the RT-DETR family of :mod:`everypose.inference.detr_layouts`.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from everypose.core.arrays import Float32, Float64, Image
-from everypose.core.files import read_json
+from everypose.core.arrays import Float64, Image
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes, Photo, box_nms
+from everypose.inference.detector_input import IMAGENET_MEAN, IMAGENET_STD, PERSON, input_size, planes
+from everypose.inference.detr_layouts import HuggingFaceRtDetr, RfDetr, RtDetr
 from everypose.inference.runtimes.onnx import Arrays, run_session
 
-PERSON = 0
-"""The class of people in COCO's 80 classes, which both kinds of detector number from 0."""
 THRESHOLD = 0.3
-SIZE = 640
-"""Side of the input of a detector whose file leaves it open."""
-PREPROCESSOR = "preprocessor_config.json"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Layout(Protocol):
@@ -36,7 +35,10 @@ class Layout(Protocol):
 
 
 class OnnxDetector:
-    """A YOLOX, RT-DETR or PicoDet in an ``.onnx`` file; its first class must be people, as in COCO."""
+    """A detector in an ``.onnx`` file: YOLOX, PicoDet, or one of the RT-DETR family.
+
+    The first class must be people, as in COCO, unless the configuration next to the file says which one is.
+    """
 
     def __init__(self, session: Any, path: str | Path, threshold: float = THRESHOLD) -> None:
         """Take an open file.
@@ -54,6 +56,7 @@ class OnnxDetector:
         self._session = session
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._layout = recognise(self._session, self.path)
+        self._takes_batches = all(not isinstance(node.shape[0], int) for node in self._session.get_inputs())
 
     def __call__(self, photo: Photo) -> Boxes:
         """The boxes of one image's people.
@@ -61,8 +64,26 @@ class OnnxDetector:
         Raises:
             EveryposeError: when the model fails, or its outputs are not those of its layout after all.
         """
-        height, width = photo.image.shape[:2]
-        found = run_session(self._session, self.path, self._layout.feed(photo.image), self._outputs)
+        return self.detect_batch([photo])[0]
+
+    def detect_batch(self, photos: Sequence[Photo]) -> list[Boxes]:
+        """The boxes of several images' people, in one run if the file takes batches of any size.
+
+        Raises:
+            EveryposeError: as for one image.
+        """
+        feeds = [self._layout.feed(photo.image) for photo in photos]
+        if self._takes_batches and len(feeds) > 1:
+            batch = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+            together = run_session(self._session, self.path, batch, self._outputs)
+            runs = [[output[index : index + 1] for output in together] for index in range(len(feeds))]
+        else:
+            runs = [run_session(self._session, self.path, feed, self._outputs) for feed in feeds]
+        return [self._boxes(found, photo.image) for found, photo in zip(runs, photos, strict=True)]
+
+    def _boxes(self, found: Sequence[npt.NDArray[Any]], image: Image) -> Boxes:
+        """The boxes in one image's outputs."""
+        height, width = image.shape[:2]
         try:
             return self._layout.boxes(dict(zip(self._outputs, found, strict=True)), (width, height), self.threshold)
         except EveryposeError as error:
@@ -82,16 +103,18 @@ def recognise(session: Any, path: Path) -> Layout:
         if set(inputs) == {"pixel_values"} and {"logits", "pred_boxes"} <= set(outputs):
             return HuggingFaceRtDetr.read(inputs[image], path)
         if set(inputs) == {"images", "orig_target_sizes"} and {"labels", "boxes", "scores"} <= set(outputs):
-            return RtDetr(_input_size(inputs["images"]))
+            return RtDetr(input_size(inputs["images"]))
+        if len(inputs) == 1 and {"dets", "labels"} <= set(outputs):
+            return RfDetr(image, input_size(inputs[image]))
         if len(inputs) == 1 and set(outputs) == {"boxes", "scores"} and len(outputs["scores"]) == 3:
-            return PicoDet(image, _input_size(inputs[image]))
+            return PicoDet(image, input_size(inputs[image]))
         if len(inputs) == len(outputs) == 1 and _ranks(inputs, outputs) == (4, 3):
-            return Yolox(image, next(iter(outputs)), _input_size(inputs[image]))
+            return Yolox(image, next(iter(outputs)), input_size(inputs[image]))
     raise EveryposeError(
         f"{path} is not a detector that is known: its inputs {', '.join(inputs)} and outputs {', '.join(outputs)} are"
         " neither YOLOX's (one image, one table of boxes) nor RT-DETR's (pixel_values to logits, pred_boxes; or images,"
-        " orig_target_sizes to labels, boxes, scores) nor PicoDet's (one image to boxes, scores), in 32-bit floating"
-        " point"
+        " orig_target_sizes to labels, boxes, scores) nor RF-DETR's (one image to dets, labels) nor PicoDet's (one"
+        " image to boxes, scores), in 32-bit floating point"
     )
 
 
@@ -118,7 +141,7 @@ class Yolox:
         fitted = max(1, int(width * ratio)), max(1, int(height * ratio))
         canvas = np.full((self.size[1], self.size[0], 3), self.GREY, np.uint8)
         canvas[: fitted[1], : fitted[0]] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)[..., ::-1]
-        return {self.input: _planes(canvas.astype(np.float32))}
+        return {self.input: planes(canvas.astype(np.float32))}
 
     def boxes(self, outputs: Arrays, image_size: tuple[int, int], threshold: float) -> Boxes:
         """Undo the grid and the fitting, then suppress boxes of the same person."""
@@ -158,86 +181,6 @@ class Yolox:
 
 
 @dataclass(frozen=True)
-class RtDetr:
-    """RT-DETR (Zhao et al., CVPR 2024) as its authors export it: labels, boxes in image pixels and scores."""
-
-    size: tuple[int, int]
-    """(width, height) of the input."""
-
-    def feed(self, image: Image) -> Arrays:  # noqa: D102
-        sizes = np.array([[image.shape[1], image.shape[0]]], np.int64)
-        return {"images": _planes(_stretched(image, self.size)), "orig_target_sizes": sizes}
-
-    def boxes(
-        self,
-        outputs: Arrays,
-        image_size: tuple[int, int],  # noqa: ARG002
-        threshold: float,
-    ) -> Boxes:
-        """Those that are people, as they are."""
-        scores = outputs["scores"][0].astype(np.float64)
-        sure = (outputs["labels"][0] == PERSON) & (scores >= threshold)
-        return Boxes(outputs["boxes"][0].astype(np.float64)[sure], scores[sure])
-
-
-@dataclass(frozen=True)
-class HuggingFaceRtDetr:
-    """RT-DETR and its kin (D-FINE) as Hugging Face exports them: class logits, and boxes in parts of the image.
-
-    Whether the image is normalised, and its size where the file leaves it open, ``preprocessor_config.json`` says, in
-    the file's folder or the one above; without it the image is not normalised, as RT-DETR's own.
-    """
-
-    size: tuple[int, int]
-    """(width, height) of the input."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-    WITH_PERSON_ELSEWHERE = (91, 92)
-
-    @classmethod
-    def read(cls, input_shape: list[Any], path: Path) -> "HuggingFaceRtDetr":
-        """Read the configuration in the file's folder.
-
-        Raises:
-            EveryposeError: when the configuration cannot be understood.
-        """
-        for config in (path.parent / PREPROCESSOR, path.parent.parent / PREPROCESSOR):
-            if config.is_file():
-                try:
-                    return cls._configured(read_json(config), input_shape)
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    raise EveryposeError(f"{config} does not say how images are prepared: {error!r}") from error
-        return cls(_input_size(input_shape))
-
-    @classmethod
-    def _configured(cls, values: dict[str, Any], input_shape: list[Any]) -> "HuggingFaceRtDetr":
-        sides = values.get("size", {})
-        size = _input_size(input_shape, (int(sides.get("width", SIZE)), int(sides.get("height", SIZE))))
-        if not values.get("do_normalize", False):
-            return cls(size)
-        (red, green, blue), (red_std, green_std, blue_std) = values["image_mean"], values["image_std"]
-        return cls(size, (float(red), float(green), float(blue)), (float(red_std), float(green_std), float(blue_std)))
-
-    def feed(self, image: Image) -> Arrays:  # noqa: D102
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return {"pixel_values": _planes((_stretched(image, self.size) - mean) / std)}
-
-    def boxes(self, outputs: Arrays, image_size: tuple[int, int], threshold: float) -> Boxes:
-        """Scores by the sigmoid, boxes from x, y of the middle, width and height."""
-        logits = outputs["logits"][0].astype(np.float64)
-        if logits.shape[1] in self.WITH_PERSON_ELSEWHERE:
-            raise EveryposeError(
-                f"it has {logits.shape[1]} classes, DETR's numbering in which people are not the first; RT-DETR has 80"
-            )
-        scores = 1 / (1 + np.exp(-logits[:, PERSON]))
-        sure = scores >= threshold
-        middles, sizes = np.split(outputs["pred_boxes"][0].astype(np.float64)[sure], 2, axis=1)
-        corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
-        return Boxes(corners * (image_size + image_size), scores[sure])
-
-
-@dataclass(frozen=True)
 class PicoDet:
     """PicoDet (Yu et al., 2021): corners in input pixels (1, N, 4) and class scores (1, C, N) after the sigmoid.
 
@@ -254,7 +197,7 @@ class PicoDet:
     def feed(self, image: Image) -> Arrays:  # noqa: D102
         resized = cv2.resize(image, self.size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
         mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
-        return {self.input: _planes((resized / np.float32(255) - mean) / std)}
+        return {self.input: planes((resized / np.float32(255) - mean) / std)}
 
     def boxes(self, outputs: Arrays, image_size: tuple[int, int], threshold: float) -> Boxes:
         """Scale the corners to the image, then suppress boxes of the same person; the best 100 stay."""
@@ -265,23 +208,5 @@ class PicoDet:
         return kept[np.arange(min(len(kept), self.MOST))]
 
 
-def _input_size(shape: list[Any], default: tuple[int, int] = (SIZE, SIZE)) -> tuple[int, int]:
-    """(width, height) of an input (B, 3, H, W); the default's where the file leaves a side open."""
-    height, width = shape[2:]
-    return width if isinstance(width, int) else default[0], height if isinstance(height, int) else default[1]
-
-
 def _ranks(inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> tuple[int, int]:
     return len(next(iter(inputs.values()))), len(next(iter(outputs.values())))
-
-
-def _stretched(image: Image, size: tuple[int, int]) -> Float32:
-    """The whole image at (width, height), RGB from 0 to 1; shrunk by averaging, as the detectors learned it."""
-    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
-    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(resized, np.float32) / np.float32(255)
-
-
-def _planes(pixels: Float32) -> Float32:
-    """(H, W, 3) as a batch (1, 3, H, W)."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])

@@ -12,7 +12,7 @@ from everypose.core.arrays import Float32, Float64, Image, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError
 from everypose.inference.box_sources import AnnotatedBoxes
-from everypose.inference.boxes import Boxes, Detector, Photo
+from everypose.inference.boxes import Boxes, Detector, Photo, detect_all
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_file, image_pixels
 from everypose.inference.runtimes.onnx import CropRuntime
@@ -108,7 +108,8 @@ class TopDownEstimator(Estimator[Photo]):
 
     def poses(self, prepared: Sequence[Photo]) -> list[BoxPoses]:
         """Estimate the poses in the boxes of prepared images, before person scoring and NMS."""
-        cuts = [self._cut(photo) for photo in prepared]
+        boxes = detect_all(self.detector, prepared)
+        cuts = [self._cut(photo, found) for photo, found in zip(prepared, boxes, strict=True)]
         pairs = zip(prepared, cuts, strict=True)
         poses = self._poses((photo.image, matrix) for photo, cut in pairs for matrix in cut.matrices)
         no_poses = np.zeros((0, 1, len(self.skeleton), 3))
@@ -135,9 +136,9 @@ class TopDownEstimator(Estimator[Photo]):
             keypoints[..., 2] = keypoint_probabilities(keypoints[..., 2], calibration)
         return People(keypoints, merged.scores[order], self.skeleton, boxes=boxes[order], image=image)
 
-    def _cut(self, photo: Photo) -> "_Cuts":
-        """Ask the detector; leave out boxes that cannot be cropped."""
-        found, (height, width) = self.detector(photo), photo.image.shape[:2]
+    def _cut(self, photo: Photo, found: Boxes) -> "_Cuts":
+        """The crops of one image's boxes, without boxes that cannot be cropped."""
+        height, width = photo.image.shape[:2]
         if isinstance(self.detector, AnnotatedBoxes):
             found = Boxes(self._geometry.cleaned(found.boxes, Size(width, height)), found.scores)
         boxes = found[self._usable(found.boxes, (width, height))]
