@@ -14,6 +14,7 @@ from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
 from everypose.cli.recipes import recipes_app
 from everypose.cli.refine import refine
+from everypose.cli.reproduce import reproduce
 from everypose.cli.serve import serve
 from everypose.cli.study import study_app
 from everypose.cli.track import track
@@ -37,6 +38,7 @@ app.command()(train)
 app.command()(track)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(reproduce)
 app.command()(export)
 app.command()(prototypes)
 app.command()(serve)
@@ -58,6 +60,7 @@ def _print_version(wanted: bool) -> None:
 
 
 _READ_IMAGES = ("predict", "track", "refine", "demo", "data", "evaluate", "compare")
+_READ_IMAGES = ("predict", "track", "demo", "data", "evaluate", "compare", "reproduce")
 """Commands that decode images in this process."""
 
 

@@ -60,6 +60,15 @@ def published_of(model: str, datasets: tuple[str, ...], input_size: str | None =
     )
 
 
+def published_from(source: str) -> list[Published]:
+    """The published results of one source, in printed order.
+
+    >>> published_from("PoseBH, released README")[0].model
+    'ViTPose++-B'
+    """
+    return [result for result in _all() if result.source == source]
+
+
 @cache
 def _all() -> tuple[Published, ...]:
     text = (resources.files("everypose.evaluation.report") / "published.toml").read_text(encoding="utf-8")
