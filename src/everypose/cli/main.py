@@ -59,8 +59,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_READ_IMAGES = ("predict", "track", "refine", "demo", "data", "evaluate", "compare")
-_READ_IMAGES = ("predict", "track", "demo", "data", "evaluate", "compare", "reproduce")
+_READ_IMAGES = ("predict", "track", "refine", "demo", "data", "evaluate", "compare", "reproduce")
 """Commands that decode images in this process."""
 
 

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from everypose.core.arrays import Float64, Image
-
 if TYPE_CHECKING:
+    from everypose.core.arrays import Float64, Image
     from everypose.studies.report import Study
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder for table (.md, .json) and figure.")]
@@ -33,7 +31,7 @@ DetectorOption = Annotated[
 OUT = Path("everypose-study")
 
 
-def one_box(box: str | None, detector: str | None, pixels: Image, image: Path) -> Float64:
+def one_box(box: str | None, detector: str | None, pixels: "Image", image: Path) -> "Float64":
     """The box (4,) of ``--box``, or the detection with the best score.
 
     Raises:
@@ -49,8 +47,10 @@ def one_box(box: str | None, detector: str | None, pixels: Image, image: Path) -
     return best_box(find_detector(detector or DEFAULT_DETECTOR), pixels, str(image))
 
 
-def several_boxes(boxes: list[str] | None, detector: str | None, pixels: Image, most: int) -> Float64:
+def several_boxes(boxes: list[str] | None, detector: str | None, pixels: "Image", most: int) -> "Float64":
     """The boxes (N, 4) of all ``--box``, or at most ``most`` detections; errors as ``one_box``."""
+    import numpy as np
+
     from everypose.inference.loading import find_detector
     from everypose.models.catalog import DEFAULT_DETECTOR
     from everypose.studies.box_crops import best_boxes, parse_box
