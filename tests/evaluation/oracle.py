@@ -13,7 +13,7 @@ from everypose.data.discovery.layouts import Layout
 from everypose.inference.loading import find_detector
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.catalog import DEFAULT_DETECTOR
+from everypose.models.default_names import DEFAULT_DETECTOR
 from everypose.skeleton.skeleton import Skeleton
 from inference.crop_stand_in import config, write_model
 

@@ -10,8 +10,6 @@ from pydantic import ValidationError
 from everypose.errors import UsageError
 from everypose.evaluation.report.published import published_of
 from everypose.models.catalog import (
-    DEFAULT_DETECTOR,
-    DEFAULT_MODEL,
     Catalog,
     Entry,
     ReleaseSource,
@@ -20,6 +18,7 @@ from everypose.models.catalog import (
     require_entry,
     require_safe_path,
 )
+from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 from everypose.models.locate import bundled
 
 ENTRIES = catalog().model

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from everypose.models.catalog import DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_MODEL
 
 
 def demo(

@@ -13,7 +13,7 @@ from everypose.cli.option_groups import expand_options
 from everypose.cli.predict_options import DrawingOptions, PersonBoxOptions, SaveOptions, VideoOptions
 from everypose.cli.video_summary import clip_as_dict, print_clips
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.catalog import DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from everypose.data.discovery.walk import Skipped

@@ -103,7 +103,7 @@ class PersonBoxOptions:
         """Return where a top-down model got its boxes from; None for a model that needs none."""
         from everypose.inference.box_sources import DetectionsFile, WholeImage
         from everypose.inference.top_down import TopDownEstimator
-        from everypose.models.catalog import DEFAULT_DETECTOR
+        from everypose.models.default_names import DEFAULT_DETECTOR
 
         if not isinstance(estimator, TopDownEstimator):
             return None

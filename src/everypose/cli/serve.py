@@ -8,7 +8,7 @@ import typer
 
 from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
 from everypose.errors import MissingDependencyError, UsageError
-from everypose.models.catalog import DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from everypose.serving.label_studio import LabelStudio

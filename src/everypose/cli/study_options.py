@@ -39,7 +39,7 @@ def one_box(box: str | None, detector: str | None, pixels: "Image", image: Path)
         UsageError: if the box is not four numbers, or there is no such detector.
     """
     from everypose.inference.loading import find_detector
-    from everypose.models.catalog import DEFAULT_DETECTOR
+    from everypose.models.default_names import DEFAULT_DETECTOR
     from everypose.studies.box_crops import best_box, parse_box
 
     if box is not None:
@@ -52,7 +52,7 @@ def several_boxes(boxes: list[str] | None, detector: str | None, pixels: "Image"
     import numpy as np
 
     from everypose.inference.loading import find_detector
-    from everypose.models.catalog import DEFAULT_DETECTOR
+    from everypose.models.default_names import DEFAULT_DETECTOR
     from everypose.studies.box_crops import best_boxes, parse_box
 
     if boxes:

@@ -28,8 +28,8 @@ from everypose.evaluation.scores import Scores, compute_scores
 from everypose.inference.box_sources import DetectionsFile
 from everypose.inference.loading import load
 from everypose.inference.top_down import TopDownEstimator
-from everypose.models.catalog import DEFAULT_DETECTOR
 from everypose.models.config import ModelConfig
+from everypose.models.default_names import DEFAULT_DETECTOR
 from everypose.models.locate import resolve
 from everypose.skeleton.skeleton import Skeleton
 

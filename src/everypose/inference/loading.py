@@ -25,8 +25,9 @@ from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.methods.top_down.scoring import default_box_threshold
-from everypose.models.catalog import DEFAULT_DETECTOR, DEFAULT_MODEL, find_entry
+from everypose.models.catalog import find_entry
 from everypose.models.config import ModelConfig
+from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 from everypose.models.locate import ModelFile, resolve
 
 MOST_THREADS = 1024

@@ -16,7 +16,7 @@ from everypose.core.arrays import Float32
 from everypose.errors import UsageError
 from everypose.inference.estimator import Estimator
 from everypose.inference.loading import load
-from everypose.models.catalog import DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_MODEL
 
 try:
     import cvat_sdk.auto_annotation as cvataa

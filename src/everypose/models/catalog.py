@@ -15,10 +15,6 @@ from pydantic import Field, StringConstraints, model_validator
 from everypose.core.settings import PositiveInt, Settings
 from everypose.errors import UsageError
 
-DEFAULT_MODEL = "mipnet-lite"
-"""The model that is loaded when none is named."""
-DEFAULT_DETECTOR = "picodet-s"
-"""What gives top-down models their boxes when nothing else is named."""
 FILE_SUFFIXES = (".safetensors", ".onnx", ".json", ".pth")
 """What may be downloaded besides zip archives; ``.pth`` is read as tensors only."""
 

@@ -20,8 +20,8 @@ from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.decoding import Decoder
-from everypose.models.catalog import DEFAULT_DETECTOR
 from everypose.models.config import ModelConfig
+from everypose.models.default_names import DEFAULT_DETECTOR
 from everypose.studies.chart import line_chart
 from everypose.studies.networks import read_top_down
 from everypose.studies.report import Study
