@@ -59,7 +59,7 @@ def test_a_list_with_spaces_other_scripts_and_repeats(predict, photos, tmp_path)
 )
 def test_only_what_is_asked_for_is_written(predict, photos, tmp_path, save, written):
     assert predict(photos, "--save", save).code == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"results.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"results.json", "run.json"}
 
 
 def test_nobody_is_an_empty_list_and_still_a_picture(predict, tmp_path):

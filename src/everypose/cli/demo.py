@@ -27,11 +27,12 @@ def demo(
     from everypose.inference.inputs import find_images
     from everypose.inference.loading import load
     from everypose.inference.outputs import open_outputs
+    from everypose.models.identity import identify_model
 
     sources = find_images([str(Path(everypose.__file__).parent / "examples")])
     estimator = load(model)
     table = Table("image", "people", "seconds", title=f"{escape(model)} on the example images")
-    with open_outputs(out, sources) as outputs:
+    with open_outputs(out, sources, models={"model": identify_model(model)}) as outputs:
         for source in sources:
             begin = time.monotonic()
             people = estimator(source.path)

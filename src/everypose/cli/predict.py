@@ -13,7 +13,7 @@ from everypose.cli.option_groups import expand_options
 from everypose.cli.predict_options import DrawingOptions, PersonBoxOptions, SaveOptions, VideoOptions
 from everypose.cli.video_summary import clip_as_dict, print_clips
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.default_names import DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from everypose.data.discovery.walk import Skipped
@@ -67,9 +67,10 @@ def predict(
     """Find the people in images and videos and write the results.
 
     OUT/results.json is a COCO results list (image_id, file_name, category_id, keypoints, score; of videos also frame,
-    time, track_id). OUT/json has a file for each image, OUT/pictures the drawn images, OUT/contact_sheet.jpg up to 24
-    of them, OUT/videos the annotated videos, OUT/results.csv a row for each keypoint. The image_id is the number at the
-    end of the file name if every image has one and all differ, otherwise 1, 2, 3 and so on.
+    time, track_id). OUT/run.json names the models, with revision and hash. OUT/json has a file for each image,
+    OUT/pictures the drawn images, OUT/contact_sheet.jpg up to 24 of them, OUT/videos the annotated videos,
+    OUT/results.csv a row for each keypoint. The image_id is the number at the end of the file name if every image has
+    one and all differ, otherwise 1, 2, 3 and so on.
 
     A top-down model processes one box after the other. Boxes of a file belong to the image with their file_name, or,
     without one, to that with their image_id. Detectors find people; for animals and hands, give boxes.
@@ -84,6 +85,7 @@ def predict(
     from everypose.inference.loading import load
     from everypose.inference.outputs import OutputOptions, open_outputs
     from everypose.inference.refinement import RefiningEstimator, load_refiner
+    from everypose.models.identity import identify_model
 
     listed = sys.stdin.buffer if "-" in sources else ()
     found = find_inputs(sources, listed, skip=saving.out, as_video=video.as_video)
@@ -111,14 +113,25 @@ def predict(
         tiles=person_boxes.tiles,
     )
     run = estimator if refine is None else RefiningEstimator(estimator, load_refiner(refine, device=device, flip=flip))
+    used = {"model": identify_model(model)}
+    if given is None and estimator.config.is_top_down:
+        used["detector"] = identify_model(person_boxes.detector or DEFAULT_DETECTOR)
+    if refine is not None:
+        used["refiner"] = identify_model(refine)
     deciding: dict[str, str | int | float | bool | None] = {
         "model": model, "device": device, "flip": flip, "min_score": min_score, "skeleton": skeleton, "size": size,
         "refine": refine,
-        **asdict(person_boxes),
+        **asdict(person_boxes), "sha256": used["model"].sha256,
     }  # fmt: skip
     clips: list[VideoSummary] = []
     with open_outputs(
-        saving.out, found.images, options, settings=deciding, resume=saving.resume, live=bool(found.videos)
+        saving.out,
+        found.images,
+        options,
+        settings=deciding,
+        models=used,
+        resume=saving.resume,
+        live=bool(found.videos),
     ) as outputs:
         done = len(found.images) - len(outputs.unfinished())
         summary = _run_images(run, outputs, quiet=quiet)

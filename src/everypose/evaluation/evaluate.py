@@ -30,6 +30,7 @@ from everypose.inference.loading import load
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR
+from everypose.models.identity import identify_model
 from everypose.models.locate import resolve
 from everypose.skeleton.skeleton import Skeleton
 
@@ -199,6 +200,7 @@ def evaluate_model(
         everypose=everypose.__version__,
         model=setup.config.name,
         model_sha256=setup.sha256,
+        model_revision=identify_model(model).revision,
         protocol=_protocol(scores, annotated, {**(protocol or {}), **setup.protocol_fields()}),
         numbers=scores.numbers,
         classes=scores.classes,

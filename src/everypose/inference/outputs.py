@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import everypose
 from everypose.core.arrays import Image
 from everypose.core.files import remove_leftovers, text_name, write_bytes, write_json
 from everypose.data.images import read_image
@@ -20,6 +21,7 @@ from everypose.inference.inputs import Source
 from everypose.inference.results import FrameResult, ResultsWriter
 from everypose.inference.results.writing import Scope, format_names, frame_writers, recording_writers, run_writers
 from everypose.inference.resume import Settings, finished_result, remove_other_images, run_digest
+from everypose.models.identity import ModelIdentity
 from everypose.people import People
 
 SHEET_PICTURES = 24
@@ -90,6 +92,7 @@ class Outputs:
         add_to_recording: Callable[[FrameResult], None] | None = None,
         digest: str = "",
         resume: bool = False,
+        model: ModelIdentity | None = None,
     ) -> None:
         """Lay out the folder; nothing is written yet.
 
@@ -102,6 +105,7 @@ class Outputs:
             add_to_recording: appends a photo's result with its image to a recording; None if there is none.
             digest: of the settings that decide on the results.
             resume: whether images that an interrupted run finished are done.
+            model: the weights, for the JSON files of images.
         """
         self.folder = folder
         self.options = options
@@ -122,6 +126,7 @@ class Outputs:
         self.last_image_id = max((source.image_id for source in sources), default=0)
         """The largest image_id so far; frames of videos get the next ones."""
         self._digest = digest
+        self._model = {} if model is None else {"model": model.model_dump(mode="json")}
         self._sources = sources
         self._done = {source.name for source in sources if self._finished(source) is not None} if resume else set()
         self._waiting = iter(sources)
@@ -155,7 +160,9 @@ class Outputs:
             write_picture(self.pictures / f"{source.name}.jpg", picture, overwrite=True)
         # The JSON file comes last: a run that resumes this one takes it as the sign that the image is done.
         if self.jsons:
-            write_json(self.jsons / f"{source.name}.json", {**_description(source, people), "run": self._digest})
+            write_json(
+                self.jsons / f"{source.name}.json", {**_description(source, people), **self._model, "run": self._digest}
+            )
         return Saved(source, without_image(result))
 
     def add(self, saved: Saved) -> None:
@@ -203,6 +210,7 @@ def open_outputs(
     options: OutputOptions | None = None,
     *,
     settings: Settings | None = None,
+    models: Mapping[str, ModelIdentity] | None = None,
     resume: bool = False,
     live: bool = False,
 ) -> Iterator[Outputs]:
@@ -217,6 +225,7 @@ def open_outputs(
         sources: all images of the run.
         options: what is written.
         settings: what decides on the results; an image that was done with others is done again.
+        models: the weights by purpose ("model", "detector"), which are written to ``run.json``.
         resume: leave out the images that an interrupted run into the same folder finished; needs "json".
         live: whether ``results.json`` is complete after every frame, for runs over videos.
 
@@ -249,7 +258,11 @@ def open_outputs(
             add_to_recording=(lambda result: _add(recordings, result)) if recordings else None,
             digest=run_digest(settings or {}),
             resume=resume,
+            model=(models or {}).get("model"),
         )
+        if models:
+            used = {purpose: identity.model_dump(mode="json") for purpose, identity in models.items()}
+            write_json(folder / "run.json", {"everypose": everypose.__version__, **used}, indent=1)
         yield outputs
         outputs.add_rest()
     outputs.write_sheet()

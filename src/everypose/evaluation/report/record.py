@@ -112,6 +112,7 @@ class Record(BaseModel):
         everypose: version of the package.
         model: its name, or the file name of the predictions.
         model_sha256: of the weights.
+        model_revision: commit of the hub repository that the weights are from; None for others.
         predictions_sha256: of the results file.
         protocol: how the numbers were computed.
         numbers: part to name to number; the part is "" for metrics that have only one. Shares, except EPE in pixels.
@@ -126,6 +127,7 @@ class Record(BaseModel):
     everypose: str
     model: str
     model_sha256: str | None = None
+    model_revision: str | None = None
     predictions_sha256: str | None = None
     protocol: Protocol
     numbers: dict[str, dict[str, float | None]]
@@ -177,6 +179,8 @@ def protocol_rows(record: Record) -> list[tuple[str, str]]:
     """Name and value of the protocol, the model and the package, as text."""
     rows = [(name.replace("_", " "), shown(value)) for name, value in record.protocol.model_dump().items()]
     rows += [("model", record.model), ("model sha256", shown(record.model_sha256))]
+    if record.model_revision is not None:
+        rows.append(("model revision", record.model_revision))
     rows += [("predictions sha256", shown(record.predictions_sha256)), ("everypose", record.everypose)]
     return rows
 
