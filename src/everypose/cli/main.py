@@ -12,6 +12,7 @@ from everypose.cli.importing import import_model
 from everypose.cli.models import models_app
 from everypose.cli.predict import predict
 from everypose.cli.prototypes import prototypes
+from everypose.cli.push import push
 from everypose.cli.recipes import recipes_app
 from everypose.cli.refine import refine
 from everypose.cli.reproduce import reproduce
@@ -44,6 +45,7 @@ app.command()(prototypes)
 app.command()(serve)
 app.command("web-app")(web_app)
 app.command("import")(import_model)
+app.command()(push)
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.add_typer(recipes_app, name="recipes")
