@@ -66,7 +66,12 @@ def test_a_clip_gives_a_video_a_list_and_a_table(predict, clip, tmp_path):
     np.testing.assert_allclose([row["time"] for row in rows], [float(row["frame"] / RATE) for row in rows], atol=1e-9)
     read = list(read_results(tmp_path / "out" / "results.csv"))
     assert [len(result.people) for result in read] == [1] * 4 + [2] * 8
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.csv", "results.json", "run.json", "videos"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "results.csv",
+        "results.json",
+        "run.json",
+        "videos",
+    ]
     drawn, original = frames_of(tmp_path / "out" / "videos" / "clip.mp4"), frames_of(clip)
     assert [frame.time for frame in drawn] == [frame.time for frame in original]
     assert drawn[0].image.shape == (64, 64, 3)

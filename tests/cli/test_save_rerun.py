@@ -31,7 +31,7 @@ def test_a_tracked_clip(predict, clip, tmp_path, rerun):
     done = predict(clip, "--track", "--save", "rerun")
     assert (done.code, done.err) == (0, "")
     assert [path.name for path in (tmp_path / "out" / "rerun").iterdir()] == ["clip.rrd"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["rerun", "results.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["rerun", "results.json", "run.json"]
     recording = rerun["clip.rrd"]
     images, people = logged(recording, "image"), logged(recording, "image/people")
     frames = frames_of(clip)
