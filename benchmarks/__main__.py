@@ -26,6 +26,7 @@ SECTIONS = {
     "boir": "BoIR-W32 at 512",
     "default_model": "The bundled model, end to end",
     "crops": "Networks on crops: MIPNet and ViTPose",
+    "people": "What a person costs the bundled models",
     "folder": "Many images",
     "video": "Videos",
     "training": "Training",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 
+from benchmarks.performance.photos import example
 from benchmarks.performance.record import Findings, Options, Table, Target
 from everypose.data.images import read_image
 
@@ -41,9 +42,7 @@ def measure(options: Options) -> Findings:
                 rows.append((label, f"{size[0]} x {size[1]}", f"{peak:.0f}"))
                 if size == LARGE:
                     targets.append(Target(f"{label}, 12,000 x 9000: below {MOST} MB", f"{peak:.0f} MB", peak < MOST))
-    note = (
-        "Python, OpenCV and ONNX Runtime with the model take about 130 MB of each; the pixels of the largest photo 309."
-    )
+    note = "The pixels of the largest photo alone take 309 MB."
     return Findings(targets, [Table(("command", "photo", "MB"), rows, "peak resident memory, 2^20 bytes")], [note])
 
 
@@ -67,12 +66,5 @@ def peak_memory(arguments: Sequence[str], threads: int) -> float:
 
 def enlarged(path: Path, size: tuple[int, int]) -> Path:
     """A picture of the package at another size, as a JPEG."""
-    cv2.imwrite(str(path), cv2.resize(read_image(bundled_example()), size)[..., ::-1])
+    cv2.imwrite(str(path), cv2.resize(read_image(example(EXAMPLE)), size)[..., ::-1])
     return path
-
-
-def bundled_example() -> Path:
-    """A picture of the package."""
-    import everypose
-
-    return Path(everypose.__file__).parent / "examples" / EXAMPLE

@@ -20,6 +20,11 @@ SIZE = (640, 480)
 MADE = "made of the package's pictures"
 
 
+def example(name: str) -> Path:
+    """A picture of the package."""
+    return Path(str(resources.files("everypose") / "examples" / name))
+
+
 def photos_of(options: Options, folder: Path, count: int) -> list[Path]:
     """Photos of 640 x 480: the first that the given folder has, or the package's pictures, brought to that size."""
     if options.photos is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.performance.folder import StandIn
 from benchmarks.performance.machine import resident_memory
+from benchmarks.performance.photos import example
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Spread, Timings, in_turns
 from everypose.core.arrays import Image
@@ -178,7 +179,7 @@ class Stages:
 
 def made_clip(path: Path, frames: int, size: tuple[int, int]) -> Path:
     """Write a clip that pans over a picture of the package."""
-    picture = read_image(bundled_example())
+    picture = read_image(example(EXAMPLE))
     width, height = size
     wide = np.asarray(cv2.resize(picture, (width * 5 // 4, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     margin = wide.shape[1] - width
@@ -187,13 +188,6 @@ def made_clip(path: Path, frames: int, size: tuple[int, int]) -> Path:
             left = abs(2 * number % (2 * margin) - margin)
             video.write(np.ascontiguousarray(wide[:, left : left + width]), number / 25)
     return path
-
-
-def bundled_example() -> Path:
-    """Return a picture of the package."""
-    import everypose
-
-    return Path(everypose.__file__).parent / "examples" / EXAMPLE
 
 
 def memory_in_long_run(clip: Path, count: int, folder: Path) -> list[float]:
