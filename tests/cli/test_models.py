@@ -6,8 +6,8 @@ import pytest
 
 
 def test_filters(everypose):
-    names = [row["name"] for row in json.loads(everypose("models", "list", "--family", "rtmo", "--json").out)]
-    assert names == ["rtmo-s", "rtmo-m", "rtmo-l"]
+    names = [row["name"] for row in json.loads(everypose("models", "list", "--family", "dfine", "--json").out)]
+    assert names == ["dfine-m", "dfine-l"]
     rows = json.loads(everypose("models", "list", "--kind", "detector", "--ready", "--json").out)
     assert {row["kind"] for row in rows} == {"detector"}
     assert rows[0]["name"] == "picodet-s"
@@ -25,13 +25,13 @@ def test_the_list_states_protocols_and_aliases(everypose):
 
 
 def test_show(everypose):
-    done = everypose("models", "show", "rtmo-l")
+    done = everypose("models", "show", "rtmpose-l")
     assert done.code == 0
     for words in (
-        "rtmo-l",
+        "rtmpose-l",
         "end2end.onnx",
-        "AP 74.8",
-        "boxes: none",
+        "AP 76.7",
+        "boxes: not stated",
         "AI Challenger",
         "code: Apache-2.0",
         "not stated",
@@ -50,7 +50,7 @@ def test_an_alias_comes_with_its_reason(everypose, name):
 
 
 def test_an_unknown_name(everypose):
-    done = everypose("models", "show", "rtmo-xl")
+    done = everypose("models", "show", "rtmpose-xl")
     assert done.code == 2
     assert done.err.count("\n") == 1
-    assert "did you mean rtmo-" in done.err
+    assert "did you mean rtmpose-" in done.err

@@ -131,7 +131,7 @@ def get_models(
     download. On another machine, EVERYPOSE_HOME=DIR uses what --to DIR downloaded. HF_ENDPOINT, HF_TOKEN,
     HF_HUB_OFFLINE and the proxies of the environment are respected.
 
-    Example: everypose models get rtmo-l dfine-m --to models
+    Example: everypose models get vitpose-plus-b dfine-m --to models
     """
     import os
 
