@@ -12,6 +12,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pandas
@@ -24,6 +25,7 @@ from everypose.skeleton.skeleton import Skeleton
 from everypose.video import VideoWriter, open_video
 from inference.stand_in import crowd
 from video.clips import write_clip
+from video.test_files import CLIPS
 from video.test_live import FakeCamera
 
 COCO = Skeleton.named("coco")
@@ -194,6 +196,30 @@ def test_rotated_odd_and_many_other_clips(predict, tmp_path):
     assert (done.code, done.err) == (0, "")
     shapes = {path.stem: frames_of(path)[0].image.shape[:2] for path in (tmp_path / "out" / "videos").iterdir()}
     assert shapes == {"turned": (96, 64), "odd": (64, 96), "sound": (64, 96), "moving": (64, 96)}
+
+
+def test_every_kind_of_clip_keeps_its_frames_times_and_audio(predict, tmp_path):
+    """Frame rates, containers, codecs, sizes, audio tracks and subtitles, from the file to the annotated video."""
+    folder = tmp_path / "clips"
+    for number, (name, (how, _)) in enumerate(CLIPS.items()):
+        (folder / str(number)).mkdir(parents=True)
+        write_clip(folder / str(number) / f"{number}_{name}", **how)
+    first, second = write_clip(tmp_path / "a.ts", 5), write_clip(tmp_path / "b.ts", 5, size=(128, 96), offset=1)
+    (folder / "resized.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    with av.open(str(folder / "no_frames.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        output.start_encoding()
+    done = predict(folder, "--track", "--save", "pictures,csv")
+    assert done.code == 1
+    assert done.err.splitlines()[0] == f"everypose: 1 of {len(CLIPS) + 2} inputs failed:"
+    assert "no_frames.mp4" in done.err.splitlines()[1]
+    for number, (name, (how, times)) in enumerate(CLIPS.items()):
+        drawn = tmp_path / "out" / "videos" / f"{Path(f'{number}_{name}').stem}.mp4"
+        np.testing.assert_allclose([frame.time for frame in frames_of(drawn)], np.array(times, float), atol=1e-3)
+        with av.open(str(drawn)) as container:
+            assert len(container.streams.audio) == how.get("audio", 0)
+    assert {frame.image.shape for frame in frames_of(tmp_path / "out" / "videos" / "resized.mp4")} == {(64, 96, 3)}
 
 
 def test_a_broken_clip_is_named_and_the_others_are_done(predict, clip, tmp_path):
