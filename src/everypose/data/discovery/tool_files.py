@@ -12,7 +12,7 @@ _HEAD = 4096
 _DEPTH = 3
 _FILES_TRIED = 50
 _CVAT = "in CVAT, export the task as 'COCO Keypoints 1.0' and give that file"
-_LABEL_STUDIO = "in Label Studio, export the project as COCO and give that file"
+_LABEL_STUDIO = "in Label Studio, export the project as COCO (as YOLO if images have several people) and give that file"
 
 
 def read_annotations(path: Path) -> Any:
