@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from everypose.core.files import read_json, write_json
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
 from everypose.evaluation.metrics.oks import compute_oks, score_oks
@@ -104,5 +104,5 @@ def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("boir_against_cid"):
+    with exit_on_user_error("boir_against_cid"):
         main()

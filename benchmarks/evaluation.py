@@ -21,7 +21,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from everypose.core.files import read_json
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.evaluation.metrics.oks import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
@@ -115,5 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("evaluation"):
+    with exit_on_user_error("evaluation"):
         main()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.inference.loading import load
 
 Image = npt.NDArray[np.uint8]
@@ -98,5 +98,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("ghosts"):
+    with exit_on_user_error("ghosts"):
         main()

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.performance.boir import INT8, LITERAL, SAME, TORCH, forms_of, key, same_keypoints
 from benchmarks.performance.timing import Effort, in_turns
 from benchmarks.performance.ways import ONNX, config_of
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.methods.boir.settings import BoIRSettings
 
 FAST = (TORCH, ONNX, INT8)
@@ -47,5 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("inference_cost"):
+    with exit_on_user_error("inference_cost"):
         main()

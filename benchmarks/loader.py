@@ -20,7 +20,7 @@ import torch
 from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
@@ -159,5 +159,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("loader"):
+    with exit_on_user_error("loader"):
         main()

@@ -18,7 +18,7 @@ import torch
 
 from everypose.core.files import read_json, write_json
 from everypose.core.geometry import xywh_to_xyxy
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
 from everypose.evaluation.metrics.error_types import match_detections
@@ -126,5 +126,5 @@ def table(found: Found) -> str:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("mipnet_against_baseline"):
+    with exit_on_user_error("mipnet_against_baseline"):
         main()

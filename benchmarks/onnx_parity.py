@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.export.onnx import export_onnx
 from everypose.inference.loading import load
 from everypose.models.storage import load_model
@@ -52,5 +52,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("onnx_parity"):
+    with exit_on_user_error("onnx_parity"):
         main()

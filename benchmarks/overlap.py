@@ -18,7 +18,7 @@ import numpy as np
 
 from everypose.data.images import read_image
 from everypose.data.leakage.find_shared import Picture, describe_all, shared_images
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 
 CHANGES = ("resized", "recompressed", "cropped", "mirrored", "cropped, resized, mirrored and recompressed")
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -87,5 +87,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("overlap"):
+    with exit_on_user_error("overlap"):
         sys.exit(main())

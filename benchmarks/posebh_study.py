@@ -26,7 +26,7 @@ import torch
 
 from everypose.core.files import read_json
 from everypose.data.discovery.layouts import Layout
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.settings import PoseBHSettings
@@ -273,5 +273,5 @@ def print_table(results: Sequence[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("posebh_study"):
+    with exit_on_user_error("posebh_study"):
         main()

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from benchmarks.performance.timing import PAUSE
 from everypose.core.geometry import Size
 from everypose.data.images import read_image
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.inference.boxes import Photo
 from everypose.inference.loading import find_detector, load
 from everypose.inference.runtimes.onnx import open_session
@@ -105,5 +105,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("side_by_side"):
+    with exit_on_user_error("side_by_side"):
         main()

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from everypose.core.process_setup import silence_opencv
-from everypose.errors import EveryposeError, told_in_one_line
+from everypose.errors import EveryposeError, exit_on_user_error
 from everypose.inference.bulk import predict_all
 from everypose.inference.inputs import find_images
 from everypose.inference.loading import load
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=180.0)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    with told_in_one_line("soak"):
+    with exit_on_user_error("soak"):
         if not Path("/proc/self/status").exists():
             raise EveryposeError("the soak reads /proc, which only Linux has")
         silence_opencv()

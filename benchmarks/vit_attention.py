@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.vit import SIZES, Attention, ViT
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.methods.vitpose.network import HeatmapHead, ViTPose
 
 CROP = (256, 192)
@@ -118,5 +118,5 @@ def row(batch: int, times: dict[tuple[str, str], float]) -> str:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("vit_attention"):
+    with exit_on_user_error("vit_attention"):
         main()

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.tracking.clips import Clip, find_people
 from everypose.core.arrays import Float64
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.evaluation.tracking.evaluate import TrackingScores
 from everypose.people import People
 from everypose.tracking import motion
@@ -196,5 +196,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("benchmarks.tracking"):
+    with exit_on_user_error("benchmarks.tracking"):
         main()

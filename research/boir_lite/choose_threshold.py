@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from everypose.core.files import read_json
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.error_types import match_detections
 from everypose.evaluation.metrics.oks import compute_oks
@@ -54,5 +54,5 @@ def wrong(comparison: Any) -> int:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("choose_threshold"):
+    with exit_on_user_error("choose_threshold"):
         main()

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.training.recipe_files import load_recipe
 from everypose.training.run import Machines, train
 
@@ -93,5 +93,5 @@ def eight_photos(content: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("learn_eight"):
+    with exit_on_user_error("learn_eight"):
         sys.exit(main())

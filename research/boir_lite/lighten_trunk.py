@@ -21,7 +21,7 @@ from everypose.backbones.colours import normalise
 from everypose.backbones.openpose_light import OpenPoseLight, Trunk
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.data.images import read_image
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.inference.resize import resize
 
 Weights = dict[str, Tensor]
@@ -178,5 +178,5 @@ def _fit(own: Weights, name: str, pairs: Iterable[tuple[Tensor, Tensor]]) -> flo
 
 
 if __name__ == "__main__":
-    with told_in_one_line("lighten_trunk"):
+    with exit_on_user_error("lighten_trunk"):
         main()

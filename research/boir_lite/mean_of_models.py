@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.models.storage import load_model, save_model
 
 
@@ -36,5 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("mean_of_models"):
+    with exit_on_user_error("mean_of_models"):
         main()

@@ -22,7 +22,7 @@ from everypose.data.crowds.placement import heaviest_overlap
 from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
 from everypose.methods.single_stage.decoding import STRIDE
@@ -93,5 +93,5 @@ def _beside(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple
 
 
 if __name__ == "__main__":
-    with told_in_one_line("offsets"):
+    with exit_on_user_error("offsets"):
         main()

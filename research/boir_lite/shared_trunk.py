@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.hrnet import HRNet
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.methods.mipnet.network import MIPNet
 from everypose.methods.top_down.baselines import HRNetPose
 
@@ -138,5 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("shared_trunk"):
+    with exit_on_user_error("shared_trunk"):
         main()

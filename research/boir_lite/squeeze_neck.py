@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.colours import normalise
 from everypose.data.images import read_image
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
 from everypose.methods.single_stage.settings import SingleStageInference
@@ -89,5 +89,5 @@ def _scaled(branch: nn.Module) -> Tensor:
 
 
 if __name__ == "__main__":
-    with torch.no_grad(), told_in_one_line("squeeze_neck"):
+    with torch.no_grad(), exit_on_user_error("squeeze_neck"):
         main()

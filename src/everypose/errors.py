@@ -63,8 +63,19 @@ def as_user_error(message: str) -> Iterator[None]:
 
 
 @contextmanager
-def told_in_one_line(program: str) -> Iterator[None]:
-    """End the process with an error's exit code and one line on standard error that begins with the program's name."""
+def exit_on_user_error(program: str) -> Iterator[None]:
+    """Print a user's error as one line on standard error and end the process with its exit code.
+
+    Args:
+        program: what the line begins with.
+
+    Example:
+        >>> with exit_on_user_error("tool"):
+        ...     raise UsageError("--size 0: give a size above 0")
+        Traceback (most recent call last):
+        ...
+        SystemExit: 2
+    """
     try:
         yield
     except EveryposeError as error:

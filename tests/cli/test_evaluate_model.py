@@ -125,7 +125,7 @@ def test_two_species_in_one_image_are_refused(everypose, photo_set):
     write(root, of_species(truth, (7, 3)))
     done = everypose("evaluate", model, "--data", root, "--split", "val")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "image 2 has labelled people of several categories" in done.err
+    assert "image 2 has labeled people of several categories" in done.err
 
 
 def test_sigmas_that_the_data_lack_are_the_model_s(everypose, photo_set):

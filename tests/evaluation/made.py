@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 
 def dataset(seed, images=12, people=4, detections=8, count=17, categories=1, crowds=True):
-    """A COCO-format truth and a results list, with unlabelled people, crowd regions, ties and detections of nobody."""
+    """A COCO-format truth and a results list, with unlabeled people, crowd regions, ties and detections of nobody."""
     rng = np.random.default_rng(seed)
     annotations, results = [], []
     for image in range(1, images + 1):

@@ -33,7 +33,7 @@ def photo(image_id):
 
 
 def content(boxes=BOXES, skeleton=COCO):
-    """A COCO-format truth: people with keypoints all over their boxes, one of them hidden, one of them unlabelled."""
+    """A COCO-format truth: people with keypoints all over their boxes, one of them hidden, one of them unlabeled."""
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for image_id, people in enumerate(boxes, start=1):

@@ -40,7 +40,7 @@ def broken(change):
         (lambda t, _: t["annotations"][0].update(keypoints=[0] * 42), "annotation 1 .* has 14 keypoints"),
         (lambda t, _: t["annotations"][0].update(bbox=[1, 2, 3]), "annotation 1: bbox must be 4 finite numbers"),
         (lambda t, _: t["annotations"][0].update(category_id=9), "annotation 1 has category 9, not listed"),
-        (lambda t, _: t.update(annotations=[]), "no person with labelled keypoints: nothing to measure"),
+        (lambda t, _: t.update(annotations=[]), "no person with labeled keypoints: nothing to measure"),
         (lambda t, _: t.update(images=[], annotations=[]), "prediction"),
         (lambda t, _: t.pop("images"), "not a COCO-format file"),
     ],
@@ -107,14 +107,14 @@ def test_categories_may_miss_where_there_is_one():
     assert ours(evaluate_oks(truth, bare, COCO)).tolist() == ours(evaluate_oks(truth, results, COCO)).tolist()
 
 
-def test_people_without_keypoints_or_boxes_are_unlabelled():
+def test_people_without_keypoints_or_boxes_are_unlabeled():
     truth, results = with_people(4)
     bare = {"id": 10**6, "image_id": 1, "category_id": 1, "area": 100.0}
     scores = evaluate_oks({**truth, "annotations": [*truth["annotations"], bare]}, results, COCO)
     assert scores.people == evaluate_oks(truth, results, COCO).people
 
 
-def test_categories_may_miss_where_only_one_has_labelled_people():
+def test_categories_may_miss_where_only_one_has_labeled_people():
     truth, results = with_people(4)
     more = {**truth, "categories": [{"id": 0, "name": "car"}, *truth["categories"]]}
     bare = [{k: v for k, v in r.items() if k != "category_id"} for r in results]
@@ -133,7 +133,7 @@ def test_boxes_without_a_size_are_the_labels_extent():
 
 
 def test_categories_of_images():
-    """The only category for every image; with several, that of the image's labelled people, crowds aside."""
+    """The only category for every image; with several, that of the image's labeled people, crowds aside."""
     truth, _ = with_people(4)
     assert category_of_images(read_ground_truth(truth, 17)) == {image["id"]: 1 for image in truth["images"]}
     truth["categories"] = [{"id": 1, "name": "cat"}, {"id": 5, "name": "dog"}]

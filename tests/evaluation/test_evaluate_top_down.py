@@ -98,7 +98,7 @@ def test_scores_are_pycocotools_of_the_results(monkeypatch, tmp_path, truth):
     np.testing.assert_allclose(numbers, pycocotools_numbers(truth, done.results, COCO.sigmas), atol=1e-12)
 
 
-def test_only_labelled_people_have_boxes(tmp_path, truth):
+def test_only_labeled_people_have_boxes(tmp_path, truth):
     crowd, unannotated = copy.deepcopy(truth["annotations"][:2])
     truth["annotations"] += [
         crowd | {"id": 1, "iscrowd": 1},

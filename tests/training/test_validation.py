@@ -103,7 +103,7 @@ def test_several_species_in_one_image_are_refused_before_training(crops, figures
         annotation["category_id"] = (3, 8)[number % 2]
     (figures / "species.json").write_text(json.dumps(content))
     source = '{annotations="species.json", images="images"}'
-    with pytest.raises(EveryposeError, match="labelled people of several categories"):
+    with pytest.raises(EveryposeError, match="labeled people of several categories"):
         make_task(crops(f"data.train=[{source}]", f"data.val=[{source}]"))
 
 

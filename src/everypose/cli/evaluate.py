@@ -73,7 +73,7 @@ def evaluate(
 ) -> None:
     """Score a model on a data set, or a results file against its annotations.
 
-    Numbers are printed with their protocol; OKS metrics also by occlusion, size and number of labelled keypoints. A
+    Numbers are printed with their protocol; OKS metrics also by occlusion, size and number of labeled keypoints. A
     top-down model predicts in the boxes of --boxes or of --detector. Results with a file_name are matched to images
     by it, others by image_id.
 

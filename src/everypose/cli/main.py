@@ -22,7 +22,7 @@ from everypose.cli.track import track
 from everypose.cli.train import train
 from everypose.cli.web_app import web_app
 from everypose.core.process_setup import exit_on_signals, hide_native_messages, open_missing_streams, write_any_text
-from everypose.errors import told_in_one_line
+from everypose.errors import exit_on_user_error
 
 app = typer.Typer(
     name="everypose",
@@ -86,5 +86,5 @@ def main() -> None:
     """Run the command line; a user's error is one line on standard error and its exit code."""
     open_missing_streams()
     write_any_text()
-    with told_in_one_line("everypose"), exit_on_signals("everypose"):
+    with exit_on_user_error("everypose"), exit_on_signals("everypose"):
         app(prog_name="everypose")

@@ -118,11 +118,11 @@ class AnnotatedSet:
 
     @cached_property
     def rows_of_image(self) -> dict[JsonId, list[int]]:
-        """Image id to the rows in ``ground_truth`` of people with a labelled keypoint, without crowd regions."""
+        """Image id to the rows in ``ground_truth`` of people with a labeled keypoint, without crowd regions."""
         ground_truth = self.ground_truth
         rows: dict[JsonId, list[int]] = {image_id: [] for image_id in ground_truth.image_ids}
-        labelled = ground_truth.is_labelled.any(axis=1) & ~ground_truth.is_crowd
-        for row in np.flatnonzero(labelled).tolist():
+        labeled = ground_truth.is_labeled.any(axis=1) & ~ground_truth.is_crowd
+        for row in np.flatnonzero(labeled).tolist():
             rows[ground_truth.image_ids[ground_truth.image[row]]].append(row)
         return rows
 

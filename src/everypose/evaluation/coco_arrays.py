@@ -39,11 +39,11 @@ class GroundTruth:
         image: (N,) int64, index of each person's image.
         category: (N,) int64, index of each person's category.
         annotation_ids: N ids of the file; the row where the file has none.
-        keypoints: (N, K, 3) float64: x, y in image pixels, COCO visibility (0 is unlabelled).
+        keypoints: (N, K, 3) float64: x, y in image pixels, COCO visibility (0 is unlabeled).
         boxes: (N, 4) float64: x, y, width, height in image pixels.
         areas: (N,) float64, square pixels.
         is_crowd: (N,) bool, crowd regions.
-        num_keypoints: (N,) int64, as the file says, or the number of labelled keypoints.
+        num_keypoints: (N,) int64, as the file says, or the number of labeled keypoints.
         head_sizes: (N,) float64, head sizes for PCKh in pixels; NaN where the file has none.
         area_source: where ``areas`` come from, in words.
         notes: what a reader of the scores must know about this file.
@@ -69,14 +69,14 @@ class GroundTruth:
 
     @property
     def is_scored(self) -> Mask:
-        """(N,) bool, people that a detection must find: with labelled keypoints, and not a crowd region."""
+        """(N,) bool, people that a detection must find: with labeled keypoints, and not a crowd region."""
         return (self.num_keypoints > 0) & ~self.is_crowd
 
     @property
-    def is_labelled(self) -> Mask:
+    def is_labeled(self) -> Mask:
         """(N, K) bool, keypoints that are annotated."""
-        labelled: Mask = self.keypoints[:, :, 2] > 0
-        return labelled
+        labeled: Mask = self.keypoints[:, :, 2] > 0
+        return labeled
 
     def with_box_areas(self) -> "GroundTruth":
         """The same people with 0.53 x box as area, as CrowdPose's tool takes it."""
@@ -253,7 +253,7 @@ def category_of_images(ground_truth: GroundTruth) -> dict[JsonId, JsonId]:
         image_id = ground_truth.image_ids[image]
         if found.setdefault(image_id, category_id) != category_id:
             raise EveryposeError(
-                f"image {image_id} has labelled people of several categories, which a pose model does not predict;"
+                f"image {image_id} has labeled people of several categories, which a pose model does not predict;"
                 " score a results file with category_id (--predictions)"
             )
     return found
@@ -264,7 +264,7 @@ def _scored_images(entries: Sequence[JsonObject], notes: list[str]) -> list[Json
     _require_unique([entry["id"] for entry in entries], "image id")
     scored = [entry for entry in entries if entry.get("is_labeled", True)]
     if len(scored) < len(entries):
-        notes.append(f"{len(entries) - len(scored)} images are marked as not labelled and are not scored")
+        notes.append(f"{len(entries) - len(scored)} images are marked as not labeled and are not scored")
     try:
         return sorted(scored, key=lambda entry: entry["id"])
     except TypeError as error:
@@ -323,7 +323,7 @@ def _index_of(what: str, values: Sequence[object], known: Sequence[JsonId], name
 
 
 def _keypoints(entries: Sequence[JsonObject], count: int, names: Sequence[str]) -> Float64:
-    """(N, K, 3) of all entries; zeros, which is COCO's "not labelled", for entries without keypoints."""
+    """(N, K, 3) of all entries; zeros, which is COCO's "not labeled", for entries without keypoints."""
     flat = []
     for entry, name in zip(entries, names, strict=True):
         values = entry.get("keypoints") or [0.0] * (3 * count)
@@ -348,26 +348,26 @@ def _joined_parts(entry: JsonObject, body: list[object]) -> list[object]:
 
 
 def _boxes(annotations: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> Float64:
-    """(N, 4) x, y, width, height; the labelled keypoints' extent where ``bbox`` is missing or has no size."""
+    """(N, 4) x, y, width, height; the labeled keypoints' extent where ``bbox`` is missing or has no size."""
     boxes = number_array([a.get("bbox") or (0, 0, 0, 0) for a in annotations], names, "bbox", 4)
     empty = (boxes[:, 2:] <= 0).any(axis=1) & (keypoints[:, :, 2] > 0).any(axis=1)
     boxes[empty] = xyxy_to_xywh(keypoint_boxes(keypoints[empty]))
     return boxes
 
 
-def _num_keypoints(annotations: Sequence[JsonObject], labelled: Int64, names: Sequence[str], notes: list[str]) -> Int64:
-    """(N,) ``num_keypoints`` of the file, as pycocotools takes it; the labelled keypoints where it is missing or null.
+def _num_keypoints(annotations: Sequence[JsonObject], labeled: Int64, names: Sequence[str], notes: list[str]) -> Int64:
+    """(N,) ``num_keypoints`` of the file, as pycocotools takes it; the labeled keypoints where it is missing or null.
 
-    A file with separate whole-body parts counts the body alone there: the labelled keypoints are taken instead.
+    A file with separate whole-body parts counts the body alone there: the labeled keypoints are taken instead.
     """
     if any(WHOLE_BODY_PARTS[1] in a for a in annotations):
-        return labelled
+        return labeled
     given = [
         n if (value := a.get("num_keypoints")) is None else value
-        for a, n in zip(annotations, labelled.tolist(), strict=True)
+        for a, n in zip(annotations, labeled.tolist(), strict=True)
     ]
     counts = number_array(given, names, "num_keypoints").clip(0, 2**31).astype(np.int64)
-    if differing := int((counts != labelled).sum()):
+    if differing := int((counts != labeled).sum()):
         notes.append(f"num_keypoints of {differing} people disagrees with their labels; the file's numbers are used")
     return counts
 

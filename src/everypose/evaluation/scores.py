@@ -138,7 +138,7 @@ def _by_distance(annotated: AnnotatedSet, results: Results) -> Scores:
     paired = PairedPeople(
         predicted,
         people.keypoints[rows, :, :2],
-        people.is_labelled[rows],
+        people.is_labeled[rows],
         people.head_sizes[rows],
         [people.annotation_ids[row] for row in rows.tolist()],
         annotated.skeleton,
@@ -161,7 +161,7 @@ def _one_prediction_each(people: GroundTruth, results: Results) -> tuple[Int64, 
     """
     rows = np.flatnonzero(people.is_scored)
     if not rows.size:
-        raise EveryposeError("the ground truth has no person with labelled keypoints: nothing to measure")
+        raise EveryposeError("the ground truth has no person with labeled keypoints: nothing to measure")
     row_of = {annotation_id: row for row, annotation_id in enumerate(people.annotation_ids)}
     prediction_of: dict[int, int] = {}
     for prediction, annotation_id in enumerate(results.annotation_ids):

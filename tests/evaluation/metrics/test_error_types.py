@@ -85,7 +85,7 @@ def test_matches_and_kinds_equal_their_literal_twin(seed):
 
 
 def scene(*poses):
-    """One image of people of the given poses (17, 2), all labelled."""
+    """One image of people of the given poses (17, 2), all labeled."""
     annotations = [
         {
             "id": i + 1,

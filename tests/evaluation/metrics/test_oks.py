@@ -214,19 +214,19 @@ def test_perfect_predictions_score_one():
     assert (scores.ap, scores.ar, scores.people) == (pytest.approx(1), pytest.approx(1), len(people))
 
 
-def test_posetrack_frames_that_nobody_labelled_are_left_out():
+def test_posetrack_frames_that_nobody_labeled_are_left_out():
     truth, results = with_people(2)
     found_in = {r["image_id"] for r in results}
     extra = {"id": 999, "is_labeled": False}
-    labelled = {**truth, "images": [{**i, "is_labeled": True} for i in truth["images"]] + [extra]}
-    scores = evaluate_oks(labelled, results, COCO)
+    labeled = {**truth, "images": [{**i, "is_labeled": True} for i in truth["images"]] + [extra]}
+    scores = evaluate_oks(labeled, results, COCO)
     assert 999 not in found_in
     assert scores.images == len(truth["images"])
     assert ours(scores).tolist() == ours(evaluate_oks(truth, results, COCO)).tolist()
-    assert "1 images are marked as not labelled" in " ".join(scores.notes)
+    assert "1 images are marked as not labeled" in " ".join(scores.notes)
 
 
-def test_detections_in_unlabelled_frames_do_not_count():
+def test_detections_in_unlabeled_frames_do_not_count():
     truth, results = with_people(2)
     last = truth["images"][-1]["id"]
     for image in truth["images"]:

@@ -33,7 +33,7 @@ def literal_pckh(predicted, true, visible, sizes, threshold):
 @pytest.mark.parametrize("seed", range(5))
 def test_pckh_equals_its_literal_twin(seed):
     predicted, true, visible, sizes = people(seed)
-    scores = score_pckh(predicted, true, labelled=visible, head_sizes=sizes)
+    scores = score_pckh(predicted, true, labeled=visible, head_sizes=sizes)
     assert scores.pckh50 == pytest.approx(literal_pckh(predicted, true, visible, sizes, 0.5), abs=1e-12)
     assert scores.pckh10 == pytest.approx(literal_pckh(predicted, true, visible, sizes, 0.1), abs=1e-12)
     left, right = scores.by_keypoint[[13, 12]]
@@ -46,8 +46,8 @@ def test_pckh_counts_the_exact_threshold():
     predicted[:, 0, 0] = 5.0
     visible = np.zeros((1, 16), bool)
     visible[:, 0] = True
-    assert score_pckh(predicted, true, labelled=visible, head_sizes=np.array([10.0])).pckh50 == 1
-    assert score_pckh(predicted, true, labelled=visible, head_sizes=np.array([9.99])).pckh50 == 0
+    assert score_pckh(predicted, true, labeled=visible, head_sizes=np.array([10.0])).pckh50 == 1
+    assert score_pckh(predicted, true, labeled=visible, head_sizes=np.array([9.99])).pckh50 == 0
 
 
 def test_head_size_is_0_6_of_the_diagonal():
@@ -57,7 +57,7 @@ def test_head_size_is_0_6_of_the_diagonal():
 def test_hand_scores_of_the_released_code():
     golden = np.load(GOLDEN / "posebh_pck_auc_epe.npz")
     scores = score_hands(
-        golden["met_pred"], golden["met_gt"], labelled=golden["met_mask"], sides=golden["met_bbox"].max(axis=1)
+        golden["met_pred"], golden["met_gt"], labeled=golden["met_mask"], sides=golden["met_bbox"].max(axis=1)
     )
     assert scores.pck == pytest.approx(float(golden["met_pck"]), abs=1e-12)
     assert scores.auc == pytest.approx(float(golden["met_auc30"]), abs=1e-12)
@@ -76,33 +76,33 @@ def test_hand_scores_equal_their_literal_twin(seed):
                 shares.append(np.mean([np.hypot(*(predicted[n, k] - true[n, k])) / scale[n] < threshold for n in rows]))
         return np.mean(shares)
 
-    scores = score_hands(predicted, true, labelled=visible, sides=sides)
+    scores = score_hands(predicted, true, labeled=visible, sides=sides)
     assert scores.pck == pytest.approx(share(0.2, sides), abs=1e-12)
     assert scores.auc == pytest.approx(np.mean([share(i / 20, [30] * 30) for i in range(20)]), abs=1e-12)
     distances = [np.hypot(*(predicted[n, k] - true[n, k])) for n, k in np.argwhere(visible)]
     assert scores.epe == pytest.approx(np.mean(distances), abs=1e-12)
 
 
-def test_tight_sides_look_at_labelled_keypoints_only():
+def test_tight_sides_look_at_labeled_keypoints_only():
     true = np.array([[[0.0, 0], [30, 10], [500, 500]], [[1, 1], [2, 2], [3, 3]]])
     visible = np.array([[True, True, False], [False, False, False]])
     assert tight_sides(true, visible).tolist() == [30, 0]
 
 
 @pytest.mark.parametrize(("score", "size"), [(score_pckh, "head_sizes"), (score_hands, "sides")])
-def test_nothing_labelled_and_bad_arrays_are_errors(score, size):
+def test_nothing_labeled_and_bad_arrays_are_errors(score, size):
     predicted, true, visible, sizes = people(0)
     with pytest.raises(EveryposeError, match="nothing to measure"):
-        score(predicted, true, labelled=np.zeros_like(visible), **{size: sizes})
+        score(predicted, true, labeled=np.zeros_like(visible), **{size: sizes})
     with pytest.raises(EveryposeError, match="differ in shape"):
-        score(predicted[:-1], true, labelled=visible, **{size: sizes})
+        score(predicted[:-1], true, labeled=visible, **{size: sizes})
     predicted[4, 2] = np.nan
     with pytest.raises(EveryposeError, match="prediction 4"):
-        score(predicted, true, labelled=visible, **{size: sizes})
+        score(predicted, true, labeled=visible, **{size: sizes})
 
 
 def test_a_person_without_head_size_is_an_error():
     predicted, true, visible, sizes = people(0)
     sizes[7] = 0
     with pytest.raises(EveryposeError, match="person 7 has no head size"):
-        score_pckh(predicted, true, labelled=visible, head_sizes=sizes)
+        score_pckh(predicted, true, labeled=visible, head_sizes=sizes)

@@ -60,7 +60,7 @@ def test_too_few_repeats_name_the_keypoint():
     first = annotated(1, people=12)
     for person in first["annotations"][:5]:
         person["keypoints"][5] = 0
-    with pytest.raises(EveryposeError, match="keypoint 1 is labelled by both annotators on 7 people only, at least 10"):
+    with pytest.raises(EveryposeError, match="keypoint 1 is labeled by both annotators on 7 people only, at least 10"):
         estimate(first, annotated(2, people=12))
 
 

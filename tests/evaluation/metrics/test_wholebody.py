@@ -43,7 +43,7 @@ def literal_part(truth, results, part):
 def data():
     truth, results = with_people(1, images=8, people=3, count=133)
     rng = np.random.default_rng(0)
-    for person in truth["annotations"]:  # hands, feet or face of some people are not labelled
+    for person in truth["annotations"]:  # hands, feet or face of some people are not labeled
         pose = np.reshape(person["keypoints"], (133, 3))
         for part in list(PARTS.values())[2:]:
             if rng.random() < 0.4:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def crowd(
     annotations: Annotated[Path, typer.Argument(metavar="ANNOTATIONS.json", help="COCO-format keypoint labels.")],
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="The folder of the labelled photos.")],
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="The folder of the labeled photos.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")],
     count: Annotated[
-        int | None, typer.Option(min=1, help="Photos to compose. [default: as many as are labelled]")
+        int | None, typer.Option(min=1, help="Photos to compose. [default: as many as are labeled]")
     ] = None,
     overlap: Annotated[
         float, typer.Option(min=0, max=1, help="Share of people whose box has an IoU above 0.3 with another's.")
@@ -25,12 +25,12 @@ def crowd(
         tuple[int, int], typer.Option(metavar="MIN MAX", help="Fewest and most people pasted on one photo.")
     ] = (2, 5),
     backgrounds: Annotated[
-        Path | None, typer.Option(help="A folder of photos without people to paste on, instead of the labelled ones.")
+        Path | None, typer.Option(help="A folder of photos without people to paste on, instead of the labeled ones.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same set.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
-    """Compose crowds: cut people out of labelled photos and paste them over others.
+    """Compose crowds: cut people out of labeled photos and paste them over others.
 
     People are cut out by their segmentation, or without one by GrabCut from box and skeleton; cutouts that are not
     clean are discarded. OUT/images holds the photos, OUT/annotations.json their labels in COCO format: covered
@@ -63,7 +63,7 @@ def crowd(
 def _report(tally: "Tally", out: Path, wanted: float) -> None:
     """Print what was composed, and a note if the share of overlapping people differs from the requested one."""
     heavy, very_heavy = tally.shares()
-    typer.echo(f"{out}: {tally.photos} photos, {tally.people} labelled people, {tally.pasted} of them pasted")
+    typer.echo(f"{out}: {tally.photos} photos, {tally.people} labeled people, {tally.pasted} of them pasted")
     typer.echo(f"people with box IoU > 0.3: {heavy:.1%}, > 0.5: {very_heavy:.1%}")
     if abs(heavy - wanted) > 0.05:
         typer.echo(f"the requested share was {wanted:.1%}: --people MIN MAX sets how many can be placed", err=True)

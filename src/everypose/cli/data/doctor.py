@@ -75,7 +75,7 @@ def _print(diagnosis: "Diagnosis") -> None:
     skeleton = diagnosis.skeleton or "custom"
     print(
         f"{diagnosis.annotation_file}: {diagnosis.images:,} images, {diagnosis.annotations:,} annotations, "
-        f"{diagnosis.persons:,} labelled persons, {diagnosis.keypoints} keypoints (skeleton: {skeleton})"
+        f"{diagnosis.persons:,} labeled persons, {diagnosis.keypoints} keypoints (skeleton: {skeleton})"
     )
     for note in diagnosis.notes:
         print(f"  note      {note}")

@@ -23,7 +23,7 @@ def sigmas(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the sigmas as JSON.")] = False,
 ) -> None:
-    """Estimate OKS sigmas from people labelled by two annotators: their standard deviation for each keypoint.
+    """Estimate OKS sigmas from people labeled by two annotators: their standard deviation for each keypoint.
 
     With --values the sigmas are taken as given. The TOML file is given as 'train --set data.skeleton=FILE.toml' or
     'evaluate --skeleton FILE.toml'.
@@ -64,7 +64,7 @@ def sigmas(
         print(json.dumps({"people": people, "sigmas": by_name}))
         return
     if people is not None:
-        print(f"{people:,} people labelled in both files")
+        print(f"{people:,} people labeled in both files")
     for row, (name, value) in enumerate(by_name.items()):
         print(f"  {name:<24} {value:.4f}" + (f"  ({repeats[row]:,} people)" if repeats else ""))
     if out is not None:

@@ -1,6 +1,6 @@
-"""AP and AR of some of the people: the occluded, the small, the sparsely labelled.
+"""AP and AR of some of the people: the occluded, the small, the sparsely labeled.
 
-People outside a class are ignored: their keypoints are hidden, so that COCO's rule for unlabelled people applies and a
+People outside a class are ignored: their keypoints are hidden, so that COCO's rule for unlabeled people applies and a
 detection within their doubled box is neither right nor wrong. Every other false detection counts in every class, so
 AP of a rare class is below AP of all people by construction. AR is not affected by that.
 """
@@ -39,7 +39,7 @@ class ClassScore:
 
 
 def breakdown(pairs: OksPairs) -> dict[str, list[ClassScore]]:
-    """Compute scores by occlusion, by size and by number of labelled keypoints.
+    """Compute scores by occlusion, by size and by number of labeled keypoints.
 
     Args:
         pairs: see ``compute_oks``.
@@ -51,7 +51,7 @@ def breakdown(pairs: OksPairs) -> dict[str, list[ClassScore]]:
     kinds = {
         "occlusion (largest box IoU with another person)": occlusion_classes(pairs.ground_truth),
         "size (square pixels)": size_classes(pairs.ground_truth),
-        "labelled keypoints": label_classes(pairs.ground_truth),
+        "labeled keypoints": label_classes(pairs.ground_truth),
     }
     return {
         kind: [class_score(pairs, name, members, hidden=hidden) for name, members in classes.items()]
@@ -82,9 +82,9 @@ def class_score(pairs: OksPairs, name: str, members: Mask, *, hidden: Float64) -
 
 
 def hidden_oks(pairs: OksPairs) -> Float64:
-    """OKS (P,) of every pair as if the person had no labelled keypoints."""
-    unlabelled = replace(pairs.ground_truth, keypoints=np.zeros_like(pairs.ground_truth.keypoints))
-    return pair_oks(unlabelled, pairs.results, pairs.sigmas, people=pairs.pair_person, detections=pairs.pair_detection)
+    """OKS (P,) of every pair as if the person had no labeled keypoints."""
+    unlabeled = replace(pairs.ground_truth, keypoints=np.zeros_like(pairs.ground_truth.keypoints))
+    return pair_oks(unlabeled, pairs.results, pairs.sigmas, people=pairs.pair_person, detections=pairs.pair_detection)
 
 
 def largest_overlap(ground_truth: GroundTruth) -> Float64:
@@ -122,9 +122,9 @@ def size_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
 
 
 def label_classes(ground_truth: GroundTruth) -> dict[str, Mask]:
-    """Members (N,) by number of labelled keypoints: of 17 keypoints 1-5, 6-10, 11-15 and 16-17."""
+    """Members (N,) by number of labeled keypoints: of 17 keypoints 1-5, 6-10, 11-15 and 16-17."""
     count = ground_truth.keypoints.shape[1]
-    labels = ground_truth.is_labelled.sum(axis=1)
+    labels = ground_truth.is_labeled.sum(axis=1)
     edges = [0, *sorted({max(1, round(share * count)) for share in (0.3, 0.6, 0.9, 1.0)})]
     return {
         f"{low + 1}" if low + 1 == high else f"{low + 1} to {high}": (labels > low) & (labels <= high)

@@ -53,7 +53,7 @@ def pckh(people: PairedPeople) -> dict[str, float]:
             f"annotation {people.annotation_ids[missing[0]]} has no head_size, head_box (x1 y1 x2 y2) or"
             " bbox_head (x y w h) for PCKh"
         )
-    scores = score_pckh(people.predicted, people.annotated, labelled=people.labeled, head_sizes=people.head_sizes)
+    scores = score_pckh(people.predicted, people.annotated, labeled=people.labeled, head_sizes=people.head_sizes)
     return scores.numbers()
 
 
@@ -64,7 +64,7 @@ def hand(people: PairedPeople) -> dict[str, float]:
         EveryposeError: if no keypoint is labeled.
     """
     sides = tight_sides(people.annotated, people.labeled)
-    return score_hands(people.predicted, people.annotated, labelled=people.labeled, sides=sides).numbers()
+    return score_hands(people.predicted, people.annotated, labeled=people.labeled, sides=sides).numbers()
 
 
 DISTANCE_METRICS: Mapping[Metric, Callable[[PairedPeople], dict[str, float]]] = {"pckh": pckh, "hand": hand}

@@ -1,6 +1,6 @@
 """Error types of predicted keypoints (after Ronchi & Perona, ICCV 2017) and their distances.
 
-The similarity of a keypoint is its term in OKS, exp(-d^2 / (2 (2 sigma)^2 area)). Each labelled keypoint of a person
+The similarity of a keypoint is its term in OKS, exp(-d^2 / (2 (2 sigma)^2 area)). Each labeled keypoint of a person
 with a matched detection is one of:
 
 - good: similarity of at least .85;
@@ -46,8 +46,8 @@ class KeypointErrors:
 
     Attributes:
         counts: (K, 5) int64, how many keypoints are of each of ``ERROR_TYPES``.
-        unmatched: (K,) int64, labelled keypoints of people without a matched detection.
-        median_pixels: (K,) float64, median distance in pixels; NaN where a keypoint is never labelled.
+        unmatched: (K,) int64, labeled keypoints of people without a matched detection.
+        median_pixels: (K,) float64, median distance in pixels; NaN where a keypoint is never labeled.
         median_relative: (K,) float64, median distance over the square root of the person's area.
     """
 
@@ -84,7 +84,7 @@ def match_detections(pairs: OksPairs, *, minimum: float = MATCH_OKS) -> Matches:
 
 
 def classify_errors(pairs: OksPairs, matches: Matches, flip_index: Int64) -> KeypointErrors:
-    """Count the error types of all labelled keypoints of matched people.
+    """Count the error types of all labeled keypoints of matched people.
 
     Args:
         pairs: see ``compute_oks``.
@@ -101,20 +101,20 @@ def classify_errors(pairs: OksPairs, matches: Matches, flip_index: Int64) -> Key
     kind[(inverted >= NEAR) & (inverted > swapped)] = ERROR_TYPES.index("inversion")
     kind[own >= NEAR] = ERROR_TYPES.index("jitter")
     kind[own >= GOOD] = ERROR_TYPES.index("good")
-    labelled = people.is_labelled[matches.people]
-    counts = np.stack([((kind == which) & labelled).sum(axis=0) for which in range(len(ERROR_TYPES))], axis=1)
+    labeled = people.is_labeled[matches.people]
+    counts = np.stack([((kind == which) & labeled).sum(axis=0) for which in range(len(ERROR_TYPES))], axis=1)
     unmatched = people.is_scored.copy()
     unmatched[matches.people] = False
     distance = results.keypoints[matches.detections, :, :2] - people.keypoints[matches.people, :, :2]
-    pixels = np.where(labelled, np.hypot(distance[:, :, 0], distance[:, :, 1]), np.nan)
+    pixels = np.where(labeled, np.hypot(distance[:, :, 0], distance[:, :, 1]), np.nan)
     scale = np.sqrt(np.maximum(people.areas[matches.people, None], np.spacing(1)))
     return KeypointErrors(
-        counts, people.is_labelled[unmatched].sum(axis=0), _column_medians(pixels), _column_medians(pixels / scale)
+        counts, people.is_labeled[unmatched].sum(axis=0), _column_medians(pixels), _column_medians(pixels / scale)
     )
 
 
 def _similarity(pairs: OksPairs, detections: Int64, people: Int64, *, partner: Int64) -> Float64:
-    """(n, K) similarity of a detection's keypoint k with the person's keypoint ``partner[k]``; 0 if unlabelled."""
+    """(n, K) similarity of a detection's keypoint k with the person's keypoint ``partner[k]``; 0 if unlabeled."""
     ground_truth = pairs.ground_truth
     target = ground_truth.keypoints[people][:, partner]
     variance = ((pairs.sigmas * 2) ** 2)[partner]

@@ -174,7 +174,7 @@ def score_oks(pairs: OksPairs, protocol: OksProtocol = "coco") -> OksScores:
     """
     ground_truth = pairs.ground_truth
     if not ground_truth.is_scored.any():
-        raise EveryposeError("the ground truth has no person with labelled keypoints: nothing to measure")
+        raise EveryposeError("the ground truth has no person with labeled keypoints: nothing to measure")
     precision, recall = precision_and_recall(pairs)
     names = ("ap_easy", "ap_medium_crowd", "ap_hard")
     split = dict(zip(names, _by_crowd_index(pairs), strict=True)) if protocol == "crowdpose" else {}
@@ -269,9 +269,9 @@ def compute_oks(ground_truth: GroundTruth, results: Results, sigmas: Float64) ->
 def pair_oks(
     ground_truth: GroundTruth, results: Results, sigmas: Float64, *, people: Int64, detections: Int64
 ) -> Float64:
-    """Compute the OKS (P,) of pairs: the mean over labelled keypoints of exp(-d^2 / (2 (2 sigma)^2 area)).
+    """Compute the OKS (P,) of pairs: the mean over labeled keypoints of exp(-d^2 / (2 (2 sigma)^2 area)).
 
-    People without labelled keypoints are compared by the distance to their doubled box, over all keypoints (COCO's
+    People without labeled keypoints are compared by the distance to their doubled box, over all keypoints (COCO's
     rule). The order of every operation and sum is pycocotools', so that the results are equal bit for bit.
 
     Args:
@@ -281,9 +281,9 @@ def pair_oks(
         people: (P,) int64, rows of ``ground_truth``.
         detections: (P,) int64, rows of ``results``.
     """
-    labelled = ground_truth.is_labelled
-    labelled_first = np.argsort(~labelled, axis=1, kind="stable")
-    counts = labelled.sum(axis=1)
+    labeled = ground_truth.is_labeled
+    labeled_first = np.argsort(~labeled, axis=1, kind="stable")
+    counts = labeled.sum(axis=1)
     oks = np.zeros(len(people))
     for count in np.unique(counts[people]):
         rows = np.flatnonzero(counts[people] == count)
@@ -291,7 +291,7 @@ def pair_oks(
             part = rows[begin : begin + PAIRS_AT_ONCE]
             person, detection = people[part], detections[part]
             if count:
-                chosen = labelled_first[person, :count]
+                chosen = labeled_first[person, :count]
                 annotated = ground_truth.keypoints[person[:, None], chosen]
                 distance = results.keypoints[detection[:, None], chosen, :2] - annotated[:, :, :2]
                 variance = ((sigmas * 2) ** 2)[chosen]
@@ -330,7 +330,7 @@ def precision_and_recall(
 
     Args:
         pairs: see ``compute_oks``.
-        ignored: (N,) bool, people that need not be found; default: unlabelled ones and crowd regions.
+        ignored: (N,) bool, people that need not be found; default: unlabeled ones and crowd regions.
         oks: (P,) float64, replaces the pairs' OKS.
         images: indices of the images to score; default: all.
 

@@ -1,4 +1,4 @@
-"""OKS sigmas of a custom skeleton, estimated from people that two annotators labelled independently.
+"""OKS sigmas of a custom skeleton, estimated from people that two annotators labeled independently.
 
 COCO's sigma of a keypoint is the standard deviation of annotators relative to the person's scale:
 sigma^2 = E[d^2 / s^2], with s^2 the person's area (https://cocodataset.org/#keypoints-eval).
@@ -23,8 +23,8 @@ class SigmaEstimate:
 
     Attributes:
         sigmas: (K,) float64.
-        repeats: (K,) int64, people on whom both annotators labelled the keypoint.
-        people: how many people both annotators labelled.
+        repeats: (K,) int64, people on whom both annotators labeled the keypoint.
+        people: how many people both annotators labeled.
     """
 
     sigmas: Float64
@@ -42,12 +42,12 @@ def estimate_sigmas(
     E[d^2 / s^2].
 
     Args:
-        first: the people as the first annotator labelled them.
+        first: the people as the first annotator labeled them.
         second: the same people by the second annotator.
-        minimum_repeats: fewest people on whom both must have labelled each keypoint.
+        minimum_repeats: fewest people on whom both must have labeled each keypoint.
 
     Raises:
-        EveryposeError: if the annotations share no people, a keypoint is labelled too rarely, or one is a copy of the
+        EveryposeError: if the annotations share no people, a keypoint is labeled too rarely, or one is a copy of the
             other.
     """
     keypoint_count = first.keypoints.shape[1]
@@ -59,7 +59,7 @@ def estimate_sigmas(
     repeats = both.sum(axis=0)
     if (rare := np.flatnonzero(repeats < minimum_repeats)).size:
         raise EveryposeError(
-            f"keypoint {rare[0]} is labelled by both annotators on {repeats[rare[0]]} people only, at least"
+            f"keypoint {rare[0]} is labeled by both annotators on {repeats[rare[0]]} people only, at least"
             f" {minimum_repeats} are needed ({rare.size} of {keypoint_count} keypoints are too rare)"
         )
     area = (first.areas[rows_a] + second.areas[rows_b]) / 2

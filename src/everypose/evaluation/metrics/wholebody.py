@@ -20,7 +20,7 @@ PARTS = {
 def score_wholebody(ground_truth: GroundTruth, results: Results, skeleton: Skeleton) -> dict[str, OksScores]:
     """Compute COCO's ten numbers for all keypoints and for each part.
 
-    People without a labelled keypoint of a part are ignored for that part. Detections keep the score of the whole
+    People without a labeled keypoint of a part are ignored for that part. Detections keep the score of the whole
     person in every part.
 
     Args:
@@ -29,7 +29,7 @@ def score_wholebody(ground_truth: GroundTruth, results: Results, skeleton: Skele
         skeleton: gives the sigmas.
 
     Returns:
-        Scores by the names of ``PARTS``; a part that is never labelled is missing.
+        Scores by the names of ``PARTS``; a part that is never labeled is missing.
 
     Raises:
         UsageError: if the skeleton does not have 133 keypoints.

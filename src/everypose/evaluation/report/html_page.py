@@ -88,7 +88,7 @@ def _numbers(part: str, numbers: dict[str, float | None]) -> str:
 
 
 def _keypoints(rows: list[KeypointRow]) -> str:
-    head = ("keypoint", "labelled", "good", "jitter", "inversion", "swap", "miss", "not found", "median px", "of size")
+    head = ("keypoint", "labeled", "good", "jitter", "inversion", "swap", "miss", "not found", "median px", "of size")
     cells = []
     for row in rows:
         kinds = (row.good, row.jitter, row.inversion, row.swap, row.miss)
@@ -99,7 +99,7 @@ def _keypoints(rows: list[KeypointRow]) -> str:
     explanation = (
         '<p class="note">By keypoint similarity (one keypoint\'s term of OKS): good from 0.85, jitter from 0.5;'
         " otherwise inversion (the same person's other side) or swap (another person) if one of these has 0.5; else"
-        " miss. Percent of matched people's labelled keypoints; \u201cnot found\u201d counts keypoints of people"
+        " miss. Percent of matched people's labeled keypoints; \u201cnot found\u201d counts keypoints of people"
         " without a match.</p>"
     )
     return _table(head, cells) + explanation

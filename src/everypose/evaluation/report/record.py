@@ -86,7 +86,7 @@ class KeypointRow(BaseModel):
         inversion: how many are at the person's other side.
         swap: how many are at another person.
         miss: how many are none of these.
-        unmatched: labelled keypoints of people without a matched detection.
+        unmatched: labeled keypoints of people without a matched detection.
         median_pixels: median distance in pixels.
         median_relative: median distance over the square root of the person's area.
     """
@@ -237,7 +237,7 @@ def _keypoint_table(rows: list[KeypointRow]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="Labelled keypoints of matched people, percent of each kind", title_justify="left")
+    table = Table(title="Labeled keypoints of matched people, percent of each kind", title_justify="left")
     # Without lines, ten columns fit into 80 characters.
     table.box, table.padding = None, (0, 1, 0, 0)
     table.add_column("keypoint", no_wrap=True)
