@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def test_the_bundled_poses_stay_near_the_unmodified_network():
 
 
 def test_boxes_that_cannot_give_people_with_the_wanted_score_are_not_cropped():
-    thresholds = [everypose.load(threads=1, min_score=score).detector.threshold for score in (None, 0.0, 0.7)]
+    loaded: list[Any] = [everypose.load(threads=1, min_score=score) for score in (None, 0.0, 0.7)]
+    thresholds = [pose.detector.threshold for pose in loaded]
     assert thresholds == [0.25, 0.2, pytest.approx(0.409, abs=1e-3)]
 
 

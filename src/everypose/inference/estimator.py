@@ -43,7 +43,8 @@ class Estimator(ABC, Generic[PreparedT]):
         """Take the configuration, whose lowest person score counts where none is given."""
         self.config = config
         self.skeleton = config.skeleton
-        self.min_score = config.inference.min_score if min_score is None else min_score
+        settings = config.on_crops if config.is_top_down else config.on_images
+        self.min_score = settings.min_score if min_score is None else min_score
         self.batch_size = batch_size
 
     @overload

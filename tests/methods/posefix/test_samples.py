@@ -49,7 +49,7 @@ def sample(monkeypatch, one, **draws):
         seen.append(context)
         return module_synthesize(context, *arguments, **named)
 
-    module_synthesize = module.synthesize
+    module_synthesize = module.synthesize  # type: ignore[attr-defined]
     monkeypatch.setattr(module, "synthesize", keep)
     made = maker().sample(one, 0, IMAGE, estimate(), draws=CropDraws(**draws), rng=np.random.default_rng(0))
     return made, seen[0]

@@ -1,6 +1,7 @@
 """Training of PoseFix on the stick figures."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_fields_of_other_families_are_refused(posefix):
 @pytest.mark.parametrize("depth", [50, 101, 152])
 @pytest.mark.parametrize(("height", "size", "sigma"), [(256, (192, 256), 7), (384, (288, 384), 9)])
 def test_recipes_are_the_papers(depth, height, size, sigma):
-    recipe = load_recipe(f"posefix-r{depth}-{height}-coco")
+    recipe: Any = load_recipe(f"posefix-r{depth}-{height}-coco")
     assert recipe.model.backbone.blocks == {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}[depth]
     assert (recipe.inference.crop_size, recipe.model.sigma) == (size, sigma)
     assert (recipe.inference.padding, recipe.inference.pose_padding, recipe.inference.nms) == (1.25, 1.2, 0.9)
