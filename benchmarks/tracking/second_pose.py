@@ -23,7 +23,7 @@ from everypose.core.progress import track
 from everypose.data.crowds.build_set import collect_cutouts
 from everypose.data.crowds.cutouts import CutOut
 from everypose.data.formats.coco import AREA_OF_BOX, read_coco
-from everypose.errors import EveryposeError, told_in_one_line
+from everypose.errors import EveryposeError, exit_on_user_error
 from everypose.evaluation.tracking.evaluate import TrackingScores
 from everypose.evaluation.tracking.sequence import SequenceComparison
 from everypose.inference.boxes import Boxes, Photo
@@ -234,5 +234,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("benchmarks.tracking.second_pose"):
+    with exit_on_user_error("benchmarks.tracking.second_pose"):
         main()

@@ -218,7 +218,7 @@ def test_every_kind_of_clip_keeps_its_frames_times_and_audio(predict, tmp_path):
         drawn = tmp_path / "out" / "videos" / f"{Path(f'{number}_{name}').stem}.mp4"
         np.testing.assert_allclose([frame.time for frame in frames_of(drawn)], np.array(times, float), atol=1e-3)
         with av.open(str(drawn)) as container:
-            assert len(container.streams.audio) == how.get("audio", 0)
+            assert len(container.streams.audio) == how.get("audio", 0)  # type: ignore[attr-defined]
     assert {frame.image.shape for frame in frames_of(tmp_path / "out" / "videos" / "resized.mp4")} == {(64, 96, 3)}
 
 

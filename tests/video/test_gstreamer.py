@@ -5,6 +5,7 @@ import subprocess
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def server():
 def test_a_killed_server_that_comes_back(server):
     """The stream goes on where real time is, with another connection."""
     times, indices = [], []
-    video = open_video(server.address)
+    video: Any = open_video(server.address)
     video._retry = 0.2
     starting = threading.Timer(1.0, server.start)
     with video:
