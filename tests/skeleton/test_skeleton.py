@@ -32,6 +32,7 @@ KEYPOINTS = {
     "coco_wholebody": 133,
     "crowdpose": 14,
     "halpe": 136,
+    "halpe26": 26,
     "interhand2d": 21,
     "interhand3d": 42,
     "jhmdb": 15,

@@ -20,6 +20,7 @@ from everypose.inference.runtimes.onnx import (
     open_session,
     read_metadata,
 )
+from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config, takes_batches
 from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStageEstimator, images_at_once
 from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
@@ -194,6 +195,12 @@ def _open(file: ModelFile, request: _Request) -> Opened:
 
 def _open_onnx(path: Path, request: _Request) -> Opened:
     session = open_session(path, request.threads, request.device)
+    if not is_ours(session):
+        # OpenVINO does not say the shapes that the file declares.
+        declared = open_session(path, 1) if request.device in OPENVINO else session
+        if is_simcc(declared):
+            config = simcc_config(declared, path, request.skeleton)
+            return None, SimCCRuntime(session, config, path, batches=takes_batches(declared), flip=request.flip), config
     config = read_metadata(session, path)
     config.require_finds_people()
     if config.is_top_down:

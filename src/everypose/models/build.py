@@ -44,7 +44,10 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
     if config.is_top_down:
         if not isinstance(network, HeatmapNetwork):
             raise EveryposeError(f"{config.name} has several skeletons: choose one")
-        return TopDownGraph(network, flip_index, config.on_crops.decoder, config.on_crops.bgr).eval()
+        decoder = config.on_crops.decoder
+        if decoder == "simcc":
+            raise EveryposeError(f"{config.name} has the decoder simcc, which is not for heatmaps: choose another one")
+        return TopDownGraph(network, flip_index, decoder, config.on_crops.bgr).eval()
     if config.is_refiner:
         assert isinstance(network, RefinementNetwork)
         return RefinementGraph(network, flip_index).eval()

@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from pydantic import Discriminator, Field, Tag
 
 from everypose.core.settings import Settings
+from everypose.errors import EveryposeError
 from everypose.methods import METHODS
 from everypose.methods.method import Method, NetworkSettings
 from everypose.methods.posefix.settings import RefinementInference
+from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import CropInference, TopDownInference
 
 if TYPE_CHECKING:
     Network = NetworkSettings
 else:
-    Network = Annotated[Union[tuple(method.settings for method in METHODS)], Field(discriminator="family")]  # noqa: UP007
+    Network = Annotated[Union[(*(method.settings for method in METHODS), SimCCSettings)], Field(discriminator="family")]
 
 
 def _kind_of_inference(values: Any) -> str:
@@ -39,8 +41,14 @@ def method_of(settings: NetworkSettings) -> Method:
     >>> from everypose.methods.boir.settings import BoIRSettings
     >>> method_of(BoIRSettings()).family
     'boir'
+
+    Raises:
+        EveryposeError: if it exists in ONNX files only.
     """
-    return next(method for method in METHODS if method.family == settings.family)
+    for method in METHODS:
+        if method.family == settings.family:
+            return method
+    raise EveryposeError(f"a network of the family {settings.family} exists in ONNX files only")
 
 
 def require_fitting_inference(network: NetworkSettings, inference: Settings) -> None:

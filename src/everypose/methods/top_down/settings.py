@@ -182,12 +182,13 @@ class TopDownInference(CropInference):
     Attributes:
         convention: how pixels of the image and of the crop correspond.
         crop: how a box becomes the region of a crop.
-        decoder: sub-pixel refinement of a peak, see :func:`everypose.methods.top_down.decoding.decode`.
+        decoder: sub-pixel refinement of a peak, see :func:`everypose.methods.top_down.decoding.decode`; or
+            simcc, for networks without heatmaps (:mod:`everypose.methods.simcc`).
     """
 
     convention: Convention = "classic"
     crop: CropRule = "box"
-    decoder: Literal["quarter", "dark", "dark-3", "udp", "udp-0.8"] = "quarter"
+    decoder: Literal["quarter", "dark", "dark-3", "udp", "udp-0.8", "simcc"] = "quarter"
 
     @model_validator(mode="after")
     def _decoder_fits_the_crops(self) -> Self:

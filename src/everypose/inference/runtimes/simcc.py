@@ -1,0 +1,126 @@
+"""RTMPose, RTMW and other SimCC models in the ONNX files of their authors."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.arrays import Float32
+from everypose.core.geometry import Size
+from everypose.errors import EveryposeError, UsageError
+from everypose.inference.runtimes.onnx import Session, check_crops, run_session
+from everypose.methods.simcc.decoding import decode
+from everypose.methods.simcc.settings import SimCCSettings
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.models.config import ModelConfig
+from everypose.skeleton.skeleton import Skeleton
+
+OUTPUTS = ("simcc_x", "simcc_y")
+MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+"""Of the RGB values from 0 to 255 that RTMPose takes."""
+STD = np.array([58.395, 57.12, 57.375], np.float32)
+SKELETONS = {14: "crowdpose", 17: "coco", 26: "halpe26", 133: "coco_wholebody"}
+"""The skeletons of the released files, by their number of keypoints."""
+
+
+class SimCCRuntime:
+    """A SimCC model in an ``.onnx`` file.
+
+    Attributes:
+        path: the file.
+        config: the model's configuration, from the shapes of the file's input and outputs.
+    """
+
+    def __init__(
+        self, session: Session, config: ModelConfig, path: str | Path, *, batches: bool = True, flip: bool = False
+    ) -> None:
+        """Take an open file and its configuration (:func:`simcc_config`).
+
+        Args:
+            session: from :func:`everypose.inference.runtimes.onnx.open_session`.
+            config: from the file's description.
+            path: the file, for messages.
+            batches: whether the file takes several crops at once (:func:`takes_batches`).
+            flip: whether to use test-time flip augmentation.
+        """
+        self.path = Path(path)
+        self.config = config
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._takes_batches = batches
+        self._flip_index = config.skeleton.flip_index if flip else None
+
+    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+        """Find the person of each crop; see :class:`everypose.inference.runtimes.onnx.CropRuntime`.
+
+        Raises:
+            EveryposeError: if the crops have the wrong type or shape, or the model fails.
+        """
+        check_crops(crops)
+        x_scores, y_scores = self._scores(crops)
+        if self._flip_index is not None:
+            mirrored_x, mirrored_y = self._scores(crops[:, :, ::-1])
+            x_scores = np.asarray((x_scores + mirrored_x[:, self._flip_index, ::-1]) / 2, np.float32)
+            y_scores = np.asarray((y_scores + mirrored_y[:, self._flip_index]) / 2, np.float32)
+        keypoints = decode(x_scores, y_scores, Size(crops.shape[2], crops.shape[1]))
+        return keypoints[:, None]
+
+    def _scores(self, crops: npt.NDArray[np.uint8]) -> tuple[Float32, Float32]:
+        """The scores of x (B, K, X) and of y (B, K, Y)."""
+        pixels = crops.astype(np.float32)
+        pixels -= MEAN
+        pixels /= STD
+        planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        batches = [planes] if self._takes_batches else [planes[index : index + 1] for index in range(len(planes))]
+        found = [run_session(self._session, self.path, {self._input: batch}, OUTPUTS) for batch in batches]
+        x_scores, y_scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        expected = (len(crops), len(self.config.skeleton))
+        if x_scores.shape[:2] != expected or y_scores.shape[:2] != expected:
+            raise EveryposeError(f"{self.path} gives scores of shape {x_scores.shape} and {y_scores.shape}")
+        return x_scores, y_scores
+
+
+def is_simcc(session: Any) -> bool:
+    """Return whether an open file of ONNX Runtime is a SimCC model: one image to simcc_x and simcc_y."""
+    outputs = {node.name for node in session.get_outputs()}
+    return len(session.get_inputs()) == 1 and outputs.issuperset(OUTPUTS)
+
+
+def takes_batches(session: Any) -> bool:
+    """Return whether an open file of ONNX Runtime leaves the number of images in its input open."""
+    return not isinstance(session.get_inputs()[0].shape[0], int)
+
+
+def simcc_config(session: Any, path: Path, skeleton: str | None = None) -> ModelConfig:
+    """Read the configuration of a SimCC model from its file's input and outputs.
+
+    Args:
+        session: of ONNX Runtime.
+        path: the file.
+        skeleton: name of the skeleton; by default the released files' own, by the number of keypoints.
+
+    Raises:
+        UsageError: if the skeleton does not fit, or must be named.
+        EveryposeError: if the file leaves the size of its crops or the number of keypoints open.
+    """
+    shapes = {node.name: node.shape for node in (*session.get_inputs(), *session.get_outputs())}
+    image, keypoints = shapes[session.get_inputs()[0].name], shapes["simcc_x"][1]
+    if len(image) != 4 or not all(isinstance(number, int) for number in (*image[2:], keypoints)):
+        raise EveryposeError(f"{path} does not say the size of its crops and the number of its keypoints")
+    if skeleton is None and keypoints not in SKELETONS:
+        raise UsageError(f"{path} has {keypoints} keypoints: say whose they are with --skeleton NAME")
+    own = Skeleton.named(skeleton or SKELETONS[keypoints])
+    if len(own) != keypoints:
+        raise UsageError(f"{path} has {keypoints} keypoints, but the skeleton {own.name} has {len(own)}")
+    height, width = image[2:]
+    inference = TopDownInference(
+        crop_size=Size(width, height), decoder="simcc", nms=None if own.sigmas is None else 0.9
+    )
+    return ModelConfig(
+        name=path.stem,
+        network=SimCCSettings(),
+        skeleton=own,
+        inference=inference,
+        provenance={"imported_from": path.name},
+    )
