@@ -6,9 +6,8 @@ import socket
 from pathlib import Path
 
 import everypose as package
-from everypose.models.catalog import Catalog, Entry
-from everypose.models.downloads import store
-from everypose.models.downloads.store import Record, StoredFile
+from everypose.models.catalog import Catalog, Entry, require_entry
+from everypose.models.downloads.records import Record, StoredFile, record_path
 from everypose.models.identity import identify_model
 from everypose.models.locate import bundled
 
@@ -31,8 +30,8 @@ def test_aliases_give_the_name_and_the_hash(tmp_path, monkeypatch):
         "config.json": StoredFile(sha256="0" * 64, size=9),
         "model.safetensors": StoredFile(sha256="1" * 64, size=99),
     }
-    store.record_path(entry).parent.mkdir()
-    store.record_path(entry).write_text(
+    record_path(entry).parent.mkdir()
+    record_path(entry).write_text(
         Record(name="pose", source="https://hub/us/pose", revision="a" * 40, files=files).model_dump_json()
     )
     found = identify_model("best")
@@ -51,7 +50,7 @@ def test_the_demo_needs_no_network_and_names_its_model(everypose, tmp_path, monk
     assert everypose("demo", "-o", tmp_path / "demo", "-m", "crowd").code == 0
     run = json.loads((tmp_path / "demo" / "run.json").read_text())
     assert run["everypose"] == package.__version__
-    assert run["model"]["name"] == "boir-lite"
-    assert run["model"]["sha256"] == identify_model("boir-lite").sha256
+    assert run["model"]["name"] == require_entry("crowd").name
+    assert run["model"]["sha256"] == identify_model("crowd").sha256
     image = json.loads(next((tmp_path / "demo" / "json").glob("*.json")).read_text())
     assert image["model"] == run["model"]

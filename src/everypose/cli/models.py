@@ -158,7 +158,8 @@ def check_models(
     Example: everypose models check
     """
     from everypose.models.catalog import catalog, find_entry, require_entry
-    from everypose.models.downloads.store import hub_entry, read_record, verify
+    from everypose.models.downloads.records import read_record
+    from everypose.models.downloads.store import hub_entry, verify
 
     entries = [
         hub_entry(name) if "/" in name and find_entry(name) is None else require_entry(name) for name in names or ()

@@ -115,7 +115,11 @@ def predict(
     run = estimator if refine is None else RefiningEstimator(estimator, load_refiner(refine, device=device, flip=flip))
     used = {"model": identify_model(model)}
     if given is None and estimator.config.is_top_down:
-        used["detector"] = identify_model(person_boxes.detector or DEFAULT_DETECTOR)
+        detectors = (person_boxes.detector or DEFAULT_DETECTOR).split(",")
+        used |= {
+            f"detector {position}" if position else "detector": identify_model(name.strip())
+            for position, name in enumerate(detectors)
+        }
     if refine is not None:
         used["refiner"] = identify_model(refine)
     deciding: dict[str, str | int | float | bool | None] = {

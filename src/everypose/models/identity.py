@@ -7,7 +7,8 @@ from everypose.core.settings import Settings
 from everypose.errors import EveryposeError
 from everypose.models.catalog import find_entry
 from everypose.models.config import WEIGHTS_FILE
-from everypose.models.downloads.store import hub_entry, read_record
+from everypose.models.downloads.records import read_record
+from everypose.models.downloads.store import hub_entry
 from everypose.models.locate import resolve
 
 

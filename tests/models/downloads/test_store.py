@@ -16,8 +16,8 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.loading import load
 from everypose.models.catalog import Catalog, Entry
-from everypose.models.downloads import store
-from everypose.models.downloads.store import fetch, folder_of, home, hub_entry, read_record, stored, verify
+from everypose.models.downloads.records import folder_of, home, read_record, record_path
+from everypose.models.downloads.store import fetch, hub_entry, stored, verify
 from everypose.models.locate import ModelFile, resolve
 from models.downloads.hub_stand_in import COMMIT, Page
 
@@ -326,7 +326,7 @@ def test_a_stored_file_that_changed_is_found(hub):
         fetch(entry)
     path.unlink()
     assert verify(entry) == [f"{path} is missing"]
-    store.record_path(entry).write_text("{")
+    record_path(entry).write_text("{")
     with pytest.raises(EveryposeError, match=r"pose.json is not valid JSON"):
         fetch(entry)
 

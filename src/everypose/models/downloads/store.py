@@ -5,97 +5,35 @@
 the catalog, or else that of the first download.
 """
 
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from hashlib import sha256 as sha256_of
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from everypose.core.files import read_json, sha256, write_json
+from everypose.core.files import sha256
 from everypose.core.progress import byte_progress
-from everypose.core.settings import Settings
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.catalog import Entry, HubSource, Sha256
+from everypose.models.catalog import Entry, HubSource
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
 from everypose.models.downloads.client import UnreachableError, download, is_offline
 from everypose.models.downloads.content import extract_member, require_kind
 from everypose.models.downloads.hub_api import Remote, authorization, endpoint, list_repository
+from everypose.models.downloads.records import (
+    Record,
+    StoredFile,
+    fits_catalog,
+    folder_of,
+    home,
+    read_record,
+    write_record,
+)
 
 PREPROCESSING_FILE = "preprocessor_config.json"
 _NESTED_GRAPH = "onnx/model.onnx"
-
-
-class StoredFile(Settings):
-    """A file that was downloaded.
-
-    Attributes:
-        sha256: of its content.
-        size: in bytes.
-        mtime_ns: its time of modification when the hash was last checked.
-    """
-
-    sha256: Sha256
-    size: int
-    mtime_ns: int = 0
-
-
-class Record(Settings):
-    """What was downloaded for a model; later downloads must give the same.
-
-    Attributes:
-        format: of the file.
-        name: the model's name.
-        source: the repository or address.
-        revision: the commit; None for a release.
-        archive_sha256: of the zip archive that the file was in.
-        files: by name.
-    """
-
-    format: Literal["everypose download 1"] = "everypose download 1"
-    name: str
-    source: str
-    revision: str | None = None
-    archive_sha256: Sha256 | None = None
-    files: dict[str, StoredFile]
-
-
-def home() -> Path:
-    """Return the folder of downloads: ``EVERYPOSE_HOME``, or ``everypose`` in the user's cache."""
-    if given := os.environ.get("EVERYPOSE_HOME"):
-        return Path(given).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "everypose"
-
-
-def folder_of(entry: Entry) -> Path:
-    """Return the folder of a model's files, whether it exists or not."""
-    return home() / "models" / entry.name.replace("/", "--")
-
-
-def record_path(entry: Entry) -> Path:
-    """Return the path of a model's record."""
-    folder = folder_of(entry)
-    return folder.with_name(f"{folder.name}.json")
-
-
-def read_record(entry: Entry) -> Record | None:
-    """Return a model's record; None if it was never downloaded.
-
-    Raises:
-        EveryposeError: if the record is damaged.
-    """
-    path = record_path(entry)
-    if not path.exists():
-        return None
-    try:
-        return Record.model_validate(read_json(path))
-    except ValidationError as error:
-        raise EveryposeError(f"{path} is damaged: remove it and download {entry.name} again") from error
 
 
 def stored(entry: Entry) -> Path | None:
@@ -108,7 +46,7 @@ def stored(entry: Entry) -> Path | None:
     """
     record = read_record(entry)
     folder = folder_of(entry)
-    if record is None or not _fits_catalog(entry, record):
+    if record is None or not fits_catalog(entry, record):
         return None
     if not all((folder / name).is_file() for name in record.files):
         return None
@@ -120,7 +58,7 @@ def stored(entry: Entry) -> Path | None:
             name: file.model_copy(update={"mtime_ns": _mtime(folder / name)}) for name, file in record.files.items()
         }
         with suppress(EveryposeError):  # the folder may be read-only; then files are checked each time
-            _write_record(entry, record.model_copy(update={"files": checked}))
+            write_record(entry, record.model_copy(update={"files": checked}))
     return folder
 
 
@@ -133,7 +71,7 @@ def verify(entry: Entry) -> list[str]:
     record = read_record(entry)
     if record is None:
         return [f"{entry.name} is not downloaded"]
-    problems = [] if _fits_catalog(entry, record) else [f"{entry.name} is not the version that the catalog requires"]
+    problems = [] if fits_catalog(entry, record) else [f"{entry.name} is not the version that the catalog requires"]
     for name, file in record.files.items():
         path = folder_of(entry) / name
         if not path.is_file():
@@ -169,13 +107,13 @@ def fetch(entry: Entry, *, update: bool = False, quiet: bool = False) -> Path:
             if not update and (found := stored(entry)) is not None:
                 return found
             known = None if update else read_record(entry)
-            if known is not None and not _fits_catalog(entry, known):
+            if known is not None and not fits_catalog(entry, known):
                 known = None
             try:
                 record = _fetch_hub(entry, known, quiet) if entry.hub else _fetch_release(entry, known, quiet)
             except UnreachableError as error:
                 raise EveryposeError(f"{error}; {_advice(entry)}") from error
-            _write_record(entry, record)
+            write_record(entry, record)
     except OSError as error:
         raise EveryposeError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder
@@ -318,19 +256,6 @@ def _model_files(listing: Mapping[str, Remote]) -> list[str]:
     return graphs or [path for path in (CONFIG_FILE, PREPROCESSING_FILE, _NESTED_GRAPH) if _NESTED_GRAPH in listing]
 
 
-def _fits_catalog(entry: Entry, record: Record) -> bool:
-    """Whether a record has the revision and the hashes that the catalog requires."""
-    if entry.hub is not None:
-        files = {PurePosixPath(file.path).name: file.sha256 for file in entry.hub.files if file.sha256 is not None}
-        return entry.hub.revision in (None, record.revision) and all(
-            name in record.files and record.files[name].sha256 == wanted for name, wanted in files.items()
-        )
-    if entry.release is None or entry.release.sha256 is None:
-        return True
-    found = {record.archive_sha256} if entry.release.member else {file.sha256 for file in record.files.values()}
-    return found == {entry.release.sha256}
-
-
 def _recorded_hash(known: Record | None, name: str) -> str | None:
     return known.files[name].sha256 if known is not None and name in known.files else None
 
@@ -357,10 +282,6 @@ def _is_unchanged(path: Path, file: StoredFile) -> bool:
 
 def _mtime(path: Path) -> int:
     return path.stat().st_mtime_ns
-
-
-def _write_record(entry: Entry, record: Record) -> None:
-    write_json(record_path(entry), record.model_dump(mode="json"), indent=1)
 
 
 def _make_folder(folder: Path) -> None:
