@@ -54,7 +54,11 @@ def test_published_experiments_are_there_with_the_papers_numbers():
         crowd: Any = load_recipe(f"boir-w{width}-crowdpose")
         assert (crowd.schedule.epochs, crowd.data.train_split, crowd.data.minimum_area) == (310, "trainval", 0)
         tuned: Any = load_recipe(f"boir-w{width}-crowdpose-finetune")
-        assert (tuned.schedule.epochs, tuned.schedule.warmup_epochs, tuned.losses.bbox) == (100, 1, 1.0)
+        assert (tuned.schedule.epochs, tuned.schedule.warmup_epochs, tuned.losses.bbox) == (
+            100,
+            10 if width == 48 else 1,
+            1.0,
+        )
         assert tuned.start.weights == f"boir-w{width}-coco"
         assert len(tuned.start.reinitialise) == 2
         assert tuned.trainer.sync_batchnorm == (width == 32)
@@ -109,7 +113,7 @@ def test_every_published_experiment_in_every_number(name):
         assert (optim.name, optim.weight_decay, optim.clip) == ("adamw", 0.025, 10)
         assert plan.epochs == (100 if tuned else 310 if crowdpose else 140)
         assert (plan.kind, plan.warmup_epochs, plan.warmup_start, plan.final_lr) == (
-            "cosine", 1 if tuned else 10, 1e-12, 1e-6,
+            "cosine", 1 if tuned and not w48 else 10, 1e-12, 1e-6,
         )  # fmt: skip
     else:
         assert (optim.name, optim.weight_decay, optim.clip) == ("adam", 0, 0)
@@ -202,3 +206,12 @@ def test_the_resolved_recipe_reads_back_as_itself(name, write):
     recipe = load_recipe(name, [f'data.sets=[{{name="a", train={source}}}]' if mixture else f"data.train={source}"])
     assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
     assert load_recipe(write(recipe.to_toml())) == recipe
+
+
+@pytest.mark.parametrize("people", [3, 4])
+def test_mipnet_for_more_people_differs_in_their_number_alone(people: int) -> None:
+    two: Any = load_recipe("mipnet-w32-256-coco")
+    more: Any = load_recipe(f"mipnet-w32-256-coco-n{people}")
+    assert more.model == two.model.model_copy(update={"instances": people})
+    same = {"name", "description", "model"}
+    assert more.model_dump(exclude=same) == two.model_dump(exclude=same)
