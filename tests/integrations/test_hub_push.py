@@ -21,8 +21,9 @@ COMMIT = "0" * 39 + "1"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     config = ModelConfig(name="tiny", network=TINY_BOIR, skeleton=Skeleton.named("coco").to_dict())
-    save_model(tiny_boir(), config, tmp_path_factory.mktemp("model") / "tiny")
-    return tmp_path_factory.getbasetemp() / "model0" / "tiny"
+    saved = tmp_path_factory.mktemp("model") / "tiny"
+    save_model(tiny_boir(), config, saved)
+    return saved
 
 
 def record(path, digest):
