@@ -131,6 +131,12 @@ def read_json(path: Path) -> Any:
 
     Raises:
         EveryposeError: the file is missing, unreadable or not JSON; the message has the line number.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(Path(folder) / "a.json", {"score": 0.5})
+    ...     read_json(Path(folder) / "a.json")
+    {'score': 0.5}
     """
     from pydantic_core import from_json
 
@@ -153,7 +159,14 @@ def text_name(name: str) -> str:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
+    """Return a file's SHA-256, in hexadecimal.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "hello")
+    ...     sha256(Path(folder) / "a.txt")[:8]
+    '2cf24dba'
+    """
     with Path(path).open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

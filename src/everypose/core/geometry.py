@@ -21,13 +21,19 @@ class Size(NamedTuple):
 
 
 def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_center: npt.ArrayLike) -> Float64:
-    """The (2, 3) matrix of p' = scale [[cos, sin], [-sin, cos]] (p - center) + target_center.
+    """Return the (2, 3) matrix of a rotation, a scaling and a translation.
+
+    It maps p to scale [[cos, sin], [-sin, cos]] (p - center) + target_center.
 
     Args:
-        center: (2,) x, y that goes to ``target_center``.
-        scale: how much larger things become.
-        rotation: degrees; positive turns the picture counter-clockwise, since y points down.
-        target_center: (2,) x, y.
+        center: (2,) x, y in the source, in pixels; mapped to ``target_center``.
+        scale: factor of lengths.
+        rotation: degrees; positive is counter-clockwise as seen in the image, since y points down.
+        target_center: (2,) x, y in the target, in pixels.
+
+    >>> similarity((1, 1), 2.0, 0.0, (5, 5))
+    array([[ 2.,  0.,  3.],
+           [-0.,  2.,  3.]])
     """
     angle = np.deg2rad(rotation)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
@@ -37,21 +43,36 @@ def similarity(center: npt.ArrayLike, scale: float, rotation: float, target_cent
 
 
 def transform(points: npt.ArrayLike, matrix: Float64) -> Float64:
-    """Points (..., 2) mapped by a (2, 3) matrix."""
+    """Map points (..., 2) by a (2, 3) matrix.
+
+    >>> transform([[1, 1], [2, 1]], similarity((1, 1), 2.0, 0.0, (5, 5)))
+    array([[5., 5.],
+           [7., 5.]])
+    """
     mapped: Float64 = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
     return mapped
 
 
 def inverse(matrix: Float64) -> Float64:
-    """The (2, 3) matrix that undoes ``matrix``."""
+    """Return the inverse (2, 3) of an affine matrix (2, 3).
+
+    >>> transform([[5, 5]], inverse(similarity((1, 1), 2.0, 0.0, (5, 5))))
+    array([[1., 1.]])
+    """
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
 def of_reduced(matrix: Float64, reduction: int) -> Float64:
-    """The (2, 3) matrix of an image, for the same image with squares of ``reduction`` pixels a side made one pixel."""
+    """Adapt an image's (2, 3) matrix to the image that is ``reduction`` times smaller.
+
+    Each pixel of the smaller image stands for a square of ``reduction`` x ``reduction`` pixels.
+
+    >>> transform([[0, 0]], of_reduced(similarity((0, 0), 1.0, 0.0, (0, 0)), 4))
+    array([[1.5, 1.5]])
+    """
     linear, offset = matrix[:, :2], matrix[:, 2]
-    # Pixel centres are integers: that of the first square lies at (reduction - 1) / 2.
+    # Pixel centers are integers: that of the first square lies at (reduction - 1) / 2.
     return np.column_stack([linear * reduction, offset + linear.sum(axis=1) * (reduction - 1) / 2])
 
 
@@ -89,7 +110,13 @@ def _round_up(length: float, step: int) -> int:
 
 
 def box_iou(first: Numbers, second: Numbers) -> Float64:
-    """Intersection over union of boxes (N, 4) and (M, 4), x1 y1 x2 y2 -> (N, M); 0 where both have no area."""
+    """Compute the intersection over union (N, M) of boxes (N, 4) and (M, 4).
+
+    Boxes are x1, y1, x2, y2. Two boxes without area have IoU 0.
+
+    >>> box_iou([[0, 0, 2, 2]], [[0, 0, 2, 2], [0, 0, 1, 2], [5, 5, 6, 6]])
+    array([[1. , 0.5, 0. ]])
+    """
     a = np.asarray(first, dtype=np.float64).reshape(-1, 1, 4)
     b = np.asarray(second, dtype=np.float64).reshape(1, -1, 4)
     overlap = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
@@ -105,21 +132,32 @@ def _box_area(boxes: Float64) -> Float64:
 
 
 def xywh_to_xyxy(boxes: Numbers) -> Float64:
-    """Boxes (N, 4) as COCO files write them, x y width height -> x1 y1 x2 y2."""
+    """Convert boxes (N, 4) from COCO's x, y, width, height to x1, y1, x2, y2.
+
+    >>> xywh_to_xyxy([[1, 2, 10, 20]])
+    array([[ 1.,  2., 11., 22.]])
+    """
     boxes = np.asarray(boxes, dtype=np.float64)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
 def xyxy_to_xywh(boxes: Numbers) -> Float64:
-    """Boxes (N, 4), x1 y1 x2 y2 -> x y width height, as COCO files write them."""
+    """Convert boxes (N, 4) from x1, y1, x2, y2 to COCO's x, y, width, height.
+
+    >>> xyxy_to_xywh([[1, 2, 11, 22]])
+    array([[ 1.,  2., 10., 20.]])
+    """
     boxes = np.asarray(boxes, dtype=np.float64)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
 def keypoint_boxes(keypoints: Numbers) -> Float64:
-    """The boxes (N, 4), x1 y1 x2 y2, around keypoints (N, K, 2 or 3).
+    """Return the boxes (N, 4), x1 y1 x2 y2, around keypoints (N, K, 2 or 3).
 
-    With a third column, only keypoints whose score or visibility is positive count; a person without any has the box 0.
+    With a third column, only keypoints with a positive score or visibility count; a person without any gets zeros.
+
+    >>> keypoint_boxes([[[1, 2, 0.9], [4, 6, 0.8], [100, 100, 0.0]]])
+    array([[1., 2., 4., 6.]])
     """
     points = np.asarray(keypoints, dtype=np.float64)
     seen = points[..., 2] > 0 if points.shape[-1] > 2 else np.ones(points.shape[:2], dtype=bool)
@@ -131,7 +169,7 @@ def keypoint_boxes(keypoints: Numbers) -> Float64:
 
 
 def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Float64:
-    """Object keypoint similarity of poses (N, K, 2 or more) and (M, K, 2 or more) -> (N, M).
+    """Compute the object keypoint similarity (N, M) of poses (N, K, 2 or more) and (M, K, 2 or more).
 
     The mean over all K keypoints of exp(-d^2 / (2 (2 sigma)^2 A)).
 
@@ -140,6 +178,9 @@ def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Flo
         second: poses.
         areas: A in square pixels, (N,) one for each of the first poses, or (N, M).
         sigmas: (K,)
+
+    >>> oks([[[0, 0]]], [[[0, 0]], [[0, 10]]], areas=[2500.0], sigmas=[0.1]).round(3)
+    array([[1.   , 0.607]])
     """
     a = np.asarray(first, dtype=np.float64)[:, None, :, :2]
     b = np.asarray(second, dtype=np.float64)[None, :, :, :2]
@@ -153,7 +194,7 @@ def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Flo
 
 
 def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: float) -> npt.NDArray[np.int64]:
-    """Greedy suppression of poses that are too similar to a better one.
+    """Remove duplicate poses by greedy non-maximum suppression with OKS.
 
     A pair's area is the mean of the two poses' extents (the boxes around all their keypoints).
 
@@ -161,10 +202,14 @@ def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: flo
         keypoints: (N, K, 3)
         scores: (N,)
         sigmas: (K,)
-        threshold: poses whose OKS with a kept one is above it go.
+        threshold: a pose is removed if its OKS with a kept pose is above this.
 
     Returns:
         (M,) indices of the kept poses, best first; of equal scores the earlier pose is better.
+
+    >>> pose = np.array([[0, 0, 1.0], [20, 20, 1.0]])
+    >>> oks_nms([pose, pose + [1, 0, 0], pose + [50, 0, 0]], [0.5, 0.9, 0.4], sigmas=[0.1, 0.1], threshold=0.7)
+    array([1, 2])
     """
     extents = _box_area(keypoint_boxes(np.asarray(keypoints, dtype=np.float64)[..., :2]))
     similar = pairwise_oks(keypoints, extents, sigmas) > threshold
@@ -172,20 +217,30 @@ def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: flo
 
 
 def pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Float64:
-    """The OKS (N, N) of poses (N, K, 2 or more) with one another; a pair's area is the mean of its ``areas`` (N,)."""
+    """Compute the OKS (N, N) of every pair of poses (N, K, 2 or more).
+
+    A pair's area is the mean of its two ``areas`` (N,), in square pixels.
+
+    >>> pairwise_oks([[[0, 0]], [[0, 10]]], areas=[2500.0, 2500.0], sigmas=[0.1]).round(3)
+    array([[1.   , 0.607],
+           [0.607, 1.   ]])
+    """
     each = np.asarray(areas, dtype=np.float64)
     return oks(keypoints, keypoints, (each[:, None] + each[None, :]) / 2, sigmas)
 
 
 def suppress(similar: npt.NDArray[np.bool_], order: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Greedy suppression: drop each candidate that is similar to a better one that is kept.
+    """Drop each candidate that is similar to a better one that is kept.
 
     Args:
-        similar: (N, N)
+        similar: (N, N), whether two candidates are duplicates.
         order: (N,) indices, best first.
 
     Returns:
         (M,) indices of the kept ones, best first.
+
+    >>> suppress(np.array([[True, True], [True, True]]), np.array([1, 0]))
+    array([1])
     """
     alive = np.ones(len(similar), dtype=bool)
     kept = []

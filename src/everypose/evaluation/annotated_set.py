@@ -199,10 +199,13 @@ def choose_metric(skeleton: Skeleton, ground_truth: GroundTruth) -> Metric:
 
 
 def replace_sigmas(skeleton: Skeleton, sigmas: tuple[float, ...]) -> Skeleton:
-    """The skeleton with other sigmas.
+    """Return the skeleton with other sigmas.
 
     Raises:
         UsageError: if there are more or fewer sigmas than keypoints.
+
+    >>> replace_sigmas(Skeleton.named("coco"), (0.1,) * 17).sigmas[:2]
+    (0.1, 0.1)
     """
     if len(sigmas) != len(skeleton):
         raise UsageError(f"{len(sigmas)} sigmas are given, the skeleton {skeleton.name} has {len(skeleton)}")

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def to_toml(skeleton: "Skeleton") -> str:
-    """The text of a skeleton's TOML file, in which pairs and links are given by keypoint names."""
+    """Return the text of a skeleton's TOML file, which gives pairs and links by keypoint names.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> print(to_toml(Skeleton.named("coco")).splitlines()[0])
+    keypoints = [
+    """
     rows = [f"    {{ {_row(skeleton, index)} }}," for index in range(len(skeleton))]
     pairs = [[skeleton.keypoints[left], skeleton.keypoints[right]] for left, right in skeleton.flip_pairs]
     links = [[skeleton.keypoints[start], skeleton.keypoints[end]] for start, end in skeleton.links]

@@ -213,7 +213,11 @@ def require_same_protocol(first: Record, second: Record) -> None:
 
 
 def as_json_number(value: float) -> float | None:
-    """A score for JSON: None if there was nothing to measure (-1 or NaN)."""
+    """Return a score for JSON: None if there was nothing to measure (-1 or NaN).
+
+    >>> as_json_number(0.5), as_json_number(-1.0), as_json_number(float("nan"))
+    (0.5, None, None)
+    """
     return None if value != value or value < 0 else float(value)
 
 
