@@ -261,7 +261,11 @@ def test_ctrl_c_keeps_everything_up_to_there(predict, clip, tmp_path, monkeypatc
 
     original = SingleStageEstimator.predict
     monkeypatch.setattr(SingleStageEstimator, "predict", interrupted)
-    done = predict(clip, "--save", "pictures,csv,parquet")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs without it
+    try:
+        done = predict(clip, "--save", "pictures,csv,parquet")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done.code == 130
     assert "Traceback" not in done.err
     assert "frames of" in done.out

@@ -47,10 +47,10 @@ def test_the_demo_needs_no_network_and_names_its_model(everypose, tmp_path, monk
     monkeypatch.delenv("HF_HUB_OFFLINE")
     examples = Path(package.__file__).parent / "examples"
     assert list(examples.glob("*.jpg"))
-    assert everypose("demo", "-o", tmp_path / "demo", "-m", "crowd").code == 0
+    assert everypose("demo", "-o", tmp_path / "demo", "-m", "boir-lite").code == 0
     run = json.loads((tmp_path / "demo" / "run.json").read_text())
     assert run["everypose"] == package.__version__
-    assert run["model"]["name"] == require_entry("crowd").name
-    assert run["model"]["sha256"] == identify_model("crowd").sha256
+    assert run["model"]["name"] == require_entry("boir-lite").name
+    assert run["model"]["sha256"] == identify_model("boir-lite").sha256
     image = json.loads(next((tmp_path / "demo" / "json").glob("*.json")).read_text())
     assert image["model"] == run["model"]

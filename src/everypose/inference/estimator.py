@@ -43,8 +43,9 @@ class Estimator(ABC, Generic[PreparedT]):
         """Take the configuration, whose lowest person score counts where none is given."""
         self.config = config
         self.skeleton = config.skeleton
-        settings = config.on_crops if config.is_top_down else config.on_images
-        self.min_score = settings.min_score if min_score is None else min_score
+        if min_score is None:
+            min_score = (config.on_crops if config.is_top_down else config.on_images).min_score
+        self.min_score = min_score
         self.batch_size = batch_size
 
     @overload

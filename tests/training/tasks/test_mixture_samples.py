@@ -131,14 +131,15 @@ def test_mpii_is_read_as_published_and_found_in_the_crops_that_were_learned(mixt
     trained = sample_matrix(scene, 0, task.samples._sets[0].skeleton, geometry, CropDraws())
     network = task.make_network()
     estimator: Any = task.validators[0].estimator(network, "cpu")
-    cut = estimator._cut(estimator.prepare(scene.path))
+    photo = estimator.prepare(scene.path)
+    cut = estimator._cut(photo, estimator.detector(photo))
     np.testing.assert_allclose(cut.matrices[0], trained)
     np.testing.assert_array_equal(cut.boxes.boxes, scene.boxes)
     assert task.validators[0].score(task.validators[0].predict(network, torch.device("cpu")).results).ap >= -1
     save_model(network, task.config, tmp_path / "model")
     square = Boxes(scene.boxes[:1], np.ones(1))
     loaded: Any = everypose.load(tmp_path / "model", detector=lambda _: square, skeleton="mpii")
-    np.testing.assert_allclose(loaded._cut(loaded.prepare(scene.path)).matrices[0], trained)
+    np.testing.assert_allclose(loaded._cut(photo, square).matrices[0], trained)
     wrong = mpii.replace('skeleton = "mpii"', 'skeleton = "coco"')
     with pytest.raises(EveryposeError, match=r"mpii\.json is a list in MPII's form, whose keypoints are not"):
         make_task(mixture(tables=wrong))

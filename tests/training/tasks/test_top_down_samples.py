@@ -109,7 +109,8 @@ def test_what_is_learned_in_mpiis_squares_is_measured_in_them(crops):
     scene = task.sets[0].scenes[0]
     (validator,) = task.validators
     estimator: Any = validator.estimator(task.make_network(), "cpu")
-    cut = estimator._cut(estimator.prepare(scene.path))
+    photo = estimator.prepare(scene.path)
+    cut = estimator._cut(photo, estimator.detector(photo))
     geometry = task.samples._geometry
     assert geometry.rule == "mpii"
     trained = [sample_matrix(scene, row, estimator.skeleton, geometry, CropDraws()) for row in trainable_people(scene)]
