@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from everypose.methods import METHODS
 from training.conftest import draw_stick_figures
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_method"
