@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from everypose.cli.bulk import bulk_app
 from everypose.cli.data.app import data_app
 from everypose.cli.demo import demo
 from everypose.cli.evaluate import compare, evaluate
@@ -47,6 +48,7 @@ app.command("web-app")(web_app)
 app.command("import")(import_model)
 app.command()(push)
 app.add_typer(data_app, name="data")
+app.add_typer(bulk_app, name="bulk")
 app.add_typer(study_app, name="study")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
@@ -61,7 +63,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_READ_IMAGES = ("predict", "track", "refine", "demo", "data", "evaluate", "compare", "reproduce")
+_READ_IMAGES = ("predict", "track", "refine", "demo", "data", "evaluate", "compare", "reproduce", "bulk")
 """Commands that decode images in this process."""
 
 

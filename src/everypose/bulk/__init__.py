@@ -1,0 +1,1 @@
+"""Large sets of images in independent shards: each writes Parquet parts, resumes, and is checked and merged later."""
