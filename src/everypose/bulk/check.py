@@ -66,7 +66,8 @@ def problems(out: Path) -> list[str]:
     for state in states(out):
         folder = out / state.shard.folder
         if not state.finished:
-            found.append(f"{folder} is not finished: {state.done + state.failed} of {state.items} images")
+            progress = f"{state.done + state.failed} of {state.items} images" if state.items else "it has not begun"
+            found.append(f"{folder} is not finished: {progress}")
             continue
         parts = read_parts(folder)
         for path, record in parts.items():

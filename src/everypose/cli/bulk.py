@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from everypose.cli.evaluation_options import DEVICE_HELP
-from everypose.models.default_names import DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 bulk_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Large sets of images in shards.")
 
@@ -32,6 +32,10 @@ def run(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
     ] = DEFAULT_MODEL,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="The detector of a top-down model, as for 'everypose predict'. [default: picodet-s]"),
+    ] = None,
     min_score: Annotated[
         float | None, typer.Option(help="Lowest score of a person. [default: the model's]", min=0, max=1)
     ] = None,
@@ -54,8 +58,11 @@ def run(
 
     chosen = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
     found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
-    estimator = load(model, device=device, min_score=min_score, batch_size=batch)
+    estimator = load(model, device=device, min_score=min_score, batch_size=batch, detector=detector)
     used = {"model": model, "sha256": identify_model(model).sha256 or "", "min_score": str(min_score)}
+    if estimator.config.is_top_down:
+        used["detector"] = detector or DEFAULT_DETECTOR
+        used["detector sha256"] = identify_model(used["detector"]).sha256 or ""
     images = {one.label: one.address or one.path for one in found}
     summary = run_shard(estimator, images, out, shard=chosen, model=used, part_items=part, quiet=quiet)
     if not quiet:

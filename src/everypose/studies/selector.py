@@ -44,6 +44,7 @@ def poses_between(network: MIPNet, config: ModelConfig, image: Image, *, box: Fl
         (S, K, 3) x, y in image pixels, confidence.
     """
     settings = config.on_crops
+    assert settings.decoder != "simcc"  # networks that run in torch give heatmaps
     geometry, matrix = crop_of(config, box)
     crop = torch.from_numpy(cut_crop(image, matrix, geometry.size)[None])
     with torch.inference_mode():
