@@ -109,6 +109,8 @@ def _open(address: str) -> HTTPResponse:
     try:
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=SECONDS)
     except urllib.error.URLError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the server's answer
         raise EveryposeError(f"cannot download {without_password(address)}: {error.reason}") from error
     except (OSError, HTTPException, ValueError) as error:
         raise EveryposeError(f"cannot download {without_password(address)}: {error}") from error
