@@ -139,4 +139,6 @@ print(len(METHODS), *[str(one.message) for one in found if "everypose.methods" i
 def test_a_broken_package_leaves_everypose_usable(run, tmp_path: Path) -> None:
     printed = run(BROKEN, str(tmp_path))
     # One more than here: that of the example.
-    assert printed.startswith(f"{len(METHODS) + 1} everypose.methods: 'broken' of broken cannot be loaded: No module named")
+    assert printed.startswith(
+        f"{len(METHODS) + 1} everypose.methods: 'broken' of broken cannot be loaded: No module named"
+    )
