@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -12,26 +13,29 @@ from everypose.bulk.check import merge, problems, states
 from everypose.bulk.run import run_shard
 from everypose.bulk.shards import Shard, keys_of_shard, parse_shard, shard_of_job
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.inputs import Source
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from inference.stand_in import StandIn, config, crowd, write_model
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path, monkeypatch):
     found = {}
     for number in range(12):
         path = tmp_path / "photos" / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
         assert cv2.imwrite(str(path), crowd([(0, 0, 50 + number)] if number % 3 else [])[..., ::-1])
         found[path.name] = path
+    monkeypatch.chdir(tmp_path / "photos")
     return found
 
 
 def run(images, out, shard="0/1", **options):
     estimator = SingleStageEstimator(StandIn(), ModelConfig.model_validate(config()), batch_size=2)
     options = {"model": {"model": "stand-in"}, "part_items": 2, "quiet": True, **options}
-    return run_shard(estimator, images, out, shard=parse_shard(shard), **options)
+    sources = [Source(Path(name), name, number) for number, name in enumerate(images, 1)]
+    return run_shard(estimator, sources, out, shard=parse_shard(shard), **options)
 
 
 def rows(table):
@@ -124,3 +128,10 @@ def test_nothing_is_lost_or_duplicated_by_kills(tmp_path):
     for name in ("whole", "killed"):
         merge(tmp_path / name, tmp_path / f"{name}.parquet")
     assert rows(tmp_path / "whole.parquet") == rows(tmp_path / "killed.parquet")
+
+
+def test_files_that_are_no_parts_are_not_read(images, tmp_path):
+    run(images, tmp_path / "out")
+    (tmp_path / "out" / "shard-00000-of-00001" / "part-notes.json").write_text("{}")
+    assert problems(tmp_path / "out") == []
+    assert run(images, tmp_path / "out").images == 0

@@ -74,7 +74,7 @@ def read_parts(folder: Path) -> dict[Path, PartRecord]:
         EveryposeError: if a record is damaged.
     """
     parts = {}
-    for path in sorted(folder.glob("part-*.json")):
+    for path in sorted(folder.glob(f"part-{6 * '[0-9]'}.json")):
         try:
             parts[path.with_suffix(".parquet")] = PartRecord.model_validate(read_json(path))
         except ValidationError as error:

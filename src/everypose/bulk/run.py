@@ -1,6 +1,6 @@
 """Process one shard: Parquet parts of a fixed number of images, each followed by its record."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,10 @@ from everypose.bulk.shards import Shard, keys_of_shard
 from everypose.core.files import remove_leftovers, sha256, write_json
 from everypose.core.process_setup import available_threads
 from everypose.core.progress import track
-from everypose.errors import EveryposeError, UsageError
-from everypose.inference.bulk import in_order
-from everypose.inference.estimator import Estimator, Prepared
+from everypose.errors import UsageError
+from everypose.inference.bulk import Summary, find_people
+from everypose.inference.estimator import Estimator
+from everypose.inference.inputs import Source
 from everypose.inference.results.parquet_table import ParquetWriter
 from everypose.inference.results.record import FrameResult
 
@@ -39,7 +40,7 @@ class ShardSummary:
 
 def run_shard(
     estimator: Estimator,
-    images: Mapping[str, Path | str],
+    images: Sequence[Source],
     out: Path,
     *,
     shard: Shard,
@@ -53,7 +54,7 @@ def run_shard(
 
     Args:
         estimator: finds the people.
-        images: all images of the run by name, a file or an address each.
+        images: all images of the run.
         out: the output folder of all shards.
         shard: which of the images are processed.
         model: the model and options that determine the results; a resumed shard must have the same.
@@ -65,7 +66,8 @@ def run_shard(
         EveryposeError: if an output cannot be written or the model fails.
     """
     folder = out / shard.folder
-    keys = keys_of_shard(images, shard)
+    sources = {source.label: source for source in images}
+    keys = keys_of_shard(sources, shard)
     manifest = Manifest(
         index=shard.index, count=shard.count, model=dict(model), items=len(keys), items_sha256=digest(keys)
     )
@@ -85,7 +87,7 @@ def run_shard(
     for start in track(starts, f"shard {shard.index}/{shard.count}", total=len(starts), quiet=quiet):
         chunk = remaining[start : start + part_items]
         part = folder / f"part-{number:06d}.parquet"
-        record, found = _run_part(estimator, {key: images[key] for key in chunk}, part)
+        record, found = _run_part(estimator, [sources[key] for key in chunk], part)
         number += 1
         images_now += len(record.items)
         people += found
@@ -104,46 +106,19 @@ def _require_same_run(out: Path, manifest: Manifest) -> None:
             raise UsageError(f"{out} has results of another model or other options: use a new --out")
 
 
-def _run_part(estimator: Estimator, images: Mapping[str, Path | str], path: Path) -> tuple[PartRecord, int]:
+def _run_part(estimator: Estimator, sources: Sequence[Source], path: Path) -> tuple[PartRecord, int]:
     """Write one part and its record; return the record and the number of people."""
-    failed: dict[str, str] = {}
+    summary = Summary()
     items: list[str] = []
     rows, people = 0, 0
-    with ParquetWriter(path) as writer:
-        for result in _results(estimator, images, failed):
-            writer.add(result)
-            items.append(result.file)
-            people += len(result.people)
-            rows += len(result.people) * len(result.people.skeleton)
+    workers = min(4, available_threads())
+    with ParquetWriter(path) as writer, ThreadPoolExecutor(workers) as pool:
+        for source, found in find_people(estimator, sources, pool, workers=workers, summary=summary):
+            writer.add(FrameResult(source.label, found))
+            items.append(source.label)
+            people += len(found)
+            rows += len(found) * len(found.skeleton)
+    failed = {source.label: reason for source, reason in summary.failed}
     record = PartRecord(items=items, failed=failed, rows=rows, sha256=sha256(path))
     write_json(path.with_suffix(".json"), record.model_dump())
     return record, people
-
-
-def _results(estimator: Estimator, images: Mapping[str, Path | str], failed: dict[str, str]) -> Iterator[FrameResult]:
-    """Yield the people of each image in batches; decoding overlaps with the network."""
-
-    def read(key: str) -> tuple[str, Prepared | EveryposeError]:
-        try:
-            return key, estimator.prepare(images[key])
-        except EveryposeError as error:
-            return key, error
-
-    workers = min(4, available_threads())
-    batch: list[tuple[str, Prepared]] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for key, outcome in in_order(pool, read, images, estimator.batch_size + workers):
-            if isinstance(outcome, EveryposeError):
-                failed[key] = str(outcome)
-                continue
-            batch.append((key, outcome))
-            if len(batch) == estimator.batch_size:
-                yield from _predict(estimator, batch)
-                batch = []
-    if batch:
-        yield from _predict(estimator, batch)
-
-
-def _predict(estimator: Estimator, batch: Sequence[tuple[str, Prepared]]) -> Iterator[FrameResult]:
-    for (key, _), people in zip(batch, estimator.predict([one for _, one in batch]), strict=True):
-        yield FrameResult(key, people)

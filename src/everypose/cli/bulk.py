@@ -63,8 +63,7 @@ def run(
     if estimator.config.is_top_down:
         used["detector"] = detector or DEFAULT_DETECTOR
         used["detector sha256"] = identify_model(used["detector"]).sha256 or ""
-    images = {one.label: one.address or one.path for one in found}
-    summary = run_shard(estimator, images, out, shard=chosen, model=used, part_items=part, quiet=quiet)
+    summary = run_shard(estimator, found, out, shard=chosen, model=used, part_items=part, quiet=quiet)
     if not quiet:
         before = f", {summary.done_before} were done before" if summary.done_before else ""
         print(f"{summary.people} people in {summary.images} images of shard {chosen.index}/{chosen.count}{before}")

@@ -60,17 +60,9 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     begin = time.monotonic()
     summary = Summary()
     workers = min(4, available_threads())
-    # As many results come at once as a batch has images: were fewer let to wait, the next batch would wait for them.
-    window = estimator.batch_size + workers
-
-    def read(source: Source) -> tuple[Source, Prepared | EveryposeError]:
-        try:
-            return source, estimator.prepare(source.address or source.path)
-        except EveryposeError as error:
-            return source, error
-
     with ThreadPoolExecutor(workers) as pool:
-        found = _through_network(estimator, in_order(pool, read, sources, window, _pixels_of_file), summary)
+        found = find_people(estimator, sources, pool, workers=workers, summary=summary)
+        window = estimator.batch_size + workers
         saved = in_order(pool, lambda pair: outputs.save(*pair), found, window, lambda pair: _pixels(pair[1].image))
         for one in track(saved, "finding people", total=len(sources), quiet=quiet):
             outputs.add(one)
@@ -78,6 +70,30 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
             summary.people += len(one.result.people)
     summary.seconds = time.monotonic() - begin
     return summary
+
+
+def find_people(
+    estimator: Estimator, sources: Iterable[Source], pool: Executor, *, workers: int, summary: Summary
+) -> Iterator[tuple[Source, People]]:
+    """Yield each image's people, in order; decoding overlaps with the network, in bounded memory.
+
+    Args:
+        estimator: finds the people.
+        sources: the images.
+        pool: runs the decoding.
+        workers: threads of the pool.
+        summary: receives the images that could not be read.
+    """
+
+    def read(source: Source) -> tuple[Source, Prepared | EveryposeError]:
+        try:
+            return source, estimator.prepare(source.address or source.path)
+        except EveryposeError as error:
+            return source, error
+
+    # As many results come at once as a batch has images: were fewer let to wait, the next batch would wait for them.
+    window = estimator.batch_size + workers
+    return _through_network(estimator, in_order(pool, read, sources, window, _pixels_of_file), summary)
 
 
 def in_order(
