@@ -74,7 +74,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 
 .venv-transformers/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-transformers
-	.venv-transformers/bin/pip install $(PIP_OPTIONS) pytest hypothesis torchvision transformers==5.23.0 -e '.[train,export]'
+	.venv-transformers/bin/pip install $(PIP_OPTIONS) pytest hypothesis scipy torchvision transformers==5.23.0 -e '.[train,export]'
 	.venv-transformers/bin/pip install $(PIP_OPTIONS) --no-deps rtmlib==0.0.16
 	touch $@
 
