@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-browser test-formats test-integrations test-transformers lint coverage docs notebooks clean
+.PHONY: demo test test-browser test-bulk test-formats test-integrations test-transformers lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -18,6 +18,10 @@ test-formats: .venv-formats/ready
 # Tracking scores next to TrackEval's, and the trackers of the package `trackers`, which needs another OpenCV.
 test-tracking: .venv-tracking/ready
 	.venv-tracking/bin/python -m pytest tests/external/test_tracking.py
+
+# `everypose bulk` on a server of the S3 protocol (moto) on this machine.
+test-bulk: .venv-bulk/ready
+	.venv-bulk/bin/python -m pytest tests/external/test_bulk_s3.py
 
 # Models of Hugging Face transformers and of rtmlib, in those packages and in everypose.
 test-transformers: .venv-transformers/ready
@@ -59,7 +63,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 .venv-dev/ready: pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/bin/pip install $(PIP_OPTIONS) --upgrade 'pip>=25.1'
-	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve,studies,video,tables]'
+	.venv-dev/bin/pip install $(PIP_OPTIONS) -c constraints-dev.txt --group dev -e '.[train,export,hub,openvino,serve,studies,video,tables,bulk]'
 	touch $@
 
 .venv-formats/ready: pyproject.toml
@@ -70,6 +74,11 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 .venv-tracking/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-tracking
 	.venv-tracking/bin/pip install $(PIP_OPTIONS) pytest hypothesis trackers trackeval -e .
+	touch $@
+
+.venv-bulk/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-bulk
+	.venv-bulk/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx boto3 'moto[server]>=5' s3fs -e '.[bulk]'
 	touch $@
 
 .venv-transformers/ready: pyproject.toml

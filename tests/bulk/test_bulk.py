@@ -3,17 +3,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import pytest
 from pyarrow import parquet
 
-from everypose.bulk.check import merge, problems, states
+from bulk.tar_files import png, tar_of
+from everypose.bulk import run as bulk_run
+from everypose.bulk.check import problems, states
+from everypose.bulk.merge import merge
 from everypose.bulk.run import run_shard
 from everypose.bulk.shards import Shard, keys_of_shard, parse_shard, shard_of_job
+from everypose.bulk.sources import Archive, Sources
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.inputs import Source
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from inference.stand_in import StandIn, config, crowd, write_model
@@ -32,9 +34,12 @@ def images(tmp_path, monkeypatch):
 
 
 def run(images, out, shard="0/1", **options):
+    return run_sources(Sources({name: name for name in images}), out, shard, **options)
+
+
+def run_sources(sources, out, shard="0/1", **options):
     estimator = SingleStageEstimator(StandIn(), ModelConfig.model_validate(config()), batch_size=2)
     options = {"model": {"model": "stand-in"}, "part_items": 2, "quiet": True, **options}
-    sources = [Source(Path(name), name, number) for number, name in enumerate(images, 1)]
     return run_shard(estimator, sources, out, shard=parse_shard(shard), **options)
 
 
@@ -135,3 +140,110 @@ def test_files_that_are_no_parts_are_not_read(images, tmp_path):
     (tmp_path / "out" / "shard-00000-of-00001" / "part-notes.json").write_text("{}")
     assert problems(tmp_path / "out") == []
     assert run(images, tmp_path / "out").images == 0
+
+
+def archive_sources(tmp_path, tars=3, images=5):
+    """Image files and tars, of which the last has an image that cannot be read."""
+    found = []
+    for number in range(tars):
+        path = tmp_path / f"set-{number}.tar"
+        bad = [("bad.png", b"no image")] if number == tars - 1 else []
+        path.write_bytes(tar_of([(f"{each}.png", png(10 * number + each)) for each in range(images)] + bad))
+        found.append(Archive(path.name, str(path)))
+    return Sources({}, found)
+
+
+def test_archives_in_shards_have_the_rows_of_one_run(tmp_path):
+    sources = archive_sources(tmp_path)
+    run_sources(sources, tmp_path / "one")
+    for index in range(2):
+        run_sources(sources, tmp_path / "two", f"{index}/2")
+    assert [(one.items, one.done, one.failed) for one in states(tmp_path / "two")] == [(11, 10, 1), (5, 5, 0)]
+    for name in ("one", "two"):
+        assert problems(tmp_path / name) == []
+        assert merge(tmp_path / name, tmp_path / f"{name}.parquet") == 17 * 14  # one image has no one
+    assert rows(tmp_path / "one.parquet") == rows(tmp_path / "two.parquet")
+
+
+def test_an_interrupted_shard_of_archives_resumes(tmp_path, monkeypatch):
+    sources = archive_sources(tmp_path)
+    written = 0
+
+    def write_three(*arguments):
+        nonlocal written
+        written += 1
+        if written > 3:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = bulk_run._write_part
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_run, "_write_part", write_three)
+        with pytest.raises(KeyboardInterrupt):
+            run_sources(sources, tmp_path / "out")
+    assert [(one.items, one.done) for one in states(tmp_path / "out")] == [(None, 6)]
+    assert problems(tmp_path / "out")[0].endswith("is not finished: 6 images so far")
+    assert run_sources(sources, tmp_path / "out").images == 9
+    assert problems(tmp_path / "out") == []
+    for path in tmp_path.glob("*.tar"):
+        path.unlink()  # a finished shard does not read them again
+    assert run_sources(sources, tmp_path / "out").done_before == 16
+
+
+def test_failed_images_are_tried_again_when_asked_for(images, tmp_path):
+    whole = images["5.png"].read_bytes()
+    images["5.png"].write_bytes(b"no image")
+    run(images, tmp_path / "out")
+    images["5.png"].write_bytes(whole)
+    assert run(images, tmp_path / "out").images == 0
+    assert run(images, tmp_path / "out", retry_failed=True).images == 1
+    run(images, tmp_path / "whole")
+    for name in ("out", "whole"):
+        assert problems(tmp_path / name) == []
+        merge(tmp_path / name, tmp_path / f"{name}.parquet")
+    assert rows(tmp_path / "out.parquet") == rows(tmp_path / "whole.parquet")
+
+
+def test_an_image_in_two_shards_is_a_problem(images, tmp_path):
+    run(images, tmp_path / "out", "0/2")
+    run(images, tmp_path / "out", "1/2")
+    first, second = (tmp_path / "out" / Shard(index, 2).folder for index in range(2))
+    for suffix in (".json", ".parquet"):
+        (second / f"part-000099{suffix}").write_bytes((first / f"part-000000{suffix}").read_bytes())
+    assert any("which shard 0 has, too" in problem for problem in problems(tmp_path / "out"))
+
+
+JOBS = (
+    {"SLURM_ARRAY_TASK_ID": "{}", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "2"},
+    {"JOB_COMPLETION_INDEX": "{}"},
+)
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize("job", JOBS, ids=["slurm", "kubernetes"])
+def test_jobs_choose_their_shards(tmp_path, everypose, monkeypatch, job):
+    model = write_model(tmp_path / "stand_in.onnx")
+    command = ["bulk", "run", tmp_path / "photos", "-m", model, "-o", tmp_path / "out"]
+    for index in range(2):
+        for name, value in job.items():
+            monkeypatch.setenv(name, value.format(index))
+        shards = [] if "SLURM_ARRAY_TASK_ID" in job else ["--shards", 2]
+        assert everypose(*command, *shards).code == 0
+    assert [(one.shard.index, one.finished) for one in states(tmp_path / "out")] == [(0, True), (1, True)]
+    assert problems(tmp_path / "out") == []
+    refused = everypose(*command, *shards, "--flip")
+    assert refused.code == 2
+    assert "other options" in refused.err
+
+
+@pytest.mark.usefixtures("images")
+def test_size_and_flip_are_those_of_predict(tmp_path, everypose):
+    model = write_model(tmp_path / "stand_in.onnx")
+    options = ["-m", model, "--size", 128, "--flip"]
+    assert everypose("bulk", "run", ".", *options, "-o", tmp_path / "bulk").code == 0
+    assert everypose("predict", ".", *options, "--save", "parquet", "-o", tmp_path / "predict").code == 0
+    merge(tmp_path / "bulk", tmp_path / "bulk.parquet")
+    assert rows(tmp_path / "bulk.parquet") == rows(tmp_path / "predict" / "results.parquet")
+    refused = everypose("bulk", "run", ".", "-m", model, "--tiles", 2, "-o", tmp_path / "tiles")
+    assert refused.code == 2
+    assert "takes no detector" in refused.err

@@ -1,12 +1,12 @@
-"""Check and merge the shards of a bulk run."""
+"""Check the shards of a bulk run."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from everypose.bulk.records import MANIFEST, digest, read_manifest, read_parts
+from everypose.bulk.records import MANIFEST, SegmentRecord, digest, read_manifest, read_parts
 from everypose.bulk.shards import Shard
-from everypose.core.files import sha256, written_whole
+from everypose.core.files import sha256
 from everypose.errors import EveryposeError
 
 
@@ -16,19 +16,23 @@ class ShardState:
 
     Attributes:
         shard: which one.
-        items: its images; 0 if it has not begun.
+        items: its images; None while its archives are not read to their end; 0 if it has not begun.
         done: images in complete parts.
         failed: images that could not be read.
         rows: rows of its complete parts.
         finished: whether it is.
+        seconds: wall-clock time of its complete parts.
+        peak_mb: largest resident memory of its processes, in MB.
     """
 
     shard: Shard
-    items: int = 0
+    items: int | None = 0
     done: int = 0
     failed: int = 0
     rows: int = 0
     finished: bool = False
+    seconds: float = 0.0
+    peak_mb: float = 0.0
 
 
 def states(out: Path) -> list[ShardState]:
@@ -52,6 +56,8 @@ def states(out: Path) -> list[ShardState]:
             sum(len(record.failed) for record in records),
             sum(record.rows for record in records),
             manifest.finished,
+            sum(record.seconds for record in records),
+            max((record.peak_mb for record in records), default=0.0),
         )
     return list(found.values())
 
@@ -63,11 +69,11 @@ def problems(out: Path) -> list[str]:
         EveryposeError: if the folder has no bulk run, or a file of it is damaged.
     """
     found: list[str] = []
+    shards: dict[str, int] = {}
     for state in states(out):
         folder = out / state.shard.folder
         if not state.finished:
-            progress = f"{state.done + state.failed} of {state.items} images" if state.items else "it has not begun"
-            found.append(f"{folder} is not finished: {progress}")
+            found.append(f"{folder} is not finished: {_progress(state)}")
             continue
         parts = read_parts(folder)
         for path, record in parts.items():
@@ -75,31 +81,48 @@ def problems(out: Path) -> list[str]:
                 found.append(f"{path} is missing")
             elif sha256(path) != record.sha256:
                 found.append(f"{path} is not as it was written: its SHA-256 differs")
-        times = Counter(key for record in parts.values() for key in (*record.items, *record.failed))
+        times = Counter(key for record in parts.values() for key in record.processed)
         found += [f"{folder} has {key} {number} times" for key, number in times.items() if number > 1]
-        if digest(times) != read_manifest(folder).items_sha256:
-            found.append(f"{folder} has not the images of its manifest: {len(times)} of {state.items}")
+        found += [f"{folder} has {key}, which shard {shards[key]} has, too" for key in times if key in shards]
+        shards |= dict.fromkeys(times, state.shard.index)
+        manifest = read_manifest(folder)
+        if digest(times) != manifest.items_sha256:
+            found.append(f"{folder} has not the images of its manifest: {len(times)} of {manifest.items}")
+    return found or _missing_frames(out)
+
+
+def segments_of(out: Path) -> dict[str, dict[Path, SegmentRecord]]:
+    """Return the parts with segments of each video, in the order of their frames.
+
+    Raises:
+        EveryposeError: if a file of the run is damaged.
+    """
+    found: dict[str, dict[Path, SegmentRecord]] = {}
+    for state in states(out):
+        for path, record in read_parts(out / state.shard.folder).items():
+            if record.segment is not None:
+                found.setdefault(record.segment.video, {})[path] = record.segment
+    return {video: dict(sorted(found[video].items(), key=lambda pair: pair[1].first)) for video in sorted(found)}
+
+
+def _missing_frames(out: Path) -> list[str]:
+    """Return where the segments of a video do not join."""
+    found = []
+    for video, parts in segments_of(out).items():
+        segments = list(parts.values())
+        ends = [0, *(segment.end for segment in segments)]
+        starts = [*(segment.first for segment in segments), None]
+        found += [
+            f"the segments of {video} do not join: one ends before frame {end}, the next begins with {start}"
+            for end, start in zip(ends, starts, strict=True)
+            if end != start
+        ]
     return found
 
 
-def merge(out: Path, table: Path) -> int:
-    """Write the rows of all shards as one Parquet file, in the order of shards and images; return their number.
-
-    Raises:
-        EveryposeError: if the run has `problems`, or the file cannot be written.
-    """
-    if found := problems(out):
-        raise EveryposeError(f"{found[0]} ({len(found)} problems: see 'everypose bulk verify {out}')")
-    from pyarrow import parquet
-
-    paths = [path for state in states(out) for path in read_parts(out / state.shard.folder)]
-    if not paths:
-        raise EveryposeError(f"{out} has no images")
-    rows = 0
-    schema = parquet.read_schema(paths[0])
-    with written_whole(table) as whole, parquet.ParquetWriter(whole, schema) as writer:
-        for path in paths:
-            part = parquet.read_table(path, schema=schema)
-            writer.write_table(part)
-            rows += part.num_rows
-    return rows
+def _progress(state: ShardState) -> str:
+    """Return how far a shard is that is not finished."""
+    processed = state.done + state.failed
+    if state.items is None:
+        return f"{processed} images so far"
+    return f"{processed} of {state.items} images" if state.items else "it has not begun"

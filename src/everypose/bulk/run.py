@@ -1,19 +1,21 @@
 """Process one shard: Parquet parts of a fixed number of images, each followed by its record."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, count, islice
 from pathlib import Path
 
-from everypose.bulk.records import MANIFEST, Manifest, PartRecord, digest, read_manifest, read_parts
-from everypose.bulk.shards import Shard, keys_of_shard
+from everypose.bulk.process import ItemResult, process_items
+from everypose.bulk.records import MANIFEST, Manifest, PartRecord, digest, keys_of, read_manifest, read_parts
+from everypose.bulk.segments import VideoSettings, write_segment
+from everypose.bulk.shards import Shard
+from everypose.bulk.sources import Sources
 from everypose.core.files import remove_leftovers, sha256, write_json
-from everypose.core.process_setup import available_threads
+from everypose.core.process_setup import peak_memory_mb
 from everypose.core.progress import track
 from everypose.errors import UsageError
-from everypose.inference.bulk import Summary, find_people
 from everypose.inference.estimator import Estimator
-from everypose.inference.inputs import Source
 from everypose.inference.results.parquet_table import ParquetWriter
 from everypose.inference.results.record import FrameResult
 
@@ -26,39 +28,45 @@ class ShardSummary:
     """The result of a run over a shard.
 
     Attributes:
-        done_before: images that were in complete parts when it began.
+        done_before: images and segments of videos that were in complete parts when it began.
         images: images that were processed now.
-        people: people in them.
-        failed: images that could not be read now, with the reason.
+        people: people in them and in the frames of segments.
+        failed: images and videos that could not be read now, with the reason.
+        segments: segments of videos that were processed now.
     """
 
     done_before: int
     images: int
     people: int
     failed: dict[str, str]
+    segments: int = 0
 
 
 def run_shard(
     estimator: Estimator,
-    images: Sequence[Source],
+    sources: Sources,
     out: Path,
     *,
     shard: Shard,
     model: Mapping[str, str],
     part_items: int = PART_ITEMS,
+    video: VideoSettings | None = None,
+    retry_failed: bool = False,
     quiet: bool = False,
 ) -> ShardSummary:
-    """Process the images of a shard that are in no complete part.
+    """Process the images and segments of videos of a shard that are in no complete part.
 
     Only one process at a time may run a shard.
 
     Args:
         estimator: finds the people.
-        images: all images of the run.
+        sources: all that the run reads.
         out: the output folder of all shards.
         shard: which of the images are processed.
         model: the model and options that determine the results; a resumed shard must have the same.
         part_items: images of a part.
+        video: how videos are processed.
+        retry_failed: process images again that could not be read.
         quiet: show no progress.
 
     Raises:
@@ -66,34 +74,39 @@ def run_shard(
         EveryposeError: if an output cannot be written or the model fails.
     """
     folder = out / shard.folder
-    sources = {source.label: source for source in images}
-    keys = keys_of_shard(sources, shard)
-    manifest = Manifest(
-        index=shard.index, count=shard.count, model=dict(model), items=len(keys), items_sha256=digest(keys)
-    )
+    own = sources.of_shard(shard)
+    manifest = Manifest(index=shard.index, count=shard.count, model=dict(model), sources_sha256=digest(own.keys()))
+    if (items := own.item_keys()) is not None:
+        manifest = manifest.model_copy(update={"items": len(items), "items_sha256": digest(items)})
     _require_same_run(out, manifest)
     remove_leftovers(folder)
+    if retry_failed:
+        _forget_failed(folder)
     parts = read_parts(folder)
-    done = {key for record in parts.values() for key in (*record.items, *record.failed)}
-    if gone := done.difference(keys):
-        raise UsageError(
-            f"{folder} has results of images that are no longer named, such as {min(gone)}: use a new --out"
-        )
-    remaining = [key for key in keys if key not in done]
+    done = keys_of(parts)
+    if gone := next((key for key in sorted(done) if not own.has(key)), None):
+        raise UsageError(f"{folder} has results of images that are no longer named, such as {gone}: use a new --out")
+    if _is_finished(folder, manifest, done):
+        return ShardSummary(len(done), 0, 0, {})
     write_json(folder / MANIFEST, manifest.model_dump())
-    number = 1 + max((int(path.stem.removeprefix("part-")) for path in parts), default=-1)
-    starts = range(0, len(remaining), part_items)
-    images_now, people, failed = 0, 0, dict[str, str]()
-    for start in track(starts, f"shard {shard.index}/{shard.count}", total=len(starts), quiet=quiet):
-        chunk = remaining[start : start + part_items]
-        part = folder / f"part-{number:06d}.parquet"
-        record, found = _run_part(estimator, [sources[key] for key in chunk], part)
-        number += 1
-        images_now += len(record.items)
+    start = 1 + max((int(path.stem.removeprefix("part-")) for path in parts), default=-1)
+    paths = (folder / f"part-{number:06d}.parquet" for number in count(start))
+    label = f"shard {shard.index}/{shard.count}"
+    remaining = None if own.archives else len(own.images.keys() - done)
+    results = track(process_items(estimator, own.items(done)), label, total=remaining, quiet=quiet)
+    of_images = (_write_part(chunk, next(paths)) for chunk in _chunks(results, part_items))
+    clips = track([clip for clip in own.clips if clip.key not in done], f"{label}, videos", quiet=quiet)
+    of_videos = (write_segment(estimator, clip, next(paths), settings=video) for clip in clips)
+    images, segments, people, failed, keys = 0, 0, 0, dict[str, str](), set(done)
+    for record, found in chain(of_images, of_videos):
+        images += len(record.items) if record.segment is None else 0
+        segments += record.segment is not None
         people += found
         failed |= record.failed
-    write_json(folder / MANIFEST, manifest.model_copy(update={"finished": True}).model_dump())
-    return ShardSummary(len(done), images_now, people, failed)
+        keys.update(record.processed)
+    complete = {"items": len(keys), "items_sha256": digest(keys), "finished": True}
+    write_json(folder / MANIFEST, manifest.model_copy(update=complete).model_dump())
+    return ShardSummary(len(done), images, people, failed, segments)
 
 
 def _require_same_run(out: Path, manifest: Manifest) -> None:
@@ -106,19 +119,47 @@ def _require_same_run(out: Path, manifest: Manifest) -> None:
             raise UsageError(f"{out} has results of another model or other options: use a new --out")
 
 
-def _run_part(estimator: Estimator, sources: Sequence[Source], path: Path) -> tuple[PartRecord, int]:
+def _is_finished(folder: Path, manifest: Manifest, done: set[str]) -> bool:
+    """Whether a shard has nothing left to do: its archives are then not read again."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    before = read_manifest(folder)
+    same = before.sources_sha256 == manifest.sources_sha256
+    return before.finished and same and before.items_sha256 == digest(done)
+
+
+def _forget_failed(folder: Path) -> None:
+    """Remove failed images from the records of the parts, so that they are processed again."""
+    for path, record in read_parts(folder).items():
+        if record.failed:
+            write_json(path.with_suffix(".json"), record.model_copy(update={"failed": {}}).model_dump())
+
+
+def _chunks(results: Iterable[ItemResult], size: int) -> Iterator[Iterator[ItemResult]]:
+    """Yield the results of one part after the other; each must be used up before the next."""
+    remaining = iter(results)
+    for first in remaining:
+        yield chain([first], islice(remaining, size - 1))
+
+
+def _write_part(results: Iterable[ItemResult], path: Path) -> tuple[PartRecord, int]:
     """Write one part and its record; return the record and the number of people."""
-    summary = Summary()
+    begin = time.monotonic()
     items: list[str] = []
+    failed: dict[str, str] = {}
     rows, people = 0, 0
-    workers = min(4, available_threads())
-    with ParquetWriter(path) as writer, ThreadPoolExecutor(workers) as pool:
-        for source, found in find_people(estimator, sources, pool, workers=workers, summary=summary):
-            writer.add(FrameResult(source.label, found))
-            items.append(source.label)
-            people += len(found)
-            rows += len(found) * len(found.skeleton)
-    failed = {source.label: reason for source, reason in summary.failed}
-    record = PartRecord(items=items, failed=failed, rows=rows, sha256=sha256(path))
+    with ParquetWriter(path) as writer:
+        for result in results:
+            if result.people is None:
+                failed[result.key] = result.problem
+                continue
+            writer.add(FrameResult(result.key, result.people))
+            items.append(result.key)
+            people += len(result.people)
+            rows += len(result.people) * len(result.people.skeleton)
+    seconds = round(time.monotonic() - begin, 3)
+    record = PartRecord(
+        items=items, failed=failed, rows=rows, sha256=sha256(path), seconds=seconds, peak_mb=peak_memory_mb()
+    )
     write_json(path.with_suffix(".json"), record.model_dump())
     return record, people

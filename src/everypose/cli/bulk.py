@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from everypose.cli.evaluation_options import DEVICE_HELP
+from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
+from everypose.cli.predict_options import TilesOption
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 bulk_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Large sets of images in shards.")
@@ -18,7 +19,12 @@ Run = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of 'e
 @bulk_app.command("run")
 def run(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE", help="Images, folders, globs; - for a list on standard input.")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Images, videos, tars, Parquet tables; folders, globs and addresses (s3://bucket/photos) of these; "
+            "- for a list on standard input.",
+        ),
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all shards.")],
@@ -36,39 +42,97 @@ def run(
         str | None,
         typer.Option(help="The detector of a top-down model, as for 'everypose predict'. [default: picodet-s]"),
     ] = None,
+    tiles: TilesOption = None,
+    size: SizeOption = None,
+    flip: Annotated[
+        bool, typer.Option("--flip/--no-flip", help="Test-time flip augmentation: better keypoints in twice the time.")
+    ] = False,
     min_score: Annotated[
         float | None, typer.Option(help="Lowest score of a person. [default: the model's]", min=0, max=1)
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest]", min=1)] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of images of Parquet tables. [default: the only one that can be]"),
+    ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where the paths in Parquet tables begin. [default: the table's folder]"),
+    ] = None,
+    track: Annotated[
+        bool, typer.Option("--track", help="Videos: give each person an identity; 'bulk merge' joins the segments.")
+    ] = False,
+    every: Annotated[
+        int, typer.Option("--every", metavar="N", help="Videos: process frames 0, N, 2N and so on.", min=1)
+    ] = 1,
+    segment_seconds: Annotated[
+        float, typer.Option(metavar="S", help="Videos: least length of a segment, which ends at a key frame.", min=0.1)
+    ] = 60.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Process images again that could not be read.")
+    ] = False,
     part: Annotated[int, typer.Option(help="Images in a Parquet part.", min=1)] = 256,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
-    """Process one shard of the images; run it again to resume.
+    """Process one shard of the images and videos; run it again to resume.
 
-    Every shard must get the same sources and options. Images that cannot be read are recorded; the exit code is then 1.
+    Every shard must get the same sources and options. Inputs that cannot be read are recorded; the exit code is then 1.
 
     Example: everypose bulk run photos/ --out poses --shard 3/16
     """
     from everypose.bulk.run import run_shard
+    from everypose.bulk.segments import VideoSettings
     from everypose.bulk.shards import parse_shard, shard_of_job
-    from everypose.inference.inputs import find_images
+    from everypose.bulk.sources import TableOptions, find_sources
     from everypose.inference.loading import load
     from everypose.models.identity import identify_model
 
     chosen = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
-    found = find_images(sources, sys.stdin.buffer if "-" in sources else (), skip=out)
-    estimator = load(model, device=device, min_score=min_score, batch_size=batch, detector=detector)
+    listed = sys.stdin.buffer if "-" in sources else ()
+    found = find_sources(
+        sources,
+        listed,
+        out=out,
+        table=TableOptions(column, root),
+        segment_seconds=segment_seconds,
+        quiet=quiet,
+    )
+    estimator = load(
+        model,
+        device=device,
+        flip=flip,
+        min_score=min_score,
+        size=size,
+        batch_size=batch,
+        detector=detector,
+        tiles=tiles,
+    )
     used = {"model": model, "sha256": identify_model(model).sha256 or "", "min_score": str(min_score)}
+    used |= {"size": str(size), "flip": str(flip), "tiles": str(tiles)}
+    if found.clips:
+        used |= {"every": str(every), "track": str(track)}
     if estimator.config.is_top_down:
         used["detector"] = detector or DEFAULT_DETECTOR
         used["detector sha256"] = identify_model(used["detector"]).sha256 or ""
-    summary = run_shard(estimator, found, out, shard=chosen, model=used, part_items=part, quiet=quiet)
+    summary = run_shard(
+        estimator,
+        found,
+        out,
+        shard=chosen,
+        model=used,
+        part_items=part,
+        video=VideoSettings(every=every, track=track),
+        retry_failed=retry_failed,
+        quiet=quiet,
+    )
     if not quiet:
         before = f", {summary.done_before} were done before" if summary.done_before else ""
-        print(f"{summary.people} people in {summary.images} images of shard {chosen.index}/{chosen.count}{before}")
+        segments = f" and {summary.segments} segments of videos" if found.clips else ""
+        images = f"{summary.images} images{segments}"
+        print(f"{summary.people} people in {images} of shard {chosen.index}/{chosen.count}{before}")
     if summary.failed:
-        print(f"everypose: {len(summary.failed)} images failed:", file=sys.stderr)
+        print(f"everypose: {len(summary.failed)} inputs failed:", file=sys.stderr)
         for reason in summary.failed.values():
             print(f"  {reason}", file=sys.stderr)
         raise typer.Exit(1)
@@ -84,7 +148,8 @@ def status(out: Run) -> None:
 
     for one in states(out):
         state = "finished" if one.finished else "not finished"
-        print(f"{one.shard.folder}  {one.done}/{one.items} images, {one.failed} failed, {one.rows} rows, {state}")
+        images = "?" if one.items is None else one.items
+        print(f"{one.shard.folder}  {one.done}/{images} images, {one.failed} failed, {one.rows} rows, {state}")
 
 
 @bulk_app.command("verify")
@@ -111,6 +176,6 @@ def merge(
 
     Example: everypose bulk merge poses poses.parquet
     """
-    from everypose.bulk.check import merge as merge_shards
+    from everypose.bulk.merge import merge as merge_shards
 
     print(f"{merge_shards(out, table)} rows in {table}")

@@ -22,6 +22,17 @@ TRAIL_SECONDS = 2.0
 _FEW_IMAGES = ("pictures", "json")
 _WITH_VIDEOS = ("pictures", "json", "csv")
 
+TilesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tiles",
+        help="Run the detector on this many overlapping tiles along the longer side, too: finds smaller people in "
+        "more time.",
+        min=2,
+        max=8,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class PersonBoxOptions:
@@ -54,17 +65,7 @@ class PersonBoxOptions:
             "--box-category", metavar="N|any", help="Category of the boxes of a file, such as a species. [default: 1]"
         ),
     ] = None
-
-    tiles: Annotated[
-        int | None,
-        typer.Option(
-            "--tiles",
-            help="Run the detector on this many overlapping tiles along the longer side, too: finds smaller people in "
-            "more time.",
-            min=2,
-            max=8,
-        ),
-    ] = None
+    tiles: TilesOption = None
 
     def given(self, image_ids: Mapping[Path, int], *, videos: bool) -> "DetectionsFile | WholeImage | None":
         """Return the boxes of ``--boxes``; None if a detector finds them.

@@ -181,3 +181,13 @@ def _cgroup_cpus() -> int | None:
         return None if limit == "max" else max(1, round(int(limit) / int(period)))
     except (OSError, ValueError):
         return None
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB; 0 on Windows, where it is not measured."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

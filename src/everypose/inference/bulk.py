@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from everypose.core.arrays import Image
@@ -61,7 +62,15 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     summary = Summary()
     workers = min(4, available_threads())
     with ThreadPoolExecutor(workers) as pool:
-        found = find_people(estimator, sources, pool, workers=workers, summary=summary)
+        outcomes = find_people(
+            estimator,
+            sources,
+            pool,
+            workers=workers,
+            prepare=lambda source: estimator.prepare(source.address or source.path),
+            pixels=lambda source: pixels_of_file(source.path),
+        )
+        found = _without_failed(outcomes, summary)
         window = estimator.batch_size + workers
         saved = in_order(pool, lambda pair: outputs.save(*pair), found, window, lambda pair: _pixels(pair[1].image))
         for one in track(saved, "finding people", total=len(sources), quiet=quiet):
@@ -73,27 +82,46 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
 
 
 def find_people(
-    estimator: Estimator, sources: Iterable[Source], pool: Executor, *, workers: int, summary: Summary
-) -> Iterator[tuple[Source, People]]:
-    """Yield each image's people, in order; decoding overlaps with the network, in bounded memory.
+    estimator: Estimator,
+    items: Iterable[Item],
+    pool: Executor,
+    *,
+    workers: int,
+    prepare: Callable[[Item], Prepared],
+    pixels: Callable[[Item], int],
+) -> Iterator[tuple[Item, People | EveryposeError]]:
+    """Yield each image's people, in order; reading overlaps with the network, in bounded memory.
 
     Args:
         estimator: finds the people.
-        sources: the images.
-        pool: runs the decoding.
+        items: the images.
+        pool: runs the reading.
         workers: threads of the pool.
-        summary: receives the images that could not be read.
+        prepare: reads an image and prepares it for the estimator; its `EveryposeError` is yielded before the people of
+            the images of the same batch.
+        pixels: an image's pixels before it is read; 0 if unknown.
     """
 
-    def read(source: Source) -> tuple[Source, Prepared | EveryposeError]:
+    def read(item: Item) -> tuple[Item, Prepared | EveryposeError]:
         try:
-            return source, estimator.prepare(source.address or source.path)
+            return item, prepare(item)
         except EveryposeError as error:
-            return source, error
+            return item, error
 
     # As many results come at once as a batch has images: were fewer let to wait, the next batch would wait for them.
     window = estimator.batch_size + workers
-    return _through_network(estimator, in_order(pool, read, sources, window, _pixels_of_file), summary)
+    return _through_network(estimator, in_order(pool, read, items, window, pixels))
+
+
+def _without_failed(
+    outcomes: Iterable[tuple[Source, People | EveryposeError]], summary: Summary
+) -> Iterator[tuple[Source, People]]:
+    """Yield the images that were read; record the others."""
+    for source, outcome in outcomes:
+        if isinstance(outcome, EveryposeError):
+            summary.failed.append((source, str(outcome)))
+        else:
+            yield source, outcome
 
 
 def in_order(
@@ -137,14 +165,14 @@ def in_order(
             future.cancel()
 
 
-def _pixels_of_file(source: Source) -> int:
+def pixels_of_file(path: Path) -> int:
     """Return the pixels of an image, from its header; 0 for other kinds, and for one that cannot be read."""
-    if source.path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"):
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"):
         return 0
-    if not is_file(source.path):  # reading the header of a pipe would take it from the image
+    if not is_file(path):  # reading the header of a pipe would take it from the image
         return 0
     try:
-        header = read_header(source.path)
+        header = read_header(path)
     except EveryposeError:
         return 0
     return header.width * header.height
@@ -155,15 +183,15 @@ def _pixels(image: Image | None) -> int:
 
 
 def _through_network(
-    estimator: Estimator, outcomes: Iterable[tuple[Source, Prepared | EveryposeError]], summary: Summary
-) -> Iterator[tuple[Source, People]]:
-    """Run the network on batches of prepared images; record those that could not be read."""
-    batch: list[tuple[Source, Prepared]] = []
-    for source, outcome in outcomes:
+    estimator: Estimator, outcomes: Iterable[tuple[Item, Prepared | EveryposeError]]
+) -> Iterator[tuple[Item, People | EveryposeError]]:
+    """Run the network on batches of prepared images; errors are passed on."""
+    batch: list[tuple[Item, Prepared]] = []
+    for item, outcome in outcomes:
         if isinstance(outcome, EveryposeError):
-            summary.failed.append((source, str(outcome)))
+            yield item, outcome
             continue
-        batch.append((source, outcome))
+        batch.append((item, outcome))
         if len(batch) == estimator.batch_size or sum(_pixels(one.image) for _, one in batch) > MOST_PIXELS:
             yield from _one_batch(estimator, batch)
             batch = []
@@ -171,7 +199,7 @@ def _through_network(
         yield from _one_batch(estimator, batch)
 
 
-def _one_batch(estimator: Estimator, batch: list[tuple[Source, Prepared]]) -> Iterator[tuple[Source, People]]:
-    """Return the people of each source of a batch."""
+def _one_batch(estimator: Estimator, batch: list[tuple[Item, Prepared]]) -> Iterator[tuple[Item, People]]:
+    """Return the people of each image of a batch."""
     people = estimator.predict([prepared for _, prepared in batch])
-    return zip([source for source, _ in batch], people, strict=True)
+    return zip([item for item, _ in batch], people, strict=True)

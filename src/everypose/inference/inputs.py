@@ -104,7 +104,7 @@ def find_inputs(
             elif is_web_address(line):
                 images.setdefault(line, line)
             else:
-                for path in _files_of(line, skip, skipped, IMAGE_SUFFIXES | VIDEO_SUFFIXES):
+                for path in files_of(line, skip, skipped, IMAGE_SUFFIXES | VIDEO_SUFFIXES):
                     real = os.path.realpath(path)
                     if path.suffix.lower() in VIDEO_SUFFIXES:
                         videos.setdefault(real, (str(path), str(path)))
@@ -212,7 +212,7 @@ def find_images(
                     raise UsageError(
                         f"{line} is a video, and only images are read here: save its frames as images first"
                     )
-                for path in _files_of(line, skip, problems, IMAGE_SUFFIXES):
+                for path in files_of(line, skip, problems, IMAGE_SUFFIXES):
                     paths.setdefault(os.path.realpath(path), path)
     if not paths and problems:
         raise UsageError(problems[0].reason)
@@ -260,7 +260,7 @@ def image_ids(paths: Sequence[Path]) -> list[int]:
     return numbers
 
 
-def _files_of(source: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
+def files_of(source: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
     """Return the files that one file, folder or glob names.
 
     Args:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from everypose.core.files import written_whole
 from everypose.errors import EveryposeError, MissingDependencyError
 from everypose.inference.results.record import FrameResult, ResultsWriter
@@ -51,7 +53,7 @@ class ParquetWriter(ResultsWriter):
             raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
 
     def add(self, result: FrameResult) -> None:
-        """Add the rows of one frame.
+        """Add the rows of one frame; an id below 0 is an empty cell.
 
         Raises:
             EveryposeError: if the disk is full, or a wide table gets people of another skeleton.
@@ -66,7 +68,8 @@ class ParquetWriter(ResultsWriter):
         rows = len(result.people) * (1 if self._wide else len(result.people.skeleton))
         arrays = []
         for field, column in zip(self._schema, table_of(result, wide=self._wide).values(), strict=True):
-            array = pyarrow.nulls(rows, field.type) if column is None else pyarrow.array(column)
+            empty = column.astype(np.int64) < 0 if field.name == "track_id" and column is not None else None
+            array = pyarrow.nulls(rows, field.type) if column is None else pyarrow.array(column, mask=empty)
             arrays.append(array.cast(field.type))
         self._pending.append(pyarrow.record_batch(arrays, schema=self._schema))
         if time.monotonic() - self._last_part > PART_SECONDS:

@@ -1,0 +1,115 @@
+"""The segments of the videos of a bulk run, found once and recorded for all shards."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from everypose.core.files import read_json, write_json
+from everypose.core.settings import Settings
+from everypose.errors import EveryposeError
+
+if TYPE_CHECKING:
+    from everypose.video.segments import Segment
+
+SEGMENT_SECONDS = 60.0
+"""Least length of a segment: the most that a killed shard processes again, up to the next key frame."""
+FOLDER = "videos"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A segment of a video, which one shard processes.
+
+    >>> from everypose.video.segments import Segment
+    >>> Clip("a.mp4", "a.mp4", Segment(first=1800, end=3600)).key
+    'a.mp4#frames=1800-3599'
+
+    Attributes:
+        video: the video's name in tables.
+        place: its path.
+        segment: which frames; or why the video cannot be read.
+    """
+
+    video: str
+    place: str
+    segment: "Segment | EveryposeError"
+
+    @property
+    def key(self) -> str:
+        """Its name in records."""
+        if isinstance(self.segment, EveryposeError):
+            return self.video
+        end = "" if self.segment.end is None else self.segment.end - 1
+        return f"{self.video}#frames={self.segment.first}-{end}"
+
+
+class _SegmentRecord(Settings):
+    """A segment in a file; fields as of `Segment`."""
+
+    first: int
+    end: int | None
+    key_frame: int | None
+    start: int | None
+    stop: int | None
+
+
+class _VideoRecord(Settings):
+    """The segments of a video in a file.
+
+    Attributes:
+        video: the video's name in tables.
+        size: its bytes.
+        seconds: least length of a segment.
+        segments: the segments.
+    """
+
+    video: str
+    size: int
+    seconds: float
+    segments: list[_SegmentRecord]
+
+
+def clips_of(video: str, place: str, *, out: Path, seconds: float = SEGMENT_SECONDS) -> list[Clip]:
+    """Return the segments of a video: those of the record in the output folder, or else new ones, which are recorded.
+
+    All shards use one record, so that they agree, and each video's packets are read once.
+
+    Args:
+        video: the video's name in tables.
+        place: its path.
+        out: the output folder of all shards.
+        seconds: least length of a segment.
+
+    Returns:
+        The segments; a single one with the problem if the video cannot be read.
+    """
+    from everypose.video.segments import Segment, find_segments
+
+    file = out / FOLDER / f"{hashlib.sha256(video.encode()).hexdigest()[:24]}.json"
+    try:
+        size = Path(place).stat().st_size
+        record = _read(file)
+        is_current = record is not None and (record.size, record.seconds) == (size, seconds)
+        segments = None if is_current else find_segments(place, seconds)
+    except OSError as error:
+        return [Clip(video, place, EveryposeError(f"cannot read the video {place}: {error.strerror or error}"))]
+    except EveryposeError as error:
+        return [Clip(video, place, error)]
+    if record is None or segments is not None:
+        found = [_SegmentRecord(**asdict(segment)) for segment in segments or ()]
+        record = _VideoRecord(video=video, size=size, seconds=seconds, segments=found)
+        write_json(file, record.model_dump())
+    return [Clip(video, place, Segment(**one.model_dump())) for one in record.segments]
+
+
+def _read(file: Path) -> _VideoRecord | None:
+    """Return a record; None if there is none that can be read."""
+    if not file.is_file():
+        return None
+    try:
+        return _VideoRecord.model_validate(read_json(file))
+    except (ValidationError, EveryposeError):
+        return None

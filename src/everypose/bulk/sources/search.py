@@ -1,0 +1,128 @@
+"""From what the user names to the images, archives and videos of a bulk run."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from everypose.bulk.addresses import find_addresses, is_address, name_of
+from everypose.bulk.sources.clips import SEGMENT_SECONDS, clips_of
+from everypose.bulk.sources.found import TABLE_SUFFIX, Archive, Sources, TableOptions, is_archive
+from everypose.bulk.sources.tars import TAR_SUFFIXES
+from everypose.core.files import text_name
+from everypose.core.progress import track
+from everypose.data.discovery.walk import Skipped
+from everypose.data.image_header import IMAGE_SUFFIXES
+from everypose.data.web_images import is_web_address, is_web_image
+from everypose.errors import UsageError
+from everypose.inference.inputs import VIDEO_SUFFIXES, files_of
+
+ARCHIVE_SUFFIXES = {Path(f"x{suffix}").suffix for suffix in (*TAR_SUFFIXES, TABLE_SUFFIX)}
+SUFFIXES = IMAGE_SUFFIXES | ARCHIVE_SUFFIXES | VIDEO_SUFFIXES
+"""Suffixes of the files that searches find. Of files ``.gz`` only ``.tar.gz`` counts."""
+MOST_EXPANDED = 1_000_000
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def find_sources(
+    sources: Sequence[str],
+    listed: Iterable[bytes] = (),
+    *,
+    out: Path,
+    table: TableOptions | None = None,
+    segment_seconds: float = SEGMENT_SECONDS,
+    quiet: bool = False,
+    skipped: list[Skipped] | None = None,
+) -> Sources:
+    """Find the images, archives and videos that the user named.
+
+    Files are taken as they are: those with the suffix of a tar or of Parquet are archives, those with a video's are
+    videos, others images. Folders, globs and prefixes of object stores are searched for files with such suffixes.
+    ``set-{000..127}.tar`` stands for 128 names. What is named twice is taken once.
+
+    Args:
+        sources: files, folders, globs and addresses; "-" stands for the list.
+        listed: the list, one source a line.
+        out: the output folder, which searches leave out and which receives the segments of videos.
+        table: how Parquet tables are read.
+        segment_seconds: least length of a segment of a video.
+        quiet: show no progress.
+        skipped: receives what searches met and could not use.
+
+    Raises:
+        UsageError: if something named is missing, contains no images, or is a video in an object store.
+        MissingDependencyError: if there are videos and PyAV is not installed.
+        EveryposeError: if an object store cannot be read.
+    """
+    images: dict[str, str] = {}
+    archives: dict[str, Archive] = {}
+    videos: dict[str, str] = {}
+    problems = [] if skipped is None else skipped
+    seen: set[str] = set()
+    for line in _lines(sources, listed):
+        for key, place, identity in _places(line, out, problems):
+            if identity in seen:
+                continue
+            seen.add(identity)
+            if is_archive(key):
+                archives[key] = Archive(key, place, table or TableOptions())
+            elif Path(key).suffix.lower() in VIDEO_SUFFIXES:
+                if is_address(place):
+                    raise UsageError(f"{key} is a video in an object store: copy it to a local or mounted folder")
+                videos[key] = place
+            else:
+                images[key] = place
+    if not images and not archives and not videos:
+        raise UsageError(problems[0].reason if problems else _NOTHING_NAMED)
+    clips = [
+        clip
+        for key in track(sorted(videos), "reading videos", quiet=quiet)
+        for clip in clips_of(key, videos[key], out=out, seconds=segment_seconds)
+    ]
+    return Sources(images, [archives[key] for key in sorted(archives)], clips)
+
+
+_NOTHING_NAMED = "no image is named: give files, folders, globs or addresses, or a list on standard input after -"
+
+
+def _lines(sources: Sequence[str], listed: Iterable[bytes]) -> Iterator[str]:
+    """Return the sources, with those of the list in place of "-", and ranges expanded."""
+    for source in sources:
+        lines = (os.fsdecode(line).strip("\r\n") for line in listed) if source == "-" else iter([source])
+        for line in lines:
+            if line.strip():
+                yield from [line] if Path(line).exists() else expand_range(line)
+
+
+def _places(line: str, skip: Path | None, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
+    """Yield key, path or address, and what identifies it, of each file that a source names."""
+    if is_web_address(line) and (is_web_image(line) or not is_archive(line)):
+        yield name_of(line), line, line
+    elif is_address(line):
+        for address in find_addresses(line, SUFFIXES):
+            if Path(address).suffix.lower() not in ARCHIVE_SUFFIXES or is_archive(address):
+                yield name_of(address), address, address
+    else:
+        for path in files_of(line, skip, skipped, SUFFIXES):
+            if path.suffix.lower() not in ARCHIVE_SUFFIXES or is_archive(path.name) or str(path) == line:
+                yield text_name(str(path)), str(path), os.path.realpath(path)
+
+
+def expand_range(source: str) -> list[str]:
+    """Return the names that a number range in braces stands for, as in WebDataset.
+
+    >>> expand_range("set-{08..11}.tar")
+    ['set-08.tar', 'set-09.tar', 'set-10.tar', 'set-11.tar']
+
+    Raises:
+        UsageError: if a range has more than `MOST_EXPANDED` numbers or goes down.
+    """
+    match = _RANGE.search(source)
+    if match is None:
+        return [source]
+    first, last = match.groups()
+    numbers = range(int(first), int(last) + 1)
+    if not 0 < len(numbers) <= MOST_EXPANDED:
+        raise UsageError(f"{source}: a range goes from a number to a larger one, at most {MOST_EXPANDED} numbers")
+    start, end = source[: match.start()], source[match.end() :]
+    return [name for number in numbers for name in expand_range(f"{start}{number:0{len(first)}d}{end}")]
