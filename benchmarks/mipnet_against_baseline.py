@@ -73,9 +73,9 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> Path:
 def scores(model: Path, annotations: Path, images: Path) -> dict[str, dict[str, float]]:
     """AP with a box for every person, and AP and recall without every second box."""
     content: dict[str, Any] = read_json(annotations)
-    labelled = [one for one in content["annotations"] if one.get("num_keypoints") and not one.get("iscrowd")]
+    labeled = [one for one in content["annotations"] if one.get("num_keypoints") and not one.get("iscrowd")]
     complete: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
-    for annotation in labelled:
+    for annotation in labeled:
         complete[annotation["image_id"]].append(annotation)
     half = {image: people[::2] for image, people in complete.items()}
     without = {one["id"] for people in complete.values() for one in people[1::2]}

@@ -4,11 +4,11 @@
 
 TRAIN and DEV are COCO-format files with COCO's keypoints. The photos of TRAIN are split into four disjoint
 sets: COCO's skeleton, CrowdPose's and MPII's, made by the names of the keypoints (pelvis and thorax are the middle of
-the hips and shoulders; what COCO does not label stays unlabelled), and few photos of PoseTrack's for the transfer.
+the hips and shoulders; what COCO does not label stays unlabeled), and few photos of PoseTrack's for the transfer.
 
 Every way sees each person equally often: ``single`` are three networks, ``heads`` is ViTPose++, ``released`` PoseBH
 with the released weights of its losses, ``posebh`` with those of the recipe posebh-small. Measured are the losses of
-the last quarter (of a set in a mixture: as it is minimised, times its share of the batch, and per sample); the AP of
+the last quarter (of a set in a mixture: as it is minimized, times its share of the batch, and per sample); the AP of
 each set; the AP of a set's head with the expert of another set, for the keypoints that this one does not label, and the
 same by prototypes; and the transfer. Results go to OUT/results.json, a table to the screen. What is trained already in
 OUT is not trained again.
@@ -97,13 +97,13 @@ def with_skeleton(content: dict[str, Any], images: set[int], skeleton: Skeleton)
     people = [entry for entry in content["annotations"] if entry["image_id"] in images and entry.get("keypoints")]
     source = np.array([entry["keypoints"] for entry in people], dtype=np.float64).reshape(-1, 17, 3)
     keypoints = to_skeleton(source, skeleton).reshape(len(people), -1)
-    labelled = (keypoints[:, 2::3] > 0).sum(axis=1)
+    labeled = (keypoints[:, 2::3] > 0).sum(axis=1)
     category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints), "skeleton": []}
     return {
         "images": [image for image in content["images"] if image["id"] in images],
         "annotations": [
             entry | {"keypoints": row.tolist(), "num_keypoints": int(count), "category_id": 1}
-            for entry, row, count in zip(people, keypoints, labelled, strict=True)
+            for entry, row, count in zip(people, keypoints, labeled, strict=True)
         ],
         "categories": [category],
     }
@@ -122,14 +122,14 @@ def to_skeleton(keypoints: npt.NDArray[np.float64], skeleton: Skeleton) -> npt.N
     return mapped
 
 
-def never_labelled(skeleton: Skeleton, by: Skeleton) -> npt.NDArray[np.bool_]:
+def never_labeled(skeleton: Skeleton, by: Skeleton) -> npt.NDArray[np.bool_]:
     """(K,) which of a skeleton's keypoints COCO labels and the set with the skeleton ``by`` never does."""
-    others = labelled_names(by)
-    mine = labelled_names(skeleton)
+    others = labeled_names(by)
+    mine = labeled_names(skeleton)
     return np.array([name in mine and name not in others for name in skeleton.keypoints])
 
 
-def labelled_names(skeleton: Skeleton) -> list[str]:
+def labeled_names(skeleton: Skeleton) -> list[str]:
     """The keypoints of a skeleton that COCO labels."""
     everything = to_skeleton(np.full((1, 17, 3), 2.0), skeleton)[0]
     return [name for name, keypoint in zip(skeleton.keypoints, everything, strict=True) if keypoint[2] > 0]
@@ -229,16 +229,16 @@ def measured_across(folder: Path, arguments: argparse.Namespace) -> dict[str, fl
     found = {}
     for own in SETS:
         for other in SETS:
-            asked = never_labelled(Skeleton.named(other), Skeleton.named(own))
+            asked = never_labeled(Skeleton.named(other), Skeleton.named(own))
             if not asked.any():
                 continue
             annotated = only(arguments.out / f"{other}_dev.json", arguments.images, asked)
             _, of_other = select_skeleton(network, config, other)
             by_head = ViTPose(network.backbone.merged(network.index_of(own)), network.head_of(other))
-            found[f"AP {other} head, {own} expert, unlabelled"] = average_precision(by_head, of_other, annotated)
+            found[f"AP {other} head, {own} expert, unlabeled"] = average_precision(by_head, of_other, annotated)
             if network.prototypes is not None:
                 by_prototypes = network.by_prototypes(own, other)
-                found[f"AP {other} prototypes, {own} expert, unlabelled"] = average_precision(
+                found[f"AP {other} prototypes, {own} expert, unlabeled"] = average_precision(
                     by_prototypes, of_other, annotated
                 )
     return found

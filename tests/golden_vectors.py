@@ -56,7 +56,7 @@ NOBODY = Owners(
 
 
 def batch() -> tuple[torch.Tensor, Targets]:
-    """The recorded batch: normalised images (2, 3, 64, 64) and the targets of its four people."""
+    """The recorded batch: normalized images (2, 3, 64, 64) and the targets of its four people."""
     vectors = load("boir_tiny")
 
     def both(name: str) -> list[torch.Tensor]:

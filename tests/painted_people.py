@@ -25,7 +25,7 @@ def standing(x: float, top: float, height: float) -> np.ndarray:
     return np.concatenate([points, np.full((17, 1), 2.0)], axis=1)
 
 
-def paint(image: np.ndarray, keypoints: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def paint(image: np.ndarray, keypoints: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
     """Paint the person over the image; returns its mask (H, W) bool."""
     canvas = np.zeros(image.shape[:2], np.uint8)
     points = np.rint(keypoints[:, :2]).astype(int)
@@ -34,7 +34,7 @@ def paint(image: np.ndarray, keypoints: np.ndarray, colour: tuple[int, int, int]
         cv2.line(canvas, points[start].tolist(), points[end].tolist(), 1, max(1, round(0.1 * height)))
     cv2.fillConvexPoly(canvas, cv2.convexHull(points[[5, 6, 11, 12]].astype(np.int32)), 1)
     cv2.circle(canvas, points[0].tolist(), round(0.1 * height), 1, -1)
-    shade = np.linspace(0.8, 1.1, image.shape[0])[:, None, None] * np.array(colour)
+    shade = np.linspace(0.8, 1.1, image.shape[0])[:, None, None] * np.array(color)
     image[canvas > 0] = np.broadcast_to(shade, image.shape)[canvas > 0].clip(0, 255).astype(np.uint8)
     return canvas > 0
 
@@ -51,10 +51,10 @@ def painted_scene(seed: int, people: list[tuple[float, float, float]], name: str
     keypoints = np.zeros((len(people), 17, 3))
     boxes = np.zeros((len(people), 4))
     areas = np.zeros(len(people))
-    colours = [(200, 40, 40), (40, 60, 220), (230, 220, 60), (240, 240, 240)]
+    colors = [(200, 40, 40), (40, 60, 220), (230, 220, 60), (240, 240, 240)]
     for index, (x, top, height) in enumerate(people):
         keypoints[index] = standing(x, top, height)
-        mask = paint(image, keypoints[index], colours[(seed + index) % len(colours)])
+        mask = paint(image, keypoints[index], colors[(seed + index) % len(colors)])
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         boxes[index] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         areas[index] = mask.sum()

@@ -1,4 +1,4 @@
-"""A newcomer's first hour: own photos, labelled in CVAT with nine keypoints, up to the report of an own model."""
+"""A newcomer's first hour: own photos, labeled in CVAT with nine keypoints, up to the report of an own model."""
 
 import json
 import re

@@ -38,7 +38,7 @@ from everypose.methods.single_stage.augmentation import draw
 from everypose.methods.single_stage.samples import make_sample
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.methods.single_stage.targets import render_targets
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.top_down.targets import gaussian_targets
 from everypose.methods.vitpose.settings import ViTPoseSettings
@@ -53,11 +53,11 @@ TINY = config_of(TINY_BOIR.model_copy(update={"auxiliary": False}), 64)
 def shapes_of(settings: Network) -> torch.nn.Module:
     """A network of 17 keypoints without numbers."""
     with torch.device("meta"):
-        return build_network(settings, 17, initialisation=Initialisation.FRAMEWORK).eval()
+        return build_network(settings, 17, initialization=Initialization.FRAMEWORK).eval()
 
 
 def test_flops_of_boir_w32_at_512() -> None:
-    """Counted: backbone, neck and centres, what people share in the instance head, and each person."""
+    """Counted: backbone, neck and centers, what people share in the instance head, and each person."""
     cost = flops_on_images(shapes_of(BoIRSettings(auxiliary=False)), 512, 512)
     assert cost == (82_457_919_488, 77_347_282_944, 1_140_850_688, 174_546_944)
     assert cost.of(10) == 162_691_522_560
@@ -80,7 +80,7 @@ def test_flops_of_a_person_of_boir_w32_at_512(head: type[InstanceHead], person: 
 
 
 def test_flops_of_cid_w32_at_512() -> None:
-    """Counted. CID has no neck: its centres are one 1x1 convolution of 480 channels to 18, 2 x 480 x 18 x 128 x 128."""
+    """Counted. CID has no neck: its centers are one 1x1 convolution of 480 channels to 18, 2 x 480 x 18 x 128 x 128."""
     cost = flops_on_images(shapes_of(CIDSettings()), 512, 512)
     assert cost == (82_457_919_488, 2 * 480 * 18 * 128 * 128, 536_870_912, 54_947_840)
 
@@ -175,7 +175,7 @@ def test_waiting_is_seen() -> None:
 def test_operators_of_inference(people: int, images: int, operators: int) -> None:
     """Counted: 30 people in three images need five more than one, copies of small weights.
 
-    The device is waited for where people are picked out of the centres, and where the three outputs leave out the one
+    The device is waited for where people are picked out of the centers, and where the three outputs leave out the one
     that stands for nobody.
     """
     graph = build_graph(random_network(TINY, people), TINY)
@@ -186,9 +186,9 @@ def test_operators_of_inference(people: int, images: int, operators: int) -> Non
 
 
 def test_nodes_of_an_exported_graph(tmp_path: Path) -> None:
-    """Counted with the pinned torch. Batch normalisation is folded away, nothing is a loop or a branch, and every
-    convolution is one of the network's: 62 of the backbone, 6 of the neck, 4 of the centres, 3 of the instance head."""
-    network = build_network(TINY.network, 17, initialisation=Initialisation.FRAMEWORK)
+    """Counted with the pinned torch. Batch normalization is folded away, nothing is a loop or a branch, and every
+    convolution is one of the network's: 62 of the backbone, 6 of the neck, 4 of the centers, 3 of the instance head."""
+    network = build_network(TINY.network, 17, initialization=Initialization.FRAMEWORK)
     settle(network, single_stage_forward(network))
     export_onnx(network, TINY, tmp_path / "tiny.onnx")
     nodes = onnx_nodes(tmp_path / "tiny.onnx")
@@ -211,7 +211,7 @@ def test_memory_of_the_losses() -> None:
 
 
 def test_nothing_as_large_as_a_heatmap_comes_from_the_loader(tmp_path: Path) -> None:
-    """An image, its mask of a sixteenth, and for each person keypoints, radius, centre, place and box."""
+    """An image, its mask of a sixteenth, and for each person keypoints, radius, center, place and box."""
     scenes = annotated(Options(), tmp_path, 1)
     scene = scenes.scenes[0]
     draws = draw(np.random.default_rng(0), ImageAugmentation(), scene)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.ways import runtimes
-from everypose.export.int8 import quantise
+from everypose.export.int8 import quantize
 
 GOAL = "at most 0.5 AP lost by int8 on real photos"
 LEFT_OUT = "The AP that int8 costs was not measured: it needs --trained, --photos and --test-annotations."
@@ -23,7 +23,7 @@ def accuracy_of_int8(options: Options) -> Findings:
         return Findings([Target(GOAL, "no trained model was given", None)], notes=[LEFT_OUT])
     with tempfile.TemporaryDirectory() as folder:
         int8 = Path(folder, "int8.onnx")
-        seen = quantise(options.trained, [str(options.photos)], int8)
+        seen = quantize(options.trained, [str(options.photos)], int8)
         found = {
             name: [ap(model, options.photos, options.test_annotations, device) for model in (options.trained, int8)]
             for name, device in runtimes().items()

@@ -32,7 +32,7 @@ from benchmarks.performance.ways import (
     random_network,
     runtimes,
 )
-from everypose.export.int8 import quantise
+from everypose.export.int8 import quantize
 from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OUTPUTS, Arrays, open_session, run_session
 from everypose.methods.boir.network import BoIR
@@ -105,7 +105,7 @@ def forms_of(config: ModelConfig, threads: int, folder: Path) -> dict[str, Form]
     float32, int8, picture = folder / "float32.onnx", folder / "int8.onnx", folder / "noise.png"
     export_onnx(network, config, float32)
     cv2.imwrite(str(picture), images[0])
-    quantise(float32, [str(picture)], int8)
+    quantize(float32, [str(picture)], int8)
     open_heights(float32)
     open_heights(int8)
     literal = as_literal(network, LiteralHead)

@@ -129,7 +129,7 @@ def inference(
     header = ("precision", "images at once", "form", "images a second", "x literal", "% of the peak", "GB at most")
     caption = f"Inference, images of {size} x {size}, {PEOPLE} people in each"
     note = (
-        "The whole graph: normalisation, network, decoding. Literal is eager float32 with torch's own settings, which "
+        "The whole graph: normalization, network, decoding. Literal is eager float32 with torch's own settings, which "
         "let convolutions use TF32, at 1 image. The peak is the measured matrix product of the same precision, of side "
         f"{product}. Finding and decoding the people is eager in every form, and waits for the device a few times."
     )

@@ -12,7 +12,7 @@ from benchmarks.performance.made_batches import PEOPLE, made_batch, random_outpu
 from benchmarks.performance.random_networks import settle, single_stage_forward
 from benchmarks.performance.record import Findings, Table
 from benchmarks.performance.timing import Effort, Run, in_turns
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.methods.boir.losses import losses
 from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRLosses
@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
 
 def training(make: Callable[..., BoIR], size: int, steps: Sequence[Step], device: Device, effort: Effort) -> Findings:
-    """Forward, losses, gradient and optimiser, channels last; bf16 by autocast, as the recipes do."""
+    """Forward, losses, gradient and optimizer, channels last; bf16 by autocast, as the recipes do."""
     rows = []
     for step in steps:
         torch.manual_seed(0)
@@ -61,19 +61,19 @@ def one_step(network: BoIR, batch: ImageBatch[Tensor], precision: Precision, dev
     """A step with AdamW."""
     network.to(device.name).train()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     mixed = precision.dtype is not torch.float32
 
     def run() -> None:
         with tf32(precision.tf32):
             targets = render_targets(batch)
-            images = normalise(batch.images, network.colours).contiguous(memory_format=torch.channels_last)
+            images = normalize(batch.images, network.colors).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.name, torch.bfloat16, enabled=mixed):
                 outputs = network(images, targets.instance_image, targets.instance_yx)
                 total = torch.stack(list(losses(outputs, targets, BoIRLosses()).values())).sum()
             total.backward()
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
             device.wait()
 
     return run

@@ -85,7 +85,7 @@ def bbox_mask_loss(embedding: Tensor, boxes: Tensor, image_index: Tensor) -> Ten
 
 
 def pull(center: Tensor, pixels: Tensor) -> Tensor:
-    """A centre's embedding (E,) and the mean of those in its box (E, n) that are like it, drawn together."""
+    """A center's embedding (E,) and the mean of those in its box (E, n) that are like it, drawn together."""
     alike = torch.exp(-BETA * ((center[:, None] - pixels) ** 2).sum(0)).detach()
     alike = alike / max(alike.max().item(), 1.0)
     if alike.sum() < SMALLEST_SUPPORT:

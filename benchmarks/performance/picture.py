@@ -5,7 +5,7 @@ from html import escape
 
 WIDTH, HEIGHT = 640, 380
 LEFT, RIGHT, TOP, BOTTOM = 56, 150, 16, 48
-COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#cc79a7", "#009e73")
+COLORS = ("#7f7f7f", "#0072b2", "#e69f00", "#cc79a7", "#009e73")
 
 Points = Sequence[tuple[float, float]]
 
@@ -34,9 +34,9 @@ def line_chart(lines: Mapping[str, Points], x_label: str, y_label: str) -> str:
         x, y = place(x_most * part / 4, y_most * part / 4)
         parts.append(f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{x_most * part / 4:.3g}</text>')
         parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{y_most * part / 4:.2g}</text>')
-    for (name, points), colour in zip(lines.items(), COLOURS, strict=False):
+    for (name, points), color in zip(lines.items(), COLORS, strict=False):
         places = " ".join(f"{x},{y}" for x, y in (place(*point) for point in points))
         end_x, end_y = place(*points[-1])
-        parts.append(f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{end_x + 8}" y="{end_y + 4}" fill="{colour}">{escape(name)}</text>')
+        parts.append(f'<polyline points="{places}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts.append(f'<text x="{end_x + 8}" y="{end_y + 4}" fill="{color}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -13,7 +13,7 @@ MOST_PEOPLE = 30
 
 
 def settle(network: nn.Module, forward: Callable[[Tensor], object], side: int = 64) -> None:
-    """Scale the weights, and give batch normalisation the statistics of noise, so that no activation vanishes.
+    """Scale the weights, and give batch normalization the statistics of noise, so that no activation vanishes.
 
     Very small numbers, such as the papers' initial weights soon give, would cost processors more than others.
     """
@@ -30,7 +30,7 @@ def settle(network: nn.Module, forward: Callable[[Tensor], object], side: int = 
 
 
 class PlacedPeople:
-    """Mixed into a single-stage network: its centre map shows as many people as `let_in` says, at its usual cost."""
+    """Mixed into a single-stage network: its center map shows as many people as `let_in` says, at its usual cost."""
 
     places: Tensor
     heights: Tensor
@@ -74,5 +74,5 @@ def let_in(network: Any, people: int) -> None:
 
 
 def single_stage_forward(network: Any) -> Callable[[Tensor], object]:
-    """What `settle` runs of a single-stage network: all that has batch normalisation."""
+    """What `settle` runs of a single-stage network: all that has batch normalization."""
     return lambda images: network.center_map(network.features(images))

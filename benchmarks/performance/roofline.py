@@ -66,10 +66,10 @@ def measure(options: Options) -> Findings:
     caption = f"One image or crop at a time; {PEOPLE} people in an image"
     notes = [
         "FLOPs are counted, not estimated: convolutions and matrix products as they are called, an addition and a "
-        "multiplication as two. Normalisation, activation, pooling and decoding take time and count for nothing.",
+        "multiplication as two. Normalization, activation, pooling and decoding take time and count for nothing.",
         "The matrix product is the faster of torch's and NumPy's in the same round. A share can pass 100 % where a "
         "library's convolution needs fewer multiplications than are counted.",
-        "Weights and pixels are random; batch normalisation has the statistics of noise, so that no number vanishes.",
+        "Weights and pixels are random; batch normalization has the statistics of noise, so that no number vanishes.",
     ]
     tables = [ceilings_table((product, patch), counts, options.effort(0.1 * SECONDS)), Table(header, rows, caption)]
     return Findings([target], tables, notes)

@@ -19,7 +19,7 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Run, Spread, in_turns
 from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.data.scenes import SceneSet
 from everypose.methods.boir.losses import bbox_loss, losses
 from everypose.methods.boir.network import BoIROutputs
@@ -27,7 +27,7 @@ from everypose.methods.boir.settings import BoIRLosses, BoIRSettings
 from everypose.methods.single_stage.losses import focal_loss
 from everypose.methods.single_stage.samples import ImageBatch, ImageSample, collate, training_scenes
 from everypose.methods.single_stage.targets import Targets, render_targets
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.models.build import build_network
 
 PHOTOS = 60
@@ -137,7 +137,7 @@ def literal_losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses)
 
 
 def total_of(values: Mapping[str, Tensor]) -> Tensor:
-    """What training minimises."""
+    """What training minimizes."""
     return torch.stack(list(values.values())).sum()
 
 
@@ -150,7 +150,7 @@ def training_step(batch: ImageBatch[Tensor], options: Options) -> Findings:
     """Forward, losses and gradient of the whole network, in both memory formats."""
     settings = TINY_BOIR if options.quick else BoIRSettings()
     settings = settings.model_copy(update={"auxiliary": True})
-    network: Any = build_network(settings, batch.keypoints.shape[1], initialisation=Initialisation.FRAMEWORK)
+    network: Any = build_network(settings, batch.keypoints.shape[1], initialization=Initialization.FRAMEWORK)
     settle(network, single_stage_forward(network))
     network.train()
     formats = {LAST: torch.channels_last, FIRST: torch.contiguous_format}
@@ -167,12 +167,12 @@ def training_step(batch: ImageBatch[Tensor], options: Options) -> Findings:
 
 
 def step(network: Any, batch: ImageBatch[Tensor], memory_format: torch.memory_format) -> Run:
-    """One step without the optimiser."""
+    """One step without the optimizer."""
 
     def run() -> None:
         network.to(memory_format=memory_format)
         targets = render_targets(batch)
-        images = normalise(batch.images, network.colours).contiguous(memory_format=memory_format)
+        images = normalize(batch.images, network.colors).contiguous(memory_format=memory_format)
         outputs = network(images, targets.instance_image, targets.instance_yx)
         total_of(losses(outputs, targets, BoIRLosses())).backward()
         network.zero_grad(set_to_none=True)

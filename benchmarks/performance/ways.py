@@ -20,7 +20,7 @@ from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime
 from everypose.methods.boir.network import BoIR
 from everypose.methods.method import NetworkSettings
 from everypose.methods.single_stage.settings import SingleStageInference, Step
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_graph, build_network
 from everypose.models.config import ModelConfig
@@ -44,7 +44,7 @@ def config_of(
 def random_network(config: ModelConfig, people: int = 10) -> nn.Module:
     """The network with random weights; a single-stage one finds the given number of people in every image."""
     torch.manual_seed(0)
-    network: Any = build_network(config.network, len(config.skeleton), initialisation=Initialisation.FRAMEWORK)
+    network: Any = build_network(config.network, len(config.skeleton), initialization=Initialization.FRAMEWORK)
     if not config.is_top_down:
         settle(network, single_stage_forward(network))
         place_people(network, people)

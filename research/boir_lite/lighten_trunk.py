@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.backbones.openpose_light import OpenPoseLight, Trunk
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.data.images import read_image
@@ -48,7 +48,7 @@ def main() -> None:
         parser.error(f"{arguments.out} is to be a .safetensors file")
     published = {name.removeprefix("trunk."): value for name, value in read.items()}
     images = [
-        normalise(torch.from_numpy(resize(read_image(photo), SIZE, STEP)[0])[None], OpenPoseLight.colours)
+        normalize(torch.from_numpy(resize(read_image(photo), SIZE, STEP)[0])[None], OpenPoseLight.colors)
         for photo in arguments.photos
     ]
     trunk, kept = lighten(published, images)
@@ -145,10 +145,10 @@ def fit_elu(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     found = torch.zeros(3, len(x))
     for move in MOVES:
         relu = F.relu(x + move)
-        centred = relu - relu.mean(1, keepdim=True)
+        centered = relu - relu.mean(1, keepdim=True)
         # Only a positive scale goes through a ReLU.
-        scale = ((centred * target).mean(1) / centred.square().mean(1).clamp(min=1e-9)).clamp(min=1e-3)
-        error = (scale[:, None] * centred - target).square().mean(1)
+        scale = ((centered * target).mean(1) / centered.square().mean(1).clamp(min=1e-9)).clamp(min=1e-3)
+        error = (scale[:, None] * centered - target).square().mean(1)
         drop = scale * relu.mean(1) - elu.mean(1)
         better = error < best
         best = torch.where(better, error, best)

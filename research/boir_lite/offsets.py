@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.core.arrays import Image
 from everypose.core.geometry import transform
@@ -49,7 +49,7 @@ def main() -> None:
         parser.error(f"{arguments.model} predicts no offsets: only boir on openpose-light does")
     rows: list[tuple[float, bool, float, bool]] = []
     for scene in read_coco(arguments.annotations, arguments.images, config.skeleton):
-        if scene.is_labelled_person.any():
+        if scene.is_labeled_person.any():
             canvas, matrix = resize(read_image(scene.path), arguments.size, config.on_images.step)
             rows += keypoints_of(scene, canvas, matrix, network, arguments.overlapped)
     if not rows:
@@ -69,10 +69,10 @@ def keypoints_of(
 
     ``matrix`` (2, 3) is from the photo's pixels to those of the ``canvas``, the network's input.
     """
-    feature = network.features(normalise(torch.from_numpy(canvas)[None], network.colours))
+    feature = network.features(normalize(torch.from_numpy(canvas)[None], network.colors))
     offsets = network.backbone.offsets(feature)
     assert offsets is not None
-    people = np.flatnonzero(scene.is_labelled_person)
+    people = np.flatnonzero(scene.is_labeled_person)
     keypoints = scene.keypoints[people]
     places = transform(keypoints[:, :, :2], matrix) / STRIDE
     centers = np.array([place[seen].mean(axis=0) for place, seen in zip(places, keypoints[:, :, 2] > 0, strict=True)])

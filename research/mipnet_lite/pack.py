@@ -23,7 +23,7 @@ from everypose.models.storage import load_strictly
 from everypose.skeleton.skeleton import Skeleton
 
 ORIGIN = (
-    "PaddleDetection, PP-TinyPose 256 x 192 (Apache-2.0 repository, no separate licence for weights), trained on COCO, "
+    "PaddleDetection, PP-TinyPose 256 x 192 (Apache-2.0 repository, no separate license for weights), trained on COCO, "
     "AI Challenger and photos of its authors; further trained by everypose on 532 COCO train2017 photos and crowds "
     "composed of them"
 )

@@ -29,7 +29,7 @@ def pack(source: Path, out: Path) -> None:
     store_half(model.graph)
     origin = {
         "origin": "PaddleDetection, PP-PicoDet-S pedestrian detector (LCNet), published weights",
-        "licence": "Apache-2.0 (the repository's; the weights have none of their own)",
+        "license": "Apache-2.0 (the repository's; the weights have none of their own)",
         "published_file_sha256": sha256(source),
     }
     onnx.helper.set_model_props(model, origin)

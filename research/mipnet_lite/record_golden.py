@@ -25,7 +25,7 @@ def read(name: str) -> np.ndarray:
     return np.asarray(cv2.cvtColor(cv2.imread(str(EXAMPLES / f"{name}.jpg")), cv2.COLOR_BGR2RGB))
 
 
-def normalised(rgb: np.ndarray) -> np.ndarray:
+def normalized(rgb: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(((rgb.astype(np.float32) / 255 - MEAN) / STD).transpose(2, 0, 1)[None])
 
 
@@ -33,7 +33,7 @@ def detect(session: onnxruntime.InferenceSession, rgb: np.ndarray) -> tuple[np.n
     """Boxes (N, 4) x1 y1 x2 y2 and scores (N,), by OpenCV's suppression, as published."""
     height, width = rgb.shape[:2]
     corners, scores = session.run(
-        None, {"image": normalised(cv2.resize(rgb, (416, 416), interpolation=cv2.INTER_CUBIC))}
+        None, {"image": normalized(cv2.resize(rgb, (416, 416), interpolation=cv2.INTER_CUBIC))}
     )
     above = scores[0, 0] > 0.3
     boxes = corners[0][above].astype(np.float64) * np.array([width, height, width, height]) / 416
@@ -51,7 +51,7 @@ def main(tinypose: str, picodet: str, out: str) -> None:
     for name, box in CROPS:
         centers, sizes = geometry.regions(arrays[f"boxes_{name}"][[box]])
         crop = warp(read(name), geometry.matrix(centers[0], sizes[0]), geometry.size)
-        maps.append(pose.run(None, {"image": normalised(crop)})[0][0])
+        maps.append(pose.run(None, {"image": normalized(crop)})[0][0])
     arrays["peaks"] = np.array([[divmod(int(m.argmax()), 48)[::-1] for m in crop] for crop in maps], np.int16)
     arrays["confidences"] = np.array([crop.max(axis=(1, 2)) for crop in maps], np.float32)
     arrays["heatmaps"] = np.array(maps, np.float32)[:, list(KEYPOINTS), ::2, ::2]

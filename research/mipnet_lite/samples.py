@@ -19,7 +19,7 @@ FLIP = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
 SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 WIDTH, HEIGHT, STRIDE, SIGMA = 192, 256, 4, 2.0
 LEAST_KEYPOINTS = 4
-"""Of a second person, labelled in the detector's box and left in the crop; of a primary, labelled."""
+"""Of a second person, labeled in the detector's box and left in the crop; of a primary, labeled."""
 BOX_SCORE, BOX_IOU = 0.12, 0.45
 """Least score of a detector's box, and least IoU with a person's."""
 # Shares of the samples: real photos without and with a second person, composed crowds with and without.
@@ -54,16 +54,16 @@ def people_of(scene: Scene, detections: Floats, composed: bool) -> list[Person]:
     keypoints, boxes = scene.keypoints[usable], scene.boxes[usable]
     if not len(keypoints):
         return []
-    labelled = (keypoints[..., 2] > 0).sum(axis=1)
+    labeled = (keypoints[..., 2] > 0).sum(axis=1)
     found = detections[detections[:, 4] > BOX_SCORE, :4]
     overlaps = box_iou(found, boxes)
     pairs = [
         (box, int(row.argmax()))
         for box, row in zip(found, overlaps, strict=True)
-        if row.max() > BOX_IOU and labelled[row.argmax()] >= LEAST_KEYPOINTS
+        if row.max() > BOX_IOU and labeled[row.argmax()] >= LEAST_KEYPOINTS
     ]
     missed = set(range(len(boxes))) - {person for _, person in pairs}
-    pairs += [(boxes[i], i) for i in missed if labelled[i] >= 5 and boxes[i, 3] - boxes[i, 1] > 40]
+    pairs += [(boxes[i], i) for i in missed if labeled[i] >= 5 and boxes[i, 3] - boxes[i, 1] > 40]
     return [
         Person(scene.path, box, keypoints[person], _second(box, person, keypoints, boxes), composed)
         for box, person in pairs
@@ -156,7 +156,7 @@ def primary_targets(sample: Sample, published: Maps) -> tuple[Maps, Maps]:
         published: (17, 64, 48) of the unmodified network on the crop.
 
     Returns:
-        Targets (17, 64, 48) and weights (17,): unlabelled keypoints of real photos follow the published network.
+        Targets (17, 64, 48) and weights (17,): unlabeled keypoints of real photos follow the published network.
     """
     maps, weights = target_maps(sample.primary)
     rows, columns = np.divmod(published.reshape(len(published), -1).argmax(axis=1), WIDTH // STRIDE)
@@ -165,9 +165,9 @@ def primary_targets(sample: Sample, published: Maps) -> tuple[Maps, Maps]:
     likeness = np.exp(-squares / (2 * (2 * SIGMAS) ** 2 * max(sample.area * 0.53 / 1.25**2, 1)))
     share = (0.25 if sample.composed else 0.5) * ((likeness > 0.6) & (weights > 0))
     blended = share[:, None, None] * published + (1 - share)[:, None, None] * maps
-    unlabelled = (sample.primary[:, 2] == 0) & (not sample.composed)
-    targets = np.where(unlabelled[:, None, None], published, blended).astype(np.float32)
-    return targets, np.where(unlabelled, 0.5, weights).astype(np.float32)
+    unlabeled = (sample.primary[:, 2] == 0) & (not sample.composed)
+    targets = np.where(unlabeled[:, None, None], published, blended).astype(np.float32)
+    return targets, np.where(unlabeled, 0.5, weights).astype(np.float32)
 
 
 def second_targets(sample: Sample, primary: tuple[Maps, Maps]) -> tuple[Maps, Maps]:

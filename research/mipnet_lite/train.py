@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.backbones.pretrained.tinypose import read_tinypose
 from everypose.data.formats.coco import read_coco
@@ -145,7 +145,7 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = factor * group["base"]
         samples = [sampler.draw() for _ in range(given.batch)]
-        images = normalise(torch.from_numpy(np.stack([sample.crop for sample in samples])))
+        images = normalize(torch.from_numpy(np.stack([sample.crop for sample in samples])))
         with torch.no_grad():
             published = teacher.heatmaps(images)[:, 0]
         targets, weights = targets_of(samples, published, 1 if given.plain else 2)

@@ -1,4 +1,4 @@
-"""The vision transformer against the golden vectors: plain, with experts, its optimiser groups, its first weights."""
+"""The vision transformer against the golden vectors: plain, with experts, its optimizer groups, its first weights."""
 
 from pathlib import Path
 

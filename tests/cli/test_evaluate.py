@@ -128,7 +128,7 @@ def test_no_predictions_score_zero(everypose, files):
         (("--predictions", "x", "--annotations", "y", "--batch", "2"), "--batch: only with MODEL"),
         (("--predictions", "x", "--annotations", "y", "--data", "z"), "--data: only with MODEL"),
         (("--predictions", "x", "--annotations", "y", "--size", "320"), "--size: only with MODEL"),
-        (("--predictions", "x", "--annotations", "y", "--state", "colour=red"), "one of dataset, split, boxes"),
+        (("--predictions", "x", "--annotations", "y", "--state", "color=red"), "one of dataset, split, boxes"),
         (("--predictions", "x", "--annotations", "y", "--state", "flip=maybe"), "flip is yes or no"),
         (("--predictions", "x", "--annotations", "y", "--sigmas", "0.1,much"), "must be numbers"),
         (("--predictions", "x", "--annotations", "y", "--sigmas", "0.1,7"), "between 0 and 1"),
@@ -218,7 +218,7 @@ def test_interhand(everypose, files):
     assert "EPE" in everypose("evaluate", *files(truth, results)).out
 
 
-def test_crowdpose_is_recognised(everypose, files):
+def test_crowdpose_is_recognized(everypose, files):
     truth, results = dataset(5, images=10, count=14)
     truth["categories"][0]["keypoints"] = list(Skeleton.named("crowdpose").keypoints)
     record = json.loads(everypose("evaluate", *files(truth, results), "--json").out)

@@ -16,7 +16,7 @@ COCO = Skeleton.named("coco")
 
 @pytest.fixture
 def photo_set(tmp_path):
-    """A model that sees bright blocks, a data set of two pictures of them, labelled as the model finds them."""
+    """A model that sees bright blocks, a data set of two pictures of them, labeled as the model finds them."""
     model = write_model(tmp_path / "stand_in.onnx")
     root = tmp_path / "photos"
     (root / "images").mkdir(parents=True)
@@ -108,7 +108,7 @@ def of_species(truth, second):
 def test_what_is_found_takes_the_species_of_its_image(everypose, photo_set):
     model, root, truth = photo_set
     truth = of_species(truth, (7, 7))
-    # Nobody is labelled in the third image: what is found there has no species.
+    # Nobody is labeled in the third image: what is found there has no species.
     truth["images"].append({**truth["images"][0], "id": 9})
     write(root, truth)
     done = everypose("evaluate", model, "--data", root, "--split", "val", "--json")

@@ -76,7 +76,7 @@ def test_every_command_has_help_with_an_example(everypose):
         assert "xample" in shown.out or "Commands:" in shown.out, command
 
 
-@pytest.mark.parametrize("arguments", [["walk"], ["predict"], ["predict", "a.jpg", "--speed"], ["--colour"]], ids=str)
+@pytest.mark.parametrize("arguments", [["walk"], ["predict"], ["predict", "a.jpg", "--speed"], ["--color"]], ids=str)
 def test_wrong_usage_leaves_with_2(everypose, arguments):
     done = everypose(*arguments)
     assert done.code == 2

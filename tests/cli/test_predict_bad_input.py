@@ -54,7 +54,7 @@ def test_one_broken_image_that_is_named_itself(predict, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "people"),
     [
-        ("grey.png", np.full((64, 64), 200, np.uint8), 4),
+        ("gray.png", np.full((64, 64), 200, np.uint8), 4),
         ("rgba.png", np.dstack([crowd([(0, 1, 90)])[..., ::-1], np.full((64, 64), 9, np.uint8)]), 1),
         ("16bit.png", crowd([(0, 1, 90)])[..., ::-1].astype(np.uint16) * 257, 1),
         ("one_pixel.png", np.full((1, 1, 3), 255, np.uint8), 0),

@@ -173,7 +173,7 @@ def test_keypoint_boxes_touch_the_outermost_keypoints(points):
         assert box.tolist() == [pose[:, 0].min(), pose[:, 1].min(), pose[:, 0].max(), pose[:, 1].max()]
 
 
-def test_keypoint_boxes_look_only_at_what_is_labelled():
+def test_keypoint_boxes_look_only_at_what_is_labeled():
     poses = np.array([[[5, 6, 1], [0, 0, 0], [9, 7, 2]], [[3, 3, 0]] * 3], dtype=float)
     assert geometry.keypoint_boxes(poses).tolist() == [[5, 6, 9, 7], [0, 0, 0, 0]]
     assert geometry.keypoint_boxes(poses[:0]).shape == (0, 4)

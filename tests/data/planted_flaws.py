@@ -294,12 +294,12 @@ def keypoint_at_minus_one(data: Set) -> dict:
     return {"keypoint_at_origin": ["108"]}
 
 
-def normalised(data: Set) -> dict:
+def normalized(data: Set) -> dict:
     for entry in data.content["annotations"]:
         points = entry["keypoints"]
         entry["keypoints"] = [v if i % 3 == 2 else v / (WIDTH, HEIGHT)[i % 3] for i, v in enumerate(points)]
         entry["bbox"] = [v / (WIDTH, HEIGHT)[i % 2] for i, v in enumerate(entry["bbox"])]
-    return {"normalised_coordinates": [str(entry["id"]) for entry in data.content["annotations"][:8]]}
+    return {"normalized_coordinates": [str(entry["id"]) for entry in data.content["annotations"][:8]]}
 
 
 PLANTS = [

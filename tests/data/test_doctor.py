@@ -260,7 +260,7 @@ def test_real_coco_photos_have_no_flaw(name: str) -> None:
 
 
 def test_shares_of_the_image_size_are_named_and_refused(data: Set) -> None:
-    expected = planted.normalised(data)
+    expected = planted.normalized(data)
     diagnosis = data.examine()
     assert {name: examples for name, examples in found(diagnosis).items() if name in expected} == expected
     with pytest.raises(EveryposeError, match="between 0 and 1"):

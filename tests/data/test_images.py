@@ -13,7 +13,7 @@ from image_files import CMYK_JPEG
 
 
 def photo(height: int = 40, width: int = 60) -> np.ndarray:
-    """Smooth, coloured, and different at every corner. RGB."""
+    """Smooth, colored, and different at every corner. RGB."""
     y, x = np.mgrid[:height, :width]
     red, green = 255 * x / max(1, width - 1), 255 * y / max(1, height - 1)
     return np.dstack([red, green, (red + green) / 4]).round().astype(np.uint8)
@@ -34,7 +34,7 @@ def with_exif(jpeg: bytes, orientation: int, thumbnail: bytes = b"") -> bytes:
 
 
 BGR = photo()[:, :, ::-1]
-GREY = photo()[:, :, 0]
+GRAY = photo()[:, :, 0]
 WIDE = 257  # 8-bit values spread over 16 bits
 
 
@@ -45,15 +45,15 @@ WIDE = 257  # 8-bit values spread over 16 bits
         (encoded(BGR, ".bmp"), photo()),
         (encoded(BGR, ".tiff"), photo()),
         (encoded(BGR, ".webp", cv2.IMWRITE_WEBP_QUALITY, 101), photo()),  # above 100: lossless
-        (encoded(GREY, ".png"), np.dstack([GREY] * 3)),
-        (encoded(np.dstack([BGR, GREY]), ".png"), photo()),  # alpha goes, colours stay
+        (encoded(GRAY, ".png"), np.dstack([GRAY] * 3)),
+        (encoded(np.dstack([BGR, GRAY]), ".png"), photo()),  # alpha goes, colors stay
         (encoded(BGR.astype(np.uint16) * WIDE, ".png"), photo()),
         (encoded(BGR.astype(np.uint16) * WIDE, ".tiff"), photo()),
-        (encoded(GREY.astype(np.uint16) * WIDE, ".png"), np.dstack([GREY] * 3)),
-        (encoded(np.dstack([BGR, GREY]).astype(np.uint16) * WIDE, ".png"), photo()),
+        (encoded(GRAY.astype(np.uint16) * WIDE, ".png"), np.dstack([GRAY] * 3)),
+        (encoded(np.dstack([BGR, GRAY]).astype(np.uint16) * WIDE, ".png"), photo()),
         (encoded(photo(1, 1)[:, :, ::-1], ".png"), photo(1, 1)),
     ],
-    ids=["png", "bmp", "tiff", "webp", "grey", "rgba", "16-bit", "16-bit tiff", "16-bit grey", "16-bit rgba", "1 x 1"],
+    ids=["png", "bmp", "tiff", "webp", "gray", "rgba", "16-bit", "16-bit tiff", "16-bit gray", "16-bit rgba", "1 x 1"],
 )
 def test_lossless_kinds_read_exactly(tmp_path: Path, content: bytes, expected: np.ndarray) -> None:
     (tmp_path / "image").write_bytes(content)
@@ -70,8 +70,8 @@ def test_jpeg(parameters: tuple[int, ...]) -> None:
     assert decode_image(content + b"bytes after the end", "x").shape == (40, 60, 3)
 
 
-def test_grey_jpeg_has_three_channels() -> None:
-    assert decode_image(encoded(GREY, ".jpg"), "x").shape == (40, 60, 3)
+def test_gray_jpeg_has_three_channels() -> None:
+    assert decode_image(encoded(GRAY, ".jpg"), "x").shape == (40, 60, 3)
 
 
 def test_cmyk_jpeg_becomes_rgb() -> None:

@@ -11,7 +11,7 @@ from everypose.errors import EveryposeError
 
 
 def literal_polygon(points: list[tuple[float, float]], height: int, width: int) -> np.ndarray:
-    """Pixel by pixel: a ray from the pixel's centre upwards meets the outline an odd number of times."""
+    """Pixel by pixel: a ray from the pixel's center upwards meets the outline an odd number of times."""
     mask = np.zeros((height, width), dtype=bool)
     for row in range(height):
         for column in range(width):
@@ -24,10 +24,10 @@ def literal_polygon(points: list[tuple[float, float]], height: int, width: int) 
     return mask
 
 
-def scene(boxes, segmentations, is_crowd, labelled) -> Scene:
+def scene(boxes, segmentations, is_crowd, labeled) -> Scene:
     count = len(boxes)
     keypoints = np.zeros((count, 2, 3))
-    keypoints[np.asarray(labelled, dtype=bool), 0] = (3, 3, 2)
+    keypoints[np.asarray(labeled, dtype=bool), 0] = (3, 3, 2)
     return Scene(
         image_id=1,
         path=Path("scene.jpg"),
@@ -47,7 +47,7 @@ def flat(points) -> list[float]:
     return [float(value) for point in points for value in point]
 
 
-# Thirds of pixels never fall on a pixel's centre, where either answer would be right.
+# Thirds of pixels never fall on a pixel's center, where either answer would be right.
 THIRDS = st.integers(-15, 60).map(lambda third: third / 3)
 
 
@@ -128,12 +128,12 @@ def test_loss_mask_rules() -> None:
         boxes=[[0, 0, 5, 5], [10, 0, 15, 5], [16, 6, 25, 12], [5, 5, 8, 8]],
         segmentations=[[[0, 0, 4, 0, 4, 4, 0, 4]], None, None, [[5, 5, 8, 5, 8, 8, 5, 8]]],
         is_crowd=[True, False, True, False],
-        labelled=[False, False, False, True],
+        labeled=[False, False, False, True],
     )
     expected = np.ones((10, 20), dtype=bool)
     expected[0:4, 0:4] = False  # the crowd's polygon, not its box
     expected[6:, 16:] = False  # a crowd without segmentation: its box, clipped
-    np.testing.assert_array_equal(loss_mask(annotations, mask_unlabelled=False), expected)
+    np.testing.assert_array_equal(loss_mask(annotations, mask_unlabeled=False), expected)
     expected[0:5, 10:15] = False  # a person without keypoints
     np.testing.assert_array_equal(loss_mask(annotations), expected)
 

@@ -60,7 +60,7 @@ def test_left_is_lighter_than_right():
     assert left > right + 60
 
 
-def test_people_differ_in_colour():
+def test_people_differ_in_color():
     image = np.full((200, 900, 3), 128, np.uint8)
     people = standing(*[(50 + 65 * place, 10, 180) for place in range(13)])
     drawn = draw_people(image, people)
@@ -87,7 +87,7 @@ def test_nobody_leaves_the_photo_as_it_was(shape):
     assert drawn is not image
 
 
-def test_the_order_of_people_only_changes_their_colours():
+def test_the_order_of_people_only_changes_their_colors():
     image = photo()
     people = standing((80, 20, 200), (240, 60, 120))
     there, back = (changed(image, draw_people(image, some)) for some in (people, people[::-1]))
@@ -182,13 +182,13 @@ def test_pictures_in_notebooks():
 
 
 def test_contact_sheet_holds_every_image():
-    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (0, 250, 250)]
+    colors = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (0, 250, 250)]
     shapes = [(50, 100), (900, 300), (300, 300), (1, 1), (20, 4000)]
-    images = [np.full((*shape, 3), colour, np.uint8) for shape, colour in zip(shapes, colours, strict=True)]
+    images = [np.full((*shape, 3), color, np.uint8) for shape, color in zip(shapes, colors, strict=True)]
     sheet = contact_sheet(images, ["a"] * 5, columns=2, cell=(80, 60))
     assert sheet.dtype == np.uint8
-    for index, colour in enumerate(colours):
-        rows, columns = np.nonzero((sheet == colour).all(axis=2))
+    for index, color in enumerate(colors):
+        rows, columns = np.nonzero((sheet == color).all(axis=2))
         assert len(rows), index
         assert rows.min() // (sheet.shape[0] // 3) == index // 2
         assert columns.min() // (sheet.shape[1] // 2) == index % 2

@@ -109,7 +109,7 @@ def test_a_label_larger_than_the_image():
 
 
 def test_settings_that_cannot_be():
-    for wrong in ({"skeleton": "stick"}, {"line_width": 0}, {"labels": ("name",)}, {"colour": 1}):
+    for wrong in ({"skeleton": "stick"}, {"line_width": 0}, {"labels": ("name",)}, {"color": 1}):
         with pytest.raises(ValidationError):
             DrawingStyle(**wrong)
 

@@ -210,7 +210,7 @@ def test_boxes_that_contradict_each_other(source, message):
 
 
 @pytest.fixture
-def coloured(tmp_path):
+def colored(tmp_path):
     """The model file that finds what is red, and its set of one photo for the command line."""
     truth = content(BOXES[:1])
     layout = write_set(tmp_path / "set", truth)
@@ -222,8 +222,8 @@ def coloured(tmp_path):
     )
 
 
-def test_the_command_takes_every_kind_of_box(everypose, monkeypatch, tmp_path, coloured):
-    model, data = coloured
+def test_the_command_takes_every_kind_of_box(everypose, monkeypatch, tmp_path, colored):
+    model, data = colored
     detector = stand_in.write_model(tmp_path / "stand_in.onnx")
     monkeypatch.setattr("everypose.models.locate.bundled", lambda _: detector)
     (tmp_path / "det.json").write_text(json.dumps(detections(content(BOXES[:1]), [0.5])))
@@ -245,23 +245,23 @@ def test_the_command_takes_every_kind_of_box(everypose, monkeypatch, tmp_path, c
 
 
 @pytest.mark.parametrize("option", [("--boxes", "truth"), ("--detector", "boir-lite"), ("--box-threshold", "0.5")])
-def test_a_single_stage_model_refuses_boxes_in_one_line(everypose, tmp_path, coloured, option):
+def test_a_single_stage_model_refuses_boxes_in_one_line(everypose, tmp_path, colored, option):
     model = stand_in.write_model(tmp_path / "stand_in.onnx")
-    done = everypose("evaluate", model, *coloured[1], *option)
+    done = everypose("evaluate", model, *colored[1], *option)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "finds people by itself" in done.err
 
 
-def test_predictions_take_no_boxes(everypose, tmp_path, coloured):
+def test_predictions_take_no_boxes(everypose, tmp_path, colored):
     (tmp_path / "results.json").write_text("[]")
-    given = ("--predictions", tmp_path / "results.json", *coloured[1][:2])
+    given = ("--predictions", tmp_path / "results.json", *colored[1][:2])
     done = everypose("evaluate", *given, "--boxes", "truth")
     assert (done.code, "--state boxes=" in done.err) == (2, True)
     done = everypose("evaluate", *given, "--size", "320")
     assert (done.code, "--state input_size=" in done.err) == (2, True)
 
 
-def test_a_model_of_one_skeleton_has_no_other(everypose, coloured):
-    model, data = coloured
+def test_a_model_of_one_skeleton_has_no_other(everypose, colored):
+    model, data = colored
     done = everypose("evaluate", model, *data, "--boxes", "truth", "--skeleton", "mpii")
     assert (done.code, "has one skeleton, coco" in done.err) == (2, True)

@@ -2,7 +2,7 @@
 
 import torch
 
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
@@ -23,7 +23,7 @@ def tiny(family="mipnet", seed=0, **settings):
         inference=inference,
     )
     torch.manual_seed(seed)
-    network = build_network(config.network, len(COCO), initialisation=Initialisation.FRAMEWORK).eval()
+    network = build_network(config.network, len(COCO), initialization=Initialization.FRAMEWORK).eval()
     # With these the peaks are not at the border and the confidences above 0.2, where scores come from.
     if family != "boir":
         with torch.no_grad():

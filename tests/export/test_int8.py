@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 import torch
 
-from everypose.backbones.colours import IMAGENET, Colours
+from everypose.backbones.colors import IMAGENET, Colors
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.settings import OpenPoseLightSettings
 from everypose.errors import UsageError
-from everypose.export.int8 import quantise, take_pixels
+from everypose.export.int8 import quantize, take_pixels
 from everypose.export.onnx import export_onnx
 from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import OnnxRuntime
@@ -63,7 +63,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_looks_at_whole_images_becomes_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
-    assert quantise(exported, [str(photos)], tmp_path / "int8.onnx", most=3) == 3
+    assert quantize(exported, [str(photos)], tmp_path / "int8.onnx", most=3) == 3
     graph = onnx.load(tmp_path / "int8.onnx").graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
@@ -85,7 +85,7 @@ def is_int8(node: onnx.NodeProto) -> bool:
 def test_only_what_becomes_int8_is_rounded(
     model: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    quantise(request.getfixturevalue(model), [str(photos)], tmp_path / "int8.onnx")
+    quantize(request.getfixturevalue(model), [str(photos)], tmp_path / "int8.onnx")
     graph = onnx.load(tmp_path / "int8.onnx").graph
     made_by = {name: node for node in graph.node for name in node.output}
     others = [node for node in graph.node if not is_int8(node) and node.op_type != "QuantizeLinear"]
@@ -99,7 +99,7 @@ def test_only_what_becomes_int8_is_rounded(
 
 
 def test_places_are_not_rounded(light: Path, photos: Path, tmp_path: Path) -> None:
-    quantise(light, [str(photos)], tmp_path / "int8.onnx")
+    quantize(light, [str(photos)], tmp_path / "int8.onnx")
     graph = onnx.load(tmp_path / "int8.onnx").graph
     places = [node for node in graph.node if node.name.startswith("/backbone/places/")]
     assert {"Conv", "Sin", "Cos"} <= {node.op_type for node in places}
@@ -111,17 +111,17 @@ def test_places_are_not_rounded(light: Path, photos: Path, tmp_path: Path) -> No
 
 
 def test_the_views_of_the_neck_are_joined_in_8_bits(exported: Path, photos: Path, tmp_path: Path) -> None:
-    quantise(exported, [str(photos)], tmp_path / "int8.onnx")
+    quantize(exported, [str(photos)], tmp_path / "int8.onnx")
     options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
     onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"), options, providers=["CPUExecutionProvider"])
-    joins = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node if node.name == JOIN]
+    joins = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node if node.name == JOIN]
     assert joins == ["QLinearConcat"]
 
 
 def test_it_finds_about_the_same(exported: Path, photos: Path, tmp_path: Path) -> None:
-    quantise(exported, [str(photos)], tmp_path / "int8.onnx")
+    quantize(exported, [str(photos)], tmp_path / "int8.onnx")
     photo = photos / "0.png"
     exact, rough = (load(path, min_score=0)(photo) for path in (exported, tmp_path / "int8.onnx"))
     assert len(exact) > 0
@@ -130,12 +130,12 @@ def test_it_finds_about_the_same(exported: Path, photos: Path, tmp_path: Path) -
 
 
 def test_what_cannot_become_int8(exported: Path, photos: Path, tmp_path: Path) -> None:
-    quantise(exported, [str(photos)], tmp_path / "int8.onnx")
+    quantize(exported, [str(photos)], tmp_path / "int8.onnx")
     with pytest.raises(UsageError, match="int8 already"):
-        quantise(tmp_path / "int8.onnx", [str(photos)], tmp_path / "again.onnx")
+        quantize(tmp_path / "int8.onnx", [str(photos)], tmp_path / "again.onnx")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError):
-        quantise(exported, [str(tmp_path / "empty")], tmp_path / "none.onnx")
+        quantize(exported, [str(tmp_path / "empty")], tmp_path / "none.onnx")
     assert not (tmp_path / "none.onnx").exists()
     narrow = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_blocks": 1}
     settings = HRNetPoseSettings.model_validate({"backbone": narrow})
@@ -144,12 +144,12 @@ def test_what_cannot_become_int8(exported: Path, photos: Path, tmp_path: Path) -
     torch.manual_seed(0)
     export_onnx(build_network(settings, 17).eval(), config, tmp_path / "crops.onnx")
     with pytest.raises(UsageError, match="top-down"):
-        quantise(tmp_path / "crops.onnx", [str(photos)], tmp_path / "none.onnx")
+        quantize(tmp_path / "crops.onnx", [str(photos)], tmp_path / "none.onnx")
 
 
-def normalised_in_8_bits(colours: Colours, scale: float, zero: int) -> onnx.ModelProto:
-    """uint8 pixels (B, H, W, 3), normalised, to 8 bits and back: (B, 3, H, W)."""
-    mean, factor = (np.array(values, np.float32) for values in (colours.mean, colours.std))
+def normalized_in_8_bits(colors: Colors, scale: float, zero: int) -> onnx.ModelProto:
+    """uint8 pixels (B, H, W, 3), normalized, to 8 bits and back: (B, 3, H, W)."""
+    mean, factor = (np.array(values, np.float32) for values in (colors.mean, colors.std))
     constants = {"mean": mean * 255, "factor": 1 / (factor * 255), "scale": np.float32(scale), "zero": np.uint8(zero)}
     node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     nodes = [
@@ -162,7 +162,7 @@ def normalised_in_8_bits(colours: Colours, scale: float, zero: int) -> onnx.Mode
     ]
     graph = onnx.helper.make_graph(
         nodes,
-        "normalised",
+        "normalized",
         [value("images", onnx.TensorProto.UINT8, ["b", "h", "w", 3])],
         [value("seen", onnx.TensorProto.FLOAT, ["b", 3, "h", "w"])],
         [onnx.numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
@@ -170,22 +170,22 @@ def normalised_in_8_bits(colours: Colours, scale: float, zero: int) -> onnx.Mode
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
 
 
-GREY = OpenPoseLight.colours
+GRAY = OpenPoseLight.colors
 
 
 @pytest.mark.parametrize(
-    ("colours", "scale", "zero", "left"),
+    ("colors", "scale", "zero", "left"),
     [
-        (GREY, 1 / 255, 128, ["Transpose", "DequantizeLinear"]),
-        (GREY, 1 / 250, 128, None),
-        (GREY, 1 / 255, 127, None),
+        (GRAY, 1 / 255, 128, ["Transpose", "DequantizeLinear"]),
+        (GRAY, 1 / 250, 128, None),
+        (GRAY, 1 / 255, 127, None),
         (IMAGENET, 1 / 58, 124, None),
     ],
 )
 def test_pixels_are_taken_as_they_are_where_8_bits_say_the_same(
-    colours: Colours, scale: float, zero: int, left: list[str] | None
+    colors: Colors, scale: float, zero: int, left: list[str] | None
 ) -> None:
-    model = normalised_in_8_bits(colours, scale, zero)
+    model = normalized_in_8_bits(colors, scale, zero)
     pixels = np.arange(256 * 3, dtype=np.uint8).reshape(1, 16, 16, 3)
     before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"images": pixels})[0]
     whole = [node.op_type for node in model.graph.node]

@@ -18,7 +18,7 @@ from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.cid.network import CID
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.single_stage.settings import SingleStageInference
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
@@ -132,7 +132,7 @@ def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool, devi
     inference = TopDownInference(crop_size=(64, 96))
     config = ModelConfig(name="tiny", network=settings, skeleton=Skeleton.named("coco").to_dict(), inference=inference)
     torch.manual_seed(0)
-    network = build_network(settings, 17, initialisation=Initialisation.FRAMEWORK).eval()
+    network = build_network(settings, 17, initialization=Initialization.FRAMEWORK).eval()
     export_onnx(network, config, tmp_path / "tiny.onnx")
     crops = smooth_images(5, 96, 64)
     ours = OnnxCropRuntime.open(tmp_path / "tiny.onnx", threads=1, device=device, flip=flip).run(crops)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.core.geometry import Size
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
@@ -81,7 +81,7 @@ def test_keypoints(name, tmp_path):
     assert isinstance(pose, TopDownEstimator)
     seen = RuntimeOfMaps(maps)
     (found,) = TopDownEstimator(seen, pose.config, pose.detector).poses([Photo(image)])
-    crops = normalise(torch.from_numpy(seen.crops))
+    crops = normalize(torch.from_numpy(seen.crops))
     # Only where the image ends may they differ: there SciPy does not interpolate with the black outside.
     assert ((crops - inputs["pixel_values"]).abs() > 0.1).float().mean() < 0.01
     for person in range(len(boxes)):

@@ -82,7 +82,7 @@ FIELDS = ("id", "image_id", "category_id", "keypoints", "bbox", "area", "iscrowd
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=5))
-def test_any_json_in_any_field_of_an_annotation_is_normalised_or_one_line(fields: dict) -> None:
+def test_any_json_in_any_field_of_an_annotation_is_normalized_or_one_line(fields: dict) -> None:
     content = annotations(1)
     content["annotations"][0] |= fields
     try:

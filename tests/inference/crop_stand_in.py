@@ -1,6 +1,6 @@
 """A top-down model that needs no training: the primary person is what is red in a crop, the second what is blue.
 
-A person's keypoints lie around the middle of the colour, at `OFFSETS`; their confidence is its brightest value over
+A person's keypoints lie around the middle of the color, at `OFFSETS`; their confidence is its brightest value over
 255, halved by the flip test. The literal twin is `people_of`.
 """
 
@@ -55,8 +55,8 @@ def write_model(path: Path, instances=2) -> Path:
     node = helper.make_node
     nodes = [
         node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
-        node("Gather", ["floats", "channels"], ["colours"], axis=3),
-        node("Transpose", ["colours"], ["weights"], perm=[0, 3, 1, 2]),
+        node("Gather", ["floats", "channels"], ["colors"], axis=3),
+        node("Transpose", ["colors"], ["weights"], perm=[0, 3, 1, 2]),
         node("ReduceSum", ["weights", "plane"], ["sums"], keepdims=1),
         node("Add", ["sums", "epsilon"], ["totals"]),
         node("Unsqueeze", ["weights", "last"], ["weights5"]),
@@ -115,9 +115,9 @@ def save_graph(path: Path, nodes, constants, inputs, outputs, metadata=None) -> 
 
 
 def paint(people, width=200, height=150):
-    """A black (H, W, 3) image with squares: (x, y of the middle, side, colour) for each of ``people``."""
+    """A black (H, W, 3) image with squares: (x, y of the middle, side, color) for each of ``people``."""
     image = np.zeros((height, width, 3), np.uint8)
-    for x, y, side, colour in people:
+    for x, y, side, color in people:
         half = side // 2
-        image[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1] |= np.array(colour, np.uint8)
+        image[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1] |= np.array(color, np.uint8)
     return image

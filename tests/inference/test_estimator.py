@@ -160,13 +160,13 @@ def write(path, image, *options):
     return path
 
 
-@pytest.mark.parametrize("kind", ["grey", "rgba", "16 bit"])
+@pytest.mark.parametrize("kind", ["gray", "rgba", "16 bit"])
 def test_kinds_of_image_files(tmp_path, kind):
     image = crowd([(0, 0, 255), (0, 1, 255)])[..., ::-1]
     path = tmp_path / "a.png"
-    if kind == "grey":
+    if kind == "gray":
         write(path, np.full((64, 64), 200, np.uint8))
-        assert len(estimator()(path)) == 4  # grey 200 is red 200
+        assert len(estimator()(path)) == 4  # gray 200 is red 200
     elif kind == "rgba":
         write(path, np.dstack([image, np.full((64, 64), 255, np.uint8)]))
         assert len(estimator()(path)) == 2

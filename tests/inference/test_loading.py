@@ -16,7 +16,7 @@ from everypose.inference.loading import find_detector, load
 from everypose.inference.onnx_detectors import OnnxDetector
 from everypose.inference.single_stage import images_at_once
 from everypose.inference.top_down import TopDownEstimator
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.models.build import build_network
 from everypose.models.config import WEIGHTS_FILE, ModelConfig
 from everypose.models.locate import resolve
@@ -141,7 +141,7 @@ def test_a_top_down_folder_runs_in_torch_and_finds_what_its_export_finds(tmp_pat
         inference={"crop_size": [64, 96], "nms": None, "min_score": 0.0},
     )
     torch.manual_seed(0)
-    network = build_network(config.network, len(SKELETON), initialisation=Initialisation.FRAMEWORK).eval()
+    network = build_network(config.network, len(SKELETON), initialization=Initialization.FRAMEWORK).eval()
     save_model(network, config, tmp_path / "tiny")
     export_onnx(network, config, tmp_path / "tiny.onnx")
     boxes = Boxes(np.array([[20.0, 10, 60, 90], [50, 30, 120, 140]]), np.array([1, 0.5]))

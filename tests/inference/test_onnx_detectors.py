@@ -111,7 +111,7 @@ def hugging_face(path, classes=80, sides=(SIDE, SIDE)):
 
 
 def picodet(path, classes=1):
-    """The four quarters of the image as corners in input pixels; a person's score is the quarter's normalised red."""
+    """The four quarters of the image as corners in input pixels; a person's score is the quarter's normalized red."""
     nodes, constants = red_of_quarters("image")
     nodes += [node("Reshape", "means row", "persons"), node("Identity", "corners", "boxes")]
     if classes > 1:
@@ -146,8 +146,8 @@ def test_yolox(tmp_path, decoded, columns):
     np.testing.assert_allclose(boxes.scores, [0.8], rtol=1e-6)
 
 
-def test_yolox_fits_the_image_into_the_top_left_corner_on_grey(tmp_path):
-    """An image of 32 x 16 pixels is enlarged twice; grey below it scores 114 / 255."""
+def test_yolox_fits_the_image_into_the_top_left_corner_on_gray(tmp_path):
+    """An image of 32 x 16 pixels is enlarged twice; gray below it scores 114 / 255."""
     image = red_at(8, 4, 4, size=(32, 16))
     path = yolox(tmp_path / "yolox.onnx")
     np.testing.assert_allclose(detect(path, image, 0.5).boxes, [[10 - 4, 6 - 6, 10 + 4, 6 + 6]], atol=1e-5)
@@ -191,14 +191,14 @@ def test_hugging_faces_rt_detr(tmp_path):
 
 
 @pytest.mark.parametrize("folder", [".", "onnx"])
-@pytest.mark.parametrize("normalise", [False, True])
-def test_hugging_faces_configuration_says_whether_to_normalise(tmp_path, folder, normalise):
-    values = {"do_normalize": normalise, "image_mean": [0.5, 0, 0], "image_std": [0.25, 1, 1]}
+@pytest.mark.parametrize("normalize", [False, True])
+def test_hugging_faces_configuration_says_whether_to_normalize(tmp_path, folder, normalize):
+    values = {"do_normalize": normalize, "image_mean": [0.5, 0, 0], "image_std": [0.25, 1, 1]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
     (tmp_path / folder).mkdir(exist_ok=True)
     path = hugging_face(tmp_path / folder / "model.onnx")
     scores = detect(path, red_at(0, 0, 32), 0.0).scores
-    np.testing.assert_allclose(scores, sigmoid(np.array([2, -2, -2, -2] if normalise else [1, 0, 0, 0])), rtol=1e-6)
+    np.testing.assert_allclose(scores, sigmoid(np.array([2, -2, -2, -2] if normalize else [1, 0, 0, 0])), rtol=1e-6)
 
 
 def test_a_size_that_the_file_leaves_open_is_in_the_configuration(tmp_path):
@@ -222,7 +222,7 @@ def test_a_configuration_that_cannot_be_understood_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("classes", [1, 80])
 def test_picodet(tmp_path, classes):
-    """Red is normalised by ImageNet's mean and standard deviation; corners are scaled to the image."""
+    """Red is normalized by ImageNet's mean and standard deviation; corners are scaled to the image."""
     image = red_at(50, 0, 50, red=180, size=(100, 40))
     boxes = detect(picodet(tmp_path / "picodet.onnx", classes), image)
     np.testing.assert_allclose(boxes.boxes, [[50, 0, 100, 20], [50, 20, 100, 40]], rtol=1e-6)

@@ -184,7 +184,7 @@ def test_permuting_boxes_permutes_nothing_but_ties(seed, random):
     # Nobody is suppressed: of two who score the same, the order would choose.
     first = estimator(boxes, scores, nms=None)(image)
     second = estimator(boxes[order], scores[order], nms=None)(image)
-    # Boxes that show one colour twice may score the same: compare as sets.
+    # Boxes that show one color twice may score the same: compare as sets.
     for people in (first, second):
         assert (np.diff(people.scores) <= 0).all()
     assert sorted(map(bytes, first.keypoints)) == sorted(map(bytes, second.keypoints))

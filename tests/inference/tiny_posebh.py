@@ -4,7 +4,7 @@ import torch
 
 from everypose.backbones.settings import ViTSettings
 from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
@@ -30,7 +30,7 @@ def tiny(embedding=8, skeletons=None, nms=0.9):
         inference=TopDownInference(crop_size=SIZE, convention="udp", decoder="udp", nms=nms, min_score=0),
     )
     torch.manual_seed(0)
-    network = build_network(settings, 17, initialisation=Initialisation.FRAMEWORK).eval()
+    network = build_network(settings, 17, initialization=Initialization.FRAMEWORK).eval()
     for head in network.heads:
         torch.nn.init.normal_(head.final_layer.weight, std=3)
     return network, config

@@ -12,7 +12,7 @@ from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
 from everypose.methods.method import NetworkSettings
 from everypose.methods.mipnet.settings import MIPNetSettings
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselineSettings, TopDownInference
 from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.build import build_network
@@ -44,7 +44,7 @@ def write_network(network: nn.Module, settings: NetworkSettings, folder: Path) -
 def test_a_file_is_imported_and_run(
     tmp_path: Path, settings: NetworkSettings, keypoints: int, bgr: bool, nms: float | None
 ) -> None:
-    write_network(build_network(settings, keypoints, initialisation=Initialisation.FRAMEWORK), settings, tmp_path)
+    write_network(build_network(settings, keypoints, initialization=Initialization.FRAMEWORK), settings, tmp_path)
     network, config = import_checkpoint(tmp_path / "theirs.pth", crop_size=(64, 96))
     assert config.network.model_dump(exclude={"deconv"}) == settings.model_dump(exclude={"deconv"})
     assert (config.on_crops.crop_size, config.on_crops.bgr, config.on_crops.nms) == ((64, 96), bgr, nms)

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 import everypose
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.cli.main import app
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Boxes
@@ -45,8 +45,8 @@ def test_a_set_is_found_by_its_own_head_expert_crops_and_decoder(name):
     selected, own = select_skeleton(network, config, name)
     crops = torch.randint(0, 255, (3, 64, 48, 3), dtype=torch.uint8)
     number = list(SETS).index(name)
-    heatmaps = network(normalise(crops), torch.full((3,), number)).heatmaps[number]
-    torch.testing.assert_close(selected.heatmaps(normalise(crops))[:, 0], heatmaps, rtol=1e-4, atol=1e-5)
+    heatmaps = network(normalize(crops), torch.full((3,), number)).heatmaps[number]
+    torch.testing.assert_close(selected.heatmaps(normalize(crops))[:, 0], heatmaps, rtol=1e-4, atol=1e-5)
     assert own.skeleton == Skeleton.named(name)
     assert own.on_crops.convention == SETS[name]
     assert own.on_crops.decoder == ("udp" if SETS[name] == "udp" else "quarter")

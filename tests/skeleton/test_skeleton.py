@@ -20,9 +20,9 @@ from everypose.skeleton.matching import (
     require_same_places,
     split_side,
     split_sides,
-    unrecognised_pairs,
+    unrecognized_pairs,
 )
-from everypose.skeleton.skeleton import Skeleton, recognise
+from everypose.skeleton.skeleton import Skeleton, recognize
 
 KEYPOINTS = {
     "aic": 14,
@@ -153,7 +153,7 @@ def test_a_file_that_is_not_there(tmp_path):
         Skeleton.read(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("values", [{}, {"name": "x"}, {"colour": 1}, {"name": "x", "keypoints": 5}])
+@pytest.mark.parametrize("values", [{}, {"name": "x"}, {"color": 1}, {"name": "x", "keypoints": 5}])
 def test_dicts_that_are_no_skeleton(values):
     with pytest.raises(EveryposeError):
         Skeleton.from_dict(values)
@@ -185,12 +185,12 @@ def category(name, keypoints, skeleton=()):
 
 
 @pytest.mark.parametrize("name", [name for name in KEYPOINTS if name not in ("ochuman", "apt36k")])
-def test_known_skeletons_are_recognised_by_their_names(name):
+def test_known_skeletons_are_recognized_by_their_names(name):
     skeleton = Skeleton.named(name)
     assert Skeleton.from_coco_category(category("person", skeleton.keypoints)) is skeleton
     loud = [keypoint.replace("_", " ").upper() for keypoint in skeleton.keypoints]
-    assert recognise(loud) is skeleton
-    assert recognise(skeleton.keypoints[::-1]) is not skeleton
+    assert recognize(loud) is skeleton
+    assert recognize(skeleton.keypoints[::-1]) is not skeleton
 
 
 def test_the_names_and_links_of_crowdposes_own_files():
@@ -429,10 +429,10 @@ def test_sides_of_which_both_must_be_there(left, right, rest):
     assert Skeleton.from_coco_category(category("x", ["nose", left, right])).sides == ("", "left", "right")
 
 
-def test_a_known_skeleton_with_glued_sides_is_recognised():
+def test_a_known_skeleton_with_glued_sides_is_recognized():
     names = [name.replace("left_", "l").replace("right_", "r") for name in Skeleton.named("coco").keypoints]
     assert names[1:3] == ["leye", "reye"]
-    assert recognise(names) is Skeleton.named("coco")
+    assert recognize(names) is Skeleton.named("coco")
     assert conversion(Skeleton("glued", tuple(names), (), (), None), Skeleton.named("coco")).missing == ()
 
 
@@ -457,7 +457,7 @@ def test_names_without_a_twin_have_no_side():
 
 def test_names_that_look_paired_are_noted():
     names = ["nariz", "ojo_i", "ojo_d", "oreja_i", "oreja_d"]
-    assert unrecognised_pairs(names) == [("ojo_d", "ojo_i"), ("oreja_d", "oreja_i")]
+    assert unrecognized_pairs(names) == [("ojo_d", "ojo_i"), ("oreja_d", "oreja_i")]
     assert "'ojo_d' and 'ojo_i'" in str(pairs_note(names))
     for other in (["eye_1", "eye_2", "nose"], ["spine_1", "spine_2", "spine_3"], ["left_eye", "right_eye"]):
         assert pairs_note(other) is None

@@ -34,15 +34,15 @@ def test_the_plane_is_that_of_the_projections_whatever_the_signs():
     np.testing.assert_allclose(shares, values[[-1, -2]] / values.sum())
 
 
-def test_a_joint_has_one_colour_in_all_sets():
+def test_a_joint_has_one_color_in_all_sets():
     parts = shared_parts(SKELETONS)
     assert parts[:1] == ["shoulder"] or "shoulder" in parts
     assert color_of(joint_of("left_shoulder"), parts) == color_of(joint_of("L_Shoulder"), parts) != GRAY
     assert color_of(joint_of("left_shoulder"), parts) != color_of(joint_of("right_shoulder"), parts)
     assert joint_of("upper_neck") == joint_of("neck") == Joint("", "neck")
     assert color_of(Joint("", "antenna"), parts) == GRAY
-    colours = [color_of(Joint(side, part), parts) for part in parts for side in ("left", "right")]
-    assert len(set(colours)) == len(colours)
+    colors = [color_of(Joint(side, part), parts) for part in parts for side in ("left", "right")]
+    assert len(set(colors)) == len(colors)
 
 
 def test_the_picture_has_every_prototype():

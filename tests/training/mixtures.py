@@ -64,8 +64,8 @@ def write_sets(figures: Path, folder: Path) -> None:
         annotations = []
         for entry in content["annotations"]:
             keypoints = mapped.apply(np.reshape(entry["keypoints"], (1, -1, 3)))[0]
-            labelled = int((keypoints[:, 2] > 0).sum())
-            annotations.append(entry | {"keypoints": keypoints.ravel().tolist(), "num_keypoints": labelled})
+            labeled = int((keypoints[:, 2] > 0).sum())
+            annotations.append(entry | {"keypoints": keypoints.ravel().tolist(), "num_keypoints": labeled})
         category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints), "skeleton": []}
         text = json.dumps(content | {"annotations": annotations, "categories": [category]})
         (folder / f"{name}.json").write_text(text)

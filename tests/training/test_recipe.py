@@ -60,7 +60,7 @@ def test_published_experiments_are_there_with_the_papers_numbers():
             1.0,
         )
         assert tuned.start.weights == f"boir-w{width}-coco"
-        assert len(tuned.start.reinitialise) == 2
+        assert len(tuned.start.reinitialize) == 2
         assert tuned.trainer.sync_batchnorm == (width == 32)
         ochuman = load_recipe(f"boir-w{width}-ochuman")
         assert (ochuman.inference.pool, ochuman.inference.nms) == (11, 0.7)
@@ -98,7 +98,7 @@ def test_every_published_experiment_in_every_number(name):
     assert (recipe.data.size, recipe.inference.size) == (size, size)
     assert recipe.data.augmentation == ImageAugmentation(scale=(0.75, 1.5), rotation=30, translation=40, flip=0.5)
     assert recipe.data.minimum_area == (0 if crowdpose else 32 * 32)
-    assert recipe.data.mask_unlabelled != crowdpose
+    assert recipe.data.mask_unlabeled != crowdpose
     assert not recipe.data.exact_flip
     assert (recipe.data.dataset, recipe.data.train_split, recipe.data.val_dataset, recipe.data.val_split) == (
         ("crowdpose", "trainval", "", "test") if crowdpose else ("coco", "train", "ochuman" if ochuman else "", "val")
@@ -126,7 +126,7 @@ def test_every_published_experiment_in_every_number(name):
     assert machine.sync_batchnorm == (tuned and not w48)
     assert not machine.freeze_batchnorm
     layers = ("auxiliary.buk.output", "instance_head.heatmap")
-    assert (recipe.start.weights, recipe.start.reinitialise) == ((f"boir-{width}-coco", layers) if tuned else ("", ()))
+    assert (recipe.start.weights, recipe.start.reinitialize) == ((f"boir-{width}-coco", layers) if tuned else ("", ()))
 
 
 def test_an_unknown_field_is_named_with_the_nearest_right_one(write):
@@ -189,6 +189,17 @@ def test_extends_is_one_level_of_tables_laid_over_tables(write):
     assert (recipe.optim.lr, recipe.optim.clip) == (2.0, 3.0)
     grandchild = write('extends = "child.toml"\n', "grandchild.toml")
     assert "one level" in message(grandchild)
+
+
+def test_fields_renamed_since_version_0_1_are_read_and_written_by_their_present_names(write):
+    names = (
+        ('[start]\nreinitialise = ["head."]\n', ("start", "reinitialize"), ("head.",)),  # British spelling
+        ("[data]\nmask_unlabelled = false\n", ("data", "mask_unlabeled"), False),  # British spelling
+    )
+    for text, (section, field), value in names:
+        recipe = load_recipe(write(SMALLEST + text))
+        assert getattr(getattr(recipe, section), field) == value
+        assert parse_recipe(tomllib.loads(recipe.to_toml())) == recipe
 
 
 def test_sources_may_be_mixed(write):

@@ -251,14 +251,14 @@ def test_weights_to_start_from(tiny, tmp_path):
     model = tmp_path / "run/models/final"
     saved = load_file(model / "model.safetensors")
     start = f"start.weights={json.dumps(str(model))}"
-    recipe = tiny(start, 'start.reinitialise=["instance_head.heatmap", "auxiliary.buk.output"]')
+    recipe = tiny(start, 'start.reinitialize=["instance_head.heatmap", "auxiliary.buk.output"]')
     network = make_network(recipe, 17).state_dict()
     differing = {name for name in saved if not torch.equal(saved[name], network[name])}
     assert {name.rpartition(".")[0] for name in differing} == {"instance_head.heatmap", "auxiliary.buk.output"}
-    with pytest.raises(EveryposeError, match=r"does not fit .*start\.reinitialise"):
+    with pytest.raises(EveryposeError, match=r"does not fit .*start\.reinitialize"):
         make_network(tiny(start), 14)
     with pytest.raises(UsageError, match="no parameter that begins with head"):
-        make_network(tiny(start, 'start.reinitialise=["head."]'), 17)
+        make_network(tiny(start, 'start.reinitialize=["head."]'), 17)
     backbone = {name.removeprefix("backbone."): value for name, value in saved.items() if name.startswith("backbone.")}
     torch.save(backbone | {"fc.weight": torch.zeros(3)}, tmp_path / "imagenet.pth")
     network = make_network(tiny(f"start.backbone={json.dumps(str(tmp_path / 'imagenet.pth'))}"), 17).state_dict()

@@ -18,7 +18,7 @@ from everypose.training.validation import read_validation_set
 def samples(tiny):
     recipe = tiny()
     sets = read_training_set(recipe.data)
-    scenes = trainable(sets, mask_unlabelled=recipe.data.mask_unlabelled)
+    scenes = trainable(sets, mask_unlabeled=recipe.data.mask_unlabeled)
     return ImageSamples(scenes, sets[0].skeleton, recipe.data, seed=7)
 
 
@@ -83,7 +83,7 @@ def test_a_resumed_stream_is_the_rest_of_the_whole_one():
 def test_sets_are_mixed(tiny):
     extra = 'data.extra=[{annotations="train.json", images="images"}]'
     recipe = tiny(extra)
-    assert len(trainable(read_training_set(recipe.data), mask_unlabelled=recipe.data.mask_unlabelled)) == 10
+    assert len(trainable(read_training_set(recipe.data), mask_unlabeled=recipe.data.mask_unlabeled)) == 10
     source = '{annotations="val.json", images="images"}'
     two = tiny(f"data.val=[{source}, {source}]")
     with pytest.raises(EveryposeError, match="several sets"):
@@ -107,7 +107,7 @@ def test_a_set_without_labels_is_refused(tiny, figures):
     recipe = tiny('data.train=[{annotations="empty.json", images="images"}]')
     sets = read_training_set(recipe.data)
     with pytest.raises(EveryposeError, match="nothing to train on"):
-        trainable(sets, mask_unlabelled=recipe.data.mask_unlabelled)
+        trainable(sets, mask_unlabeled=recipe.data.mask_unlabeled)
 
 
 def test_layouts_are_found_under_the_root(tiny, figures, tmp_path):

@@ -9,7 +9,7 @@ SQUARE = 16
 
 
 def picture(number, width=96, height=64):
-    """A dark picture with a grey gradient, a red top left corner and a bright square that moves one cell a frame."""
+    """A dark picture with a gray gradient, a red top left corner and a bright square that moves one cell a frame."""
     image = np.zeros((height, width, 3), np.uint8)
     image[:] = np.linspace(20, 60, width, dtype=np.uint8)[None, :, None]
     columns = max(1, width // SQUARE)

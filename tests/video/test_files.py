@@ -57,7 +57,7 @@ def test_frames_and_their_times(tmp_path, name):
     for number, frame in enumerate(frames):
         assert frame.image.shape == (height, width, 3)
         assert number_of(frame.image) == number_of(picture(number, width, height))
-        # A GIF has few colours, mixed from pixel to pixel.
+        # A GIF has few colors, mixed from pixel to pixel.
         assert np.abs(frame.image.astype(int) - picture(number, width, height)).mean() < (25 if "gif" in name else 12)
 
 
@@ -151,7 +151,7 @@ def test_truncated_at_each_tenth(tmp_path, suffix):
             messages.append(str(error))
         counts.append(len(frames))
         assert [frame.index for frame in frames] == list(range(len(frames)))
-        # Where the file breaks off, a frame may be there whose neighbours are not.
+        # Where the file breaks off, a frame may be there whose neighbors are not.
         complete = [frame for frame in frames if frame.time == whole[frame.index].time]
         assert len(complete) >= len(frames) - 2
         for frame in complete[:-1]:

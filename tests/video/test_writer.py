@@ -62,7 +62,7 @@ def test_times_and_size_are_those_of_the_source(tmp_path, name, how):
     for frame, original in zip(written, expected, strict=True):
         assert frame.image.shape == original.image.shape
         assert number_of(frame.image) == number_of(original.image)
-        assert np.abs(frame.image.astype(int) - original.image).mean() < 4  # colours, too
+        assert np.abs(frame.image.astype(int) - original.image).mean() < 4  # colors, too
 
 
 def test_what_players_need(tmp_path):

@@ -2,20 +2,20 @@
 
 from torch import Tensor, nn
 
-from everypose.backbones.colours import IMAGENET, Colours
+from everypose.backbones.colors import IMAGENET, Colors
 
 
 class Backbone(nn.Module):
-    """Base of the backbones of single-stage methods: images (B, 3, H, W), normalised, to (B, channels, H/4, W/4).
+    """Base of the backbones of single-stage methods: images (B, 3, H, W), normalized, to (B, channels, H/4, W/4).
 
     Attributes:
         channels: channels of the feature, D.
-        colours: the input normalisation that it was trained with.
-        float_modules: its modules that stay in float32 after quantisation, because they output positions.
+        colors: the input normalization that it was trained with.
+        float_modules: its modules that stay in float32 after quantization, because they output positions.
     """
 
     channels: int
-    colours: Colours = IMAGENET
+    colors: Colors = IMAGENET
     float_modules: tuple[str, ...] = ()
 
     def offsets(self, _feature: Tensor) -> Tensor | None:

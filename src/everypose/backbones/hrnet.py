@@ -16,7 +16,7 @@ Step = Callable[[list[Tensor]], list[Tensor]]
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
-    """A bias-free convolution that keeps the size (up to its stride), batch normalisation and, if asked, ReLU."""
+    """A bias-free convolution that keeps the size (up to its stride), batch normalization and, if asked, ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -89,7 +89,7 @@ class HRModule(nn.Module):
 
 
 def _fusion(widths: list[int], source: int, target: int) -> nn.Module:
-    """The path from branch ``source`` to branch ``target``: up by nearest neighbour, down by strided convolutions."""
+    """The path from branch ``source`` to branch ``target``: up by nearest neighbor, down by strided convolutions."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -181,7 +181,7 @@ class HRNet(Backbone):
         return torch.cat([first, *resized], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 32, to the feature (B, channels, H/4, W/4)."""
+        """Normalized images (B, 3, H, W), H and W multiples of 32, to the feature (B, channels, H/4, W/4)."""
         maps = [images]
         for step in self.steps():
             maps = step(maps)

@@ -1,6 +1,6 @@
 """The small trunk of the default model: MobileNetV2, a feature pyramid to stride 4 and heads, as in MoveNet Lightning.
 
-MobileNetV2: Sandler et al., CVPR 2018. There is no batch normalisation: it is folded into the convolutions of the
+MobileNetV2: Sandler et al., CVPR 2018. There is no batch normalization: it is folded into the convolutions of the
 weights that training starts from, so small batches do no harm.
 """
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
-from everypose.backbones.colours import Colours
+from everypose.backbones.colors import Colors
 
 # Expansion, output channels, blocks, first stride (MobileNetV2, table 2).
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -84,7 +84,7 @@ class Lite(Backbone):
     """
 
     channels = 24 + 24 + 32 + 64 + 17 + 1 + 34
-    colours = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    colors = Colors((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Lite(Backbone):
         self.kpt_regress = Evidence(24, 34)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 32, to (B, 196, H/4, W/4)."""
+        """Normalized images (B, 3, H, W), H and W multiples of 32, to (B, 196, H/4, W/4)."""
         x = F.relu6(_strided(images, self.conv1))
         taps = []
         for i, block in enumerate(self.blocks):

@@ -1,6 +1,6 @@
 """Lite-HRNet in its "wider naive" form: HRNet's parallel branches built of shuffle units (Yu et al., CVPR 2021).
 
-The layers and sums are those of the network that PaddleDetection publishes as PP-TinyPose. Batch normalisation is
+The layers and sums are those of the network that PaddleDetection publishes as PP-TinyPose. Batch normalization is
 folded into the convolutions, as in the published files, so that small training batches do no harm.
 """
 
@@ -35,7 +35,7 @@ class Stem(nn.Module):
         self.long = Separable(STEM, half, stride=2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to (B, 32, H/4, W/4)."""
+        """Normalized images (B, 3, H, W) to (B, 32, H/4, W/4)."""
         x, half = F.relu(self.conv(images)), STEM // 2
         short = F.relu(self.short(x[:, :half]))
         long = F.relu(self.long(F.relu(self.expand(x[:, half:]))))
@@ -178,7 +178,7 @@ class LiteHRNet(Backbone):
         return maps[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 32, to (B, width, H/4, W/4)."""
+        """Normalized images (B, 3, H, W), H and W multiples of 32, to (B, width, H/4, W/4)."""
         maps = [images]
         for step in self.steps():
             maps = step(maps)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
-from everypose.backbones.colours import Colours
+from everypose.backbones.colors import Colors
 
 # MobileNet v1's separable convolutions: name, inputs, outputs, stride, dilation.
 SEPARABLE = (
@@ -128,7 +128,7 @@ class Trunk(nn.Module):
         self.heatmaps = nn.Sequential(_conv(CHANNELS, CHANNELS, 1), nn.ReLU(), _conv(CHANNELS, HEATMAPS, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images (B, 3, H, W) to (B, 128, H/4, W/4) and (B, 185, H/8, W/8): feature, fields, heatmaps."""
+        """Normalized images (B, 3, H, W) to (B, 128, H/4, W/4) and (B, 185, H/8, W/8): feature, fields, heatmaps."""
         x = F.relu(self.conv1(images))
         stride4 = x
         for name, block in self.mobilenet.items():
@@ -143,7 +143,7 @@ class Trunk(nn.Module):
 
 
 class Places(nn.Module):
-    """Where things are: the place of each pixel, and that of the centre of the person it seems to belong to.
+    """Where things are: the place of each pixel, and that of the center of the person it seems to belong to.
 
     A place is the sine and the cosine of x and of y at several wavelengths, so that the scalar product of two places,
     which the spatial attention of BoIR and CID computes, is a sum of cos(x - x') and cos(y - y'): it falls with the
@@ -157,7 +157,7 @@ class Places(nn.Module):
         self.offset = _conv(DETAIL, 2, 1)
 
     def offsets(self, detail: Tensor) -> Tensor:
-        """(B, 64, h, w) to (B, 2, h, w): x and y from each pixel to the centre, in output pixels, float32."""
+        """(B, 64, h, w) to (B, 2, h, w): x and y from each pixel to the center, in output pixels, float32."""
         offsets: Tensor = OFFSET_UNIT * self.offset(detail).float()
         return offsets
 
@@ -180,8 +180,8 @@ class OpenPoseLight(Backbone):
     float_modules = ("places",)
 
     channels = DETAIL + FIELDS + HEATMAPS + Places.channels
-    # Each pixel's value less 128, so that a grey image is 0.
-    colours = Colours((128 / 255,) * 3, (1.0,) * 3)
+    # Each pixel's value less 128, so that a gray image is 0.
+    colors = Colors((128 / 255,) * 3, (1.0,) * 3)
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class OpenPoseLight(Backbone):
         self.places = Places()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 8, to (B, 153, H/4, W/4)."""
+        """Normalized images (B, 3, H, W), H and W multiples of 8, to (B, 153, H/4, W/4)."""
         stride4, stride8 = self.trunk(images)
         joined = F.relu(_up(self.coarse(self.wide(stride8))) + self.lateral(stride4))
         detail = self.smooth(joined)

@@ -58,7 +58,7 @@ class ResNet(nn.Module):
         return feature
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W), H and W multiples of 32, to the feature (B, 2048, H/32, W/32)."""
+        """Normalized images (B, 3, H, W), H and W multiples of 32, to the feature (B, 2048, H/32, W/32)."""
         maps = [images]
         for step in self.steps():
             maps = step(maps)

@@ -94,7 +94,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward layers, each normalised before and added to what it saw."""
+    """Attention and feed-forward layers, each normalized before and added to what it saw."""
 
     def __init__(self, width: int, heads: int, drop_path: float, experts: int, part: int) -> None:
         super().__init__()
@@ -169,10 +169,10 @@ class ViT(nn.Module):
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, rate, experts, expert_part) for rate in rates)
         self.last_norm = nn.LayerNorm(width, eps=1e-6)
-        self._initialise()
+        self._initialize()
 
     def forward(self, images: Tensor, dataset: Tensor | None = None) -> Tensor:
-        """The feature of normalised images.
+        """The feature of normalized images.
 
         Args:
             images: (B, 3, H, W), H and W multiples of 16.
@@ -215,7 +215,7 @@ class ViT(nn.Module):
             raise ValueError("a ViT with experts needs the data set of each sample")
         return (dataset[:, None] == torch.arange(self.experts, device=x.device)).to(x.dtype)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         nn.init.trunc_normal_(self.pos_embed, std=INITIAL_SPREAD)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -25,7 +25,7 @@ def export(
         bool, typer.Option("--half", help="Store weights in 16 bits and compute in 32: half the file size.")
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise the backbone to 8 bits: faster on a CPU, slightly less accurate.")
+        bool, typer.Option("--int8", help="Quantize the backbone to 8 bits: faster on a CPU, slightly less accurate.")
     ] = False,
     calibrate: Annotated[
         list[str] | None,
@@ -53,10 +53,10 @@ def export(
         raise UsageError(f"{file.path} is an ONNX file already")
     try:
         if int8:
-            from everypose.export.int8 import quantise
+            from everypose.export.int8 import quantize
 
             with tempfile.TemporaryDirectory() as folder:
-                seen = quantise(_as_onnx(file, Path(folder, "float.onnx"), skeleton, half), calibrate or [], out)
+                seen = quantize(_as_onnx(file, Path(folder, "float.onnx"), skeleton, half), calibrate or [], out)
             note = f", int8 by {seen} photos"
         else:
             _as_onnx(file, out, skeleton, half)

@@ -36,7 +36,7 @@ _OPTIONAL_FORMATS = ("AVIF", "GIF", "HEIC", "JPEG 2000")
 def read_image(path: Path | str, reduction: int = 1) -> Image:
     """Read an image file upright and in color.
 
-    EXIF orientation is applied (JPEG, PNG, TIFF, WebP). Grey, palette and CMYK images become RGB. 16-bit samples become
+    EXIF orientation is applied (JPEG, PNG, TIFF, WebP). Gray, palette and CMYK images become RGB. 16-bit samples become
     8-bit: where all values fit 8, 10, 12 or 14 bits, that depth is the full range. Alpha is dropped.
 
     Args:

@@ -12,7 +12,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def segmentation_mask(segmentation: Segmentation, height: int, width: int) -> Mask:
-    """Rasterise one annotation's segmentation.
+    """Rasterize one annotation's segmentation.
 
     Args:
         segmentation: COCO polygons, or a run-length code, compressed or not; None gives an empty mask.
@@ -35,12 +35,12 @@ def segmentation_mask(segmentation: Segmentation, height: int, width: int) -> Ma
         raise EveryposeError("a segmentation is neither polygons nor a run-length code of its image") from error
 
 
-def loss_mask(scene: Scene, mask_unlabelled: bool = True) -> Mask:
+def loss_mask(scene: Scene, mask_unlabeled: bool = True) -> Mask:
     """Mask of the pixels that losses use: False on crowd regions.
 
     Args:
         scene: of an annotation without a segmentation, the box is used.
-        mask_unlabelled: False also on people without a single labelled keypoint (the rule for COCO).
+        mask_unlabeled: False also on people without a single labeled keypoint (the rule for COCO).
 
     Returns:
         (height, width) bool.
@@ -49,7 +49,7 @@ def loss_mask(scene: Scene, mask_unlabelled: bool = True) -> Mask:
         EveryposeError: when a segmentation is malformed; the message names the annotation.
     """
     mask = np.ones((scene.height, scene.width), dtype=np.bool_)
-    hidden = scene.is_crowd | ~scene.has_keypoints if mask_unlabelled else scene.is_crowd
+    hidden = scene.is_crowd | ~scene.has_keypoints if mask_unlabeled else scene.is_crowd
     for index in np.flatnonzero(hidden):
         segmentation = scene.segmentations[index]
         if segmentation is None:
@@ -78,7 +78,7 @@ def _fill_polygons(polygons: list[list[float]], height: int, width: int) -> Mask
 
 
 def _add_polygon(mask: Mask, points: npt.NDArray[np.float64]) -> None:
-    """Set the pixels whose centre is inside a polygon (even-odd rule; COCO has pixel centres at half numbers).
+    """Set the pixels whose center is inside a polygon (even-odd rule; COCO has pixel centers at half numbers).
 
     OpenCV's fillPoly also sets the pixels that the outline touches, so people would grow by half a pixel.
     """
@@ -88,7 +88,7 @@ def _add_polygon(mask: Mask, points: npt.NDArray[np.float64]) -> None:
     left, right = np.where(forward, points, ends), np.where(forward, ends, points)
     first, stop = (np.ceil(side[:, 0] - 0.5).clip(0, width).astype(np.int64) for side in (left, right))
 
-    # One entry for each edge and each column whose centre line it crosses, and the row of the crossing.
+    # One entry for each edge and each column whose center line it crosses, and the row of the crossing.
     crossed = stop - first
     edge = np.repeat(np.arange(len(points)), crossed)
     column = np.arange(len(edge)) - np.repeat(np.cumsum(crossed) - crossed, crossed) + first[edge]

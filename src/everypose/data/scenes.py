@@ -26,7 +26,7 @@ class Scene:
         width: in pixels, as the annotation file says.
         height: in pixels, as the annotation file says.
         annotation_ids: (N,) int64.
-        keypoints: (N, K, 3) float64: x, y in image pixels and COCO visibility (0 unlabelled, 1 hidden, 2 visible).
+        keypoints: (N, K, 3) float64: x, y in image pixels and COCO visibility (0 unlabeled, 1 hidden, 2 visible).
         boxes: (N, 4) float64: x1, y1, x2, y2 in image pixels; they may pass the image's border.
         areas: (N,) float64: square pixels, of the segmentation if the file has areas.
         is_crowd: (N,) bool: the annotation is a region of many people, not a person.
@@ -52,12 +52,12 @@ class Scene:
 
     @property
     def has_keypoints(self) -> npt.NDArray[np.bool_]:
-        """(N,) bool: at least one keypoint is labelled."""
+        """(N,) bool: at least one keypoint is labeled."""
         return np.asarray((self.keypoints[:, :, 2] > 0).any(axis=1))
 
     @property
-    def is_labelled_person(self) -> npt.NDArray[np.bool_]:
-        """(N,) bool: a person, not a crowd region, with at least one labelled keypoint."""
+    def is_labeled_person(self) -> npt.NDArray[np.bool_]:
+        """(N,) bool: a person, not a crowd region, with at least one labeled keypoint."""
         return self.has_keypoints & ~self.is_crowd
 
 

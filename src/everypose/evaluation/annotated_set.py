@@ -27,7 +27,7 @@ from everypose.evaluation.metrics.by_distance import DISTANCE_METRICS
 from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.metrics.oks import OksScores, compute_oks, score_oks
 from everypose.skeleton.matching import require_same_places
-from everypose.skeleton.skeleton import Skeleton, recognise
+from everypose.skeleton.skeleton import Skeleton, recognize
 
 if TYPE_CHECKING:
     from everypose.data.discovery.layouts import Layout
@@ -225,7 +225,7 @@ def skeleton_of(content: JsonObject, path: Path) -> Skeleton:
     has_parts = any("foot_kpts" in annotation for annotation in content["annotations"])
     if has_parts and len(names) == 17:
         return Skeleton.named("coco_wholebody")
-    return recognise(names) or Skeleton.from_coco_category(described[0])
+    return recognize(names) or Skeleton.from_coco_category(described[0])
 
 
 def _read_content(path: Path, image_root: Path) -> dict[str, Any]:

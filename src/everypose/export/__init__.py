@@ -1,1 +1,1 @@
-"""Export of models to ONNX, and post-training int8 quantisation."""
+"""Export of models to ONNX, and post-training int8 quantization."""

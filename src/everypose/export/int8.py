@@ -1,4 +1,4 @@
-"""Post-training static quantisation of an exported single-stage model.
+"""Post-training static quantization of an exported single-stage model.
 
 The modules that the network declares, which are computed once for an image, become int8. Per-instance heads and
 decoding stay in float32, as do layers that output positions and logits: they do not survive 256 levels and cost little.
@@ -20,7 +20,7 @@ from everypose.core.files import written_whole
 from everypose.core.progress import track
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError, UsageError
-from everypose.export.equalisation import Feed, equalise
+from everypose.export.equalization import Feed, equalize
 from everypose.inference.inputs import find_images
 from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import Session, open_session, read_metadata
@@ -28,13 +28,13 @@ from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import INT8_KEY
 
-NORMALISATION = ("Cast", "Sub", "Mul", "Transpose")
+NORMALIZATION = ("Cast", "Sub", "Mul", "Transpose")
 """How pixels become the network's numbers, node by node."""
 OPERATIONS = ("Conv", "Relu", "Add")
 """The operations that become int8; most concatenations have no scale that suits all their parts."""
 
 
-def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
+def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
     """Write the int8 form of an exported single-stage model.
 
     The ranges of the activations are those seen on the photos; weights have a scale for each output channel.
@@ -61,20 +61,20 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     step = max(1, len(files) // most)
     feeds = _Photos(files[::step][:most], config.on_images)
     with tempfile.TemporaryDirectory() as folder, written_whole(out) as part:
-        folded, quantised = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
-        # Constants are folded, so that every bias is one, as the quantiser wants it.
+        folded, quantized = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
+        # Constants are folded, so that every bias is one, as the quantizer wants it.
         quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
         constants = {one.name for one in model.graph.initializer}
         nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants, scopes)]
         if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
             raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
-        equalise(model, feeds)
+        equalize(model, feeds)
         onnx.save(model, folded)
         feeds.rewind()
         quantize_static(
             os.fspath(folded),
-            os.fspath(quantised),
+            os.fspath(quantized),
             feeds,
             quant_format=QuantFormat.QDQ,
             per_channel=True,
@@ -83,7 +83,7 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
             op_types_to_quantize=[*OPERATIONS, "Concat"],
             nodes_to_quantize=nodes,
         )
-        model = onnx.load(quantised)
+        model = onnx.load(quantized)
         take_pixels(model.graph)
         read_unrounded(model.graph, set(nodes))
         onnx.save(model, part)
@@ -91,28 +91,28 @@ def quantise(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
 
 
 def take_pixels(graph: onnx.GraphProto) -> None:
-    """Leave the normalisation out where its result in 8 bits is the uint8 pixels themselves.
+    """Leave the normalization out where its result in 8 bits is the uint8 pixels themselves.
 
-    So it is with colours whose spread is the pixels' own, such as Lightweight OpenPose's: turning pixels into float32
+    So it is with colors whose spread is the pixels' own, such as Lightweight OpenPose's: turning pixels into float32
     and back is a good part of a small model's time.
     """
-    for quantiser in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
-        chain = _normalisation_before(quantiser, graph)
-        if chain is None or not _gives_pixels_back(chain, quantiser, graph):
+    for quantizer in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        chain = _normalization_before(quantizer, graph)
+        if chain is None or not _gives_pixels_back(chain, quantizer, graph):
             continue
         cast, *_, transpose = chain
         transpose.input[0] = cast.input[0]
         for node in graph.node:
             for position, name in enumerate(node.input):
-                if name == quantiser.output[0]:
+                if name == quantizer.output[0]:
                     node.input[position] = transpose.output[0]
-        for node in (*chain[:-1], quantiser):
+        for node in (*chain[:-1], quantizer):
             graph.node.remove(node)
         _remove_unused(graph, transpose.output[0])
 
 
 def read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
-    """Let what is not in 8 bits read what is not, where the quantiser put a rounding in between for others' sake.
+    """Let what is not in 8 bits read what is not, where the quantizer put a rounding in between for others' sake.
 
     And let no numbers be turned back from 8 bits for those who only ask for their shape.
     """
@@ -148,12 +148,12 @@ def _remove_unused(graph: onnx.GraphProto, retyped: str) -> None:
         graph.value_info.remove(value)
 
 
-def _normalisation_before(quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
-    """The four nodes of `everypose.backbones.colours.normalise` whose result is quantised, if they are."""
+def _normalization_before(quantizer: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
+    """The four nodes of `everypose.backbones.colors.normalize` whose result is quantized, if they are."""
     made_by = {name: node for node in graph.node for name in node.output}
     chain: list[onnx.NodeProto] = []
-    name = quantiser.input[0]
-    for operation in reversed(NORMALISATION):
+    name = quantizer.input[0]
+    for operation in reversed(NORMALIZATION):
         if name not in made_by or made_by[name].op_type != operation:
             return None
         chain.insert(0, made_by[name])
@@ -161,13 +161,13 @@ def _normalisation_before(quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> 
     return chain
 
 
-def _gives_pixels_back(chain: Sequence[onnx.NodeProto], quantiser: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
-    """Whether each of the 256 values of each colour is quantised to itself."""
+def _gives_pixels_back(chain: Sequence[onnx.NodeProto], quantizer: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    """Whether each of the 256 values of each color is quantized to itself."""
     constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     _, subtract, multiply, _ = chain
     pixels = np.arange(256, dtype=np.float32)[:, None]
     values = (pixels - constants[subtract.input[1]]) * constants[multiply.input[1]]
-    scale, zero = (constants[name].astype(np.float32) for name in quantiser.input[1:])
+    scale, zero = (constants[name].astype(np.float32) for name in quantizer.input[1:])
     return bool((np.rint(values / scale) + zero == pixels).all())
 
 

@@ -22,7 +22,7 @@ PERSON_CATEGORY = 1
 MARGIN = 1 / 8
 """How far a person reaches beyond their keypoints, on each side, as a part of the keypoints' width and height.
 
-Of 1,098 people of COCO with five labelled keypoints or more the medians are 0.14 (left), 0.16 (right), 0.15 (top) and
+Of 1,098 people of COCO with five labeled keypoints or more the medians are 0.14 (left), 0.16 (right), 0.15 (top) and
 0.10 (bottom). Around the keypoints that boir-lite finds, four such numbers give no better boxes than one eighth.
 """
 SURE = 0.4

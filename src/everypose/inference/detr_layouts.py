@@ -55,8 +55,8 @@ class RtDetr:
 class HuggingFaceRtDetr:
     """RT-DETR and its kin (D-FINE) as Hugging Face exports them: class logits, and boxes in parts of the image.
 
-    Whether the image is normalised, and its size where the file leaves it open, ``preprocessor_config.json`` says, in
-    the file's folder or the one above; without it the image is not normalised, as RT-DETR's own.
+    Whether the image is normalized, and its size where the file leaves it open, ``preprocessor_config.json`` says, in
+    the file's folder or the one above; without it the image is not normalized, as RT-DETR's own.
     """
 
     size: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Person detectors in ONNX files of other projects, recognised by inputs and outputs.
+"""Person detectors in ONNX files of other projects, recognized by inputs and outputs.
 
 YOLOX, PicoDet, and the RT-DETR family of :mod:`everypose.inference.detr_layouts`.
 """
@@ -55,7 +55,7 @@ class OnnxDetector:
         self.threshold = threshold
         self._session = session
         self._outputs = [node.name for node in self._session.get_outputs()]
-        self._layout = recognise(self._session, self.path)
+        self._layout = recognize(self._session, self.path)
         self._takes_batches = all(not isinstance(node.shape[0], int) for node in self._session.get_inputs())
 
     def __call__(self, photo: Photo) -> Boxes:
@@ -90,7 +90,7 @@ class OnnxDetector:
             raise EveryposeError(f"the detector {self.path} cannot be used: {error}") from error
 
 
-def recognise(session: Any, path: Path) -> Layout:
+def recognize(session: Any, path: Path) -> Layout:
     """Determine the layout of an open file.
 
     Raises:
@@ -122,7 +122,7 @@ def recognise(session: Any, path: Path) -> Layout:
 class Yolox:
     """YOLOX (Ge et al., 2021): for each cell of three grids x, y, width, height, objectness and class scores.
 
-    The image is BGR from 0 to 255, fitted into the input's top left corner; the rest is grey. Boxes may come in pixels
+    The image is BGR from 0 to 255, fitted into the input's top left corner; the rest is gray. Boxes may come in pixels
     (decoded), or as the network gives them: offsets in cells and logarithms.
     """
 
@@ -132,14 +132,14 @@ class Yolox:
     """(width, height) of the input."""
 
     STRIDES = (8, 16, 32)
-    GREY = 114
+    GRAY = 114
     NMS = 0.65
 
     def feed(self, image: Image) -> Arrays:  # noqa: D102
         height, width = image.shape[:2]
         ratio = self._ratio((width, height))
         fitted = max(1, int(width * ratio)), max(1, int(height * ratio))
-        canvas = np.full((self.size[1], self.size[0], 3), self.GREY, np.uint8)
+        canvas = np.full((self.size[1], self.size[0], 3), self.GRAY, np.uint8)
         canvas[: fitted[1], : fitted[0]] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)[..., ::-1]
         return {self.input: planes(canvas.astype(np.float32))}
 
@@ -184,7 +184,7 @@ class Yolox:
 class PicoDet:
     """PicoDet (Yu et al., 2021): corners in input pixels (1, N, 4) and class scores (1, C, N) after the sigmoid.
 
-    The image is stretched to the input, RGB, normalised by ImageNet's mean and standard deviation.
+    The image is stretched to the input, RGB, normalized by ImageNet's mean and standard deviation.
     """
 
     input: str

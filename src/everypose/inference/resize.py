@@ -65,7 +65,7 @@ def _within_opencv(image: Image) -> tuple[Image, Float64]:
     new_width, new_height = math.ceil(width / factor), math.ceil(height / factor)
     small = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
     scale = np.array([new_width / width, new_height / height])
-    # Pixel centres are integers: the image's corner (-0.5, -0.5) stays where it is.
+    # Pixel centers are integers: the image's corner (-0.5, -0.5) stays where it is.
     return np.asarray(small, np.uint8), np.column_stack([np.diag(scale), 0.5 * scale - 0.5])
 
 

@@ -67,7 +67,7 @@ def tile_corners(width: int, height: int, tiles: int) -> list[tuple[int, int, in
 
 
 def _intervals(length: int, count: int) -> list[tuple[int, int]]:
-    """``count`` equal intervals that cover ``length``, neighbours sharing a quarter of each."""
+    """``count`` equal intervals that cover ``length``, neighbors sharing a quarter of each."""
     side = min(length, math.ceil(length / (count - (count - 1) * OVERLAP)))
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
     return [(start, start + side) for start in starts]

@@ -19,7 +19,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 TrainingT = TypeVar("TrainingT", bound=MethodTraining)
 
 Objective = Callable[..., dict[str, Tensor]]
-"""The weighted losses of a batch by name; training minimises their sum.
+"""The weighted losses of a batch by name; training minimizes their sum.
 
 Of a single-stage method: ``objective(outputs, targets)`` with the network's outputs and
 :class:`everypose.methods.single_stage.targets.Targets`. Of a top-down method: ``objective(heatmaps, targets, weights)``
@@ -28,8 +28,8 @@ with heatmaps and targets (B, N, K, h, w) and keypoint weights (B, N, K). Of a r
 """
 
 
-class Initialisation(Enum):
-    """How the layers after the backbone are initialised.
+class Initialization(Enum):
+    """How the layers after the backbone are initialized.
 
     Attributes:
         PAPER: the paper's small weights.
@@ -78,10 +78,10 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
 
     Attributes:
         build: settings and number of keypoints K -> the network with the framework's initial weights.
-        initialise: reinitialises a network in place.
+        initialize: reinitializes a network in place.
         objective: the recipe sections of the method -> its training losses. None for PoseBH, whose training task is
             its own.
-        recognise: whether a state dict is that of a released checkpoint of this method. None if there are none.
+        recognize: whether a state dict is that of a released checkpoint of this method. None if there are none.
         import_state: a released state dict and its file, for messages -> settings and state dict. Raises KeyError with
             the name of a tensor that is missing.
         export_state: everypose's state dict -> that of a released checkpoint.
@@ -97,9 +97,9 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
     """
 
     build: Callable[[SettingsT, int], NetworkT]
-    initialise: Callable[[NetworkT, Initialisation], None]
+    initialize: Callable[[NetworkT, Initialization], None]
     objective: Callable[[TrainingT], Objective] | None = None
-    recognise: Callable[[Mapping[str, Tensor]], bool] | None = None
+    recognize: Callable[[Mapping[str, Tensor]], bool] | None = None
     import_state: Callable[[Mapping[str, Tensor], Path], Imported] | None = None
     export_state: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     released_inference: Callable[[SettingsT, Skeleton, tuple[int, int]], Settings] | None = None
@@ -116,7 +116,7 @@ def spec_of(method: Method) -> AnySpec:
     """Import the torch side of a method.
 
     >>> from everypose.methods import BOIR
-    >>> spec_of(BOIR).recognise({"multihead.center_head.head.0.conv1.weight": None})
+    >>> spec_of(BOIR).recognize({"multihead.center_head.head.0.conv1.weight": None})
     True
     """
     return cast(AnySpec, load_reference(method.implementation))

@@ -7,21 +7,21 @@ from everypose.errors import EveryposeError
 from everypose.methods.method import NetworkSettings
 from everypose.methods.posefix.graph import RefinementGraph, RefinementNetwork
 from everypose.methods.single_stage.graph import SingleStageGraph, SingleStageNetwork
-from everypose.methods.spec import Initialisation, spec_of
+from everypose.methods.spec import Initialization, spec_of
 from everypose.methods.top_down.graph import HeatmapNetwork, TopDownGraph
 from everypose.models.config import ModelConfig
 from everypose.models.settings import method_of
 
 
 def build_network(
-    settings: NetworkSettings, keypoints: int, *, initialisation: Initialisation = Initialisation.PAPER
+    settings: NetworkSettings, keypoints: int, *, initialization: Initialization = Initialization.PAPER
 ) -> nn.Module:
     """Make a network with initial weights.
 
     Args:
         settings: family and sizes.
         keypoints: number of keypoints of its skeleton, K; PoseBH's settings hold those of its data sets.
-        initialisation: of the layers after the backbone.
+        initialization: of the layers after the backbone.
 
     >>> from everypose.backbones.settings import LiteSettings
     >>> from everypose.methods.cid.settings import CIDSettings
@@ -30,12 +30,12 @@ def build_network(
     """
     spec = spec_of(method_of(settings))
     network = spec.build(settings, keypoints)
-    spec.initialise(network, initialisation)
+    spec.initialize(network, initialization)
     return network
 
 
 def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | TopDownGraph | RefinementGraph:
-    """Put normalisation, flip test and decoding around a network, in evaluation mode.
+    """Put normalization, flip test and decoding around a network, in evaluation mode.
 
     Raises:
         EveryposeError: if the network has several skeletons, of which one must be chosen first.
@@ -57,7 +57,7 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
         network,
         flip_index,
         pool=inference.pool,
-        colours=network.colours,
+        colors=network.colors,
         decoder=inference.decoder,
         scoring=inference.scoring,
         search=inference.search,

@@ -142,7 +142,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> Imported:
     """
     for method in METHODS:
         spec = spec_of(method)
-        if spec.recognise is None or spec.import_state is None or not spec.recognise(state):
+        if spec.recognize is None or spec.import_state is None or not spec.recognize(state):
             continue
         try:
             return spec.import_state(state, path)

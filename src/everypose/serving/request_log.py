@@ -12,7 +12,7 @@ Value = str | int | float | None
 class RequestLog:
     """Writes log lines.
 
-    A line is one JSON object in ASCII: what a client puts into a header cannot begin a line of its own or colour a
+    A line is one JSON object in ASCII: what a client puts into a header cannot begin a line of its own or color a
     terminal.
 
     Args:

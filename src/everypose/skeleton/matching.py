@@ -43,7 +43,7 @@ _OTHER_OPPOSITES = frozenset(
     word
     for words in (
         "upper lower top bottom up down front back fore hind rear head tail",
-        "start end tip base root inner outer in out mid middle center centre first second",
+        "start end tip base root inner outer in out mid middle center center first second",
     )
     for word in words.split()
 )
@@ -146,15 +146,15 @@ def split_sides(names: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def unrecognised_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+def unrecognized_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     """Names that look like left and right, but in words that are not known as such.
 
     They are names without a side that differ in one word, if others differ in the same two words.
     Words such as upper and lower do not count.
 
-    >>> unrecognised_pairs(["nose", "eye_a", "eye_b", "ear_a", "ear_b"])
+    >>> unrecognized_pairs(["nose", "eye_a", "eye_b", "ear_a", "ear_b"])
     [('eye_a', 'eye_b'), ('ear_a', 'ear_b')]
-    >>> unrecognised_pairs(["upper_lip", "lower_lip", "upper_beak", "lower_beak"])
+    >>> unrecognized_pairs(["upper_lip", "lower_lip", "upper_beak", "lower_beak"])
     []
     """
     groups: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
@@ -174,8 +174,8 @@ def unrecognised_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def pairs_note(names: Sequence[str]) -> str | None:
-    """A sentence on :func:`unrecognised_pairs` and what to do; None if there are none."""
-    pairs = unrecognised_pairs(names)
+    """A sentence on :func:`unrecognized_pairs` and what to do; None if there are none."""
+    pairs = unrecognized_pairs(names)
     if not pairs:
         return None
     shown = ", ".join(f"{one!r} and {other!r}" for one, other in pairs[:2])

@@ -128,7 +128,7 @@ class Skeleton:
         if self.sigmas is None:
             raise EveryposeError(
                 f"the sigmas of the skeleton {self.name!r}, on which OKS depends, are unknown: 'everypose data sigmas' "
-                "estimates them from people labelled by two annotators, or takes given ones, and writes a TOML file; "
+                "estimates them from people labeled by two annotators, or takes given ones, and writes a TOML file; "
                 "give it as skeleton (train: --set data.skeleton=FILE.toml, evaluate: --skeleton FILE.toml or --sigmas)"
             )
         return np.array(self.sigmas, dtype=np.float64)
@@ -187,7 +187,7 @@ class Skeleton:
         """
         title = name or str(category.get("name", "category"))
         keypoints = formats.coco_keypoints(category, title)
-        known = recognise(keypoints)
+        known = recognize(keypoints)
         if known is not None and category.get("flip_idx") in (None, known.flip_index.tolist()):
             return known
         return cls(name=title, **formats.coco_fields(category, keypoints, title))
@@ -206,7 +206,7 @@ class Skeleton:
     def from_ultralytics(cls, source: Path | str | Mapping[str, Any]) -> "Skeleton":
         """Make the skeleton of an Ultralytics pose data set: ``kpt_shape``, ``flip_idx`` and, if given, ``kpt_names``.
 
-        Without names the keypoints are called ``keypoint_0`` and so on. A known skeleton is recognised by its names.
+        Without names the keypoints are called ``keypoint_0`` and so on. A known skeleton is recognized by its names.
 
         Args:
             source: the YAML file, or its content as a dict.
@@ -216,7 +216,7 @@ class Skeleton:
         """
         title = Path(source).stem if isinstance(source, Path | str) else "ultralytics"
         keys = formats.ultralytics_keys(source)
-        known = recognise(keys.keypoints)
+        known = recognize(keys.keypoints)
         if known is not None and (not keys.flips or list(keys.flips) == known.flip_index.tolist()):
             return known
         return cls(name=title, **formats.ultralytics_fields(keys, title))
@@ -241,10 +241,10 @@ class Skeleton:
             raise EveryposeError(f"not a skeleton: {error}") from error
 
 
-def recognise(names: Sequence[str]) -> Skeleton | None:
+def recognize(names: Sequence[str]) -> Skeleton | None:
     """The known skeleton with these keypoints in this order, in any spelling; None if there is none.
 
-    >>> recognise(["Nose", "L_Eye"]) is None
+    >>> recognize(["Nose", "L_Eye"]) is None
     True
     """
     wanted = split_sides(names)

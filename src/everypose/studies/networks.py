@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.core.arrays import Float32, Image
 from everypose.errors import UsageError
 from everypose.inference.runtimes.torch import read_network
@@ -55,9 +55,9 @@ class TorchMaps:
         pixels = torch.from_numpy(image[None])
         with torch.inference_mode():
             if isinstance(self._network, SingleStageNetwork):
-                found: Tensor = self._network.features(normalise(pixels, self._network.colours))
+                found: Tensor = self._network.features(normalize(pixels, self._network.colors))
             else:
-                found = self._network.heatmaps(normalise(pixels, bgr=self.config.on_crops.bgr))[0]
+                found = self._network.heatmaps(normalize(pixels, bgr=self.config.on_crops.bgr))[0]
         maps: Float32 = found.float().numpy()
         return maps
 

@@ -58,7 +58,7 @@ def describe(ground_truth: GroundTruth) -> list[dict[str, Any]]:
     scored = ground_truth.is_scored
     people = int(scored.sum())
     in_boxes = people_in_boxes(ground_truth)
-    labelled = ground_truth.keypoints[scored][..., 2]
+    labeled = ground_truth.keypoints[scored][..., 2]
     images = len(ground_truth.image_ids)
     rows: list[dict[str, Any]] = [
         {"kind": "set", "class": "images", "count": images, "share": None},
@@ -66,8 +66,8 @@ def describe(ground_truth: GroundTruth) -> list[dict[str, Any]]:
         {
             "kind": "set",
             "class": "labeled keypoints that are hidden",
-            "count": int((labelled == 1).sum()),
-            "share": _share(int((labelled == 1).sum()), int((labelled > 0).sum())),
+            "count": int((labeled == 1).sum()),
+            "share": _share(int((labeled == 1).sum()), int((labeled > 0).sum())),
         },
     ]
     for number in range(1, MOST_PEOPLE + 1):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.core.arrays import Float64, Image
 from everypose.core.geometry import inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode
@@ -48,7 +48,7 @@ def poses_between(network: MIPNet, config: ModelConfig, image: Image, *, box: Fl
     geometry, matrix = crop_of(config, box)
     crop = torch.from_numpy(cut_crop(image, matrix, geometry.size)[None])
     with torch.inference_mode():
-        heatmaps = network.heatmaps_for(normalise(crop, bgr=settings.bgr), selectors)[0]
+        heatmaps = network.heatmaps_for(normalize(crop, bgr=settings.bgr), selectors)[0]
         poses: Float64 = decode(heatmaps.float(), settings.decoder, settings.crop_size).numpy().astype(np.float64)
     poses[..., :2] = transform(poses[..., :2], inverse(matrix))
     return poses

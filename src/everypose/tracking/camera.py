@@ -35,25 +35,25 @@ class CameraMotion:
             boxes: (N, 4) x1 y1 x2 y2 people, who move by themselves: corners inside are not used.
         """
         shrink = min(1.0, WORKING_SIDE / max(image.shape[:2]))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else grey
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = cv2.resize(gray, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else gray
         matrix = np.eye(2, 3)
-        if self._previous is not None and self._previous.shape == grey.shape and self._corners is not None:
-            matrix = _similarity(self._previous, grey, self._corners)
+        if self._previous is not None and self._previous.shape == gray.shape and self._corners is not None:
+            matrix = _similarity(self._previous, gray, self._corners)
             # Pixel centers are integers: (x + 0.5) * shrink - 0.5 is a pixel's place in the shrunk frame.
             middle = np.full(2, 0.5 / shrink - 0.5)
             matrix[:, 2] = matrix[:, 2] / shrink + middle - matrix[:, :2] @ middle
-        self._previous = grey
-        self._corners = _background_corners(grey, boxes * shrink)
+        self._previous = gray
+        self._corners = _background_corners(gray, boxes * shrink)
         return matrix
 
 
-def _background_corners(grey: Image, boxes: Float64) -> Float32 | None:
+def _background_corners(gray: Image, boxes: Float64) -> Float32 | None:
     """Corners (C, 1, 2) outside the boxes; None when there are none."""
-    mask = np.full(grey.shape, 255, np.uint8)
+    mask = np.full(gray.shape, 255, np.uint8)
     for x1, y1, x2, y2 in boxes.round().astype(int).clip(min=0):
         mask[y1 : y2 + 1, x1 : x2 + 1] = 0
-    corners: Float32 | None = cv2.goodFeaturesToTrack(grey, CORNERS, 0.01, 8, mask=mask)
+    corners: Float32 | None = cv2.goodFeaturesToTrack(gray, CORNERS, 0.01, 8, mask=mask)
     return corners
 
 

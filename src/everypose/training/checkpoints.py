@@ -17,7 +17,7 @@ FIRST_MINUTES = 1.0
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run after ``step`` optimiser steps; the sample stream needs no more than that number."""
+    """The state of a run after ``step`` optimizer steps; the sample stream needs no more than that number."""
 
     step: int
     samples: int

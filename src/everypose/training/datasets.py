@@ -17,7 +17,7 @@ def read_training_set(data: OneSetSection) -> list[SceneSet]:
     """The sets that a recipe trains on: its sources, or the layout found under its root, and the extra sets.
 
     Raises:
-        EveryposeError: a set cannot be found or read, has no labelled person, or has another skeleton than the first.
+        EveryposeError: a set cannot be found or read, has no labeled person, or has another skeleton than the first.
     """
     sets = _read_split(data, data.train, data.dataset, data.train_split) + [
         _read_source(data, source) for source in data.extra
@@ -56,14 +56,14 @@ def _skeleton(data: OneSetSection) -> Skeleton | None:
     return Skeleton.find(data.skeleton) if data.skeleton else None
 
 
-def trainable(sets: Sequence[SceneSet], *, mask_unlabelled: bool) -> list[Scene]:
+def trainable(sets: Sequence[SceneSet], *, mask_unlabeled: bool) -> list[Scene]:
     """The scenes of all sets that are worth training on.
 
     Raises:
         EveryposeError: there is none.
     """
-    scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=mask_unlabelled)]
-    if not any(scene.is_labelled_person.any() for scene in scenes):
+    scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=mask_unlabeled)]
+    if not any(scene.is_labeled_person.any() for scene in scenes):
         files = ", ".join(str(one.annotation_file or one.name) for one in sets)
-        raise EveryposeError(f"no image of {files} has a person with labelled keypoints: there is nothing to train on")
+        raise EveryposeError(f"no image of {files} has a person with labeled keypoints: there is nothing to train on")
     return scenes

@@ -15,7 +15,7 @@ from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.core.plugins import load_reference
 from everypose.errors import EveryposeError, UsageError, as_user_error
 from everypose.methods.method import NetworkSettings
-from everypose.methods.spec import Initialisation, spec_of
+from everypose.methods.spec import Initialization, spec_of
 from everypose.models.build import build_network
 from everypose.models.buildable import require_finite
 from everypose.models.config import ModelConfig
@@ -69,7 +69,7 @@ def make_network(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | 
     """
     seed_torch(recipe.trainer.seed)
     settings = settings or recipe.model
-    network = build_network(settings, keypoints, initialisation=Initialisation(recipe.start.heads))
+    network = build_network(settings, keypoints, initialization=Initialization(recipe.start.heads))
     if recipe.start.backbone:
         backbone = network.backbone
         assert isinstance(backbone, nn.Module)
@@ -80,7 +80,7 @@ def make_network(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | 
 
 
 def _load_weights(network: nn.Module, settings: NetworkSettings, start: StartSection) -> None:
-    """Load the weights of a whole model, except the layers in ``start.reinitialise``."""
+    """Load the weights of a whole model, except the layers in ``start.reinitialize``."""
     # Published downloads are smaller than what recipes start from: ViTPose++ there has one of its six heads.
     file = resolve(start.weights, download=False)
     if file.kind == "onnx":
@@ -90,10 +90,10 @@ def _load_weights(network: nn.Module, settings: NetworkSettings, start: StartSec
     if adapt is not None:
         source = adapt(source, network, start.weights, getattr(start, "transfer_like", ""))
     saved, own = source.state_dict(), network.state_dict()
-    for prefix in start.reinitialise:
+    for prefix in start.reinitialize:
         if not any(name.startswith(prefix) for name in own):
-            raise UsageError(f"start.reinitialise: the network has no parameter that begins with {prefix}")
-    wanted = {name: value for name, value in own.items() if not name.startswith(start.reinitialise)}
+            raise UsageError(f"start.reinitialize: the network has no parameter that begins with {prefix}")
+    wanted = {name: value for name, value in own.items() if not name.startswith(start.reinitialize)}
     unfit = [name for name, value in wanted.items() if name not in saved or saved[name].shape != value.shape]
     if unfit:
         raise EveryposeError(
@@ -107,15 +107,15 @@ def _advice(start: StartSection, unfit: Sequence[str], wanted: Sequence[str]) ->
     """The override that leaves out the layers that do not fit, if others do."""
     if len(unfit) == len(wanted):
         return "nothing of it fits: is it a model of this family?"
-    prefixes = reinitialise_prefixes(unfit, wanted)
-    override = f"start.reinitialise={json.dumps([*start.reinitialise, *prefixes])}"
-    return f"to initialise these layers instead, add --set {shlex.quote(override)}"
+    prefixes = reinitialize_prefixes(unfit, wanted)
+    override = f"start.reinitialize={json.dumps([*start.reinitialize, *prefixes])}"
+    return f"to initialize these layers instead, add --set {shlex.quote(override)}"
 
 
-def reinitialise_prefixes(unfit: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def reinitialize_prefixes(unfit: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Return the shortest prefixes, at dots, that cover the parameters that do not fit, and no others.
 
-    >>> reinitialise_prefixes(["head.weight", "head.bias"], ["head.weight", "head.bias", "backbone.conv1.weight"])
+    >>> reinitialize_prefixes(["head.weight", "head.bias"], ["head.weight", "head.bias", "backbone.conv1.weight"])
     ['head.']
     """
     fitting = sorted(set(wanted) - set(unfit))

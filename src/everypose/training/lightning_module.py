@@ -1,4 +1,4 @@
-"""The Lightning module: network, losses, optimiser and learning rate of one run."""
+"""The Lightning module: network, losses, optimizer and learning rate of one run."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from everypose.training.tasks.protocol import AnyTask
 class PoseTraining(LightningModule):
     """Trains a network by a recipe, from step ``checkpoint.step`` on if there is a checkpoint.
 
-    ``step`` counts the optimiser steps of the whole run, resumed or not; everything that changes over a run is a
+    ``step`` counts the optimizer steps of the whole run, resumed or not; everything that changes over a run is a
     function of it.
     """
 
@@ -66,7 +66,7 @@ class PoseTraining(LightningModule):
         return training_loader(self._task.samples, batches, self.recipe.data.workers, self.on_gpu)
 
     def configure_optimizers(self) -> Optimizer:
-        """The recipe's optimiser over all parameters; its learning rate is set before each step."""
+        """The recipe's optimizer over all parameters; its learning rate is set before each step."""
         settings = self.recipe.optim
         groups = [dict(group) for group in self._task.parameter_groups(self.network)]
         if settings.name == "adam":
@@ -81,7 +81,7 @@ class PoseTraining(LightningModule):
         saved, self._checkpoint = self._checkpoint, None
         if saved is None:
             return
-        with as_user_error("the checkpoint does not fit the recipe's optimiser"):
+        with as_user_error("the checkpoint does not fit the recipe's optimizer"):
             self.trainer.optimizers[0].load_state_dict(saved.optimizer)
             if saved.precision:
                 self.trainer.precision_plugin.load_state_dict(saved.precision)

@@ -8,7 +8,7 @@ from everypose.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class LearningRateSchedule:
-    """A run's length and learning rate, in optimiser steps.
+    """A run's length and learning rate, in optimizer steps.
 
     Epochs are counted in samples seen: epoch e is complete after ceil(e x samples / global batch) steps.
     """

@@ -42,7 +42,7 @@ def freeze(network: nn.Module, scales: Mapping[str, float]) -> None:
 
 
 def parameter_groups(network: nn.Module, optim: OptimSection) -> list[ParameterGroup]:
-    """Groups for the optimiser, by depth in a ViT with layer decay, otherwise by the recipe's scales.
+    """Groups for the optimizer, by depth in a ViT with layer decay, otherwise by the recipe's scales.
 
     Returns:
         Groups of ``params`` and ``scale``, the factor of the learning rate; the largest first.
@@ -67,7 +67,7 @@ def layer_decay_groups(network: nn.Module, rate: float, weight_decay: float) -> 
     """Return parameter groups for a ViT backbone whose learning rate decays from the last block to the first.
 
     The multiplier of the last block is ``rate``, of the one before it rate^2, and so on down to the patch and position
-    embeddings; of all layers after the backbone it is 1. There is no weight decay for biases, normalisations and the
+    embeddings; of all layers after the backbone it is 1. There is no weight decay for biases, normalizations and the
     position embedding.
 
     Returns:

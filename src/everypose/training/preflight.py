@@ -18,14 +18,14 @@ def check_run(recipe: Recipe, task: AnyTask) -> None:
 
     Raises:
         UsageError: a setting cannot work; the message has the ``--set`` that mends it.
-        EveryposeError: a validation set has no labelled person.
+        EveryposeError: a validation set has no labeled person.
     """
     keypoints = len(task.config.skeleton)
     require_buildable(lambda: build_network(task.config.network, keypoints), f"recipe {recipe.name or 'without name'}")
     for validator in task.validators:
-        if not validator.has_labelled_people:
+        if not validator.has_labeled_people:
             raise EveryposeError(
-                f"{validator.annotated.layout.annotation_file} has no person with labelled "
+                f"{validator.annotated.layout.annotation_file} has no person with labeled "
                 "keypoints in the images to validate on, so there is no AP: give another set, or train without one "
                 "with --set data.val_split='\"\"'"
             )
@@ -42,15 +42,15 @@ def check_batch(recipe: Recipe, network: nn.Module) -> None:
         UsageError: the batch is 1, and a layer of the network needs more.
     """
     settings = recipe.trainer
-    if settings.batch > 1 or settings.freeze_batchnorm or not _normalises_pooled_features(network):
+    if settings.batch > 1 or settings.freeze_batchnorm or not _normalizes_pooled_features(network):
         return
     raise UsageError(
-        f"trainer.batch=1: the family {recipe.model.family} normalises pooled features over the images of a step, and "
+        f"trainer.batch=1: the family {recipe.model.family} normalizes pooled features over the images of a step, and "
         "cannot train with one: give --set trainer.batch=2 or more"
     )
 
 
-def _normalises_pooled_features(network: nn.Module) -> bool:
+def _normalizes_pooled_features(network: nn.Module) -> bool:
     for module in network.modules():
         if isinstance(module, nn.Sequential):
             layers = list(module.children())

@@ -26,6 +26,12 @@ _FORMERLY_WRITTEN: dict[str, dict[str, object]] = {
 """Fields of other families that run folders of version 0.1 hold, by family ("" for all but MIPNet), with the default
 that they were written with: without effect, they are skipped."""
 
+_FORMER_NAMES = (
+    ("start", "reinitialise", "reinitialize"),  # British spelling
+    ("data", "mask_unlabelled", "mask_unlabeled"),  # British spelling
+)
+"""Section, former name and name of fields that were renamed: recipes of version 0.1 have the former ones."""
+
 
 def recipe_names() -> list[str]:
     """Return the names of the bundled recipes, sorted.
@@ -95,11 +101,20 @@ def _read_file(source: str | Path) -> tuple[dict[str, Any], str]:
                 near = difflib.get_close_matches(text, bundled, 3, 0.4) or sorted(bundled)
                 raise UsageError(f"no recipe is called {text!r}; near it: {', '.join(near)} (a file ends in .toml)")
             content, label = bundled[text].read_bytes(), text
-        return tomllib.loads(content.decode()), f"recipe {label}"
+        return _renamed(tomllib.loads(content.decode())), f"recipe {label}"
     except OSError as error:
         raise UsageError(f"cannot read the recipe {text}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # of tomllib and of decoding
         raise UsageError(f"recipe {text} is not valid TOML: {first_line(error)}") from error
+
+
+def _renamed(table: dict[str, Any]) -> dict[str, Any]:
+    """Return the table with the present names of renamed fields."""
+    for section, former, name in _FORMER_NAMES:
+        values = table.get(section)
+        if isinstance(values, dict) and former in values:
+            values.setdefault(name, values.pop(former))
+    return table
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

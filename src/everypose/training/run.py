@@ -206,7 +206,7 @@ def check_machines(recipe: Recipe, machines: Machines) -> None:
     """Refuse what the machines cannot do.
 
     Raises:
-        UsageError: more GPUs are asked for than there are, or synchronised BatchNorm or float16 without GPUs.
+        UsageError: more GPUs are asked for than there are, or synchronized BatchNorm or float16 without GPUs.
     """
     gpus = torch.cuda.device_count()
     if gpus and machines.devices > gpus:
@@ -217,7 +217,7 @@ def check_machines(recipe: Recipe, machines: Machines) -> None:
         )
     if recipe.trainer.sync_batchnorm and machines.world_size > 1 and not gpus:
         raise UsageError(
-            "synchronised BatchNorm needs GPUs; for several processes on CPUs give --set trainer.sync_batchnorm=false"
+            "synchronized BatchNorm needs GPUs; for several processes on CPUs give --set trainer.sync_batchnorm=false"
         )
 
 

@@ -26,18 +26,18 @@ class Source(Settings):
 
 
 class StartSection(Settings):
-    """The weights that training starts from; by default the paper's initialisation.
+    """The weights that training starts from; by default the paper's initialization.
 
     Attributes:
         weights: a whole model: a name, a model folder, or a released checkpoint.
         backbone: a file with weights of the backbone alone (ImageNet), under the released names.
-        reinitialise: prefixes of the parameter names that ``weights`` does not fill.
-        heads: initialisation of the hidden layers of the heads; the framework's are trained in far fewer steps.
+        reinitialize: prefixes of the parameter names that ``weights`` does not fill.
+        heads: initialization of the hidden layers of the heads; the framework's are trained in far fewer steps.
     """
 
     weights: str = ""
     backbone: str = ""
-    reinitialise: tuple[str, ...] = ()
+    reinitialize: tuple[str, ...] = ()
     heads: Literal["paper", "framework"] = "paper"
 
 
@@ -245,8 +245,8 @@ class TrainerSection(Settings):
         precision: ``auto`` is mixed precision on a GPU and float32 on a CPU.
         batch: samples for each device and forward pass: images, or people for top-down methods.
         accumulate: forward passes for each optimizer step.
-        sync_batchnorm: whether batch normalisation uses the statistics of all GPUs.
-        freeze_batchnorm: whether batch normalisation keeps its running statistics.
+        sync_batchnorm: whether batch normalization uses the statistics of all GPUs.
+        freeze_batchnorm: whether batch normalization keeps its running statistics.
         compile: whether the network is compiled by ``torch.compile``: a slow start, then faster steps on a GPU.
         seed: seed of weights, order and augmentation.
         log_steps: steps between two log entries.

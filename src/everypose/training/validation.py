@@ -80,8 +80,8 @@ class Validator:
         return len(self.annotated.paths)
 
     @property
-    def has_labelled_people(self) -> bool:
-        """Whether there is a person with labelled keypoints; without one there is no AP."""
+    def has_labeled_people(self) -> bool:
+        """Whether there is a person with labeled keypoints; without one there is no AP."""
         return bool(self.annotated.ground_truth.is_scored.any())
 
     def predict(

@@ -58,6 +58,6 @@ class _Picture:
         self._picture = picture
 
     def to_rgb(self) -> Image:
-        """Convert to RGB; grey cameras give one channel."""
+        """Convert to RGB; gray cameras give one channel."""
         code = cv2.COLOR_GRAY2RGB if self._picture.ndim == 2 else cv2.COLOR_BGR2RGB
         return np.asarray(cv2.cvtColor(self._picture, code), np.uint8)

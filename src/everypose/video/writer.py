@@ -48,7 +48,7 @@ class VideoWriter:
     Frames of another size are fitted into it. Times start at 0.
 
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "grey.mp4"
+    >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
     >>> with VideoWriter(path) as video:
     ...     for number in range(3):
     ...         video.write(np.full((48, 64, 3), 128, np.uint8), number / 10)

@@ -79,7 +79,7 @@ def change(scene, **arrays):
     ("what", "spoil"),
     [
         ("a crowd region", lambda s: change(s, is_crowd=np.array([True]))),
-        ("nine labelled keypoints", lambda s: change(s, keypoints=s.keypoints * (np.arange(17) < 9)[None, :, None])),
+        ("nine labeled keypoints", lambda s: change(s, keypoints=s.keypoints * (np.arange(17) < 9)[None, :, None])),
         ("mostly hidden", lambda s: change(s, keypoints=np.minimum(s.keypoints, [np.inf, np.inf, 1]))),
         ("too small", lambda s: change(s, boxes=np.array([[60.0, 20, 90, 60]]))),
     ],
@@ -91,7 +91,7 @@ def test_labels_that_promise_no_good_cutout_are_left_out(what, spoil):
     assert cut_out(image, spoil(scene), 0, COCO) is None
 
 
-def test_ten_labelled_keypoints_of_coco_are_enough():
+def test_ten_labeled_keypoints_of_coco_are_enough():
     _, scene = painted_scene(1, [(80, 20, 180)])
     ten = change(scene, keypoints=scene.keypoints * (np.arange(17) < 10)[None, :, None])
     assert may_be_cut_out(ten, 0, COCO)
@@ -194,20 +194,20 @@ def test_overlap_shares_equal_the_literal_count(seed, count):
     _, scene = painted_scene(1, [(160, 20, 100)] * count)
     corners = rng.uniform(0, 100, (count, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(20, 90, (count, 2))], axis=1)
-    labelled = rng.random(count) < 0.8
+    labeled = rng.random(count) < 0.8
     crowd = rng.random(count) < 0.2
-    scene = replace(scene, boxes=boxes, is_crowd=crowd, keypoints=scene.keypoints * labelled[:, None, None])
+    scene = replace(scene, boxes=boxes, is_crowd=crowd, keypoints=scene.keypoints * labeled[:, None, None])
     tally = Tally()
     tally.add(scene)
 
-    people = [box for box, good, region in zip(boxes, labelled, crowd, strict=True) if good and not region]
+    people = [box for box, good, region in zip(boxes, labeled, crowd, strict=True) if good and not region]
     best = [max([literal_iou(a, b) for b in people if b is not a], default=0) for a in people]
     assert tally.people == len(people)
     assert tally.overlapping.tolist() == [sum(iou > 0.3 for iou in best), sum(iou > 0.5 for iou in best)]
     assert np.allclose(heaviest_overlap(np.array(people).reshape(-1, 4)), best)
 
 
-def test_keypoints_that_leave_the_photo_become_unlabelled():
+def test_keypoints_that_leave_the_photo_become_unlabeled():
     keypoints = np.array([[5, 5, 2], [8, 5, 1], [0, 0, 0]], float)
     moved = moved_keypoints(keypoints, Place(-6, 2, 1.0), 20, 20)
     assert moved.tolist() == [[0, 0, 0], [2, 7, 1], [0, 0, 0]]
@@ -356,8 +356,8 @@ def test_nobody_is_pasted_on_the_own_photo(cutouts):
 
 def test_a_black_and_white_photo_stays_so(cutouts):
     image, scene = painted_scene(9, [(60, 60, 150)])
-    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    composed, after = compose(np.random.default_rng(0), scene, grey, cutouts, Settings(), COCO)
+    gray = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    composed, after = compose(np.random.default_rng(0), scene, gray, cutouts, Settings(), COCO)
     assert len(after) > 1
     assert (composed == composed[..., :1]).all()
 

@@ -63,7 +63,7 @@ def test_plain_file(tmp_path: Path) -> None:
     assert scene.boxes.tolist() == [[10, 20, 26, 52]] * 2
     assert scene.areas.tolist() == [300.5] * 2
     assert scene.is_crowd.tolist() == [False, True]
-    assert scene.is_labelled_person.tolist() == [True, False]
+    assert scene.is_labeled_person.tolist() == [True, False]
     np.testing.assert_array_equal(scene.keypoints[0], np.reshape(POSE, (17, 3)))
     assert not scene.keypoints[1].any()
     assert scene.segmentations == [[[10, 20, 26, 20, 26, 52]], crowd]

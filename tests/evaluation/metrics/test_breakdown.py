@@ -58,7 +58,7 @@ LITERAL = {
         "medium (32² to 96²)": lambda _, a: 32**2 <= a["area"] < 96**2,
         "large (> 96²)": lambda _, a: a["area"] >= 96**2,
     },
-    "labelled keypoints": {
+    "labeled keypoints": {
         "1 to 5": lambda _, a: 1 <= labels(a) <= 5,
         "6 to 10": lambda _, a: 6 <= labels(a) <= 10,
         "11 to 15": lambda _, a: 11 <= labels(a) <= 15,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
-from everypose.export.int8 import quantise
+from everypose.export.int8 import quantize
 from everypose.export.onnx import export_onnx
 from everypose.inference import loading
 from everypose.inference.loading import load
@@ -56,7 +56,7 @@ def test_one_open_file_serves_any_size_batch_and_number_of_people(tiny):
         assert len(found[0]) == len(expected[0]) > 0
         np.testing.assert_array_equal(found[2], expected[2])
         np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
-        # Random weights give a few neighbours that are equal up to rounding, which then chooses between them.
+        # Random weights give a few neighbors that are equal up to rounding, which then chooses between them.
         assert (np.abs(found[0] - expected[0]).max(axis=-1) < 0.05).mean() > 0.98
         people.add(len(found[0]))
     assert len(people) > 2
@@ -73,7 +73,7 @@ def test_results_are_the_callers_own(stand_in):
 
 def test_a_model_in_8_bits(tiny, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), smooth(1, 64, 64)[0])
-    quantise(tiny, [str(tmp_path)], tmp_path / "int8.onnx")
+    quantize(tiny, [str(tmp_path)], tmp_path / "int8.onnx")
     ours, theirs = (load(tmp_path / "int8.onnx", device=device, min_score=0) for device in ("openvino", "cpu"))
     found, expected = ours(tmp_path / "photo.png"), theirs(tmp_path / "photo.png")
     assert len(expected) > 0

@@ -1,4 +1,4 @@
-"""RTMPose's ONNX files as models: recognised by inputs and outputs, run on RGB crops, tracked like others."""
+"""RTMPose's ONNX files as models: recognized by inputs and outputs, run on RGB crops, tracked like others."""
 
 import json
 

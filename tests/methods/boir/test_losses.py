@@ -135,7 +135,7 @@ def test_the_papers_full_loss_on_the_golden_batch() -> None:
     ours = 0.25 * bbox_mask_loss(embedding, targets.instance_boxes, targets.instance_image, 3, "both")
     assert ours.item() == pytest.approx(0.25 * literal_bbox_mask_loss(embedding, boxes, "both").item(), rel=1e-5)
     assert ours.item() == pytest.approx(0.223606, rel=1e-5)
-    # The recorded value of the full loss takes the box centre as released, in the wrong place.
+    # The recorded value of the full loss takes the box center as released, in the wrong place.
     released = 0.25 * literal_bbox_mask_loss(embedding, boxes, "both", released_center=True)
     assert released.item() == pytest.approx(0.246459, rel=1e-5)
 

@@ -1,4 +1,4 @@
-"""BoIR's size, initialisation and independence of its training heads."""
+"""BoIR's size, initialization and independence of its training heads."""
 
 import pytest
 import torch
@@ -90,11 +90,11 @@ def test_the_aspp_is_exact_under_bfloat16_and_takes_other_precisions() -> None:
 def test_the_box_head_can_learn() -> None:
     torch.manual_seed(0)
     network = build_network(TINY_BOIR, 17).train()
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     for _ in range(2):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         outputs = network(torch.randn(2, 3, 64, 64), torch.tensor([0]), torch.tensor([[5, 5]]))
         ((outputs.box_distances - 4) ** 2).mean().backward()
-        optimiser.step()
+        optimizer.step()
     # The last convolution starts at 0, so that the layers before it follow one step later.
     assert network.auxiliary.bbox.conv1.weight.grad.abs().max() > 0

@@ -56,7 +56,7 @@ def test_the_loss_equals_its_literal_twin(seed: int) -> None:
     assert offset_loss(offsets, owners).item() == pytest.approx(literal_offset_loss(offsets, owners), rel=1e-5)
 
 
-def test_it_is_zero_where_all_point_at_the_centre_or_nobody_is_seen() -> None:
+def test_it_is_zero_where_all_point_at_the_center_or_nobody_is_seen() -> None:
     owners = made_owners(people=1)
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     center_x, center_y = owners.center[0]

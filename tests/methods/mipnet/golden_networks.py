@@ -61,7 +61,7 @@ def _recipe(name: str, shape: tuple[int, ...], gain: float) -> Tensor:
 
 
 def imported(state: dict[str, Tensor]) -> Imported:
-    """What is read from a released state dict, by the method that recognises it."""
+    """What is read from a released state dict, by the method that recognizes it."""
     return identify(state, Path("released.pth"))
 
 

@@ -130,7 +130,7 @@ def test_permuting_people_permutes_their_seconds():
         assert order[permuted].tolist() == found[order].tolist()
 
 
-def test_hidden_keypoints_count_and_unlabelled_ones_do_not():
+def test_hidden_keypoints_count_and_unlabeled_ones_do_not():
     keypoints = np.array([[[5, 5, 1], [6, 6, 2], [7, 7, 0], [10, 10, 2], [10.1, 5, 2]]])
     assert keypoints_in_boxes(keypoints, np.array([[0, 0, 10, 10]])).tolist() == [[3]]
 

@@ -73,7 +73,7 @@ def test_sites_are_read_from_the_names(kind: str, sites: Sites) -> None:
         {"family": "simple-baseline", "backbone": {"kind": "resnet", "blocks": BLOCKS[depth]}, "deconv": 256},
     ) for depth in BLOCKS),
 ])  # fmt: skip
-def test_full_size_networks_are_recognised_there_and_back(baseline: Any, found: dict[str, Any]) -> None:
+def test_full_size_networks_are_recognized_there_and_back(baseline: Any, found: dict[str, Any]) -> None:
     with torch.device("meta"):
         plain: Baseline = baseline()
         several = MIPNet(plain)

@@ -31,11 +31,11 @@ def literal_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def test_a_training_step_equals_the_release() -> None:
     vectors = load("mipnet/hrnet_w8")
     network = loaded(w8_state()).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=float(vectors["train_lr"]))
+    optimizer = torch.optim.Adam(network.parameters(), lr=float(vectors["train_lr"]))
     outputs = network(torch.from_numpy(vectors["x"]))
     loss = torch.stack(list(losses(outputs, *recorded_targets(vectors)).values())).sum()
     loss.backward()
-    optimiser.step()
+    optimizer.step()
 
     # The recorded rows are the second person of both crops, then the primary of both.
     assert vectors["train_lambda_vec"].tolist() == [[0, 1], [0, 1], [1, 0], [1, 0]]
@@ -50,7 +50,7 @@ def test_a_training_step_equals_the_release() -> None:
     assert len(recorded) == 23
     for name, golden in recorded.items():
         if name.endswith("fc_lambda.0.bias"):
-            # Without effect, because batch normalisation follows: what is left is rounding.
+            # Without effect, because batch normalization follows: what is left is rounding.
             upstream = theirs[name.replace("0.bias", "1.weight")].grad.abs().max()
             assert max(theirs[name].grad.abs().max(), golden.abs().max()) < 1e-3 * upstream, name
             continue

@@ -53,7 +53,7 @@ def test_training_equals_the_release() -> None:
     for name, gradient in gradients.items():
         golden = vectors[f"train_grad/{name}"]
         if name.startswith("fc_lambda.0."):
-            # What batch normalisation leaves of these is small against the rounding of what it cancels.
+            # What batch normalization leaves of these is small against the rounding of what it cancels.
             assert np.abs(gradient.numpy() - golden).max() < 5e-7 * largest, name
         else:
             assert relative_error(gradient, golden) < 1e-6, name
@@ -94,7 +94,7 @@ def test_parameter_counts(channels: int) -> None:
         assert sum(parameter.numel() for parameter in MIMB(channels).parameters()) == COUNTS[channels]
 
 
-def test_one_map_alone_has_nothing_to_be_normalised_by_in_training() -> None:
+def test_one_map_alone_has_nothing_to_be_normalized_by_in_training() -> None:
     block, x, selector = MIMB(8, 1), torch.randn(1, 8, 4, 3), select(0, 1)[None]
     assert block.eval()(x, selector).shape == x.shape
     with pytest.raises(UsageError, match=r"trainer\.batch=2"):

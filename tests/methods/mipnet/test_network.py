@@ -13,9 +13,9 @@ from everypose.backbones.resnet import BLOCKS, ResNet
 from everypose.errors import UsageError
 from everypose.methods.mipnet import checkpoint as mipnet
 from everypose.methods.mipnet.modulation import MIMB, select
-from everypose.methods.mipnet.network import PUBLISHED_SITES, MIPNet, Sites, initialise
+from everypose.methods.mipnet.network import PUBLISHED_SITES, MIPNet, Sites, initialize
 from everypose.methods.top_down.baselines import Baseline, HRNetPose, SimpleBaseline
-from everypose.methods.top_down.baselines import initialise as initialise_baseline
+from everypose.methods.top_down.baselines import initialize as initialize_baseline
 from golden_vectors import load, relative_error
 from methods.mipnet.golden_networks import SELECTORS, loaded, recipe_state, tiny_baseline, tiny_mipnet, w8_state
 
@@ -205,9 +205,9 @@ def in_trunk(kind: str, name: str) -> bool:
 def test_the_first_gates_are_a_quarter() -> None:
     torch.manual_seed(0)
     baseline = HRNetPose(HRNet(32, (1, 1, 1), 1, 1, outputs=1), 17)
-    initialise_baseline(baseline)
+    initialize_baseline(baseline)
     network = MIPNet(baseline)
-    initialise(network)
+    initialize(network)
     network.eval()
     gates = [block(torch.ones(2, block.excite[0].in_features, 1, 1), torch.eye(2)) for block in network.modulation[2]]  # type: ignore[attr-defined]
     assert all((gate - 0.25).abs().max() < 2e-4 for gate in gates)
@@ -219,9 +219,9 @@ def test_the_first_gates_are_a_quarter() -> None:
 def test_blocks_of_a_resnet_keep_the_frameworks_weights() -> None:
     torch.manual_seed(0)
     baseline = tiny_baseline("resnet")
-    initialise_baseline(baseline)
+    initialize_baseline(baseline)
     network = MIPNet(baseline)
-    initialise(network)
+    initialize(network)
     block = network.modulation[3][0]
     assert isinstance(block, MIMB)
     bound = 1024**-0.5

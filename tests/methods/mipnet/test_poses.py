@@ -17,7 +17,7 @@ def test_poses_equal_the_release() -> None:
     graph = TopDownGraph(loaded(w8_state()), torch.from_numpy(Skeleton.named("coco").flip_index))
     crops, crop_size = torch.from_numpy(vectors["x"]), (96, 128)
     with torch.no_grad():
-        # The recorded crops are normalised already.
+        # The recorded crops are normalized already.
         maps = graph.network.heatmaps(crops)
         mirrored = graph.mirrored_back(graph.network.heatmaps(crops.flip(3)))
         found = decode((maps + mirrored) / 2, "quarter", crop_size).double().numpy()

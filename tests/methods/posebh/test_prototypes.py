@@ -16,7 +16,7 @@ from everypose.methods.posebh.prototypes import (
     Prototypes,
     mean_over_processes,
     prototype_heatmaps,
-    recognised,
+    recognized,
     similarity,
 )
 from everypose.methods.posebh.settings import Phase, PoseBHLosses
@@ -112,7 +112,7 @@ def test_one_data_set_equals_the_golden_prototypes(weight: str, step: str) -> No
     assert relative_error(prototype_heatmaps(alike)[0, :, 0].T, vectors["kpt_class"]) < 1e-5
     assert relative_error(alike.flatten(1, 2)[0, :, 0].T, vectors["logits"]) < 1e-5
     assert np.array_equal(assignment.prototype.flatten(), vectors["target"])
-    known = recognised(alike, assignment)
+    known = recognized(alike, assignment)
     assert relative_error(assignment.confidence * known, vectors["conf_after"][None, None]) < 1e-6
     loss = pixel_prototype_loss(alike.flatten(1, 2), assignment.prototype, assignment.kept, settings)
     loss.backward()
@@ -275,12 +275,12 @@ def test_permuting_the_data_sets_leaves_the_assignments_of_each() -> None:
             for prototypes, index in ((first, dataset), (second, 1 - dataset))
         )
         assert all(torch.equal(a, b) for a, b in zip(one.assignment, other.assignment, strict=True))
-        assert torch.equal(one.recognised, other.recognised)
+        assert torch.equal(one.recognized, other.recognized)
         assert torch.equal(one.prototype, other.prototype)
 
 
-def test_every_data_set_recognises_its_own_prototypes() -> None:
-    """Embeddings that lie on a keypoint's prototypes are recognised and labelled as its own, in each data set."""
+def test_every_data_set_recognizes_its_own_prototypes() -> None:
+    """Embeddings that lie on a keypoint's prototypes are recognized and labeled as its own, in each data set."""
     prototypes = Prototypes(SIZES, 3, 8)
     for dataset, count in enumerate(SIZES):
         own = prototypes.of(dataset)
@@ -288,7 +288,7 @@ def test_every_data_set_recognises_its_own_prototypes() -> None:
         heat = torch.eye(count)[None, :, None].expand(1, count, 3, count)
         alike = similarity(embedding, own)
         assignment = assign(alike, heat, 0.0)
-        assert recognised(alike, assignment).all()
+        assert recognized(alike, assignment).all()
         assert (assignment.keypoint == torch.arange(count)).all()
 
 
@@ -322,7 +322,7 @@ def test_the_two_golden_processes_move_as_recorded() -> None:
         assert ours.prototype_heatmap.item() == pytest.approx(float(get["phm_loss"]), rel=1e-5)
 
 
-def _synchronised(rank: int, file: str, bank: Tensor) -> Tensor:
+def _synchronized(rank: int, file: str, bank: Tensor) -> Tensor:
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     mean = mean_over_processes(bank)
     torch.distributed.destroy_process_group()
@@ -331,7 +331,7 @@ def _synchronised(rank: int, file: str, bank: Tensor) -> Tensor:
 
 def _second_process(file: str, bank: Tensor) -> None:
     torch.set_num_threads(1)
-    bank.copy_(_synchronised(1, file, bank))
+    bank.copy_(_synchronized(1, file, bank))
 
 
 def test_two_processes_share_the_mean_of_their_banks(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_two_processes_share_the_mean_of_their_banks(tmp_path: Path) -> None:
     file = str(tmp_path / "rendezvous")
     other = mp.get_context("spawn").Process(target=_second_process, args=(file, banks[1]))
     other.start()
-    banks[0] = _synchronised(0, file, banks[0])
+    banks[0] = _synchronized(0, file, banks[0])
     other.join()
     assert relative_error(banks[0], vectors["rank0.synced"]) < 1e-6
     assert torch.equal(*banks)

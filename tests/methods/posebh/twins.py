@@ -181,7 +181,7 @@ def literal_dark_udp(heatmap: np.ndarray) -> np.ndarray:
 
 
 def literal_gaussian(x: float, y: float, height: int, width: int) -> Tensor:
-    """A patch of 13 x 13 around the rounded point, its Gaussian centred on the point itself."""
+    """A patch of 13 x 13 around the rounded point, its Gaussian centered on the point itself."""
     cx, cy = int(x + 0.5), int(y + 0.5)
     heat = torch.zeros(height, width)
     for row, column in np.ndindex(height, width):

@@ -39,7 +39,7 @@ def ks_statistic(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def starts(context: ErrorContext, index: int) -> np.ndarray:
-    """All points that errors may start from, whether labelled or not."""
+    """All points that errors may start from, whether labeled or not."""
     mirror = COCO.flip_index[index]
     people = [context.keypoints, context.estimated, *context.neighbors]
     return np.array([person[target, :2] for person in people for target in (index, mirror)])
@@ -77,10 +77,10 @@ def test_shares_of_rings_are_the_authors(person):
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), labelled=st.integers(1, 17), people=st.integers(0, 4))
-def test_positions_obey_the_rings(seed, labelled, people):
+@given(seed=st.integers(0, 2**32 - 1), labeled=st.integers(1, 17), people=st.integers(0, 4))
+def test_positions_obey_the_rings(seed, labeled, people):
     rng = np.random.default_rng(seed)
-    keypoints = np.concatenate([rng.uniform(0, 200, (17, 2)), (rng.permutation(17) < labelled)[:, None]], axis=1)
+    keypoints = np.concatenate([rng.uniform(0, 200, (17, 2)), (rng.permutation(17) < labeled)[:, None]], axis=1)
     neighbors = np.concatenate([rng.uniform(0, 200, (people, 17, 2)), rng.random((people, 17, 1)) < 0.7], axis=2)
     context = ErrorContext(keypoints, np.zeros((17, 3)), neighbors, people, 20_000.0)
     pose = synthesize(context, RATES, rng, sigmas=SIGMAS, flip_index=COCO.flip_index)
@@ -94,7 +94,7 @@ def test_positions_obey_the_rings(seed, labelled, people):
         assert nearest <= distance_at(MISS, SIGMAS[index], context.area) + 1e-6
 
 
-def test_an_unlabelled_keypoint_without_an_estimate_is_not_given():
+def test_an_unlabeled_keypoint_without_an_estimate_is_not_given():
     keypoints = np.zeros((17, 3))
     keypoints[0] = 10, 20, 1
     context = ErrorContext(keypoints, np.zeros((17, 3)), np.zeros((0, 17, 3)), 0, 1000.0)
@@ -105,21 +105,21 @@ def test_an_unlabelled_keypoint_without_an_estimate_is_not_given():
 
 def test_probabilities_are_the_released_table():
     """Index by index as the released code has it for COCO."""
-    for labelled in range(1, 18):
+    for labeled in range(1, 18):
         for overlap in range(5):
             expected = np.zeros((17, 5))
             for j in range(17):
-                few = labelled <= 10
+                few = labeled <= 10
                 low, middle, high = (0.15, 0.20, 0.25) if few else (0.10, 0.15, 0.20)
                 jitter = low if j == 0 or j >= 13 else high if j in (11, 12) else middle
-                table = (0.15, 0.20, 0.25) if labelled <= 5 else (0.10, 0.13, 0.15) if few else (0.02, 0.05, 0.10)
+                table = (0.15, 0.20, 0.25) if labeled <= 5 else (0.10, 0.13, 0.15) if few else (0.02, 0.05, 0.10)
                 miss = table[0] if j <= 4 else table[1] if j in (5, 6, 15, 16) else table[2]
                 inversion = 0.01 if j <= 4 else 0.03 if j <= 10 else 0.06
-                crowded = (few and overlap > 0) or (labelled <= 15 and overlap >= 3)
+                crowded = (few and overlap > 0) or (labeled <= 15 and overlap >= 3)
                 face, upper, lower = (0.02, 0.15, 0.10) if crowded else (0.01, 0.06, 0.03)
                 swap = face if j <= 4 else upper if j <= 10 else lower
                 expected[j] = 1 - jitter - inversion - swap - miss, jitter, inversion, swap, miss
-            np.testing.assert_allclose(RATES.probabilities(labelled, overlap), expected, atol=1e-12)
+            np.testing.assert_allclose(RATES.probabilities(labeled, overlap), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", Skeleton.names())

@@ -14,7 +14,7 @@ from everypose.methods.posefix.graph import RefinementGraph
 from everypose.methods.posefix.method import fit_backbone
 from everypose.methods.posefix.network import IMAGE_MEAN, LITE_INPUT_SCALE
 from everypose.methods.posefix.settings import PoseFixSettings, RefinementInference
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
 from everypose.models.storage import load_model, save_model
@@ -31,7 +31,7 @@ POSES = np.concatenate([RNG.uniform(0, 64, (3, 17, 2)), RNG.integers(0, 2, (3, 1
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return build_network(SETTINGS, 17, initialisation=Initialisation.FRAMEWORK).eval()
+    return build_network(SETTINGS, 17, initialization=Initialization.FRAMEWORK).eval()
 
 
 def refined(network, crops, poses):

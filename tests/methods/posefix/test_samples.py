@@ -84,10 +84,10 @@ def test_what_the_errors_depend_on_is_in_crop_pixels(monkeypatch, flip):
     np.testing.assert_allclose(context.estimated[:, :2], in_crop(estimate()), atol=1e-9)
     assert context.overlap == 1
     assert context.area == pytest.approx(60 * 80 * scale**2)
-    unlabelled = order.tolist().index(5)
+    unlabeled = order.tolist().index(5)
     inside = ((context.keypoints[:, :2] >= 0) & (context.keypoints[:, :2] <= (192, 256))).all(axis=1)
-    np.testing.assert_array_equal(made.target[:, 2] > 0, inside & (np.arange(17) != unlabelled))
-    assert made.pose[unlabelled, 2] == 1  # it starts from the estimate
+    np.testing.assert_array_equal(made.target[:, 2] > 0, inside & (np.arange(17) != unlabeled))
+    assert made.pose[unlabeled, 2] == 1  # it starts from the estimate
 
 
 def test_a_keypoint_without_label_and_estimate_is_not_given():

@@ -61,7 +61,7 @@ def literal_people(scene: Scene, size: int, draws: ImageDraws, minimum_area: flo
         if draws.flip:
             for left, right in COCO.flip_pairs:
                 keypoints[[left, right]] = keypoints[[right, left]]
-        labelled = [(x, y) for x, y, v in keypoints if v > 0]
+        labeled = [(x, y) for x, y, v in keypoints if v > 0]
         x1, y1, x2, y2 = scene.boxes[index]
         corners = [moved(x, y) for x, y in ((x1, y1), (x2, y1), (x1, y2), (x2, y2))]
         if draws.flip:
@@ -69,7 +69,7 @@ def literal_people(scene: Scene, size: int, draws: ImageDraws, minimum_area: flo
         people.append(
             {
                 "keypoints": keypoints,
-                "center": tuple(sum(axis) / len(labelled) for axis in zip(*labelled, strict=True)),
+                "center": tuple(sum(axis) / len(labeled) for axis in zip(*labeled, strict=True)),
                 "area": (x2 - x1) * (y2 - y1) * factor,
                 "corners": corners,
                 "radius": literal_radius(corners, output),

@@ -86,7 +86,7 @@ def test_the_norm_is_what_the_activation_applies(network: Callable[[], nn.Module
 
 @pytest.mark.parametrize(("network", "is_boir"), [(tiny_boir, True), (tiny_cid, False)])
 def test_chosen_pixels_are_those_of_the_papers_form(network: Callable[[], nn.Module], is_boir: bool) -> None:
-    """Of every second pixel and of some others, normalised by the mean and the spread of every second one."""
+    """Of every second pixel and of some others, normalized by the mean and the spread of every second one."""
     head = network().instance_head.double()
     generator = torch.Generator().manual_seed(0)
     feature = torch.randn(2, 60, 9, 13, generator=generator, dtype=torch.float64)

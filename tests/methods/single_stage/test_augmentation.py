@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from everypose.methods.single_stage.augmentation import ImageDraws, draw, possible_reduction, recolour
+from everypose.methods.single_stage.augmentation import ImageDraws, draw, possible_reduction, recolor
 from everypose.methods.single_stage.settings import ImageAugmentation
 from methods.single_stage.made import make_scene
 
@@ -22,11 +22,11 @@ def test_draws_stay_in_range_and_repeat() -> None:
     assert all((each.brightness, each.contrast, each.saturation) == (0, 1, 1) for each in many)
     again = draw(np.random.default_rng(0), ImageAugmentation(), scene)
     assert (again.scale, again.dx) == (many[0].scale, many[0].dx)
-    colours = draw(np.random.default_rng(0), ImageAugmentation(brightness=0.2, contrast=0.3, saturation=0.4), scene)
-    assert (colours.scale, colours.dx) == (many[0].scale, many[0].dx)
-    assert abs(colours.brightness) <= 0.2
-    assert abs(colours.contrast - 1) <= 0.3
-    assert abs(colours.saturation - 1) <= 0.4
+    colors = draw(np.random.default_rng(0), ImageAugmentation(brightness=0.2, contrast=0.3, saturation=0.4), scene)
+    assert (colors.scale, colors.dx) == (many[0].scale, many[0].dx)
+    assert abs(colors.brightness) <= 0.2
+    assert abs(colors.contrast - 1) <= 0.3
+    assert abs(colors.saturation - 1) <= 0.4
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_images_are_reduced_no_further_than_samples_and_where_it_divides(height,
     assert possible_reduction(height, width, 512, ImageDraws(scale=scale)) == expected
 
 
-def test_recolour() -> None:
+def test_recolor() -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(recolour(image, ImageDraws()), image)
-    brighter = recolour(image, ImageDraws(brightness=0.2)).astype(int)
+    np.testing.assert_array_equal(recolor(image, ImageDraws()), image)
+    brighter = recolor(image, ImageDraws(brightness=0.2)).astype(int)
     np.testing.assert_array_equal(brighter, np.minimum(255, image.astype(int) + 51))
-    flat = recolour(image, ImageDraws(contrast=0.0))
+    flat = recolor(image, ImageDraws(contrast=0.0))
     assert np.ptp(flat) == 0
-    grey = recolour(image, ImageDraws(saturation=0.0)).astype(int)
-    assert np.ptp(grey, axis=2).max() <= 1
+    gray = recolor(image, ImageDraws(saturation=0.0)).astype(int)
+    assert np.ptp(gray, axis=2).max() <= 1

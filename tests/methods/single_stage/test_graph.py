@@ -16,9 +16,9 @@ FLIP = torch.from_numpy(Skeleton.named("coco").flip_index)
 
 
 @pytest.fixture
-def _normalised_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The recorded images are normalised already; the graph then only moves the channels."""
-    monkeypatch.setattr(graph, "normalise", lambda images, _: images.permute(0, 3, 1, 2))
+def _normalized_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorded images are normalized already; the graph then only moves the channels."""
+    monkeypatch.setattr(graph, "normalize", lambda images, _: images.permute(0, 3, 1, 2))
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
     return found
 
 
-@pytest.mark.usefixtures("_normalised_input")
+@pytest.mark.usefixtures("_normalized_input")
 @pytest.mark.parametrize("flip", [0, 1])
 @pytest.mark.parametrize("shape", ["square", "wide"])
 def test_boir_inference_equals_the_release(shape: str, flip: int) -> None:
@@ -44,7 +44,7 @@ def test_boir_inference_equals_the_release(shape: str, flip: int) -> None:
     assert np.abs(scores.numpy() - vectors[f"{name}/scores"]).max() < 1e-5
 
 
-@pytest.mark.usefixtures("_normalised_input")
+@pytest.mark.usefixtures("_normalized_input")
 @pytest.mark.parametrize("flip", [0, 1])
 def test_cid_inference_equals_the_release(flip: int) -> None:
     vectors = load("cid_tiny")
@@ -129,7 +129,7 @@ def test_people_from_a_score_on_are_those_of_all_that_have_it(flip: int) -> None
     coarse = 255 * torch.rand(2, 3, 8, 16, generator=torch.Generator().manual_seed(0))
     images = torch.nn.functional.interpolate(coarse, size=(64, 128), mode="bilinear").permute(0, 2, 3, 1).byte()
     network = tiny_boir()
-    torch.nn.init.constant_(network.instance_head.heatmap.bias, 20)  # so that people score almost what centres do
+    torch.nn.init.constant_(network.instance_head.heatmap.bias, 20)  # so that people score almost what centers do
     everybody = run(network, images, flip)
     least = float(everybody[1].median())
     some = run(network, images, flip, least)

@@ -1,4 +1,4 @@
-"""Centre peaks against the recorded ones and a literal twin."""
+"""Center peaks against the recorded ones and a literal twin."""
 
 import numpy as np
 import pytest

@@ -43,8 +43,8 @@ def test_golden_samples(number: int) -> None:
     np.testing.assert_array_equal(sample.loss_mask, golden["multi_mask"][0] > 0)
     np.testing.assert_array_equal(sample.instance_yx, golden["instance_coord"])
     np.testing.assert_allclose(sample.instance_boxes, golden["bbox"], rtol=0, atol=2e-6)
-    labelled = sample.keypoints[sample.instance_person, :, 2] > 0
-    np.testing.assert_array_equal(labelled, golden["instance_mask"][:, :, 0, 0] > 0)
+    labeled = sample.keypoints[sample.instance_person, :, 2] > 0
+    np.testing.assert_array_equal(labeled, golden["instance_mask"][:, :, 0, 0] > 0)
     multi, single = literal_heatmaps(sample)
     np.testing.assert_allclose(multi, golden["multi_heatmap"], rtol=0, atol=1e-6)
     np.testing.assert_allclose(single, golden["instance_heatmap"], rtol=0, atol=1e-6)
@@ -89,7 +89,7 @@ def test_no_draws_are_the_plain_map() -> None:
     image = random_image(rng, scene)
     sample = make_sample(scene, image, COCO, ImageSampleSettings(size=64), draws=ImageDraws())
     np.testing.assert_array_equal(sample.image, image)
-    kept = scene.keypoints[scene.is_labelled_person]
+    kept = scene.keypoints[scene.is_labeled_person]
     np.testing.assert_allclose(sample.keypoints[:, :, :2], kept[:, :, :2] / 4, atol=1e-5)
     np.testing.assert_array_equal(sample.keypoints[:, :, 2], kept[:, :, 2])
 
@@ -239,11 +239,11 @@ def test_wrong_size_is_an_error() -> None:
 def test_training_scenes() -> None:
     keypoints = np.zeros((1, 17, 3))
     nobody = make_scene(np.zeros((0, 17, 3)), np.zeros((0, 4)), 9, 9)
-    unlabelled = make_scene(keypoints, [[0, 0, 5, 5]], 9, 9)
+    unlabeled = make_scene(keypoints, [[0, 0, 5, 5]], 9, 9)
     keypoints = keypoints.copy()
     keypoints[0, 3, 2] = 1
-    labelled = make_scene(keypoints, [[0, 0, 5, 5]], 9, 9)
+    labeled = make_scene(keypoints, [[0, 0, 5, 5]], 9, 9)
     crowd = make_scene(keypoints, [[0, 0, 5, 5]], 9, 9, is_crowd=[True])
-    scenes = SceneSet([nobody, unlabelled, labelled, crowd], COCO, "set")
-    assert training_scenes(scenes) == [labelled]
-    assert training_scenes(scenes, need_keypoints=False) == [unlabelled, labelled, crowd]
+    scenes = SceneSet([nobody, unlabeled, labeled, crowd], COCO, "set")
+    assert training_scenes(scenes) == [labeled]
+    assert training_scenes(scenes, need_keypoints=False) == [unlabeled, labeled, crowd]

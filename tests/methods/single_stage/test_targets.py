@@ -36,7 +36,7 @@ def literal_gaussian(plane: np.ndarray, x: float, y: float, radius: int) -> None
 
 
 def golden_scene(i: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Keypoints, centres and radii of a recorded scene, before its targets were made."""
+    """Keypoints, centers and radii of a recorded scene, before its targets were made."""
     vectors = load("boir_tiny")
     corners = np.clip(vectors[f"target{i}/box_corners"], 0, 15)
     heights = np.linalg.norm(corners[:, 0] - corners[:, 2], axis=1)

@@ -48,9 +48,9 @@ def literal_half_body(keypoints, upper_body, prefer_upper):
 
 
 @given(st.lists(st.booleans(), min_size=17, max_size=17), st.booleans(), st.integers(0, 99))
-def test_half_bodies_equal_their_literal_twin(labelled, prefer_upper, seed):
+def test_half_bodies_equal_their_literal_twin(labeled, prefer_upper, seed):
     points = np.random.default_rng(seed).uniform(0, 100, (17, 2))
-    keypoints = np.concatenate([points, np.array(labelled)[:, None] * 2.0], axis=1)
+    keypoints = np.concatenate([points, np.array(labeled)[:, None] * 2.0], axis=1)
     ours = half_body(keypoints, COCO, prefer_upper)
     assert ours.tolist() == [list(point) for point in literal_half_body(keypoints, COCO.upper_body, prefer_upper)]
 

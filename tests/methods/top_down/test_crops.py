@@ -127,7 +127,7 @@ def test_the_corners_of_a_region_are_those_of_its_crop(width, x, size):
 
 
 @given(st.floats(-180, 180), st.sampled_from(["classic", "udp"]))
-def test_the_centre_stays_whatever_the_rotation(rotation, convention):
+def test_the_center_stays_whatever_the_rotation(rotation, convention):
     center, region = np.array([40.0, 70.0]), np.array([90.0, 120.0])
     middle = {"classic": (96, 128), "udp": (95.5, 127.5)}[convention]
     matrix = crop_matrix(center, region, (192, 256), rotation, convention)
@@ -139,7 +139,7 @@ def test_the_centre_stays_whatever_the_rotation(rotation, convention):
         assert np.sign(right[1]) == np.sign(expected)
 
 
-def test_mpiis_regions_are_squares_below_the_centre():
+def test_mpiis_regions_are_squares_below_the_center():
     center, scale = np.array([300.0, 200.0]), 2.5
     half = 200 * scale / 2
     boxes = np.array([[*(center - half), *(center + half)]])

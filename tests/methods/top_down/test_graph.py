@@ -1,4 +1,4 @@
-"""The graph: flip test, normalisation, and the exported one against torch."""
+"""The graph: flip test, normalization, and the exported one against torch."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colours import IMAGENET
+from everypose.backbones.colors import IMAGENET
 from everypose.methods.top_down.decoding import decode
 from everypose.methods.top_down.graph import TopDownGraph
 from everypose.skeleton.skeleton import Skeleton

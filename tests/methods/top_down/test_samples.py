@@ -21,10 +21,10 @@ COCO = Skeleton.named("coco")
 SMALL = CropGeometry(size=(96, 128))
 
 
-def released_draws(seed, labelled):
+def released_draws(seed, labeled):
     """The released loader's draws for one person, from numpy's and Python's global generators, in its order."""
     numpy, python = np.random.RandomState(seed), random.Random(seed)
-    half_body = labelled > 8 and numpy.rand() < 0.3
+    half_body = labeled > 8 and numpy.rand() < 0.3
     prefer_upper = half_body and numpy.randn() < 0.5
     scale = np.clip(numpy.randn() * 0.35 + 1, 1 - 0.35, 1 + 0.35)
     rotation = np.clip(numpy.randn() * 45, -90, 90) if python.random() <= 0.6 else 0.0

@@ -14,7 +14,7 @@ from everypose.methods.vitpose.checkpoint import (
     DATASETS_OF_SIZES,
     ReleasedLayout,
     read_layout,
-    recognises,
+    recognizes,
     renaming_of,
     split,
     to_ours,
@@ -71,7 +71,7 @@ LAYOUTS = {
 def test_a_file_tells_its_layout_and_fits_strictly(name: str) -> None:
     layout = LAYOUTS[name]
     state = theirs(layout)
-    assert recognises(state)
+    assert recognizes(state)
     assert read_layout(state, FILE) == layout
     network = network_of(layout)
     network.load_state_dict(to_ours(state, layout))
@@ -142,4 +142,4 @@ def test_files_of_other_kinds() -> None:
         read_layout(state | {"backbone.pos_embed": torch.zeros(1, 15, 384)}, FILE)
     with pytest.raises(UsageError, match="no heatmap head 1"):
         split(state, 1)
-    assert not recognises({"backbone.conv1.weight": torch.zeros(1)})
+    assert not recognizes({"backbone.conv1.weight": torch.zeros(1)})

@@ -30,7 +30,7 @@ def test_each_phase_moves_its_own_parts(mixture):
     task = make_task(mixture("start.heads=framework"))
     assert isinstance(task, MixtureTask)
     network = task.make_network().train()
-    optimiser = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
+    optimizer = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
     batch = task.samples.collate([task.samples[position] for position in range(12)])
     found = []
     for epoch in (0, 1.5, 2, 2.9, 3, 4):
@@ -38,9 +38,9 @@ def test_each_phase_moves_its_own_parts(mixture):
         task.begin_step(network, epoch)
         values = task.losses(network, batch)
         task.end_step(network)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sum(values.values()).backward()
-        optimiser.step()
+        optimizer.step()
         found.append(moved(network, before))
         names = [f"heatmap_{name}" for name, *_ in SETS]
         assert list(values) == ["cross_type", *names, "prototype", "prototype_heatmap"], "the same in all phases"
@@ -53,15 +53,15 @@ def test_a_tiny_posebh_learns_its_pictures(mixture):
         mixture("start.heads=framework", "phases.heads_from=0", "phases.backbone_from=0", "model.channels=32")
     )
     network = task.make_network().train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     batch = task.samples.collate([task.samples[position] for position in range(6)])
     task.begin_step(network, 0)
     totals = []
     for _ in range(45):
         found = task.losses(network, batch)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         sum(found.values()).backward()
-        optimiser.step()
+        optimizer.step()
         totals.append(sum(value.item() for name, value in found.items() if name.startswith("heatmap_")))
     assert totals[-1] < totals[0] / 2, totals
 
@@ -82,12 +82,12 @@ def test_vitpose_plus_plus_learns_everywhere_all_the_time(plus_plus):
     network = task.make_network().train()
     assert network.prototypes is None
     before = weights(network)
-    optimiser = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
+    optimizer = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
     task.begin_step(network, 0)
     values = task.losses(network, task.samples.collate([task.samples[position] for position in range(12)]))
     assert list(values) == [f"heatmap_{name}" for name, *_ in SETS]
     sum(values.values()).backward()
-    optimiser.step()
+    optimizer.step()
     assert moved(network, before) == {"backbone", "heads"}
 
 

@@ -120,8 +120,8 @@ def test_a_sets_loss_for_each_of_its_samples_does_not_depend_on_its_share(mixtur
     assert rare == pytest.approx(often, rel=1e-2)
     shares = [line[f"loss/heatmap_{name}"] for name in ("rare", "often")]
     assert shares == pytest.approx([rare * 6 / 22, often * 16 / 22])
-    minimised = [v for n, v in line.items() if n.startswith("loss/") and "per_sample" not in n and n != "loss/total"]
-    assert line["loss/total"] == pytest.approx(sum(minimised))
+    minimized = [v for n, v in line.items() if n.startswith("loss/") and "per_sample" not in n and n != "loss/total"]
+    assert line["loss/total"] == pytest.approx(sum(minimized))
 
 
 def test_a_set_without_samples_since_the_last_line_has_no_loss_for_each_of_them(mixture, tmp_path, losses_of):

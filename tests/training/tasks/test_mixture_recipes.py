@@ -57,7 +57,7 @@ def test_every_published_mixture_in_every_number(family, size):
         assert recipe.phases == PhaseSchedule()
         assert recipe.prototypes == PoseBHLosses()
         assert recipe.start.weights == f"vitpose-plus-{size}"
-        assert recipe.start.reinitialise == ("embedding.", "prototypes.")
+        assert recipe.start.reinitialize == ("embedding.", "prototypes.")
 
 
 @pytest.mark.parametrize("to", ["3dpw", "interhand"])

@@ -17,11 +17,11 @@ def test_posebh_starts_from_vitpose_plus_plus(mixture, plus_plus, tmp_path):
     train(plus_plus("schedule.epochs=0", "schedule.steps=1", "trainer.seed=5"), tmp_path / "run", ONE, quiet=True)
     saved = load_file(tmp_path / "run/models/final/model.safetensors")
     start = f"start.weights={json.dumps(str(tmp_path / 'run/models/final'))}"
-    new = 'start.reinitialise=["embedding.", "prototypes."]'
+    new = 'start.reinitialize=["embedding.", "prototypes."]'
     network = make_task(mixture(start, new)).make_network().state_dict()
     assert all(torch.equal(network[name], value) for name, value in saved.items())
     assert {n.split(".")[0] for n in network if n not in saved} == {"embedding", "prototypes"}
-    with pytest.raises(EveryposeError, match=r"does not fit .*start\.reinitialise"):
+    with pytest.raises(EveryposeError, match=r"does not fit .*start\.reinitialize"):
         make_task(mixture(start)).make_network()
 
 

@@ -19,13 +19,13 @@ def test_a_tiny_mipnet_learns_six_crops(crops):
     task = make_task(crops("model.backbone.width=8", VAL, *STILL))
     network = task.make_network().train()
     batch = task.samples.collate([task.samples[position] for position in range(6)])
-    optimiser = torch.optim.Adam(task.parameter_groups(network), lr=5e-3)
+    optimizer = torch.optim.Adam(task.parameter_groups(network), lr=5e-3)
     totals = []
     for _ in range(40):
         total = sum(task.losses(network, batch).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total.backward()
-        optimiser.step()
+        optimizer.step()
         totals.append(total.item())
     assert totals[-1] < totals[0] / 2
     (validator,) = task.validators
@@ -80,11 +80,11 @@ def test_an_interrupted_run_goes_on_with_the_losses_of_an_undisturbed_one(crops,
 def test_every_family_learns_for_a_step(crops, model, losses):
     task = make_task(crops(*model))
     network = task.make_network().train()
-    optimiser = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
+    optimizer = torch.optim.Adam(task.parameter_groups(network), lr=1e-3)
     before = {name: value.detach().clone() for name, value in network.backbone.named_parameters()}
     found = task.losses(network, task.samples.collate([task.samples[0], task.samples[1]]))
     assert list(found) == losses
     sum(found.values()).backward()
-    optimiser.step()
+    optimizer.step()
     assert not [name for name, value in network.backbone.named_parameters() if torch.equal(value, before[name])]
     assert not task.validators

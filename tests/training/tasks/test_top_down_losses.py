@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from everypose.backbones.colours import IMAGENET
+from everypose.backbones.colors import IMAGENET
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.spec import spec_of
 from everypose.methods.top_down.settings import HRNetPoseSettings
@@ -64,7 +64,7 @@ def test_the_losses_are_the_published_ones():
 
 
 @pytest.mark.parametrize("bgr", [False, True])
-def test_a_batch_is_normalised_as_in_the_graph_and_compared_with_its_targets(crops, bgr):
+def test_a_batch_is_normalized_as_in_the_graph_and_compared_with_its_targets(crops, bgr):
     recipe = crops("model.family=hrnet", f"inference.bgr={str(bgr).lower()}")
     task = make_task(recipe)
     batch = task.samples.collate([task.samples[0], task.samples[1]])

@@ -45,9 +45,9 @@ def test_every_published_experiment_in_every_number(family, trunk, size, data):
     assert (plan.epochs, plan.milestones) == ((210, (90, 120)) if last_site else published)
 
     heads = {"": ("", ()), "coco": (f"-{trunk}-{size}-coco", ("modulation.",))}
-    source, reinitialise = heads["coco" if mipnet and not last_site else ""]
+    source, reinitialize = heads["coco" if mipnet and not last_site else ""]
     assert recipe.start.weights == (source and ("simple-baseline" if resnet else "hrnet") + source)
-    assert recipe.start.reinitialise == (*reinitialise, *(("head.",) if reinitialise and crowd else ()))
+    assert recipe.start.reinitialize == (*reinitialize, *(("head.",) if reinitialize and crowd else ()))
 
     people = 16 if last_site else 10 if mipnet and trunk == "w48" else 24 if (trunk, size) == ("w48", 384) else 32
     assert recipe.trainer.batch == people

@@ -75,7 +75,7 @@ def test_data_that_cannot_be_used_is_one_line(message, figures, tmp_path):
         return f'data.train=[{{annotations={json.dumps(str(tmp_path / name))}, images="images"}}]'
 
     away = [{**annotation, "bbox": [5000, 5000, 30, 60]} for annotation in content["annotations"]]
-    assert "away.json: no person has both a labelled keypoint and a box" in message(
+    assert "away.json: no person has both a labeled keypoint and a box" in message(
         source("away.json", {"annotations": away})
     )
     empty = [{**annotation, "keypoints": [0] * 51, "num_keypoints": 0} for annotation in content["annotations"]]

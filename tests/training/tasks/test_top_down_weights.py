@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from everypose.errors import EveryposeError
 from everypose.models.import_checkpoint import write_released
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.initial_weights import make_network, model_config, reinitialise_prefixes
+from everypose.training.initial_weights import make_network, model_config, reinitialize_prefixes
 from everypose.training.run import train
 from training.crop_recipes import ONE, VIT
 
@@ -25,12 +25,12 @@ def test_mipnet_starts_from_a_baseline_of_ours_or_of_the_authors(crops, tmp_path
     write_released(network, config, tmp_path / "authors.pth")
     for source in ("hrnet/models/final", "authors.pth"):
         start = f"start.weights={json.dumps(str(tmp_path / source))}"
-        mipnet = make_network(crops(start, 'start.reinitialise=["modulation."]'), 17).state_dict()
+        mipnet = make_network(crops(start, 'start.reinitialize=["modulation."]'), 17).state_dict()
         assert all(torch.equal(mipnet[name], value) for name, value in saved.items())
         assert {name for name in mipnet if name not in saved} == {n for n in mipnet if n.startswith("modulation.")}
-        with pytest.raises(EveryposeError, match=r"does not fit .*modulation\..*start\.reinitialise"):
+        with pytest.raises(EveryposeError, match=r"does not fit .*modulation\..*start\.reinitialize"):
             make_network(crops(start), 17)
-        crowd = make_network(crops(start, 'start.reinitialise=["modulation.", "head."]'), 14).state_dict()
+        crowd = make_network(crops(start, 'start.reinitialize=["modulation.", "head."]'), 14).state_dict()
         assert crowd["head.weight"].shape[0] == 14
         assert torch.equal(crowd["backbone.conv1.weight"], saved["backbone.conv1.weight"])
     backbone = {name.removeprefix("backbone."): value for name, value in saved.items() if name.startswith("backbone.")}
@@ -57,13 +57,13 @@ def test_the_error_prints_the_override_to_paste(crops, tmp_path):
     train(crops("model.family=hrnet", "schedule.steps=1"), tmp_path / "hrnet", ONE, quiet=True)
     start = f"start.weights={json.dumps(str(tmp_path / 'hrnet/models/final'))}"
     with pytest.raises(EveryposeError, match="does not fit") as refused:
-        make_network(crops(start, 'start.reinitialise=["modulation."]'), 14)
+        make_network(crops(start, 'start.reinitialize=["modulation."]'), 14)
     option, override = shlex.split(str(refused.value).split(", add ")[1])
-    assert (option, override) == ("--set", 'start.reinitialise=["modulation.", "head."]')
+    assert (option, override) == ("--set", 'start.reinitialize=["modulation.", "head."]')
     make_network(crops(start, override), 14)
 
 
 def test_prefixes_cover_no_layer_that_fits():
     wanted = ["backbone.a.weight", "backbone.a.bias", "backbone.b.weight", "head.weight", "headless.weight", "scale"]
     unfit = ["backbone.a.weight", "backbone.a.bias", "head.weight", "scale"]
-    assert reinitialise_prefixes(unfit, wanted) == ["backbone.a.", "head.", "scale"]
+    assert reinitialize_prefixes(unfit, wanted) == ["backbone.a.", "head.", "scale"]

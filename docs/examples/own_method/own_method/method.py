@@ -1,8 +1,8 @@
-"""HeatNet as everypose uses it: how its network is made, initialised and trained."""
+"""HeatNet as everypose uses it: how its network is made, initialized and trained."""
 
 from torch import Tensor, nn
 
-from everypose.methods.spec import Initialisation, MethodSpec, Objective
+from everypose.methods.spec import Initialization, MethodSpec, Objective
 from everypose.methods.top_down.losses import joints_mse
 from everypose.methods.top_down.settings import TopDownTraining
 from own_method.network import HeatNet, build_strides
@@ -14,9 +14,9 @@ def build(settings: HeatNetSettings, keypoints: int) -> HeatNet:
     return HeatNet(build_strides(settings.backbone), keypoints)
 
 
-def initialise(network: HeatNet, initialisation: Initialisation) -> None:
+def initialize(network: HeatNet, initialization: Initialization) -> None:
     """Start with heatmaps near 0."""
-    if initialisation is Initialisation.PAPER:
+    if initialization is Initialization.PAPER:
         nn.init.normal_(network.head.weight, std=0.001)
 
 
@@ -29,4 +29,4 @@ def objective(_: TopDownTraining) -> Objective:
     return error
 
 
-SPEC = MethodSpec(build=build, initialise=initialise, objective=objective)
+SPEC = MethodSpec(build=build, initialize=initialize, objective=objective)

@@ -7,7 +7,7 @@ from own_method.backbone_settings import StridesSettings
 
 
 class Strides(Backbone):
-    """Two strided convolutions: normalised images (B, 3, H, W) to a feature (B, width, H/4, W/4)."""
+    """Two strided convolutions: normalized images (B, 3, H, W) to a feature (B, width, H/4, W/4)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -36,6 +36,6 @@ class HeatNet(nn.Module):
         self.head = nn.Conv2d(backbone.channels, keypoints, 1)
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """Normalised crops (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of one person."""
+        """Normalized crops (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of one person."""
         maps: Tensor = self.head(self.backbone(images).relu())
         return maps[:, None]

@@ -21,7 +21,7 @@ def fit_pretrained(state: Mapping[str, Tensor], backbone: ViT, where: Path) -> d
 
     Args:
         state: an unwrapped state dict; an encoder inside a larger model has names that begin with ``encoder.``.
-        backbone: what is to be initialised.
+        backbone: what is to be initialized.
         where: the file, for the message.
 
     Raises:

@@ -32,7 +32,7 @@ _COMPOSED_NAME = re.compile(r"\d{6,}\.jpg|\..*", re.DOTALL)
 
 @dataclass
 class Tally:
-    """What a set of labels holds: people (labelled, no crowd regions), pasted ones, and overlapping ones.
+    """What a set of labels holds: people (labeled, no crowd regions), pasted ones, and overlapping ones.
 
     ``overlapping`` counts, for each of ``THRESHOLDS``, the people whose box has a greater IoU with another's.
     """
@@ -45,7 +45,7 @@ class Tally:
     def add(self, scene: Scene) -> None:
         """Count one more photo."""
         limits = np.array([scene.width, scene.height] * 2, dtype=np.float64)
-        overlap = heaviest_overlap(scene.boxes[scene.is_labelled_person].clip(0, limits))
+        overlap = heaviest_overlap(scene.boxes[scene.is_labeled_person].clip(0, limits))
         self.photos += 1
         self.people += len(overlap)
         self.pasted += len(scene.extra.get("pasted", ()))
@@ -70,10 +70,10 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
         quiet: no progress bar.
 
     Raises:
-        EveryposeError: no photo can be read, the set has no labelled people, or no cut-out is good enough.
+        EveryposeError: no photo can be read, the set has no labeled people, or no cut-out is good enough.
     """
-    if not any(scene.is_labelled_person.any() for scene in scenes):
-        raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labelled keypoints")
+    if not any(scene.is_labeled_person.any() for scene in scenes):
+        raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labeled keypoints")
     found: list[CutOut] = []
     for scene in track(scenes.scenes, "cutting people out", quiet=quiet):
         people = [person for person in range(len(scene)) if may_be_cut_out(scene, person, scenes.skeleton)]

@@ -5,7 +5,7 @@ How labels change:
 * A visible keypoint (2) that a pasted person covers becomes hidden (1) and keeps its coordinates.
 * Boxes and areas go on describing the whole person: the OKS tolerance and the rule for small people are about a
   person's size, not about who stands in front. Of a pasted person, what falls outside the photo is cut off from the
-  box and, in proportion, from the area; keypoints there become unlabelled.
+  box and, in proportion, from the area; keypoints there become unlabeled.
 * Segmentations describe what is seen.
 * A cut-out is not pasted if it would hide more than ``Settings.most_hidden`` of another person's visible keypoints.
 """
@@ -29,7 +29,7 @@ Image = npt.NDArray[np.uint8]
 
 OVERLAP = 0.3  # two people overlap heavily when the IoU of their boxes is greater
 ATTEMPTS = 15  # to find a person and a place, before one person fewer is pasted
-GREY = 2.0  # a photo whose colour channels differ by less on average is black and white
+GRAY = 2.0  # a photo whose color channels differ by less on average is black and white
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def compose(
     """
     composition = Composition(scene, image, skeleton)
     usable = [cutout for cutout in cutouts if cutout.file_name != scene.file_name]
-    grey = _is_grey(image)
+    gray = _is_gray(image)
     for _ in range(int(rng.integers(settings.people[0], settings.people[1] + 1)) if usable else 0):
         people = composition.people()
         heavy = heaviest_overlap(people.boxes) > OVERLAP
         close = len(heavy) == 0 or heavy.mean() < settings.overlap
         for _ in range(ATTEMPTS):
             cutout = usable[int(rng.integers(len(usable)))]
-            if _is_grey(cutout.pixels) and not grey:
+            if _is_gray(cutout.pixels) and not gray:
                 continue
             if rng.random() < 0.5:
                 cutout = cutout.flipped(skeleton)
@@ -101,7 +101,7 @@ class Composition:
         self.image = image.copy()
         self._source = scene
         self._skeleton = skeleton
-        self._grey = _is_grey(image)
+        self._gray = _is_gray(image)
         self._keypoints, self._boxes, self._areas = scene.keypoints.copy(), scene.boxes.copy(), scene.areas.copy()
         self._is_crowd = scene.is_crowd.copy()
         self._visible_at_first = (scene.keypoints[:, :, 2] > 1).sum(axis=1)
@@ -116,7 +116,7 @@ class Composition:
         return segmentation_mask(segmentation, *self.image.shape[:2])
 
     def people(self) -> People:
-        """The people next to whom a cut-out is placed: no crowd regions, at least one labelled keypoint."""
+        """The people next to whom a cut-out is placed: no crowd regions, at least one labeled keypoint."""
         chosen = np.flatnonzero((self._keypoints[:, :, 2] > 0).any(axis=1) & ~self._is_crowd)
         height, width = self.image.shape[:2]
         sizes = [body_size(self._keypoints[index], self._boxes[index], self._skeleton) for index in chosen]
@@ -146,7 +146,7 @@ class Composition:
             return False
 
         lit = relit(cutout, self.image[rows, columns], settings.light)[own_rows, own_columns]
-        if self._grey:
+        if self._gray:
             lit = np.repeat(cv2.cvtColor(lit, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
         self.image[rows, columns] = blended(lit, self.image[rows, columns], alpha)
         self._add(cutout, place, updated, keypoints, mask)
@@ -252,7 +252,7 @@ def blended(front: Image, behind: Image, alpha: npt.NDArray[np.float32]) -> Imag
 
 def outlines(mask: Mask) -> list[list[float]]:
     """COCO polygons of a mask (H, W) bool, one for each connected part; holes are filled."""
-    # Contours run through pixel centres. Traced at twice the size, they go round the centres of the mask's own
+    # Contours run through pixel centers. Traced at twice the size, they go round the centers of the mask's own
     # pixels, a quarter of a pixel inside the border, so that every way of filling them gives the same mask.
     twice = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
     found, _ = cv2.findContours(twice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -271,7 +271,7 @@ def _window(cutout: CutOut, place: Place, height: int, width: int) -> tuple[slic
     return rows, columns, own_rows, own_columns
 
 
-def _is_grey(image: Image) -> bool:
+def _is_gray(image: Image) -> bool:
     """Whether the photo is black and white."""
     sample = image[::4, ::4].astype(np.int16)
-    return bool(np.abs(sample - sample[..., 1:2]).mean() < GREY)
+    return bool(np.abs(sample - sample[..., 1:2]).mean() < GRAY)

@@ -13,15 +13,15 @@ from everypose.skeleton.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float64]
 
-LABELLED = 0.6  # of the skeleton's keypoints must be labelled: 10 of COCO's 17
-VISIBLE = 0.8  # of the labelled keypoints must be visible
+LABELED = 0.6  # of the skeleton's keypoints must be labeled: 10 of COCO's 17
+VISIBLE = 0.8  # of the labeled keypoints must be visible
 MINIMUM_HEIGHT = 64  # pixels of the box; smaller people have no outline worth pasting
 FILL = (0.2, 0.95)  # how much of the box the mask fills: a standing person about half
-BOX_IOU = 0.75  # between the mask's own box and the labelled box
+BOX_IOU = 0.75  # between the mask's own box and the labeled box
 INSIDE = 0.85  # of the visible keypoints must lie in the mask
 ONE_PIECE = 0.9  # of the mask must be its largest component
 STRANGERS = 0.1  # at most, of the visible keypoints of others in the box may lie in the mask
-CROWD = 0.3  # at most, of the box may lie in a region of unlabelled people
+CROWD = 0.3  # at most, of the box may lie in a region of unlabeled people
 AT_BORDER = 0.1  # at most, of the box's width or height may be mask cut off by the photo's left, right or upper border
 FEATHER = 0.004  # standard deviation of the soft edge, of the box's longer side; at least 0.7 pixel
 
@@ -33,9 +33,9 @@ class CutOut:
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
         alpha: (h, w) float32: 1 inside, 0 outside, soft between.
-        keypoints: (K, 3) float64 x, y, COCO visibility; unlabelled ones are zeros.
-        box: (4,) float64 x1 y1 x2 y2, the labelled box.
-        area: the labelled area in square pixels.
+        keypoints: (K, 3) float64 x, y, COCO visibility; unlabeled ones are zeros.
+        box: (4,) float64 x1 y1 x2 y2, the labeled box.
+        area: the labeled area in square pixels.
         size: body size in pixels, see :func:`everypose.data.crowds.grabcut.body_size`.
         file_name: the photo it comes from.
         annotation_id: the person in that photo.
@@ -56,8 +56,8 @@ class CutOut:
         """The mirror image, left and right keypoints exchanged."""
         last = self.pixels.shape[1] - 1
         keypoints = self.keypoints[skeleton.flip_index].copy()
-        labelled = keypoints[:, 2] > 0
-        keypoints[labelled, 0] = last - keypoints[labelled, 0]
+        labeled = keypoints[:, 2] > 0
+        keypoints[labeled, 0] = last - keypoints[labeled, 0]
         box = np.array([last - self.box[2], self.box[1], last - self.box[0], self.box[3]])
         pixels, alpha = np.ascontiguousarray(self.pixels[:, ::-1]), np.ascontiguousarray(self.alpha[:, ::-1])
         return replace(self, pixels=pixels, alpha=alpha, keypoints=keypoints, box=box)
@@ -69,9 +69,9 @@ class CutOut:
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         factors = np.array([new[0] / width, new[1] / height])
         keypoints = self.keypoints.copy()
-        labelled = keypoints[:, 2] > 0
-        # Pixel centres are at integers, so the image begins at -0.5.
-        keypoints[labelled, :2] = (keypoints[labelled, :2] + 0.5) * factors - 0.5
+        labeled = keypoints[:, 2] > 0
+        # Pixel centers are at integers, so the image begins at -0.5.
+        keypoints[labeled, :2] = (keypoints[labeled, :2] + 0.5) * factors - 0.5
         return replace(
             self,
             pixels=np.asarray(cv2.resize(self.pixels, new, interpolation=method), dtype=np.uint8),
@@ -86,10 +86,10 @@ class CutOut:
 def may_be_cut_out(scene: Scene, person: int, skeleton: Skeleton) -> bool:
     """Whether the labels promise a good cut-out: enough keypoints, visible, large enough, outside crowd regions."""
     visibility, box = scene.keypoints[person, :, 2], scene.boxes[person]
-    labelled = int((visibility > 0).sum())
-    if scene.is_crowd[person] or labelled < LABELLED * len(skeleton) - 0.5:
+    labeled = int((visibility > 0).sum())
+    if scene.is_crowd[person] or labeled < LABELED * len(skeleton) - 0.5:
         return False
-    if (visibility > 1).sum() < VISIBLE * labelled or box[3] - box[1] < MINIMUM_HEIGHT or box[2] - box[0] < 8:
+    if (visibility > 1).sum() < VISIBLE * labeled or box[3] - box[1] < MINIMUM_HEIGHT or box[2] - box[0] < 8:
         return False
     crowds = scene.boxes[scene.is_crowd]
     shared = np.minimum(crowds[:, 2:], box[2:]) - np.maximum(crowds[:, :2], box[:2])
@@ -178,9 +178,9 @@ def _lift(image: npt.NDArray[np.uint8], mask: Mask, scene: Scene, person: int, s
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     y1, y2, x1, x2 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     keypoints = scene.keypoints[person].copy()
-    labelled = keypoints[:, 2] > 0
-    keypoints[~labelled] = 0
-    keypoints[labelled, :2] -= (x1, y1)
+    labeled = keypoints[:, 2] > 0
+    keypoints[~labeled] = 0
+    keypoints[labeled, :2] -= (x1, y1)
     feet = [joint for joint, name in enumerate(skeleton.keypoints) if name in ("left_ankle", "right_ankle")]
     return CutOut(
         pixels=image[y1:y2, x1:x2].copy(),
@@ -191,5 +191,5 @@ def _lift(image: npt.NDArray[np.uint8], mask: Mask, scene: Scene, person: int, s
         size=body_size(keypoints, box, skeleton),
         file_name=scene.file_name,
         annotation_id=int(scene.annotation_ids[person]),
-        reaches_ground=bool(y2 < len(mask) and (not feet or labelled[feet].any())),
+        reaches_ground=bool(y2 < len(mask) and (not feet or labeled[feet].any())),
     )

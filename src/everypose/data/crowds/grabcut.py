@@ -1,7 +1,7 @@
 """A person's mask without a segmentation label: GrabCut, seeded from the box and the skeleton.
 
 GrabCut: Rother, Kolmogorov, Blake, "GrabCut: interactive foreground extraction using iterated graph cuts", 2004. In
-place of a user's strokes, the labelled skeleton marks what is surely the person, the surroundings of the box and the
+place of a user's strokes, the labeled skeleton marks what is surely the person, the surroundings of the box and the
 skeletons of other people what surely is not.
 """
 
@@ -29,7 +29,7 @@ TORSO = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
 def body_size(keypoints: Floats, box: Floats, skeleton: Skeleton) -> float:
     """A length in pixels that grows with the person and hardly with the pose: about that of the torso.
 
-    The longest of shoulders-to-hips and 1.3 times the shoulders' width; where the hips are not labelled, of the
+    The longest of shoulders-to-hips and 1.3 times the shoulders' width; where the hips are not labeled, of the
     latter and 0.3 times the height of the box; the height alone where the shoulders are not either.
 
     Args:
@@ -140,8 +140,8 @@ def _draw(
         cv2.fillConvexPoly(canvas, cv2.convexHull(points[torso].astype(np.int32)), 1)
     head = [joint for joint in _joints(skeleton, HEAD) if chosen[joint]]
     if head:
-        centre = np.rint(points[head].mean(axis=0)).astype(int)
-        cv2.circle(canvas, centre.tolist(), max(1, round(head_radius)), 1, cv2.FILLED)
+        center = np.rint(points[head].mean(axis=0)).astype(int)
+        cv2.circle(canvas, center.tolist(), max(1, round(head_radius)), 1, cv2.FILLED)
 
 
 def _joints(skeleton: Skeleton, names: tuple[str, ...]) -> list[int]:

@@ -11,13 +11,13 @@ from everypose.data.crowds.cutouts import CutOut
 Floats = npt.NDArray[np.float64]
 
 SCALE = (0.15, 1.6)  # of a cut-out: smaller is not worth it, larger is a blur
-RELATIVE_SIZE = (0.9, 1.15)  # of the newcomer, who stands in front, to the neighbour
-IN_FRONT = 0.08  # at most, of its height, the newcomer's feet are lower than the neighbour's
+RELATIVE_SIZE = (0.9, 1.15)  # of the newcomer, who stands in front, to the neighbor
+IN_FRONT = 0.08  # at most, of its height, the newcomer's feet are lower than the neighbor's
 CLOSE = (0.35, 0.8)  # the IoU aimed at when people are to overlap
 REALLY_CLOSE = 0.31  # the least that is accepted
 APART = 0.15  # the greatest IoU with anybody when they are not
 IN_PHOTO = 0.6  # at least, of the newcomer's box
-NEIGHBOUR_HEIGHT = 48  # pixels; cut-outs are not placed next to smaller people
+NEIGHBOR_HEIGHT = 48  # pixels; cut-outs are not placed next to smaller people
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def heaviest_overlap(boxes: Floats) -> Floats:
 def find_place(
     rng: np.random.Generator, people: People, cutout: CutOut, close: bool, height: int, width: int
 ) -> Place | None:
-    """Draw a place for a cut-out, next to a neighbour that is drawn too.
+    """Draw a place for a cut-out, next to a neighbor that is drawn too.
 
     Args:
-        rng: draws the neighbour, the size and the place.
+        rng: draws the neighbor, the size and the place.
         people: the people in the photo. If none is large enough, the cut-out is placed in the lower half.
         cutout: the newcomer, not scaled yet.
-        close: over the neighbour (IoU above 0.31) or apart from all people (below 0.15).
+        close: over the neighbor (IoU above 0.31) or apart from all people (below 0.15).
         height: of the photo.
         width: of the photo.
 
@@ -62,7 +62,7 @@ def find_place(
         The place; None where what was drawn does not fit, and another draw may.
     """
     heights = people.boxes[:, 3] - people.boxes[:, 1]
-    candidates = np.flatnonzero(heights >= NEIGHBOUR_HEIGHT)
+    candidates = np.flatnonzero(heights >= NEIGHBOR_HEIGHT)
     if not len(candidates):
         scale = height * rng.uniform(0.4, 0.8) / (cutout.box[3] - cutout.box[1])
         bottom = height * rng.uniform(0.8, 1.0) if cutout.reaches_ground else height
@@ -70,41 +70,41 @@ def find_place(
     if close:
         alone = candidates[heaviest_overlap(people.boxes)[candidates] <= CLOSE[0]]
         candidates = alone if len(alone) else candidates
-    neighbour = int(rng.choice(candidates))
-    scale = people.sizes[neighbour] / cutout.size * rng.uniform(*RELATIVE_SIZE)
-    bottom = _ground(rng, people.boxes[neighbour], cutout, scale, height)
+    neighbor = int(rng.choice(candidates))
+    scale = people.sizes[neighbor] / cutout.size * rng.uniform(*RELATIVE_SIZE)
+    bottom = _ground(rng, people.boxes[neighbor], cutout, scale, height)
     if close:
-        return _over(rng, people.boxes[neighbour], cutout, scale, bottom, height, width)
+        return _over(rng, people.boxes[neighbor], cutout, scale, bottom, height, width)
     return _beside(rng, people, cutout, scale, bottom, height, width)
 
 
-def _ground(rng: np.random.Generator, neighbour: Floats, cutout: CutOut, scale: float, height: int) -> float:
+def _ground(rng: np.random.Generator, neighbor: Floats, cutout: CutOut, scale: float, height: int) -> float:
     """The row at which the newcomer's box should end."""
     own_height = scale * float(cutout.box[3] - cutout.box[1])
     if not cutout.reaches_ground:
         return height  # legs that were never seen must stay out of the photo
-    if neighbour[3] < height - 2:
-        return float(neighbour[3]) + rng.uniform(0, IN_FRONT) * own_height
-    # The neighbour's feet are outside the photo, so the heads are brought to about one height.
-    return max(float(neighbour[1]) + rng.uniform(-0.05, 0.1) * own_height + own_height, height)
+    if neighbor[3] < height - 2:
+        return float(neighbor[3]) + rng.uniform(0, IN_FRONT) * own_height
+    # The neighbor's feet are outside the photo, so the heads are brought to about one height.
+    return max(float(neighbor[1]) + rng.uniform(-0.05, 0.1) * own_height + own_height, height)
 
 
 def _over(
     rng: np.random.Generator,
-    neighbour: Floats,
+    neighbor: Floats,
     cutout: CutOut,
     scale: float,
     bottom: float,
     height: int,
     width: int,
 ) -> Place | None:
-    """The place to the left or right of the neighbour whose IoU with it is nearest to a drawn one."""
+    """The place to the left or right of the neighbor whose IoU with it is nearest to a drawn one."""
     wanted, side = rng.uniform(*CLOSE), rng.choice([-1.0, 1.0])
     own_width = scale * float(cutout.box[2] - cutout.box[0])
-    furthest = (own_width + neighbour[2] - neighbour[0]) / 2
-    centres = (neighbour[0] + neighbour[2]) / 2 + side * np.linspace(0.1, 1, 40) * furthest
-    boxes = _boxes(cutout, scale, centres, bottom)
-    overlaps = box_iou(_cut(boxes, height, width), neighbour[None])[:, 0]
+    furthest = (own_width + neighbor[2] - neighbor[0]) / 2
+    centers = (neighbor[0] + neighbor[2]) / 2 + side * np.linspace(0.1, 1, 40) * furthest
+    boxes = _boxes(cutout, scale, centers, bottom)
+    overlaps = box_iou(_cut(boxes, height, width), neighbor[None])[:, 0]
     best = int(np.abs(overlaps - wanted).argmin())
     if overlaps[best] < REALLY_CLOSE:
         return None
@@ -122,11 +122,11 @@ def _beside(
     return _checked(cutout, scale, boxes[int((overlaps <= APART).argmax())], height, width)
 
 
-def _boxes(cutout: CutOut, scale: float, centres: Floats, bottom: float) -> Floats:
-    """Boxes (N, 4) of the scaled cut-out around the N columns ``centres`` that end at the row ``bottom``."""
+def _boxes(cutout: CutOut, scale: float, centers: Floats, bottom: float) -> Floats:
+    """Boxes (N, 4) of the scaled cut-out around the N columns ``centers`` that end at the row ``bottom``."""
     own_width, own_height = scale * (cutout.box[2:] - cutout.box[:2])
-    rows = np.full_like(centres, bottom)
-    return np.stack([centres - own_width / 2, rows - own_height, centres + own_width / 2, rows], axis=1)
+    rows = np.full_like(centers, bottom)
+    return np.stack([centers - own_width / 2, rows - own_height, centers + own_width / 2, rows], axis=1)
 
 
 def _cut(boxes: Floats, height: int, width: int) -> Floats:

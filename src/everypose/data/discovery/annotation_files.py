@@ -36,7 +36,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the keypoint annotation files of a folder with their content; they are recognised by content.
+    """Yield the keypoint annotation files of a folder with their content; they are recognized by content.
 
     COCO files without any keypoints (instances, captions) and other JSON files are skipped.
 

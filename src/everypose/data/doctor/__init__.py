@@ -79,7 +79,7 @@ def examine_content(content: dict[str, Any], annotation_file: Path, image_root: 
         annotation_file=Path(annotation_file),
         images=len(content["images"]),
         annotations=len(content["annotations"]),
-        persons=int((annotations.labelled(table).any(axis=1) & ~table.is_crowd).sum()),
+        persons=int((annotations.labeled(table).any(axis=1) & ~table.is_crowd).sum()),
         keypoints=table.keypoints.shape[1],
         skeleton=None if skeleton is None else skeleton.name,
         image_root=root,

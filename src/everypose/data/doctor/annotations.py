@@ -24,21 +24,21 @@ def check(content: dict[str, Any], table: Table, sizes: npt.NDArray[np.float64])
     found = _identities(content, table)
     found += flaw(flaws.FLAG_VALUE, "annotations", _named(table, lambda e: crowd_flag(e.get("iscrowd")) is None))
     found += flaw(flaws.FLAG_TEXT, "annotations", _named(table, _is_flag_text))
-    found += flaw(flaws.NORMALISED, "annotations", table.names(_normalised(table)))
+    found += flaw(flaws.NORMALIZED, "annotations", table.names(_normalized(table)))
     for kind, mask in {**_keypoint_flaws(table, sizes), **_box_flaws(table, sizes)}.items():
         found += flaw(kind, "annotations", table.names(mask))
     return found
 
 
-def labelled(table: Table) -> npt.NDArray[np.bool_]:
-    """(N, K) keypoints that are labelled and have usable coordinates: finite, and not at (0, 0)."""
-    return np.asarray(table.labelled & np.isfinite(table.keypoints).all(axis=2) & ~at_origin(table))
+def labeled(table: Table) -> npt.NDArray[np.bool_]:
+    """(N, K) keypoints that are labeled and have usable coordinates: finite, and not at (0, 0)."""
+    return np.asarray(table.labeled & np.isfinite(table.keypoints).all(axis=2) & ~at_origin(table))
 
 
 def at_origin(table: Table) -> npt.NDArray[np.bool_]:
-    """(N, K) labelled keypoints at exactly (0, 0) or (-1, -1): unlabelled ones whose visibility is wrong."""
+    """(N, K) labeled keypoints at exactly (0, 0) or (-1, -1): unlabeled ones whose visibility is wrong."""
     points = table.keypoints[..., :2]
-    return np.asarray(table.labelled & ((points == 0).all(axis=2) | (points == -1).all(axis=2)))
+    return np.asarray(table.labeled & ((points == 0).all(axis=2) | (points == -1).all(axis=2)))
 
 
 def outside(points: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -93,7 +93,7 @@ def _is_flag_text(entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("iscrowd"), str) and crowd_flag(entry["iscrowd"]) is not None
 
 
-def _normalised(table: Table) -> npt.NDArray[np.bool_]:
+def _normalized(table: Table) -> npt.NDArray[np.bool_]:
     """(N,) all, where all coordinates of the file are shares of the image's size; none where they are pixels."""
     try:
         require_pixels(table.boxes, np.nan_to_num(table.keypoints), "")
@@ -106,9 +106,9 @@ def _keypoint_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.
     """Kind -> (N,) bool."""
     points, visibility = table.keypoints[..., :2], table.keypoints[..., 2]
     origin = at_origin(table)
-    usable = labelled(table)
+    usable = labeled(table)
     beyond = usable & outside(points, sizes_of(table, sizes)[:, None])
-    raw, clean = table.labelled.sum(axis=1), usable.sum(axis=1)
+    raw, clean = table.labeled.sum(axis=1), usable.sum(axis=1)
     stated = table.num_keypoints
     countable = table.keypoint_count_ok & table.of_keypoints
     return {

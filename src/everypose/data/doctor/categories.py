@@ -7,7 +7,7 @@ from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, flaw
 from everypose.data.doctor.table import identity
 from everypose.errors import EveryposeError
-from everypose.skeleton.skeleton import Skeleton, recognise
+from everypose.skeleton.skeleton import Skeleton, recognize
 
 _PEOPLE = frozenset({"coco", "ochuman", "crowdpose", "mpii", "aic", "coco_wholebody", "halpe", "jhmdb", "posetrack18"})
 _NEAR = 0.75
@@ -23,7 +23,7 @@ def check(categories: list[Any]) -> tuple[list[Flaw], Skeleton | None]:
     bad_ids = [_title(c) for c, key in zip(categories, ids, strict=True) if key is None or ids.count(key) > 1]
     found = flaw(flaws.CATEGORY_ENTRY, "categories", bad_ids)
     found += flaw(flaws.MIXED_SKELETONS, "categories", [_title(c) for c in usable if c["keypoints"] != names])
-    known = _recognised(names)
+    known = _recognized(names)
     found += flaw(flaws.KEYPOINT_NAMES, "categories", _name_faults(usable[0], known))
     found += _links(usable, known)
     found += flaw(flaws.CATEGORY_NAME, "categories", _wrong_titles(usable, known))
@@ -53,8 +53,8 @@ def _title(category: Any) -> str:
     return f"{category.get('name')!r}" if isinstance(category, dict) else repr(category)
 
 
-def _recognised(names: list[Any]) -> Skeleton | None:
-    return recognise(names) if all(isinstance(name, str) and name for name in names) else None
+def _recognized(names: list[Any]) -> Skeleton | None:
+    return recognize(names) if all(isinstance(name, str) and name for name in names) else None
 
 
 def _name_faults(category: dict[str, Any], known: Skeleton | None) -> list[str]:

@@ -69,9 +69,9 @@ def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> 
     """The usable annotations, corrected."""
     usable = np.isin(table.image_index, sorted(kept_images)) & (table.category_index >= 0) & table.keypoint_count_ok
     keypoints, boxes = _upright(table, images)
-    labelled = annotations.labelled(table)
-    changed = ~labelled & ((keypoints != 0).any(axis=2) | table.labelled)
-    boxes = _boxes(boxes, keypoints, labelled)
+    labeled = annotations.labeled(table)
+    changed = ~labeled & ((keypoints != 0).any(axis=2) | table.labeled)
+    boxes = _boxes(boxes, keypoints, labeled)
     size = annotations.sizes_of(table, images.upright)
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     low, high = low.clip(0, None), np.fmin(high, size)
@@ -89,7 +89,7 @@ def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> 
             count = len(entry["keypoints"]) // 3
             values = np.where(changed[index, :count, None], 0, keypoints[index, :count])
             entry["keypoints"] = _plain(values.reshape(-1))
-        entry["num_keypoints"] = int(labelled[index].sum())
+        entry["num_keypoints"] = int(labeled[index].sum())
         entry["bbox"] = _plain(boxes[index])
         entry["area"] = _plain(areas[[index]])[0]
         entry["iscrowd"] = int(table.is_crowd[index])
@@ -104,8 +104,8 @@ def _upright(table: Table, images: ImageFindings) -> tuple[npt.NDArray[np.float6
     sizes = annotations.sizes_of(table, images.sizes)
     for index in np.flatnonzero(orientation != 1):
         width, height = sizes[index]
-        labelled = keypoints[index, :, 2] > 0
-        keypoints[index, labelled, :2] = turn(keypoints[index, labelled, :2], width - 1, height - 1, orientation[index])
+        labeled = keypoints[index, :, 2] > 0
+        keypoints[index, labeled, :2] = turn(keypoints[index, labeled, :2], width - 1, height - 1, orientation[index])
         x, y, w, h = boxes[index]
         corners = turn(np.array([[x, y], [x + w, y + h]]), width, height, orientation[index])
         boxes[index] = [*corners.min(axis=0), *np.ptp(corners, axis=0)]
@@ -115,7 +115,7 @@ def _upright(table: Table, images: ImageFindings) -> tuple[npt.NDArray[np.float6
 def turn(points: npt.NDArray[np.float64], right: float, bottom: float, orientation: int) -> npt.NDArray[np.float64]:
     """Points (P, 2) of a stored frame in the upright picture.
 
-    ``right`` and ``bottom`` are the stored frame's last coordinates: its size less one for pixel centres, its size
+    ``right`` and ``bottom`` are the stored frame's last coordinates: its size less one for pixel centers, its size
     for edges. EXIF orientations 2 to 4 mirror and turn in place, 5 to 8 swap the axes (Exif 2.32, tag 0x0112).
     """
     x, y = points[:, 0], points[:, 1]
@@ -127,10 +127,10 @@ def turn(points: npt.NDArray[np.float64], right: float, bottom: float, orientati
 def _boxes(
     boxes: npt.NDArray[np.float64],
     keypoints: npt.NDArray[np.float64],
-    labelled: npt.NDArray[np.bool_],
+    labeled: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """(N, 4) the boxes as given where they have a size, else the extent of the labelled keypoints (zero for none)."""
-    extent = xyxy_to_xywh(keypoint_boxes(np.concatenate([keypoints[..., :2], labelled[..., None]], axis=2)))
+    """(N, 4) the boxes as given where they have a size, else the extent of the labeled keypoints (zero for none)."""
+    extent = xyxy_to_xywh(keypoint_boxes(np.concatenate([keypoints[..., :2], labeled[..., None]], axis=2)))
     good = np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
     return np.where(good[:, None], boxes, extent)
 

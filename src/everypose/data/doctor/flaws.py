@@ -49,7 +49,7 @@ class Diagnosis:
     """Everything that was found in one annotation file.
 
     Attributes:
-        persons: annotations with at least one labelled keypoint, crowd regions left out.
+        persons: annotations with at least one labeled keypoint, crowd regions left out.
         skeleton: name of the shipped skeleton with the same keypoints, or None for one of the user's own.
         image_root: folder of the images; None if none of them was found.
         notes: what could not be checked, and why.
@@ -216,7 +216,7 @@ EXIF_ROTATED = Kind(
 EXIF_STORED = Kind(
     "exif_labels_not_turned",
     "fixable",
-    "images that EXIF turns, labelled as they are stored and not upright",
+    "images that EXIF turns, labeled as they are stored and not upright",
     "--fix turns the labels upright",
 )
 
@@ -239,8 +239,8 @@ FLAG_VALUE = Kind(
     "annotations whose iscrowd is neither 0 nor 1",
     "reading stops; correct it",
 )
-NORMALISED = Kind(
-    "normalised_coordinates",
+NORMALIZED = Kind(
+    "normalized_coordinates",
     "broken",
     "coordinates that are all between 0 and 1",
     "reading stops: COCO files hold pixels; multiply by the image's width and height",
@@ -279,18 +279,18 @@ NOT_A_NUMBER = Kind(
     "not_a_number",
     "fixable",
     "keypoints or boxes that are no numbers (text, lists), or boxes that are not four of them",
-    "reading stops; --fix makes the keypoint unlabelled and drops the box",
+    "reading stops; --fix makes the keypoint unlabeled and drops the box",
 )
 NOT_FINITE = Kind(
     "not_finite",
     "repaired",
     "coordinates that are NaN, infinite or null",
-    "the keypoint counts as not labelled; instead of the box, the keypoints' extent is used",
+    "the keypoint counts as not labeled; instead of the box, the keypoints' extent is used",
 )
 VISIBILITY = Kind(
     "visibility",
     "broken",
-    "visibilities other than 0 (not labelled), 1 (hidden) and 2 (visible)",
+    "visibilities other than 0 (not labeled), 1 (hidden) and 2 (visible)",
     "correct them: their meaning is unknown",
 )
 NUM_KEYPOINTS = Kind(
@@ -308,7 +308,7 @@ NO_NUM_KEYPOINTS = Kind(
 NO_KEYPOINTS = Kind(
     "no_keypoints",
     "informs",
-    "persons without any labelled keypoint",
+    "persons without any labeled keypoint",
     "they are kept as regions to ignore, not as persons",
 )
 NO_AREA = Kind(
@@ -321,13 +321,13 @@ NO_BOX = Kind(
     "no_box",
     "repaired",
     "annotations without a box",
-    "the box around the labelled keypoints is used",
+    "the box around the labeled keypoints is used",
 )
 BOX_SIZE = Kind(
     "box_size",
     "repaired",
     "boxes of zero or negative width or height",
-    "the box around the labelled keypoints is used",
+    "the box around the labeled keypoints is used",
 )
 BOX_OUTSIDE = Kind(
     "box_outside",
@@ -338,14 +338,14 @@ BOX_OUTSIDE = Kind(
 KEYPOINT_OUTSIDE = Kind(
     "keypoint_outside",
     "informs",
-    "labelled keypoints outside the image",
+    "labeled keypoints outside the image",
     "they are kept as they are",
 )
 KEYPOINT_AT_ORIGIN = Kind(
     "keypoint_at_origin",
     "fixable",
-    "labelled keypoints at (0, 0) or (-1, -1)",
-    "an unlabelled keypoint with a wrong visibility: --fix makes it unlabelled",
+    "labeled keypoints at (0, 0) or (-1, -1)",
+    "an unlabeled keypoint with a wrong visibility: --fix makes it unlabeled",
 )
 CROWD = Kind(
     "crowd_region",

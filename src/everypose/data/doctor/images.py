@@ -129,9 +129,9 @@ def _compare(stated: npt.NDArray[np.float64], header: ImageHeader, reach: npt.ND
 
 
 def _reach(table: Table, count: int) -> npt.NDArray[np.float64]:
-    """(count, 2) largest x and y of the labelled keypoints of each image."""
+    """(count, 2) largest x and y of the labeled keypoints of each image."""
     reach = np.zeros((count, 2))
-    points = np.where(table.labelled[..., None], np.nan_to_num(table.keypoints[..., :2]), 0)
+    points = np.where(table.labeled[..., None], np.nan_to_num(table.keypoints[..., :2]), 0)
     listed = table.image_index >= 0
     if points.shape[1]:
         np.maximum.at(reach, table.image_index[listed], points[listed].max(axis=1))

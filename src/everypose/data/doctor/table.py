@@ -45,7 +45,7 @@ class Table:
     of_keypoints: npt.NDArray[np.bool_]
 
     @property
-    def labelled(self) -> npt.NDArray[np.bool_]:
+    def labeled(self) -> npt.NDArray[np.bool_]:
         """(N, K) keypoints with a visibility above 0."""
         return np.nan_to_num(self.keypoints[..., 2]) > 0
 

@@ -33,8 +33,8 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
     """Read a COCO-format keypoint annotation file.
 
     All categories that share the skeleton are read as one (AP-10K has 54 of them). Repaired, and reported in
-    ``SceneSet.repairs``: missing areas (0.53 of the box), empty boxes of labelled people (the keypoints' extent),
-    keypoints that are no numbers (unlabelled), a wrong ``num_keypoints`` (the labels count), missing image sizes,
+    ``SceneSet.repairs``: missing areas (0.53 of the box), empty boxes of labeled people (the keypoints' extent),
+    keypoints that are no numbers (unlabeled), a wrong ``num_keypoints`` (the labels count), missing image sizes,
     annotations of no image or with nothing in them (left out). Boxes that pass the border stay as they are.
 
     Args:
@@ -159,15 +159,15 @@ def _keypoints(
             )
     keypoints = np.array(lists, dtype=np.float64).reshape(-1, count, 3)
     unusable = ~np.isfinite(keypoints).all(axis=2)
-    repairs["keypoints that are no numbers were taken as unlabelled"] += int(unusable.sum())
+    repairs["keypoints that are no numbers were taken as unlabeled"] += int(unusable.sum())
     keypoints[unusable] = 0
     repairs["visibilities that are no whole numbers were taken as 2 (visible)"] += whole_visibilities(keypoints)
     keypoints[:, :, 2] = keypoints[:, :, 2].clip(0, 2)
 
-    labelled = (keypoints[:, :, 2] > 0).sum(axis=1)
+    labeled = (keypoints[:, :, 2] > 0).sum(axis=1)
     stated = np.array([entry.get("num_keypoints", -1) for entry in annotations])
     repairs["annotations had a num_keypoints other than their labels; the labels count"] += int(
-        ((stated >= 0) & (stated != labelled)).sum()
+        ((stated >= 0) & (stated != labeled)).sum()
     )
     return keypoints
 

@@ -30,7 +30,7 @@ Entry = dict[str, Any]
 def parse_entries(
     content: Mapping[str, Any], where: str, *, finite: bool = False, repairs: Counter[str] | None = None
 ) -> dict[str, Any]:
-    """Check and normalise the images, categories and annotations of COCO content.
+    """Check and normalize the images, categories and annotations of COCO content.
 
     Ids become int (from whole numbers and their digits), ``iscrowd`` becomes 0 or 1, sizes and areas that are no
     positive numbers are left out, null fields are left out. Other fields stay as they are.
@@ -101,8 +101,8 @@ def require_pixels(boxes: Float64, keypoints: Float64, where: str) -> None:
     Raises:
         EveryposeError: all coordinates are between 0 and 1, and not all are whole numbers.
     """
-    labelled = keypoints[keypoints[..., 2] > 0, :2].reshape(-1)
-    values = np.concatenate([boxes[np.isfinite(boxes).all(axis=1)].reshape(-1), labelled])
+    labeled = keypoints[keypoints[..., 2] > 0, :2].reshape(-1)
+    values = np.concatenate([boxes[np.isfinite(boxes).all(axis=1)].reshape(-1), labeled])
     values = values[np.isfinite(values)]
     if len(values) and ((values >= 0) & (values <= 1)).all() and (values != np.floor(values)).any():
         raise EveryposeError(

@@ -22,7 +22,7 @@ _FIRST_PIXEL = 1.0
 def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
     """Read ``mpii_<split>.json``: people with ``image``, ``center``, ``scale``, ``joints`` and ``joints_vis``.
 
-    A person's box is the square of its height about its centre; its area 0.53 of the box. Image sizes come from the
+    A person's box is the square of its height about its center; its area 0.53 of the box. Image sizes come from the
     images themselves.
 
     Raises:
@@ -58,10 +58,10 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
 
 
 def _keypoints(people: list[dict[str, Any]], count: int) -> Float64:
-    """(N, K, 3); MPII only says whether a joint is labelled, which becomes visibility 2 or 0."""
+    """(N, K, 3); MPII only says whether a joint is labeled, which becomes visibility 2 or 0."""
     points = _array([person["joints"] for person in people], (count, 2)) - _FIRST_PIXEL
-    labelled = _array([person["joints_vis"] for person in people], (count,))[:, :, None] > 0
-    return np.concatenate([np.where(labelled, points, 0.0), 2.0 * labelled], axis=2)
+    labeled = _array([person["joints_vis"] for person in people], (count,))[:, :, None] > 0
+    return np.concatenate([np.where(labeled, points, 0.0), 2.0 * labeled], axis=2)
 
 
 def _array(values: list[Any], shape: tuple[int, ...]) -> Float64:

@@ -121,9 +121,9 @@ def _fill_in(people: list[dict[str, Any]], notes: list[str]) -> None:
                 int(keypoints[index // 3, 2]) if index % 3 == 2 else value
                 for index, value in enumerate(entry["keypoints"])
             ]
-        labelled = int((keypoints[:, 2] > 0).sum())
-        changed["num_keypoints were counted from the labels"] += entry.get("num_keypoints") != labelled
-        entry["num_keypoints"] = labelled
+        labeled = int((keypoints[:, 2] > 0).sum())
+        changed["num_keypoints were counted from the labels"] += entry.get("num_keypoints") != labeled
+        entry["num_keypoints"] = labeled
         entry.setdefault("iscrowd", 0)
         if entry.get("bbox") and not entry.get("area"):
             entry["area"] = AREA_OF_BOX * entry["bbox"][2] * entry["bbox"][3]
@@ -152,7 +152,7 @@ def _with_boxes(
         chosen = min(around, key=lambda box: box["bbox"][2] * box["bbox"][3], default=None)
         if chosen is not None:
             person["bbox"] = list(chosen["bbox"])
-        rest += [_unlabelled(box, person) for box in boxes if box is not chosen]
+        rest += [_unlabeled(box, person) for box in boxes if box is not chosen]
     if crowded:
         notes.append(
             f"{crowded:,} images have several rectangles but one set of keypoints: Label Studio's COCO export mixes "
@@ -161,13 +161,13 @@ def _with_boxes(
     return people + rest, [entry for entries in by_image.values() for entry in entries]
 
 
-def _unlabelled(box: dict[str, Any], person: dict[str, Any]) -> dict[str, Any]:
-    """A rectangle as a person without labelled keypoints."""
+def _unlabeled(box: dict[str, Any], person: dict[str, Any]) -> dict[str, Any]:
+    """A rectangle as a person without labeled keypoints."""
     return {**box, "category_id": person["category_id"], "keypoints": [0] * len(person["keypoints"])}
 
 
 def _holds(box: list[float], keypoints: list[float]) -> bool:
-    """Whether all labelled keypoints lie in a box x, y, width, height, give or take the pixel that export rounds to."""
+    """Whether all labeled keypoints lie in a box x, y, width, height, give or take the pixel that export rounds to."""
     x, y, width, height = box
     points = zip(keypoints[0::3], keypoints[1::3], keypoints[2::3], strict=True)
     return all(x - 1 <= px <= x + width + 1 and y - 1 <= py <= y + height + 1 for px, py, v in points if v > 0)

@@ -352,7 +352,7 @@ def _line(entry: dict[str, Any], category_ids: list[int], size: tuple[int, int],
         return None
     keypoints = np.array(entry["keypoints"], np.float64).reshape(-1, 3)
     outside = (keypoints[:, 2] > 0) & ((keypoints[:, :2] < 0) | (keypoints[:, :2] > scale)).any(axis=1)
-    left_out["keypoints outside their image became unlabelled: Ultralytics refuses them"] += int(outside.sum())
+    left_out["keypoints outside their image became unlabeled: Ultralytics refuses them"] += int(outside.sum())
     keypoints[outside | (keypoints[:, 2] <= 0)] = 0
     keypoints[:, :2] /= scale
     shares = np.concatenate([(low + high) / 2 / scale, (high - low) / scale])

@@ -44,7 +44,7 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Picture:
-    """What is kept of an image: the file's hash, a grey thumbnail (64, 64) uint8, descriptors (V, 63) float32.
+    """What is kept of an image: the file's hash, a gray thumbnail (64, 64) uint8, descriptors (V, 63) float32.
 
     The first descriptor is the whole picture's, the others those of its crops.
     """
@@ -79,8 +79,8 @@ def describe(path: Path) -> Picture:
         content = path.read_bytes()
     except OSError as error:
         raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
-    grey = cv2.cvtColor(decode_image(content, str(path)), cv2.COLOR_RGB2GRAY)
-    thumbnail = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(decode_image(content, str(path)), cv2.COLOR_RGB2GRAY)
+    thumbnail = cv2.resize(gray, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     return Picture(path, hashlib.sha256(content).hexdigest(), thumbnail, _descriptors(thumbnail))
 
 

@@ -52,7 +52,7 @@ def breakdown(pairs: OksPairs) -> dict[str, list[ClassScore]]:
         "occlusion (largest box IoU with another person)": occlusion_classes(pairs.ground_truth),
         "size (square pixels)": size_classes(pairs.ground_truth),
         # The name is that of saved records.
-        "labelled keypoints": label_classes(pairs.ground_truth),
+        "labeled keypoints": label_classes(pairs.ground_truth),
     }
     return {
         kind: [class_score(pairs, name, members, hidden=hidden) for name, members in classes.items()]

@@ -21,7 +21,7 @@ from everypose.evaluation.metrics.oks import MAX_DETECTIONS, OksPairs
 
 GOOD, NEAR = 0.85, 0.5
 MATCH_OKS = 0.1
-"""Lowest OKS of a match when errors are analysed (Ronchi & Perona, section 3)."""
+"""Lowest OKS of a match when errors are analyzed (Ronchi & Perona, section 3)."""
 ERROR_TYPES = ("good", "jitter", "inversion", "swap", "miss")
 
 

@@ -19,7 +19,7 @@ from everypose.errors import EveryposeError
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.inference.results.tracked_rows import TrackedRows
 from everypose.people import People
-from everypose.skeleton.skeleton import Skeleton, recognise
+from everypose.skeleton.skeleton import Skeleton, recognize
 
 SCORER = "everypose"
 COORDS = ("x", "y", "likelihood")
@@ -111,7 +111,7 @@ class _Layout:
         wanted = [(name, part, axis) for name in names for part in keypoints for axis in COORDS]
         if list(zip(individuals, parts, coords, strict=True)) != wanted:
             raise ValueError("not every individual has x, y and likelihood of the same bodyparts")
-        self._skeleton = recognise(keypoints) or Skeleton(path.stem, keypoints, (), (), None)
+        self._skeleton = recognize(keypoints) or Skeleton(path.stem, keypoints, (), (), None)
         numbers = [int(match[0]) for name in names if (match := re.search(r"\d+$", name))]
         self._ids = np.array(numbers if len(set(numbers)) == len(names) else range(len(names)))
 

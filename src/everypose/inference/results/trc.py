@@ -113,7 +113,7 @@ def _resample(
     if np.abs(times - grid).max() > JITTER * (grid[-1] - grid[0]) / max(1, len(grid) - 1):
         before = np.clip(np.searchsorted(times, grid, side="right") - 1, 0, max(0, len(times) - 2))
         share = ((grid - times[before]) / (times[before + 1] - times[before]))[:, None, None]
-        # Where a frame is hit exactly, its neighbour, which may lack the person, must not count.
+        # Where a frame is hit exactly, its neighbor, which may lack the person, must not count.
         left, right = full[before], np.where(share == 0, full[before], full[before + 1])
         full = np.where(share == 1, full[before + 1], left + share * (right - left))
     present = np.flatnonzero(~np.isnan(full[:, 0, 0]))

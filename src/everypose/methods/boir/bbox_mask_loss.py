@@ -21,7 +21,7 @@ class InstanceSlots(NamedTuple):
     """Instances as (image, slot), n slots an image.
 
     ``valid`` (B, n): an instance whose box is at least two pixels wide and high; ``inside`` (B, n, h w): 1 in its box;
-    ``center`` (B, n, E): the embedding at the box's centre.
+    ``center`` (B, n, E): the embedding at the box's center.
     """
 
     valid: Tensor
@@ -35,7 +35,7 @@ def bbox_mask_loss(
     """In-box pull, out-box push and instance push, summed over instances and images, over the number of instances.
 
     Args:
-        embedding: (B, E, h, w), not normalised.
+        embedding: (B, E, h, w), not normalized.
         boxes: (I, 4) x, y, width, height in output pixels.
         image_index: (I,) ascending, each instance's image.
         most: the largest number of instances in one image.
@@ -91,7 +91,7 @@ def _mean(unit: Tensor, weight: Tensor) -> Tensor:
 
 
 def _in_box_mean_and_pull(unit: Tensor, layout: InstanceSlots) -> tuple[Tensor, Tensor]:
-    """Each instance's own embedding (c + m) / 2 (B, n, E), and the pull of its centre c and box mean m (B, n)."""
+    """Each instance's own embedding (c + m) / 2 (B, n, E), and the pull of its center c and box mean m (B, n)."""
     with torch.no_grad():
         distance = (layout.center**2).sum(-1)[..., None] + (unit**2).sum(-1)[:, None] - 2 * layout.center @ unit.mT
         similarity = torch.exp(-BETA * distance) * layout.inside

@@ -37,7 +37,7 @@ RENAMING = Renaming(
 _AUXILIARY = ("multihead.buk_head.", "multihead.emb_head.", "multihead.bbox_head.")
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognizes(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of a released BoIR."""
     return any(name.startswith("multihead.") for name in state)
 

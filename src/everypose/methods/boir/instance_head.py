@@ -10,7 +10,7 @@ EPSILON = 1e-5
 
 
 class InstanceHead(AttentionHead):
-    """Layer normalisation of the attentions, instance normalisation of the mask and the fusion."""
+    """Layer normalization of the attentions, instance normalization of the mask and the fusion."""
 
     def attention(self, inputs: int, channels: int) -> nn.Module:
         """(..., D) to (..., C)."""

@@ -19,7 +19,7 @@ EPSILON = 1e-10
 
 
 def losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> dict[str, Tensor]:
-    """The weighted losses of a batch; training minimises their sum.
+    """The weighted losses of a batch; training minimizes their sum.
 
     The paper's are divided by the number of images; the offset loss, where it has a weight, is a mean already.
     """
@@ -44,13 +44,13 @@ def losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> dict
 
 
 def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
-    """CIoU loss of the boxes that the nine pixels around each centre predict; those off the map are left out.
+    """CIoU loss of the boxes that the nine pixels around each center predict; those off the map are left out.
 
     Args:
         distances: (B, 4, h, w) left, top, right, bottom, in output pixels.
         boxes: (I, 4) x, y, width, height of the instances.
         image_index: (I,), each instance's image.
-        yx: (I, 2), each instance's centre.
+        yx: (I, 2), each instance's center.
 
     Returns:
         The mean over all pixels used; 0 without instances.
@@ -71,7 +71,7 @@ def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor)
 
 
 def ciou_loss(predicted: Tensor, truth: Tensor) -> Tensor:
-    """1 - IoU + centre distance + aspect ratio (Zheng et al., AAAI 2020): (..., 4) x1 y1 x2 y2 boxes to (...)."""
+    """1 - IoU + center distance + aspect ratio (Zheng et al., AAAI 2020): (..., 4) x1 y1 x2 y2 boxes to (...)."""
     low = torch.maximum(predicted[..., :2], truth[..., :2])
     high = torch.minimum(predicted[..., 2:], truth[..., 2:])
     shared = (high - low).clamp(min=0).prod(-1)

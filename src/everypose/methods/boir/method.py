@@ -1,11 +1,11 @@
-"""BoIR as everypose uses it: building, initialisation, losses, released checkpoints."""
+"""BoIR as everypose uses it: building, initialization, losses, released checkpoints."""
 
 from torch import Tensor
 
 from everypose.backbones.build import build_backbone
 from everypose.methods.boir import checkpoint
 from everypose.methods.boir.losses import losses
-from everypose.methods.boir.network import BoIR, BoIROutputs, initialise
+from everypose.methods.boir.network import BoIR, BoIROutputs, initialize
 from everypose.methods.boir.settings import BoIRSettings, BoIRTraining
 from everypose.methods.single_stage.settings import released_inference
 from everypose.methods.single_stage.targets import Targets
@@ -29,9 +29,9 @@ def objective(training: BoIRTraining) -> Objective:
 
 SPEC = MethodSpec(
     build=build,
-    initialise=initialise,
+    initialize=initialize,
     objective=objective,
-    recognise=checkpoint.recognises,
+    recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,
     export_state=checkpoint.RENAMING.to_theirs,
     released_inference=lambda settings, _skeleton, _crop_size: released_inference(settings),

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from everypose.backbones.backbone import Backbone
 from everypose.backbones.hrnet import conv_bn
 from everypose.methods.boir.instance_head import InstanceHead
-from everypose.methods.single_stage.initialisation import PAPER_STD, initialise_normal, start_at_prior
+from everypose.methods.single_stage.initialization import PAPER_STD, initialize_normal, start_at_prior
 from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.losses import probabilities
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 
 ASPP_DILATIONS = (12, 24, 36)
 
@@ -54,7 +54,7 @@ class ASPP(nn.Module):
 
 
 class Head(nn.Module):
-    """A residual block and a 3x3 convolution; ``centre``, ``buk``, ``emb`` and ``bbox`` have one each."""
+    """A residual block and a 3x3 convolution; ``center``, ``buk``, ``emb`` and ``bbox`` have one each."""
 
     def __init__(self, inputs: int, inner: int, outputs: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class AuxiliaryHeads(nn.Module):
 class BoIROutputs(NamedTuple):
     """Inputs of the losses: maps at stride 4 of B images with I instances.
 
-    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``embedding`` (B, E, h, w), not normalised;
+    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the center last; ``embedding`` (B, E, h, w), not normalized;
     ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities;
     ``offsets`` (B, 2, h, w), x, y in output pixels, if the backbone predicts them, else None.
     """
@@ -128,7 +128,7 @@ class BoIR(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.colours = backbone.colours
+        self.colors = backbone.colors
         channels = backbone.channels
         self.neck = ASPP(channels, neck_branch, neck, neck_squeeze)
         self.center = Head(neck, head, 1)
@@ -140,27 +140,27 @@ class BoIR(nn.Module):
         """The modules that become int8: all that are computed once for an image."""
         kept = tuple(f"backbone.{name}" for name in self.backbone.float_modules)
         return Int8Scopes(
-            quantised=("backbone", "neck", "center"), kept=(*kept, "center.output"), concatenations=("neck",)
+            quantized=("backbone", "neck", "center"), kept=(*kept, "center.output"), concatenations=("neck",)
         )
 
     def features(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
+        """Normalized images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
         feature: Tensor = self.backbone(images)
         return feature
 
     def center_map(self, feature: Tensor) -> Tensor:
-        """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
+        """(B, D, h, w) to the probability of a person's center (B, 1, h, w)."""
         return probabilities(self.center(self.neck(feature)))
 
     def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
-        """Keypoint probabilities (B, N, K, h, w) of the people centred at ``yx`` (B, N, 2).
+        """Keypoint probabilities (B, N, K, h, w) of the people centered at ``yx`` (B, N, 2).
 
         ``order`` (B, K) says which keypoint each map of an image's people shows.
         """
         return probabilities(self.instance_head.batched_logits(feature, yx, order))
 
     def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> BoIROutputs:
-        """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
+        """All outputs that training needs, for normalized images (B, 3, H, W) and the given instances."""
         assert self.auxiliary is not None, "this network was made without its training heads"
         feature = self.features(images)
         neck = self.neck(feature)
@@ -174,15 +174,15 @@ class BoIR(nn.Module):
         )
 
 
-def initialise(network: BoIR, initialisation: Initialisation = Initialisation.PAPER) -> None:
-    """The paper's initialisation of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side.
+def initialize(network: BoIR, initialization: Initialization = Initialization.PAPER) -> None:
+    """The paper's initialization of all but the backbone: sigmoids start at 0.01, boxes at one pixel a side.
 
     The released box head starts with every convolution at 0. Then no gradient ever passes its ReLU, and only the last
     bias learns. Here the last convolution alone starts at 0: the same first boxes, from a head that can learn.
 
     Args:
-        network: what to initialise.
-        initialisation: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
+        network: what to initialize.
+        initialization: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
             small ones in thousands.
     """
     parts: list[nn.Module] = [network.neck, network.center, network.instance_head]
@@ -190,9 +190,9 @@ def initialise(network: BoIR, initialisation: Initialisation = Initialisation.PA
     if network.auxiliary is not None:
         parts.append(network.auxiliary)
         outputs.append(network.auxiliary.buk.output)
-    if initialisation is Initialisation.PAPER:
+    if initialization is Initialization.PAPER:
         for part in parts:
-            initialise_normal(part, PAPER_STD)
+            initialize_normal(part, PAPER_STD)
         if isinstance(network.neck.squeeze, nn.Conv2d):
             # The PAPER_STD of two stacked layers would make the variance at the following norm vanish.
             network.neck.squeeze.reset_parameters()

@@ -12,10 +12,10 @@ from everypose.methods.single_stage.targets import Owners
 
 
 def offset_loss(offsets: Tensor, owners: Owners) -> Tensor:
-    """Distance between where the nine pixels around each visible keypoint point and the person's centre.
+    """Distance between where the nine pixels around each visible keypoint point and the person's center.
 
     Args:
-        offsets: (B, 2, h, w) x, y, in output pixels, from each pixel to the centre of the person that it belongs to.
+        offsets: (B, 2, h, w) x, y, in output pixels, from each pixel to the center of the person that it belongs to.
         owners: the visible keypoints.
 
     Returns:

@@ -23,7 +23,7 @@ RENAMING = Renaming(
 )
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognizes(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of a released CID."""
     return any(name.startswith("iia.") for name in state)
 

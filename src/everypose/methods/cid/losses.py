@@ -13,7 +13,7 @@ TEMPERATURE = 0.05
 
 
 def losses(outputs: CIDOutputs, targets: Targets, settings: CIDLosses) -> dict[str, Tensor]:
-    """The weighted losses of a batch, each divided by the number of images; training minimises their sum."""
+    """The weighted losses of a batch, each divided by the number of images; training minimizes their sum."""
     values = {
         "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask),
         "single_heatmap": focal_loss(outputs.instance_heatmaps, targets.instance_heatmaps, targets.instance_mask),

@@ -1,11 +1,11 @@
-"""CID as everypose uses it: building, initialisation, losses, released checkpoints."""
+"""CID as everypose uses it: building, initialization, losses, released checkpoints."""
 
 from torch import Tensor
 
 from everypose.backbones.build import build_backbone
 from everypose.methods.cid import checkpoint
 from everypose.methods.cid.losses import losses
-from everypose.methods.cid.network import CID, CIDOutputs, initialise
+from everypose.methods.cid.network import CID, CIDOutputs, initialize
 from everypose.methods.cid.settings import CIDSettings, CIDTraining
 from everypose.methods.single_stage.settings import released_inference
 from everypose.methods.single_stage.targets import Targets
@@ -28,9 +28,9 @@ def objective(training: CIDTraining) -> Objective:
 
 SPEC = MethodSpec(
     build=build,
-    initialise=initialise,
+    initialize=initialize,
     objective=objective,
-    recognise=checkpoint.recognises,
+    recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,
     export_state=checkpoint.RENAMING.to_theirs,
     released_inference=lambda settings, _skeleton, _crop_size: released_inference(settings),

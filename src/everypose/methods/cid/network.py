@@ -1,4 +1,4 @@
-"""The CID network: bottom-up keypoints and centres on the backbone, and the decoupling head (GFD)."""
+"""The CID network: bottom-up keypoints and centers on the backbone, and the decoupling head (GFD)."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from everypose.backbones.backbone import Backbone
 from everypose.methods.single_stage.attention import instance_parameters
 from everypose.methods.single_stage.attention_head import AttentionHead, Norm
-from everypose.methods.single_stage.initialisation import PAPER_STD, initialise_normal, start_at_prior
+from everypose.methods.single_stage.initialization import PAPER_STD, initialize_normal, start_at_prior
 from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.losses import probabilities
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 
 
 class GFD(AttentionHead):
@@ -40,7 +40,7 @@ class GFD(AttentionHead):
 class CIDOutputs(NamedTuple):
     """What the losses look at; maps at stride 4, B images, I instances.
 
-    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the centre last; ``parameters`` (I, D), the instances' vectors;
+    ``multi_heatmap`` (B, K + 1, h, w) probabilities, the center last; ``parameters`` (I, D), the instances' vectors;
     ``instance_heatmaps`` (I, K, h, w) probabilities.
     """
 
@@ -61,7 +61,7 @@ class CID(nn.Module):
     def __init__(self, backbone: Backbone, keypoints: int, instance: int = 32) -> None:
         super().__init__()
         self.backbone = backbone
-        self.colours = backbone.colours
+        self.colors = backbone.colors
         channels = backbone.channels
         self.keypoints_and_center = nn.Conv2d(channels, keypoints + 1, 1)
         self.instance_head = GFD(channels, instance, keypoints)
@@ -70,27 +70,27 @@ class CID(nn.Module):
     def int8_scopes(self) -> Int8Scopes:
         """The modules that become int8: the backbone."""
         return Int8Scopes(
-            quantised=("backbone",), kept=tuple(f"backbone.{name}" for name in self.backbone.float_modules)
+            quantized=("backbone",), kept=tuple(f"backbone.{name}" for name in self.backbone.float_modules)
         )
 
     def features(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
+        """Normalized images (B, 3, H, W) to the backbone feature (B, D, H/4, W/4)."""
         feature: Tensor = self.backbone(images)
         return feature
 
     def center_map(self, feature: Tensor) -> Tensor:
-        """(B, D, h, w) to the probability of a person's centre (B, 1, h, w)."""
+        """(B, D, h, w) to the probability of a person's center (B, 1, h, w)."""
         return probabilities(self.keypoints_and_center(feature)[:, -1:])
 
     def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
-        """Keypoint probabilities (B, N, K, h, w) of the people centred at ``yx`` (B, N, 2).
+        """Keypoint probabilities (B, N, K, h, w) of the people centered at ``yx`` (B, N, 2).
 
         ``order`` (B, K) says which keypoint each map of an image's people shows.
         """
         return probabilities(self.instance_head.batched_logits(feature, yx, order))
 
     def forward(self, images: Tensor, image_index: Tensor, yx: Tensor) -> CIDOutputs:
-        """All outputs that training needs, for normalised images (B, 3, H, W) and the given instances."""
+        """All outputs that training needs, for normalized images (B, 3, H, W) and the given instances."""
         feature = self.features(images)
         return CIDOutputs(
             multi_heatmap=probabilities(self.keypoints_and_center(feature)),
@@ -99,15 +99,15 @@ class CID(nn.Module):
         )
 
 
-def initialise(network: CID, initialisation: Initialisation = Initialisation.PAPER) -> None:
-    """The released initialisation of all but the backbone: sigmoids start at 0.01.
+def initialize(network: CID, initialization: Initialization = Initialization.PAPER) -> None:
+    """The released initialization of all but the backbone: sigmoids start at 0.01.
 
     Args:
-        network: what to initialise.
-        initialisation: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
+        network: what to initialize.
+        initialization: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
             small ones in thousands.
     """
-    if initialisation is Initialisation.PAPER:
-        initialise_normal(network.instance_head, PAPER_STD, bias=0.0)
+    if initialization is Initialization.PAPER:
+        initialize_normal(network.instance_head, PAPER_STD, bias=0.0)
     start_at_prior(network.keypoints_and_center)
     start_at_prior(network.instance_head.heatmap)

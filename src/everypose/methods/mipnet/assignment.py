@@ -33,7 +33,7 @@ def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, ins
     Returns:
         (P, N) indices of people: the primary first, then others; the primary again for instances without a person.
     """
-    # Centres and distances in float32, as released: they decide what is equally near.
+    # Centers and distances in float32, as released: they decide what is equally near.
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     centers = ((corners[:, :2] + corners[:, 2:]) / 2).astype(np.float32)
     distance = ((centers[:, None] - centers[None]) ** 2).sum(axis=-1).astype(np.float64)
@@ -48,7 +48,7 @@ def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, ins
 
 
 def keypoints_in_boxes(keypoints: Numbers, boxes: Numbers) -> Int64:
-    """(B, P): how many labelled keypoints of each person (P, K, 3) lie in each box (B, 4), its border included."""
+    """(B, P): how many labeled keypoints of each person (P, K, 3) lie in each box (B, 4), its border included."""
     poses = np.asarray(keypoints, dtype=np.float64)[None]
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 1, 4)
     inside = (poses[..., :2] >= corners[..., :2]) & (poses[..., :2] <= corners[..., 2:])

@@ -23,7 +23,7 @@ from everypose.methods.top_down.checkpoint import (
     read_simple_baseline,
     renamed,
 )
-from everypose.methods.top_down.checkpoint import recognises as recognises_top_down
+from everypose.methods.top_down.checkpoint import recognizes as recognizes_top_down
 
 # At each site, in order, as many blocks as the backbone has branches there.
 _HRNET_SITES = (("stage1_se", 2), ("stage2_se", 3), ("stage3_se", 4), ("stage4_se", 1))
@@ -43,9 +43,9 @@ _HRNET = Renaming((*HRNET_NAMES, *_blocks(_HRNET_SITES)))
 _RESNET = Renaming((*RESNET_NAMES, *_blocks(_RESNET_SITES)))
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognizes(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of a released MIPNet."""
-    return recognises_top_down(state) and is_modulated(state)
+    return recognizes_top_down(state) and is_modulated(state)
 
 
 def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:

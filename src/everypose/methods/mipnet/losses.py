@@ -8,7 +8,7 @@ from everypose.methods.top_down.losses import joints_mse
 def losses(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Half the mean squared error of every person's heatmaps, averaged over the batch, each divided by N.
 
-    Training minimises their sum. A crop that shows fewer than N people has the primary person's targets in the places
+    Training minimizes their sum. A crop that shows fewer than N people has the primary person's targets in the places
     that are left.
 
     Args:

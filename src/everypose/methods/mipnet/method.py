@@ -1,12 +1,12 @@
-"""MIPNet as everypose uses it: building, initialisation, losses, released checkpoints."""
+"""MIPNet as everypose uses it: building, initialization, losses, released checkpoints."""
 
 from everypose.backbones.build import build_crop_backbone
 from everypose.methods.mipnet import checkpoint
 from everypose.methods.mipnet.losses import losses
-from everypose.methods.mipnet.network import MIPNet, initialise
+from everypose.methods.mipnet.network import MIPNet, initialize
 from everypose.methods.mipnet.settings import MIPNetSettings, MIPNetTraining
-from everypose.methods.spec import Initialisation, MethodSpec, Objective
-from everypose.methods.top_down.baselines import initialise as initialise_baseline
+from everypose.methods.spec import Initialization, MethodSpec, Objective
+from everypose.methods.top_down.baselines import initialize as initialize_baseline
 from everypose.methods.top_down.baselines import make_baseline
 from everypose.methods.top_down.checkpoint import released_inference
 
@@ -17,12 +17,12 @@ def build(settings: MIPNetSettings, keypoints: int) -> MIPNet:
     return MIPNet(baseline, settings.sites, settings.instances, settings.gain)
 
 
-def initialise_whole(network: MIPNet, initialisation: Initialisation) -> None:
-    """Reinitialise the baseline and the modulation blocks."""
-    if initialisation is Initialisation.PAPER:
+def initialize_whole(network: MIPNet, initialization: Initialization) -> None:
+    """Reinitialize the baseline and the modulation blocks."""
+    if initialization is Initialization.PAPER:
         for part in (network.backbone, network.head):
-            initialise_baseline(part)
-        initialise(network)
+            initialize_baseline(part)
+        initialize(network)
 
 
 def objective(_: MIPNetTraining) -> Objective:
@@ -32,9 +32,9 @@ def objective(_: MIPNetTraining) -> Objective:
 
 SPEC = MethodSpec(
     build=build,
-    initialise=initialise_whole,
+    initialize=initialize_whole,
     objective=objective,
-    recognise=checkpoint.recognises,
+    recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,
     export_state=checkpoint.export_state,
     released_inference=released_inference,

@@ -24,7 +24,7 @@ class MIMB(nn.Module):
     """Multi-Instance Modulation Block: gates the channels of a map by what it shows and by the person asked for.
 
     The squeezed map, its mean over all pixels, goes through ``excite`` (squeeze and excitation, Hu et al., CVPR 2018);
-    the selector goes through ``embed``, which has biases and batch normalisation, as released, where the paper has the
+    the selector goes through ``embed``, which has biases and batch normalization, as released, where the paper has the
     same two layers as in ``excite``. Both end in a sigmoid, and their product scales each channel.
 
     Args:
@@ -62,7 +62,7 @@ class MIMB(nn.Module):
             (R, channels, h, w).
 
         Raises:
-            UsageError: for a single map in training, whose selector batch normalisation cannot compare with others.
+            UsageError: for a single map in training, whose selector batch normalization cannot compare with others.
         """
         if len(selectors) == 1 and self.embed[1].training:
             raise UsageError(

@@ -53,7 +53,7 @@ class MIPNet(nn.Module):
         self.register_buffer("selectors", every_person, persistent=False)
 
     def trunk(self, images: Tensor) -> list[Tensor]:
-        """What all people of a crop share: normalised crops (B, 3, H, W) to the maps before the first block."""
+        """What all people of a crop share: normalized crops (B, 3, H, W) to the maps before the first block."""
         maps = [images]
         for step in self.backbone.steps()[: self.first_site + 1]:
             maps = step(maps)
@@ -63,7 +63,7 @@ class MIPNet(nn.Module):
         """The people whom ``selectors`` ask for, in every crop.
 
         Args:
-            images: normalised crops (B, 3, H, W), H and W multiples of 32.
+            images: normalized crops (B, 3, H, W), H and W multiples of 32.
             selectors: (S, N), one-hot or soft; see :func:`everypose.methods.mipnet.modulation.select`.
 
         Returns:
@@ -80,7 +80,7 @@ class MIPNet(nn.Module):
         return heatmaps.reshape(people, -1, *heatmaps.shape[1:]).transpose(0, 1)
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """All N people of every crop, the primary first: normalised crops (B, 3, H, W) to (B, N, K, H/4, W/4)."""
+        """All N people of every crop, the primary first: normalized crops (B, 3, H, W) to (B, N, K, H/4, W/4)."""
         return self.heatmaps_for(images, self.selectors)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -94,8 +94,8 @@ def _modulate(maps: list[Tensor], blocks: nn.Module, selectors: Tensor) -> list[
     return [block(x, selectors) for block, x in zip(blocks, maps, strict=True)] if len(blocks) else maps
 
 
-def initialise(network: MIPNet, spread: float = 0.001) -> None:
-    """The released initialisation of the blocks, so small in HRNet that each one starts as a factor of a quarter.
+def initialize(network: MIPNet, spread: float = 0.001) -> None:
+    """The released initialization of the blocks, so small in HRNet that each one starts as a factor of a quarter.
 
     Args:
         network: MIPNet on HRNet, whose blocks get weights from N(0, spread^2) and biases 0. On ResNet the blocks keep

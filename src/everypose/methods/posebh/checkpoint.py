@@ -16,13 +16,13 @@ from everypose.methods.vitpose.checkpoint import (
     read_layout,
     to_ours,
 )
-from everypose.methods.vitpose.checkpoint import recognises as recognises_vitpose
+from everypose.methods.vitpose.checkpoint import recognizes as recognizes_vitpose
 from everypose.skeleton.skeleton import Skeleton
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognizes(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of a PoseBH, or of a ViTPose with several heads or experts."""
-    return recognises_vitpose(state) and not is_plain(state)
+    return recognizes_vitpose(state) and not is_plain(state)
 
 
 def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from everypose.methods.posebh.prototypes import Prototypes, prototype_heatmaps, recognised, similarity
+from everypose.methods.posebh.prototypes import Prototypes, prototype_heatmaps, recognized, similarity
 from everypose.methods.posebh.settings import PoseBHLosses
 from everypose.methods.posebh.sinkhorn import Assignment, assign
 from everypose.methods.posebh.targets import Target
@@ -31,7 +31,7 @@ class PrototypeLosses(NamedTuple):
     prototype: Tensor
     prototype_heatmap: Tensor
     assignment: Assignment
-    recognised: Tensor
+    recognized: Tensor
 
 
 def prototype_losses(
@@ -55,7 +55,7 @@ def prototype_losses(
         pixel_prototype_loss(alike.flatten(1, 2), assignment.prototype, assignment.kept, settings),
         settings.prototype_heatmap * error * assignment.kept.any(),
         assignment,
-        recognised(alike, assignment),
+        recognized(alike, assignment),
     )
 
 

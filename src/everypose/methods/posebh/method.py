@@ -1,4 +1,4 @@
-"""PoseBH and ViTPose++ as everypose uses them: building, initialisation, losses, released checkpoints."""
+"""PoseBH and ViTPose++ as everypose uses them: building, initialization, losses, released checkpoints."""
 
 from everypose.backbones.build import build_vit
 from everypose.methods.posebh import checkpoint
@@ -8,7 +8,7 @@ from everypose.methods.posebh.settings import PoseBHSettings, PoseBHTraining
 from everypose.methods.posebh.transfer import adapt_source
 from everypose.methods.spec import MethodSpec
 from everypose.methods.vitpose.checkpoint import export_state, released_inference
-from everypose.methods.vitpose.network import initialise
+from everypose.methods.vitpose.network import initialize
 
 
 def build(settings: PoseBHSettings, _: int) -> PoseBH:
@@ -20,8 +20,8 @@ def build(settings: PoseBHSettings, _: int) -> PoseBH:
 
 SPEC: MethodSpec[PoseBHSettings, PoseBH, PoseBHTraining] = MethodSpec(
     build=build,
-    initialise=initialise,
-    recognise=checkpoint.recognises,
+    initialize=initialize,
+    recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,
     export_state=export_state,
     released_inference=released_inference,

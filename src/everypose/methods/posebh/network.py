@@ -66,7 +66,7 @@ class PoseBH(nn.Module):
         """All outputs that training needs.
 
         Args:
-            images: (B, 3, H, W), normalised; the data sets may be mixed.
+            images: (B, 3, H, W), normalized; the data sets may be mixed.
             dataset: (B,), the number of each sample's data set.
         """
         feature = self.backbone(images, dataset)
@@ -125,7 +125,7 @@ class PrototypePose(nn.Module):
         self.skeleton = skeleton
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of the one person of each crop."""
+        """Normalized images (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of the one person of each crop."""
         embedding = self.embedding(self.backbone(images))
         return self.prototypes.heatmaps(embedding, self.skeleton)[:, None]
 

@@ -19,7 +19,7 @@ class PoseBHStep(NamedTuple):
     """What a batch determines.
 
     Attributes:
-        losses: the weighted losses by name; training minimises their sum.
+        losses: the weighted losses by name; training minimizes their sum.
         bank: the moved prototypes (K, M, D) of all data sets, the same in all processes; None if they do not move.
     """
 
@@ -108,7 +108,7 @@ def _moved_bank(
                 dataset,
                 embedding[target.rows],
                 one.assignment.prototype,
-                weight=one.recognised * counts,
+                weight=one.recognized * counts,
                 momentum=settings.momentum,
             )
         )

@@ -7,7 +7,7 @@ from everypose.methods.posebh.settings import Phase
 def freeze(network: PoseBH, phase: Phase) -> None:
     """Enable gradients only for the parts that are trained in ``phase``.
 
-    The batch normalisation of a frozen part still updates its statistics, and drop path still drops, as in the
+    The batch normalization of a frozen part still updates its statistics, and drop path still drops, as in the
     released training.
     """
     network.backbone.requires_grad_(phase.backbone)

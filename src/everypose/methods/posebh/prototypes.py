@@ -101,6 +101,6 @@ def prototype_heatmaps(similarity: Tensor) -> Tensor:
     return similarity.amax(2).clamp(SMALLEST, LARGEST)
 
 
-def recognised(similarity: Tensor, assignment: Assignment) -> Tensor:
+def recognized(similarity: Tensor, assignment: Assignment) -> Tensor:
     """Find kept pixels (B, h, w) whose nearest prototype of the data set belongs to their own keypoint."""
     return assignment.kept & (similarity.amax(2).argmax(1) == assignment.keypoint)

@@ -69,7 +69,7 @@ class PoseBHLosses(Settings):
         cross_type: weight of the cross-type self-supervision.
         clusters: weight of the losses of clustered prototypes.
         threshold: pixels whose ground truth heatmap is higher belong to a keypoint.
-        pixel_weight: weight of a recognised pixel when its prototype moves: its heatmap's value, or 1.
+        pixel_weight: weight of a recognized pixel when its prototype moves: its heatmap's value, or 1.
         momentum: momentum of the prototypes.
         peak: a heatmap and a prototype heatmap agree on a keypoint if both have a peak higher than this ...
         match: ... and these peaks are at most this many heatmap pixels apart.

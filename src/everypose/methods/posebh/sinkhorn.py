@@ -50,7 +50,7 @@ def assign(similarity: Tensor, heatmaps: Tensor, threshold: float) -> Assignment
 def sinkhorn(scores: Tensor, keypoint: Tensor, kept: Tensor, keypoints: int) -> Tensor:
     """Share the pixels of each keypoint out to its prototypes: likely ones preferred, all prototypes used alike.
 
-    All keypoints at once. Constant factors of a keypoint are left out: the next normalisation would cancel them.
+    All keypoints at once. Constant factors of a keypoint are left out: the next normalization would cancel them.
 
     Args:
         scores: (N, M) similarity of a pixel with the prototypes of its own keypoint.

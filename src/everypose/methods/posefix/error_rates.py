@@ -25,7 +25,7 @@ class ErrorRates:
 
     Example:
         >>> rates = ErrorRates.of(Skeleton.named("coco"))
-        >>> rates.probabilities(labelled=17, overlap=0)[0].round(2).tolist()  # nose: good, jitter, ..., miss
+        >>> rates.probabilities(labeled=17, overlap=0)[0].round(2).tolist()  # nose: good, jitter, ..., miss
         [0.86, 0.1, 0.01, 0.01, 0.02]
     """
 
@@ -46,31 +46,31 @@ class ErrorRates:
         lower = np.isin(np.arange(len(names)), skeleton.lower_body)
         return cls(named(_FACE), lower, named(_STABLE), named(_HIPS), named(_RARELY_MISSED))
 
-    def probabilities(self, labelled: int, overlap: int) -> Float64:
+    def probabilities(self, labeled: int, overlap: int) -> Float64:
         """The probabilities of the kinds of error.
 
         Args:
-            labelled: number of labelled keypoints of the person.
+            labeled: number of labeled keypoints of the person.
             overlap: number of people nearby.
 
         Returns:
             (K, 5): good, jitter, inversion, swap, miss; rows sum to 1.
         """
-        few = labelled <= 10
+        few = labeled <= 10
         jitter = _by_part(self.stable, self.hips, (0.15, 0.25, 0.20) if few else (0.10, 0.20, 0.15))
-        miss = _by_part(self.face, self.rarely_missed, _miss_rates(labelled))
+        miss = _by_part(self.face, self.rarely_missed, _miss_rates(labeled))
         inversion = _by_part(self.face, self.lower, (0.01, 0.06, 0.03))
-        crowded = (few and overlap > 0) or (labelled <= 15 and overlap >= 3)
+        crowded = (few and overlap > 0) or (labeled <= 15 and overlap >= 3)
         swap = _by_part(self.face, self.lower, (0.02, 0.10, 0.15) if crowded else (0.01, 0.03, 0.06))
         good = 1 - jitter - inversion - swap - miss
         return np.stack([good, jitter, inversion, swap, miss], axis=1)
 
 
-def _miss_rates(labelled: int) -> tuple[float, float, float]:
+def _miss_rates(labeled: int) -> tuple[float, float, float]:
     """Rates of misses: face, shoulders and ankles, other keypoints."""
-    if labelled <= 5:
+    if labeled <= 5:
         return 0.15, 0.20, 0.25
-    return (0.10, 0.13, 0.15) if labelled <= 10 else (0.02, 0.05, 0.10)
+    return (0.10, 0.13, 0.15) if labeled <= 10 else (0.02, 0.05, 0.10)
 
 
 def _by_part(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], rates: tuple[float, float, float]) -> Float64:

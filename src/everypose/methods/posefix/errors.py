@@ -28,9 +28,9 @@ class ErrorContext:
     """What the errors of one person depend on, in crop pixels.
 
     Attributes:
-        keypoints: (K, 3) true x, y and whether labelled (> 0).
-        estimated: (K, 3) another estimator's x, y and whether there is one, from which unlabelled keypoints start.
-        neighbors: (M, K, 3) true keypoints of people nearby, third column whether labelled (> 0).
+        keypoints: (K, 3) true x, y and whether labeled (> 0).
+        estimated: (K, 3) another estimator's x, y and whether there is one, from which unlabeled keypoints start.
+        neighbors: (M, K, 3) true keypoints of people nearby, third column whether labeled (> 0).
         overlap: number of people nearby: annotations whose box has an IoU of at least 0.1 with this person's.
         area: of the person's box.
     """
@@ -65,13 +65,13 @@ def synthesize(
         flip_index: (K,) the mirror keypoint of each keypoint, itself where there is none.
 
     Returns:
-        (K, 3) x, y and 1; all zero for a keypoint that is neither labelled nor estimated.
+        (K, 3) x, y and 1; all zero for a keypoint that is neither labeled nor estimated.
     """
-    labelled = context.keypoints[:, 2] > 0
-    probabilities = rates.probabilities(int(labelled.sum()), context.overlap)
+    labeled = context.keypoints[:, 2] > 0
+    probabilities = rates.probabilities(int(labeled.sum()), context.overlap)
     disturbed = np.zeros_like(context.keypoints)
     for index in range(len(disturbed)):
-        own = context.keypoints[index] if labelled[index] else context.estimated[index]
+        own = context.keypoints[index] if labeled[index] else context.estimated[index]
         if own[2] <= 0:
             continue
         starts = _Starts.of(context, index, int(flip_index[index]), own[:2])
@@ -86,7 +86,7 @@ class _Starts:
     """Points from which the errors of one keypoint start.
 
     Attributes:
-        points: (S, 2): the keypoint itself, the person's mirror keypoint if labelled, then other people's.
+        points: (S, 2): the keypoint itself, the person's mirror keypoint if labeled, then other people's.
         has_mirror: whether ``points[1]`` is the person's mirror keypoint.
         swaps: indices of the points that swaps start from.
     """
@@ -106,7 +106,7 @@ class _Starts:
         points = np.array([*own_points, *same, *(mirrored if paired else [])])
         swaps = list(range(len(own_points), len(points)))
         if not has_mirror and paired and mirrored:
-            # The released code skips the first of these where the person's own mirror keypoint is not labelled.
+            # The released code skips the first of these where the person's own mirror keypoint is not labeled.
             del swaps[len(same)]
         return cls(points, has_mirror, tuple(swaps))
 

@@ -9,7 +9,7 @@ from everypose.methods.posefix.network import soft_argmax
 def bilinear_targets(points: Tensor, valid: Tensor, *, height: int, width: int) -> Tensor:
     """Distributions that spread mass 1 bilinearly over the four cells around each true point.
 
-    Cells outside the map are dropped and the rest is renormalised.
+    Cells outside the map are dropped and the rest is renormalized.
 
     Args:
         points: (B, K, 2) x, y in heatmap cells.
@@ -44,7 +44,7 @@ def heatmap_loss(heatmaps: Tensor, points: Tensor, valid: Tensor) -> Tensor:
     Args:
         heatmaps: (B, K, h, w) logits.
         points: (B, K, 2) true x, y in heatmap cells.
-        valid: (B, K) bool, labelled and inside the crop; others count 0.
+        valid: (B, K) bool, labeled and inside the crop; others count 0.
 
     Returns:
         A scalar.

@@ -9,7 +9,7 @@ from everypose.backbones.build import build_crop_backbone
 from everypose.methods.posefix.losses import coordinate_loss, heatmap_loss
 from everypose.methods.posefix.network import PoseFix, input_layer
 from everypose.methods.posefix.settings import PoseFixSettings, PoseFixTraining
-from everypose.methods.spec import Initialisation, MethodSpec, Objective
+from everypose.methods.spec import Initialization, MethodSpec, Objective
 
 
 def build(settings: PoseFixSettings, keypoints: int) -> PoseFix:
@@ -17,9 +17,9 @@ def build(settings: PoseFixSettings, keypoints: int) -> PoseFix:
     return PoseFix(build_crop_backbone(settings.backbone), keypoints, sigma=settings.sigma, deconv=settings.deconv)
 
 
-def initialise(network: PoseFix, initialisation: Initialisation) -> None:
+def initialize(network: PoseFix, initialization: Initialization) -> None:
     """Reinitialize the head: the paper draws its weights from N(0, 0.001^2), biases 0."""
-    if initialisation is Initialisation.PAPER:
+    if initialization is Initialization.PAPER:
         for module in network.head.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, std=0.001)
@@ -51,4 +51,4 @@ def fit_backbone(state: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, 
     return {**state, name: torch.cat([state[name], own[:, 3:]], dim=1)}
 
 
-SPEC = MethodSpec(build=build, initialise=initialise, objective=objective, fit_backbone=fit_backbone)
+SPEC = MethodSpec(build=build, initialize=initialize, objective=objective, fit_backbone=fit_backbone)

@@ -36,7 +36,7 @@ def spatial_response(shared: Tensor, weights: Tensor, conv: nn.Conv2d, yx: Tenso
         yx: (B, N, 2), each person's center in output pixels.
 
     Returns:
-        (B N, 1, h, w), before normalisation.
+        (B N, 1, h, w), before normalization.
     """
     height, width = shared.shape[-2:]
     total = torch.unflatten(weights @ shared.flatten(2), 2, (height, width))

@@ -78,13 +78,13 @@ class AttentionHead(nn.Module, ABC):
 
     @abstractmethod
     def activate(self, fused: Tensor) -> Tensor:
-        """Normalise and activate the sum of both paths, (P, C, h, w), which has no bias yet."""
+        """Normalize and activate the sum of both paths, (P, C, h, w), which has no bias yet."""
 
     @abstractmethod
     def norm(self, fused: Tensor) -> Norm:
         """Return the shift and factor that `activate` applies to (B, N, C, h w), for other pixels of the same people.
 
-        `activate` does not use it, because normalisation as a single operation is faster.
+        `activate` does not use it, because normalization as a single operation is faster.
         """
 
     def forward(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:

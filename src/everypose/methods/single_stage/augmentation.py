@@ -75,13 +75,13 @@ def possible_reduction(height: int, width: int, size: int, draws: ImageDraws) ->
     return max(each for each in (1, 2, 4) if each <= max(1, shrinks) and height % each == width % each == 0)
 
 
-def recolour(image: npt.NDArray[np.uint8], draws: ImageDraws) -> npt.NDArray[np.uint8]:
-    """Change contrast and brightness (about the mid-grey), then saturation, of an (H, W, 3) uint8 RGB image."""
+def recolor(image: npt.NDArray[np.uint8], draws: ImageDraws) -> npt.NDArray[np.uint8]:
+    """Change contrast and brightness (about the mid-gray), then saturation, of an (H, W, 3) uint8 RGB image."""
     if draws.brightness or draws.contrast != 1:
         levels = (np.arange(256) - 127.5) * draws.contrast + 127.5 + 255 * draws.brightness
         image = np.asarray(cv2.LUT(image, levels.round().clip(0, 255).astype(np.uint8)), dtype=np.uint8)
     if draws.saturation != 1:
-        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        mixed = cv2.addWeighted(image, draws.saturation, grey, 1 - draws.saturation, 0)
+        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        mixed = cv2.addWeighted(image, draws.saturation, gray, 1 - draws.saturation, 0)
         image = np.asarray(mixed, dtype=np.uint8)
     return image

@@ -22,22 +22,22 @@ class Int8Scopes(Settings):
     """The modules that become int8.
 
     Attributes:
-        quantised: modules whose convolutions, ReLUs and additions become int8.
+        quantized: modules whose convolutions, ReLUs and additions become int8.
         kept: modules inside these that stay in float32: those that output positions or logits, which do not survive
             256 levels.
         concatenations: modules whose concatenation becomes int8, because its parts have similar ranges.
 
-    >>> Int8Scopes(quantised=("backbone",), kept=("backbone.places",)).contains("/backbone/places/Conv")
+    >>> Int8Scopes(quantized=("backbone",), kept=("backbone.places",)).contains("/backbone/places/Conv")
     False
     """
 
-    quantised: tuple[ModuleName, ...] = ()
+    quantized: tuple[ModuleName, ...] = ()
     kept: tuple[ModuleName, ...] = ()
     concatenations: tuple[ModuleName, ...] = ()
 
     def contains(self, node: str) -> bool:
         """Return whether a node of the exported graph, named by its module, becomes int8."""
-        return node.startswith(_prefixes(self.quantised)) and not node.startswith(_prefixes(self.kept))
+        return node.startswith(_prefixes(self.quantized)) and not node.startswith(_prefixes(self.kept))
 
     def is_concatenation(self, node: str) -> bool:
         """Return whether a node of the exported graph is the concatenation of one of ``concatenations``."""
@@ -52,7 +52,7 @@ class Int8Scopes(Settings):
         Raises:
             ValueError: if one does not, because it was renamed.
         """
-        missing = {*self.quantised, *self.kept, *self.concatenations} - set(names)
+        missing = {*self.quantized, *self.kept, *self.concatenations} - set(names)
         if missing:
             raise ValueError(f"int8 scopes name modules that the network does not have: {', '.join(sorted(missing))}")
 

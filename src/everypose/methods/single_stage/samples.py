@@ -17,7 +17,7 @@ from everypose.data.masks import loss_mask
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.methods.batch import Array, Batch
-from everypose.methods.single_stage.augmentation import ImageDraws, recolour, region_matrix
+from everypose.methods.single_stage.augmentation import ImageDraws, recolor, region_matrix
 from everypose.methods.single_stage.settings import ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
 
@@ -93,8 +93,8 @@ class ImageBatch(Batch[Array]):
 
 
 def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene]:
-    """Return the scenes to train on: those with a labelled person (the rule for COCO), or with any annotation."""
-    return [scene for scene in scenes if (scene.is_labelled_person.any() if need_keypoints else len(scene))]
+    """Return the scenes to train on: those with a labeled person (the rule for COCO), or with any annotation."""
+    return [scene for scene in scenes if (scene.is_labeled_person.any() if need_keypoints else len(scene))]
 
 
 def make_sample(
@@ -129,7 +129,7 @@ def make_sample(
     to_input = region_matrix(scene.height, scene.width, size, draws)
     to_output = region_matrix(scene.height, scene.width, output_size, draws)
 
-    people = np.flatnonzero(scene.is_labelled_person)
+    people = np.flatnonzero(scene.is_labeled_person)
     keypoints, corners = _moved(scene, people, to_output)
     if draws.flip:
         keypoints, corners = _flipped(keypoints, corners, skeleton, output_size, settings.exact_flip)
@@ -143,8 +143,8 @@ def make_sample(
         [_single_precision(keypoints[:, :, :2]), keypoints[:, :, 2:].astype(np.float32)], axis=2
     )
     return ImageSample(
-        image=recolour(_warped_image(image, of_reduced(to_input, reduction), size, draws.flip), draws),
-        loss_mask=_warped_mask(loss_mask(scene, settings.mask_unlabelled), to_output, output_size, draws.flip),
+        image=recolor(_warped_image(image, of_reduced(to_input, reduction), size, draws.flip), draws),
+        loss_mask=_warped_mask(loss_mask(scene, settings.mask_unlabeled), to_output, output_size, draws.flip),
         keypoints=keypoints_and_visibility,
         radius=gaussian_radius(corners, output_size),
         center=_single_precision(centers),
@@ -235,9 +235,9 @@ def _flipped(
 
 
 def _centers(keypoints: Float64) -> Float64:
-    """Average each person's labelled keypoints: (M, 2)."""
-    labelled = keypoints[:, :, 2:] > 0
-    centers: Float64 = np.where(labelled, keypoints[:, :, :2], 0.0).sum(axis=1) / labelled.sum(axis=1)
+    """Average each person's labeled keypoints: (M, 2)."""
+    labeled = keypoints[:, :, 2:] > 0
+    centers: Float64 = np.where(labeled, keypoints[:, :, :2], 0.0).sum(axis=1) / labeled.sum(axis=1)
     return centers
 
 

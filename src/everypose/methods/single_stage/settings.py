@@ -53,7 +53,7 @@ class ImageSampleSettings(Settings):
     Attributes:
         size: side of the square input, in pixels; a multiple of 64.
         minimum_area: people with a smaller box, in square input pixels, are not instances to decode; 0 on CrowdPose.
-        mask_unlabelled: whether people without keypoints are masked out (COCO's rule) or treated as background.
+        mask_unlabeled: whether people without keypoints are masked out (COCO's rule) or treated as background.
         exact_flip: whether the targets of a mirrored sample match its image; in the released code they lie 3 pixels
             to the left.
         augmentation: ranges of the random augmentation.
@@ -61,7 +61,7 @@ class ImageSampleSettings(Settings):
 
     size: PositiveInt = 512
     minimum_area: NonNegativeFloat = 1024.0
-    mask_unlabelled: bool = True
+    mask_unlabeled: bool = True
     exact_flip: bool = False
     augmentation: ImageAugmentation = ImageAugmentation()
 

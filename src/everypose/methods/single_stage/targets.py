@@ -9,7 +9,7 @@ from torch import Tensor
 from everypose.methods.single_stage.samples import ImageBatch
 
 VISIBLE = 2
-"""COCO's visibility of a keypoint that is visible, not only labelled."""
+"""COCO's visibility of a keypoint that is visible, not only labeled."""
 # The square root of a person's area is about this times the radius of its Gaussians (the median on COCO is 2.9).
 SIZE_OF_RADIUS = 3
 
@@ -40,7 +40,7 @@ class Targets:
         multi_heatmap: (B, K + 1, h, w), the centers last.
         loss_mask: (B, 1, h, w). Pixels that are 0 are ignored.
         instance_heatmaps: (I, K, h, w).
-        instance_mask: (I, K, 1, 1), 0 for unlabelled keypoints.
+        instance_mask: (I, K, 1, 1), 0 for unlabeled keypoints.
         instance_image: (I,), as in :class:`ImageBatch`.
         instance_yx: (I, 2), as in :class:`ImageBatch`.
         instance_boxes: (I, 4), as in :class:`ImageBatch`.
@@ -89,8 +89,8 @@ def render_targets(batch: ImageBatch[Tensor]) -> Targets:
     """Render the heatmaps of a batch: all people's keypoints and centers in one, and each instance's own."""
     height, width = batch.loss_mask.shape[-2:]
     points = torch.cat([batch.keypoints[..., :2], batch.center[:, None]], dim=1)
-    labelled = batch.keypoints[..., 2] > 0
-    drawn = torch.cat([labelled, batch.center_drawn[:, None]], dim=1)
+    labeled = batch.keypoints[..., 2] > 0
+    drawn = torch.cat([labeled, batch.center_drawn[:, None]], dim=1)
     maps = gaussians(points, drawn, batch.radius, height, width)
     multi = maps.new_zeros(len(batch.images), *maps.shape[1:])
     index = batch.person_image[:, None, None, None].expand_as(maps)
@@ -99,7 +99,7 @@ def render_targets(batch: ImageBatch[Tensor]) -> Targets:
         multi_heatmap=multi,
         loss_mask=batch.loss_mask.to(maps),
         instance_heatmaps=maps[batch.instance_person, :-1],
-        instance_mask=labelled[batch.instance_person].to(maps)[..., None, None],
+        instance_mask=labeled[batch.instance_person].to(maps)[..., None, None],
         instance_image=batch.instance_image,
         instance_yx=batch.instance_yx,
         instance_boxes=batch.instance_boxes,

@@ -13,7 +13,7 @@ from everypose.methods.top_down.crops import keypoint_region
 from everypose.methods.top_down.settings import CropAugmentation
 from everypose.skeleton.skeleton import Skeleton
 
-# A half body is only looked for in people with more labelled keypoints than this.
+# A half body is only looked for in people with more labeled keypoints than this.
 _HALF_BODY_MORE_THAN = 8
 # The half body's region is this times the extent of its keypoints.
 _HALF_BODY_PADDING = 1.5
@@ -26,12 +26,12 @@ class CropDraws:
     """The random numbers of one sample, as drawn; the defaults change nothing.
 
     Attributes:
-        half_body: whether to look at half a body, if enough keypoints are labelled.
+        half_body: whether to look at half a body, if enough keypoints are labeled.
         prefer_upper: which half is tried first.
         scale: factor of the region's size.
         rotation: degrees.
         flip: whether the sample is mirrored.
-        shift: moves of the region's centre, as shares of the box's width and height.
+        shift: moves of the region's center, as shares of the box's width and height.
     """
 
     half_body: bool = False
@@ -50,7 +50,7 @@ def draw(
     Args:
         rng: the sample's generator.
         augmentation: the settings.
-        person_rng: draws the shift. PoseBH shifts a person's centre once for the whole training: give a generator
+        person_rng: draws the shift. PoseBH shifts a person's center once for the whole training: give a generator
             that is seeded by the person alone. By default each sample has its own shift.
     """
     half_body = bool(rng.random() < augmentation.half_body)
@@ -102,9 +102,9 @@ def augmented_region(
 
 
 def half_body(keypoints: Float64, skeleton: Skeleton, prefer_upper: bool) -> Float64:
-    """The labelled points of the upper or of the lower half of a body; every keypoint that is not upper is lower.
+    """The labeled points of the upper or of the lower half of a body; every keypoint that is not upper is lower.
 
-    The upper half is taken when preferred and more than two of its points are labelled; else the lower half, under the
+    The upper half is taken when preferred and more than two of its points are labeled; else the lower half, under the
     same condition; else the upper half.
 
     Args:
@@ -113,7 +113,7 @@ def half_body(keypoints: Float64, skeleton: Skeleton, prefer_upper: bool) -> Flo
         prefer_upper: which half is tried first.
 
     Returns:
-        (P, 2) x, y; none when at most 8 keypoints are labelled or the half has less than two.
+        (P, 2) x, y; none when at most 8 keypoints are labeled or the half has less than two.
 
     Raises:
         EveryposeError: when the skeleton does not know its upper body.
@@ -123,9 +123,9 @@ def half_body(keypoints: Float64, skeleton: Skeleton, prefer_upper: bool) -> Flo
             f"the skeleton {skeleton.name!r} does not say which keypoints are of the upper body: "
             "set the augmentation's half_body to 0"
         )
-    labelled = keypoints[:, 2] > 0
+    labeled = keypoints[:, 2] > 0
     is_upper = np.isin(np.arange(len(keypoints)), skeleton.upper_body)
-    upper, lower = keypoints[labelled & is_upper, :2], keypoints[labelled & ~is_upper, :2]
+    upper, lower = keypoints[labeled & is_upper, :2], keypoints[labeled & ~is_upper, :2]
     chosen = lower if len(lower) > 2 and not (prefer_upper and len(upper) > 2) else upper
-    enough = labelled.sum() > _HALF_BODY_MORE_THAN and len(chosen) >= 2
+    enough = labeled.sum() > _HALF_BODY_MORE_THAN and len(chosen) >= 2
     return chosen if enough else chosen[:0]

@@ -46,7 +46,7 @@ class Baseline(nn.Module):
     head: nn.Module
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """One person for each crop: normalised (B, 3, H, W), H and W multiples of 32, to (B, 1, K, H/4, W/4)."""
+        """One person for each crop: normalized (B, 3, H, W), H and W multiples of 32, to (B, 1, K, H/4, W/4)."""
         heatmaps: Tensor = self.head(self.backbone(images))
         return heatmaps[:, None]
 
@@ -91,8 +91,8 @@ def make_baseline(backbone: HRNet | LiteHRNet | ResNet, keypoints: int, deconv: 
     return HRNetPose(backbone, keypoints)
 
 
-def initialise(network: nn.Module, std: float = 0.001) -> None:
-    """The released initialisation: weights of all convolutions from N(0, std^2), biases 0."""
+def initialize(network: nn.Module, std: float = 0.001) -> None:
+    """The released initialization: weights of all convolutions from N(0, std^2), biases 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, std=std)

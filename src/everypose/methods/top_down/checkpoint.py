@@ -28,7 +28,7 @@ _HRNET, _RESNET = Renaming(HRNET_NAMES), Renaming(RESNET_NAMES)
 _MODULATION = "_se.se_layers."
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognizes(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is of HRNet, SimpleBaseline or MIPNet: a head, and a backbone without a prefix."""
     return "final_layer.weight" in state and "conv1.weight" in state
 
@@ -43,14 +43,14 @@ def is_modulated(state: Mapping[str, Tensor]) -> bool:
     return any(_MODULATION in name for name in state)
 
 
-def recognises_hrnet(state: Mapping[str, Tensor]) -> bool:
+def recognizes_hrnet(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of HRNet on crops."""
-    return recognises(state) and not is_resnet(state) and not is_modulated(state)
+    return recognizes(state) and not is_resnet(state) and not is_modulated(state)
 
 
-def recognises_simple_baseline(state: Mapping[str, Tensor]) -> bool:
+def recognizes_simple_baseline(state: Mapping[str, Tensor]) -> bool:
     """Return whether a state dict is that of SimpleBaseline."""
-    return recognises(state) and is_resnet(state) and not is_modulated(state)
+    return recognizes(state) and is_resnet(state) and not is_modulated(state)
 
 
 def read_hrnet(state: Mapping[str, Tensor]) -> HRNetPoseSettings:
@@ -83,7 +83,7 @@ def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def renamed(state: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor]:
     """Rename a released state dict's parameters.
 
-    Files from before PyTorch 0.4.1 lack the counters of batch normalisation, which nothing here reads: they become 0.
+    Files from before PyTorch 0.4.1 lack the counters of batch normalization, which nothing here reads: they become 0.
     """
     tensors = renaming.to_ours(state)
     if not any(name.endswith(".num_batches_tracked") for name in tensors):

@@ -1,11 +1,11 @@
 """From a person's box to the crop that a network sees.
 
-A *region* is the part of the image that fills a crop: its centre (x, y) and its size (width, height), in image pixels.
+A *region* is the part of the image that fills a crop: its center (x, y) and its size (width, height), in image pixels.
 There are two conventions of how pixels of the region and of the crop correspond:
 
 - ``classic``, of SimpleBaseline, HRNet and MIPNet: one factor for both axes, by the widths; a crop is as long as the
   number of its pixels, W.
-- ``udp``, unbiased data processing (Huang et al., CVPR 2020): a factor for each axis; a crop reaches from the centre of
+- ``udp``, unbiased data processing (Huang et al., CVPR 2020): a factor for each axis; a crop reaches from the center of
   its first pixel to that of its last, W - 1. Positive rotations turn in the opposite direction to ``classic``.
 """
 

@@ -65,7 +65,7 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
 
 
 def quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """A quarter of a cell towards the larger neighbour on each axis; none in the two first and the last rows, columns.
+    """A quarter of a cell towards the larger neighbor on each axis; none in the two first and the last rows, columns.
 
     Args:
         heatmaps: (..., h, w)

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.core.geometry import Size
 from everypose.methods.top_down.decoding import UDP_DECODERS, Decoder, decode
 
@@ -18,12 +18,12 @@ class HeatmapNetwork(Protocol):
     """What every top-down network offers to the graph."""
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) -> heatmaps (B, N, K, h, w) of N instances."""
+        """Normalized images (B, 3, H, W) -> heatmaps (B, N, K, h, w) of N instances."""
         ...
 
 
 class TopDownGraph(nn.Module):
-    """Normalisation, network, flip test and decoding of a batch of crops.
+    """Normalization, network, flip test and decoding of a batch of crops.
 
     Args:
         network: whose heatmaps are decoded.
@@ -55,7 +55,7 @@ class TopDownGraph(nn.Module):
         """
         flips, count = mirrored.shape[0], images.shape[0]
         seen = torch.cat([images, images[: count * flips].flip(2)])
-        maps = self.network.heatmaps(normalise(seen, bgr=self.bgr))
+        maps = self.network.heatmaps(normalize(seen, bgr=self.bgr))
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2

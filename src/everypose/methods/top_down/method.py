@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from everypose.backbones.build import build_crop_backbone
-from everypose.methods.spec import Initialisation, MethodSpec, Objective
+from everypose.methods.spec import Initialization, MethodSpec, Objective
 from everypose.methods.top_down import checkpoint
-from everypose.methods.top_down.baselines import Baseline, initialise, make_baseline
+from everypose.methods.top_down.baselines import Baseline, initialize, make_baseline
 from everypose.methods.top_down.losses import joints_mse
 from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselineSettings, TopDownTraining
 
@@ -20,10 +20,10 @@ def build_hrnet_pose(settings: HRNetPoseSettings, keypoints: int) -> Baseline:
     return make_baseline(build_crop_backbone(settings.backbone), keypoints)
 
 
-def initialise_baseline(network: Baseline, initialisation: Initialisation) -> None:
-    """Reinitialise a baseline."""
-    if initialisation is Initialisation.PAPER:
-        initialise(network)
+def initialize_baseline(network: Baseline, initialization: Initialization) -> None:
+    """Reinitialize a baseline."""
+    if initialization is Initialization.PAPER:
+        initialize(network)
 
 
 def objective(_: TopDownTraining) -> Objective:
@@ -37,18 +37,18 @@ def objective(_: TopDownTraining) -> Objective:
 
 SIMPLE_BASELINE = MethodSpec(
     build=build_simple_baseline,
-    initialise=initialise_baseline,
+    initialize=initialize_baseline,
     objective=objective,
-    recognise=checkpoint.recognises_simple_baseline,
+    recognize=checkpoint.recognizes_simple_baseline,
     import_state=checkpoint.import_simple_baseline,
     export_state=checkpoint.export_state,
     released_inference=checkpoint.released_inference,
 )
 HRNET = MethodSpec(
     build=build_hrnet_pose,
-    initialise=initialise_baseline,
+    initialize=initialize_baseline,
     objective=objective,
-    recognise=checkpoint.recognises_hrnet,
+    recognize=checkpoint.recognizes_hrnet,
     import_state=checkpoint.import_hrnet,
     export_state=checkpoint.export_state,
     released_inference=checkpoint.released_inference,

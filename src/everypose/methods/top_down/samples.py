@@ -60,10 +60,10 @@ class CropBatch(Batch[Array]):
 def trainable_people(scene: Scene) -> Int64:
     """The rows of a scene's annotations that make samples, in order.
 
-    They are people, not crowd regions, with a labelled keypoint, an area and a box that is not empty in the image.
+    They are people, not crowd regions, with a labeled keypoint, an area and a box that is not empty in the image.
     """
     _, usable = clean_boxes(scene.boxes, Size(scene.width, scene.height))
-    return np.flatnonzero(scene.is_labelled_person & (scene.areas > 0) & usable)
+    return np.flatnonzero(scene.is_labeled_person & (scene.areas > 0) & usable)
 
 
 def make_sample(

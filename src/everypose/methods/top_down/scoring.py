@@ -139,7 +139,7 @@ def _product_for(score: float, calibration: PersonCalibration) -> float:
 
 
 def keypoint_probabilities(confidence: Numbers, calibration: KeypointCalibration) -> Float64:
-    """Confidences, of any shape, as probabilities that a keypoint is labelled and near its label."""
+    """Confidences, of any shape, as probabilities that a keypoint is labeled and near its label."""
     logits = calibration.bias + calibration.slope * np.asarray(confidence, dtype=np.float64)
     probabilities: Float64 = 1 / (1 + np.exp(-logits))
     return probabilities

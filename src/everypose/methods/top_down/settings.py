@@ -48,7 +48,7 @@ class CropAugmentation(Settings):
         rotation: standard deviation, in degrees; clipped to twice this to either side.
         rotation_probability: probability of a rotated sample.
         flip: probability of a mirrored sample.
-        half_body: probability of cropping half a body, if more than 8 keypoints are labelled.
+        half_body: probability of cropping half a body, if more than 8 keypoints are labeled.
         shift: largest translation of the region's center, as a share of the box's width and height.
         shift_probability: probability of a translated center.
     """
@@ -131,7 +131,7 @@ class PersonCalibration(Settings):
 
 
 class KeypointCalibration(Settings):
-    """A logistic regression from a heatmap's peak to the probability that its keypoint is labelled and near the label.
+    """A logistic regression from a heatmap's peak to the probability that its keypoint is labeled and near the label.
 
     Near means a distance at which the keypoint's part of the OKS is one half or more.
 

@@ -11,7 +11,7 @@ def gaussian_targets(
 ) -> tuple[Tensor, Tensor]:
     """Heatmaps with a Gaussian for each keypoint, exactly 0 beyond 3 sigma on either axis of the keypoint's cell.
 
-    Classic Gaussians are centred on the cell, and so are 1 there; those of UDP are centred on the keypoint itself.
+    Classic Gaussians are centered on the cell, and so are 1 there; those of UDP are centered on the keypoint itself.
     A keypoint whose patch of 3 sigma does not touch the map has weight 0; one that lies outside but near has weight 1
     and a map with the part of the patch that is inside (also, as in the release, the empty one of a patch that ends
     just before the first cell).

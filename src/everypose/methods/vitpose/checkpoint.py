@@ -70,7 +70,7 @@ class ReleasedLayout:
         return len(self.keypoints) == 1 and not self.experts and not self.embedding
 
 
-def recognises(state: Mapping[str, Tensor]) -> bool:
+def recognizes(state: Mapping[str, Tensor]) -> bool:
     """Whether a state dict is that of a ViTPose, ViTPose++ or PoseBH."""
     if has_transformers_names(state):
         return True
@@ -82,9 +82,9 @@ def is_plain(state: Mapping[str, Tensor]) -> bool:
     if has_transformers_names(state):
         return True
     try:
-        return recognises(state) and read_layout(state, Path()).plain
+        return recognizes(state) and read_layout(state, Path()).plain
     except (KeyError, EveryposeError):
-        return recognises(state)
+        return recognizes(state)
 
 
 def backbone_settings(layout: ReleasedLayout) -> ViTSettings:

@@ -1,4 +1,4 @@
-"""ViTPose as everypose uses it: building, initialisation, losses, released checkpoints."""
+"""ViTPose as everypose uses it: building, initialization, losses, released checkpoints."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from everypose.methods.spec import MethodSpec, Objective
 from everypose.methods.top_down.losses import joints_mse
 from everypose.methods.top_down.settings import TopDownTraining
 from everypose.methods.vitpose import checkpoint
-from everypose.methods.vitpose.network import HeatmapHead, SimpleHead, ViTPose, initialise
+from everypose.methods.vitpose.network import HeatmapHead, SimpleHead, ViTPose, initialize
 from everypose.methods.vitpose.settings import ViTPoseSettings
 
 
@@ -30,9 +30,9 @@ def objective(_: TopDownTraining) -> Objective:
 
 SPEC = MethodSpec(
     build=build,
-    initialise=initialise,
+    initialize=initialize,
     objective=objective,
-    recognise=checkpoint.is_plain,
+    recognize=checkpoint.is_plain,
     import_state=checkpoint.import_state,
     export_state=checkpoint.export_state,
     released_inference=checkpoint.released_inference,

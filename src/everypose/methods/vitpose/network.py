@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.vit import ViT
-from everypose.methods.spec import Initialisation
+from everypose.methods.spec import Initialization
 
 INITIAL_SPREAD = 0.001
 
 
 def upsampling(inputs: int, channels: int) -> nn.Sequential:
-    """Two transposed convolutions, each followed by batch normalisation and ReLU: (B, inputs, h, w) to 4h x 4w."""
+    """Two transposed convolutions, each followed by batch normalization and ReLU: (B, inputs, h, w) to 4h x 4w."""
     layers: list[nn.Module] = []
     for width in (inputs, channels):
         deconv = nn.ConvTranspose2d(width, channels, 4, 2, padding=1, bias=False)
@@ -76,21 +76,21 @@ class ViTPose(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4)."""
+        """Normalized images (B, 3, H, W) to heatmaps (B, K, H/4, W/4)."""
         heatmaps: Tensor = self.head(self.backbone(images))
         return heatmaps
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of the one person of each crop."""
+        """Normalized images (B, 3, H, W) to heatmaps (B, 1, K, H/4, W/4) of the one person of each crop."""
         return self.forward(images)[:, None]
 
 
-def initialise(network: nn.Module, initialisation: Initialisation) -> None:
-    """Reinitialise the hidden layers after the backbone of a ViTPose or PoseBH by the framework's weights.
+def initialize(network: nn.Module, initialization: Initialization) -> None:
+    """Reinitialize the hidden layers after the backbone of a ViTPose or PoseBH by the framework's weights.
 
     The paper's weights are those that the network is made with. The last layers keep their small weights.
     """
-    if initialisation is Initialisation.PAPER:
+    if initialization is Initialization.PAPER:
         return
     for name, module in network.named_modules():
         hidden = not name.startswith("backbone.") and not name.endswith("final_layer")

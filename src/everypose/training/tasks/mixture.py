@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.errors import EveryposeError
 from everypose.methods.posebh.clusters import Clusters, cluster_prototypes
 from everypose.methods.posebh.network import PoseBH
@@ -78,7 +78,7 @@ class MixtureTask:
         The moved prototypes are kept for :meth:`end_step`.
         """
         targets = render_targets(batch.crops, batch.rows, network.datasets)
-        images = normalise(batch.crops.images, bgr=self.config.on_crops.bgr).contiguous(
+        images = normalize(batch.crops.images, bgr=self.config.on_crops.bgr).contiguous(
             memory_format=torch.channels_last
         )
         outputs = network(images, batch.crops.dataset)

@@ -99,7 +99,7 @@ class SetPeople:
     def sample(
         self, person: int, dataset: int, rng: np.random.Generator, person_rng: np.random.Generator
     ) -> CropSample:
-        """The crop of a person; ``person_rng`` moves its centre, and is alike whenever the person is seen."""
+        """The crop of a person; ``person_rng`` moves its center, and is alike whenever the person is seen."""
         scene = self._scenes[self._scene_of[person]]
         draws = draw(rng, self._augmentation, person_rng)
         image = read_image(scene.path)

@@ -78,7 +78,7 @@ class Task(Protocol[Sample, BatchT, NetworkT]):
         ...
 
     def losses(self, network: NetworkT, batch: BatchT) -> Mapping[str, Tensor]:
-        """Return the weighted losses of a batch on the device; training minimises their sum."""
+        """Return the weighted losses of a batch on the device; training minimizes their sum."""
         ...
 
     def end_step(self, network: NetworkT) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
@@ -36,14 +36,14 @@ class SingleStageTask(OneSetTask):
         objective = spec_of(method_of(recipe.model)).objective
         assert objective is not None
         self._objective = objective(recipe)
-        scenes = trainable(self._training, mask_unlabelled=recipe.data.mask_unlabelled)
+        scenes = trainable(self._training, mask_unlabeled=recipe.data.mask_unlabeled)
         self.samples = ImageSamples(scenes, self._skeleton, recipe.data, seed=recipe.trainer.seed)
 
     def losses(self, network: nn.Module, batch: ImageBatch[Tensor]) -> dict[str, Tensor]:
         """Return the method's losses; targets are rendered here, on the device."""
         assert isinstance(network, SingleStageNetwork)
         targets = render_targets(batch)
-        images = normalise(batch.images, network.colours).contiguous(memory_format=torch.channels_last)
+        images = normalize(batch.images, network.colors).contiguous(memory_format=torch.channels_last)
         return self._objective(network(images, targets.instance_image, targets.instance_yx), targets)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.colors import normalize
 from everypose.core.arrays import Int64
 from everypose.core.geometry import Size
 from everypose.data.images import read_image
@@ -57,7 +57,7 @@ class TopDownTask(OneSetTask):
         """Return the method's losses; targets are rendered here, on the device."""
         assert isinstance(network, HeatmapNetwork)
         cut = self.config.on_crops
-        images = normalise(batch.images, bgr=cut.bgr).contiguous(memory_format=torch.channels_last)
+        images = normalize(batch.images, bgr=cut.bgr).contiguous(memory_format=torch.channels_last)
         heatmaps = network.heatmaps(images)
         size = Size(heatmaps.shape[-1], heatmaps.shape[-2])
         targets, weights = gaussian_targets(batch.keypoints, cut.crop_size, size, self._sigma, batch.udp)
@@ -109,7 +109,7 @@ class CropSamples(Dataset[CropSample]):
         if not len(self._people):
             files = ", ".join(str(one.annotation_file or one.name) for one in sets)
             raise EveryposeError(
-                f"{files}: no person has both a labelled keypoint and a box inside the image: there is nothing to "
+                f"{files}: no person has both a labeled keypoint and a box inside the image: there is nothing to "
                 "train on"
             )
 

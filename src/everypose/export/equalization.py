@@ -1,4 +1,4 @@
-"""Channels of even size, so that 256 levels suffice: cross-layer equalisation of an ONNX graph.
+"""Channels of even size, so that 256 levels suffice: cross-layer equalization of an ONNX graph.
 
 One scale serves all channels of an activation in 8 bits. In networks of depthwise convolutions some channels are a
 hundred times as large as others, which are then rounded away. But a channel may be multiplied by any positive number if
@@ -33,7 +33,7 @@ class Link(NamedTuple):
     after: tuple[onnx.NodeProto, ...]
 
 
-def equalise(model: onnx.ModelProto, feeds: Iterable[Feed]) -> int:
+def equalize(model: onnx.ModelProto, feeds: Iterable[Feed]) -> int:
     """Even out the channels between convolutions, in place; the graph computes the same up to rounding.
 
     Args:

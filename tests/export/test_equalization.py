@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from everypose.export.equalisation import Feed, equalise, find_links
+from everypose.export.equalization import Feed, equalize, find_links
 
 CHANNELS = 6
 RNG = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def test_the_graph_computes_the_same(second_reader: str) -> None:
     model = chain(second_reader)
     feed = {"x": normal(2, 3, 9, 7)}
     before = run(model, feed)
-    equalise(model, feeds())
+    equalize(model, feeds())
     for old, new in zip(before, run(model, feed), strict=True):
         np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-5 * np.abs(old).max())
 
@@ -91,7 +91,7 @@ def test_channels_become_even() -> None:
         return float(largest.max() / largest.min())
 
     before = {name: spread(name) for name in ("a+", "b+")}
-    assert equalise(model, feeds()) == 2
+    assert equalize(model, feeds()) == 2
     # Before a depthwise convolution all channels get one size; a pointwise one shares the burden with its weights.
     assert spread("a+") < 5 < 50 < before["a+"]
     assert spread("b+") < before["b+"] / 5
@@ -115,7 +115,7 @@ def test_a_graph_without_such_tensors_stays_as_it_is() -> None:
     del model.graph.node[1:]
     model.graph.output[0].name = "a"
     before = model.SerializeToString()
-    assert equalise(model, feeds()) == 0
+    assert equalize(model, feeds()) == 0
     assert model.SerializeToString() == before
 
 
@@ -133,5 +133,5 @@ def test_a_dead_channel_stays_finite() -> None:
             values = numpy_helper.to_array(constant).copy()
             values[2] = 0
             constant.CopyFrom(numpy_helper.from_array(values, constant.name))
-    equalise(model, feeds())
+    equalize(model, feeds())
     assert all(np.isfinite(numpy_helper.to_array(constant)).all() for constant in model.graph.initializer)

@@ -12,7 +12,7 @@ PAPER_STD = 0.001
 """Standard deviation of the released initial weights."""
 
 
-def initialise_normal(part: nn.Module, std: float, bias: float = PRIOR_BIAS) -> None:
+def initialize_normal(part: nn.Module, std: float, bias: float = PRIOR_BIAS) -> None:
     """Draw the weights of all convolutions and linear layers from N(0, std^2).
 
     Biases of convolutions become ``bias``, those of linear layers 0.
