@@ -127,8 +127,7 @@ def both(content: bytes, rng: random.Random) -> bytes:
 
 def image_targets() -> list[Target]:
     """The decoder and the header reader, for every format that OpenCV writes here."""
-    from everypose.data.image_header import read_header
-    from everypose.data.images import read_image
+    from everypose.data.images import read_header, read_image
     from everypose.errors import EveryposeError
 
     def read(content: bytes, folder: Path) -> None:

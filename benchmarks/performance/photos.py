@@ -10,8 +10,7 @@ import numpy as np
 from benchmarks.performance.record import Options
 from everypose.core.files import write_json
 from everypose.data.formats.coco import read_coco
-from everypose.data.image_header import read_header
-from everypose.data.images import read_image
+from everypose.data.images import read_header, read_image
 from everypose.data.scenes import SceneSet
 from everypose.skeleton.skeleton import Skeleton
 

@@ -14,8 +14,7 @@ from data.planted_flaws import HEIGHT, NAMES, PLANTS, WIDTH, Set, with_exif
 from everypose.data.doctor import Diagnosis, examine, examine_all
 from everypose.data.doctor.fix import turn
 from everypose.data.formats.coco import read_coco
-from everypose.data.image_header import read_header
-from everypose.data.images import read_image
+from everypose.data.images import read_header, read_image
 from everypose.errors import EveryposeError
 
 REAL = Path(os.environ.get("EVERYPOSE_REAL_DATA", "nowhere"))

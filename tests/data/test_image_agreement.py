@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.data.image_header import parse_header, read_header
-from everypose.data.images import decode_image, read_image
+from everypose.data.image_header import parse_header
+from everypose.data.images import decode_image, read_header, read_image
 from everypose.errors import EveryposeError
 
 HEIGHT, WIDTH = 40, 60

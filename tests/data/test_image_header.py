@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.planted_flaws import with_exif
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.errors import EveryposeError
 
 

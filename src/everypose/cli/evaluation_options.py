@@ -8,6 +8,7 @@ import typer
 
 from everypose.errors import UsageError
 from everypose.evaluation.metrics.metric import Metric
+from everypose.evaluation.run_settings import RunSettings
 
 if TYPE_CHECKING:
     from everypose.data.discovery.layouts import Layout
@@ -118,12 +119,12 @@ class RunOptions:
     ] = None
     flip: Annotated[
         bool, typer.Option("--flip/--no-flip", help="Test-time flip augmentation: average with the mirror image.")
-    ] = False
-    device: Annotated[str, typer.Option("--device", help=DEVICE_HELP)] = "cpu"
+    ] = RunSettings.flip
+    device: Annotated[str, typer.Option("--device", help=DEVICE_HELP)] = RunSettings.device
     batch: Annotated[
         int | None, typer.Option("--batch", help="Images in a batch. [default: the fastest, 1 or 4]", min=1)
-    ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False
+    ] = RunSettings.batch_size
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = RunSettings.quiet
 
     def evaluation(
         self,

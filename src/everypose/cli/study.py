@@ -70,6 +70,7 @@ def boxes(
 @study_app.command()
 @expand_options
 def occlusion(
+    *,
     model: ModelArgument,
     against: AgainstOption,
     run: RunOptions,

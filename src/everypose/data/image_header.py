@@ -70,33 +70,22 @@ class ImageHeader:
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
-def read_header(path: Path) -> ImageHeader:
-    """Read the header of an image file; formats without a header reader are decoded.
-
-    The size and orientation always agree with :func:`everypose.data.images.read_image`.
+def parse_header_of(path: Path) -> ImageHeader | None:
+    """Read the header of an image file; None for a format without a header reader.
 
     Args:
         path: the image file.
-
-    Returns:
-        The header.
 
     Raises:
         EveryposeError: the file is missing, is no image, or is truncated; the message names it.
     """
     try:
         with Path(path).open("rb") as file:
-            header = _parse_header(file, str(path))
+            return _parse_header(file, str(path))
     except FileNotFoundError as error:
         raise EveryposeError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:
         raise EveryposeError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    if header is not None:
-        return header
-    from everypose.data.images import read_image
-
-    height, width = read_image(path).shape[:2]
-    return ImageHeader(width, height)
 
 
 def image_format(start: bytes) -> str:

@@ -15,6 +15,7 @@ from everypose.data.image_header import (
     ImageHeader,
     image_format,
     parse_header,
+    parse_header_of,
     tiff_tags,
 )
 from everypose.errors import EveryposeError
@@ -57,6 +58,24 @@ def read_image(path: Path | str, reduction: int = 1) -> Image:
     except MemoryError as error:
         raise EveryposeError(f"cannot read the image {path}: not enough memory") from error
     return _decoded(content, str(path), reduction, path)
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read the header of an image file; a format without a header reader is decoded.
+
+    Size and orientation always agree with :func:`read_image`.
+
+    Args:
+        path: the image file.
+
+    Raises:
+        EveryposeError: the file is missing, is no image, or is truncated; the message names it.
+    """
+    header = parse_header_of(path)
+    if header is not None:
+        return header
+    height, width = read_image(path).shape[:2]
+    return ImageHeader(width, height)
 
 
 def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:

@@ -99,7 +99,15 @@ def _draw_skeletons(drawn: Image, people: "People", style: DrawingStyle) -> None
             from_corner = people.keypoints[index, :, :2].astype(np.float64) - (columns.start, top)
             points = (from_corner + 0.5) * finer - 0.5
             number = index if people.ids is None else int(people.ids[index])
-            _draw_person(layer, points, visible[index], people.skeleton, widths[index], number, style)
+            _draw_person(
+                layer,
+                points,
+                visible[index],
+                skeleton=people.skeleton,
+                width=widths[index],
+                number=number,
+                style=style,
+            )
         smooth = cv2.resize(layer, part.shape[1::-1], interpolation=cv2.INTER_AREA) if finer > 1 else layer
         cv2.addWeighted(smooth, OPACITY, part, 1 - OPACITY, 0, dst=layer if finer == 1 else smooth)
         part[:] = layer if finer == 1 else smooth
@@ -143,6 +151,7 @@ def _draw_person(
     layer: Image,
     points: Float64,
     visible: Mask,
+    *,
     skeleton: Skeleton,
     width: float,
     number: int,

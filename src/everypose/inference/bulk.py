@@ -12,7 +12,7 @@ from everypose.core.arrays import Image
 from everypose.core.process_setup import available_threads
 from everypose.core.progress import track
 from everypose.data.discovery.walk import is_file
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.inputs import Source

@@ -51,7 +51,16 @@ def crowd(
     problems: list[str] = []
     photos = scenes.scenes if backgrounds is None else background_scenes(backgrounds, len(scenes.skeleton), problems)
     settings = Settings(people=people, overlap=overlap)
-    tally = compose_set(scenes, photos, out, count or len(scenes), settings, seed, problems, quiet=quiet)
+    tally = compose_set(
+        scenes,
+        photos,
+        out,
+        count=count or len(scenes),
+        settings=settings,
+        seed=seed,
+        problems=problems,
+        quiet=quiet,
+    )
     if not quiet:
         _report(tally, out, overlap)
     for problem in problems:

@@ -18,8 +18,7 @@ from everypose.data.crowds.compose import Settings, compose
 from everypose.data.crowds.cutouts import CutOut, cut_out, may_be_cut_out
 from everypose.data.crowds.placement import heaviest_overlap
 from everypose.data.discovery.image_sets import find_image_set
-from everypose.data.image_header import read_header
-from everypose.data.images import read_image
+from everypose.data.images import read_header, read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
 
@@ -123,11 +122,11 @@ def compose_set(
     scenes: SceneSet,
     backgrounds: Sequence[Scene],
     out: Path,
+    *,
     count: int,
     settings: Settings,
     seed: int,
     problems: list[str],
-    *,
     quiet: bool = False,
 ) -> Tally:
     """Compose ``count`` photos and write OUT/images/*.jpg, then OUT/annotations.json.
@@ -158,13 +157,22 @@ def compose_set(
     tally = Tally()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    photos = _composed(backgrounds, cutouts, count, settings, seed, tally, scenes, problems)
+    photos = _composed(
+        backgrounds,
+        cutouts,
+        count=count,
+        settings=settings,
+        seed=seed,
+        tally=tally,
+        scenes=scenes,
+        problems=problems,
+    )
     for number, (image, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
         name = f"{number:06d}.jpg"
         write_bytes(out / "images" / name, _jpeg(image))
         images.append(_image_entry(scene, number, name))
         annotations.extend(_annotation_entries(scene, number, len(annotations) + 1))
-    info = _info(scenes, backgrounds, len(cutouts), count, settings, seed, tally)
+    info = _info(scenes, backgrounds, cutouts=len(cutouts), count=count, settings=settings, seed=seed, tally=tally)
     categories = _categories(scenes)
     for entry in annotations:
         entry["category_id"] = categories[0]["id"]
@@ -177,6 +185,7 @@ def compose_set(
 def _composed(
     backgrounds: Sequence[Scene],
     cutouts: Sequence[CutOut],
+    *,
     count: int,
     settings: Settings,
     seed: int,
@@ -322,6 +331,7 @@ def _categories(scenes: SceneSet) -> list[dict[str, Any]]:
 def _info(
     scenes: SceneSet,
     backgrounds: Sequence[Scene],
+    *,
     cutouts: int,
     count: int,
     settings: Settings,

@@ -15,7 +15,7 @@ RELATIVE_SIZE = (0.9, 1.15)  # of the newcomer, who stands in front, to the neig
 IN_FRONT = 0.08  # at most, of its height, the newcomer's feet are lower than the neighbor's
 CLOSE = (0.35, 0.8)  # the IoU aimed at when people are to overlap
 REALLY_CLOSE = 0.31  # the least that is accepted
-APART = 0.15  # the greatest IoU with anybody when they are not
+APART = 0.15  # the greatest IoU with any person otherwise
 IN_PHOTO = 0.6  # at least, of the newcomer's box
 NEIGHBOR_HEIGHT = 48  # pixels; cut-outs are not placed next to smaller people
 
@@ -66,7 +66,7 @@ def find_place(
     if not len(candidates):
         scale = height * rng.uniform(0.4, 0.8) / (cutout.box[3] - cutout.box[1])
         bottom = height * rng.uniform(0.8, 1.0) if cutout.reaches_ground else height
-        return _beside(rng, people, cutout, scale, bottom, height, width)
+        return _beside(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
     if close:
         alone = candidates[heaviest_overlap(people.boxes)[candidates] <= CLOSE[0]]
         candidates = alone if len(alone) else candidates
@@ -74,8 +74,8 @@ def find_place(
     scale = people.sizes[neighbor] / cutout.size * rng.uniform(*RELATIVE_SIZE)
     bottom = _ground(rng, people.boxes[neighbor], cutout, scale, height)
     if close:
-        return _over(rng, people.boxes[neighbor], cutout, scale, bottom, height, width)
-    return _beside(rng, people, cutout, scale, bottom, height, width)
+        return _over(rng, people.boxes[neighbor], cutout, scale=scale, bottom=bottom, height=height, width=width)
+    return _beside(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
 
 
 def _ground(rng: np.random.Generator, neighbor: Floats, cutout: CutOut, scale: float, height: int) -> float:
@@ -93,6 +93,7 @@ def _over(
     rng: np.random.Generator,
     neighbor: Floats,
     cutout: CutOut,
+    *,
     scale: float,
     bottom: float,
     height: int,
@@ -112,7 +113,7 @@ def _over(
 
 
 def _beside(
-    rng: np.random.Generator, people: People, cutout: CutOut, scale: float, bottom: float, height: int, width: int
+    rng: np.random.Generator, people: People, cutout: CutOut, *, scale: float, bottom: float, height: int, width: int
 ) -> Place | None:
     """A place anywhere on the same ground, away from all people."""
     boxes = _boxes(cutout, scale, rng.uniform(0, width, 10), bottom)

@@ -14,7 +14,8 @@ from everypose.data.discovery.annotation_files import image_path
 from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, Kind, flaw
 from everypose.data.doctor.table import Table, identity, number
-from everypose.data.image_header import ImageHeader, read_header
+from everypose.data.image_header import ImageHeader
+from everypose.data.images import read_header
 from everypose.errors import EveryposeError
 
 _THREADS = 8

@@ -16,7 +16,7 @@ from everypose.data.formats.coco_entries import (
     require_pixels,
     whole_visibilities,
 )
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
 from everypose.skeleton.matching import require_same_places

@@ -9,7 +9,7 @@ from everypose.core.arrays import Float64, Int64
 from everypose.core.files import read_json
 from everypose.data.discovery.annotation_files import expected_path
 from everypose.data.formats.coco import AREA_OF_BOX
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton

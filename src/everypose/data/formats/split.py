@@ -11,7 +11,7 @@ from typing import Any
 from everypose.core.files import written_whole
 from everypose.data.discovery.annotation_files import image_path
 from everypose.data.discovery.walk import walk
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.errors import EveryposeError
 
 _NAMES = {

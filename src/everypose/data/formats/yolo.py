@@ -19,7 +19,7 @@ from everypose.data.formats import flat_yaml
 from everypose.data.formats.coco import AREA_OF_BOX, coco_category_fields
 from everypose.data.formats.coco_entries import whole_visibilities
 from everypose.data.formats.split import Split, checked_images, inside_name, place_images
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from everypose.core.files import read_json
 from everypose.core.progress import track
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.data.preparation.prepared import Entry, Prepared, annotation, category, find_file, require_any
 from everypose.errors import as_user_error
 from everypose.skeleton.skeleton import Skeleton

@@ -9,7 +9,7 @@ from everypose.core.arrays import Float64
 from everypose.core.files import read_json
 from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.core.progress import track
-from everypose.data.image_header import read_header
+from everypose.data.images import read_header
 from everypose.data.preparation.array_pickle import read_array_pickle
 from everypose.data.preparation.prepared import Entry, Prepared, annotation, category, find_file, require_any
 from everypose.errors import as_user_error
