@@ -1,4 +1,4 @@
-"""Source and pages use the field's terms; CONTRIBUTING.md has the list of phrases and what to write instead. Spelling is American."""
+"""Source and pages use the field's terms, in American spelling; CONTRIBUTING.md lists phrases and what to write."""
 
 from tools.check_language import SPELLINGS, findings
 

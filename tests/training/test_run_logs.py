@@ -50,7 +50,7 @@ def test_a_compiled_network_keeps_its_names_and_its_numbers(crops, monkeypatch):
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         before = network.heatmaps(images)
-        compile_network(network)
+        compile_network(network, "top-down")
         assert torch.equal(network.heatmaps(images), before)
     assert list(network.state_dict()) == names
     assert len(compiled) == 2

@@ -1,20 +1,37 @@
-"""What a single-stage method stands on."""
+"""What a method requires of its backbone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from everypose.backbones.colors import IMAGENET, Colors
 
+Step = Callable[[list[Tensor]], list[Tensor]]
+"""A part of a backbone: maps (B, C, H, W) of several branches in, maps out."""
+
 
 class Backbone(nn.Module):
-    """Base of the backbones of single-stage methods: images (B, 3, H, W), normalized, to (B, channels, H/4, W/4).
+    """Base of convolutional backbones: normalized images (B, 3, H, W) to (B, channels, H/stride, W/stride).
 
     Attributes:
         channels: channels of the feature, D.
+        stride: input pixels for each pixel of the feature; single-stage methods need 4.
         colors: the input normalization that it was trained with.
         float_modules: its modules that stay in float32 after quantization, because they output positions.
+
+    Example:
+        >>> import torch
+        >>> class Pooled(Backbone):
+        ...     channels = 3
+        ...     def forward(self, images):
+        ...         return nn.functional.avg_pool2d(images, self.stride)
+        >>> Pooled()(torch.zeros(1, 3, 64, 48)).shape
+        torch.Size([1, 3, 16, 12])
     """
 
     channels: int
+    stride: int = 4
     colors: Colors = IMAGENET
     float_modules: tuple[str, ...] = ()
 
@@ -25,3 +42,33 @@ class Backbone(nn.Module):
         :func:`everypose.methods.boir.offset_loss.offset_loss`.
         """
         return None
+
+
+class SteppedBackbone(Backbone, ABC):
+    """Base of backbones that MIPNet can modulate: four steps, and the rest.
+
+    Attributes:
+        step_widths: channels of the maps after each of the four steps.
+
+    Example:
+        >>> from everypose.backbones.resnet import ResNet
+        >>> len(ResNet().steps()), ResNet.step_widths
+        (4, ((64,), (256,), (512,), (1024,)))
+    """
+
+    step_widths: Sequence[Sequence[int]]
+
+    @abstractmethod
+    def steps(self) -> list[Step]:
+        """Return four steps from ``[images]`` to the maps that :meth:`finish` takes."""
+
+    @abstractmethod
+    def finish(self, maps: list[Tensor]) -> Tensor:
+        """Compute the feature from the maps of the last step."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalized images (B, 3, H, W) to the feature (B, channels, H/stride, W/stride)."""
+        maps = [images]
+        for step in self.steps():
+            maps = step(maps)
+        return self.finish(maps)

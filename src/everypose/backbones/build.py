@@ -1,6 +1,5 @@
 """Backbones from their settings."""
 
-from functools import singledispatch
 from typing import cast
 
 from torch import nn
@@ -24,9 +23,7 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
     >>> build_backbone(LiteSettings()).channels
     196
     """
-    builder = load_reference(settings.builder)
-    assert callable(builder), f"{settings.builder} is not a function"
-    return cast(Backbone, builder(settings))
+    return _build(settings.builder, settings)
 
 
 def build_hrnet(settings: HRNetSettings, outputs: int = 4) -> HRNet:
@@ -53,32 +50,43 @@ def build_openpose_light(_: BackboneSettings) -> OpenPoseLight:
     return OpenPoseLight()
 
 
-@singledispatch
-def build_crop_backbone(settings: BackboneSettings) -> HRNet | LiteHRNet | ResNet:
+def build_crop_backbone(settings: BackboneSettings) -> Backbone:
     """Make the backbone of a convolutional top-down network, with the framework's initial weights.
 
     >>> from everypose.backbones.settings import ResNetSettings
     >>> build_crop_backbone(ResNetSettings(blocks=(1, 1, 1, 1))).channels
     2048
+
+    Raises:
+        UsageError: if it is not a backbone for crops.
     """
-    raise UsageError(f"the backbone {settings.kind} is not one of top-down networks")
+    if not settings.crop_builder:
+        raise UsageError(f"the backbone {settings.kind} is not one of top-down networks")
+    return _build(settings.crop_builder, settings)
 
 
-@build_crop_backbone.register
-def _(settings: HRNetSettings) -> HRNet:
+def build_crop_hrnet(settings: HRNetSettings) -> HRNet:
+    """Make the HRNet of a top-down network: its finest branch is the output."""
     return build_hrnet(settings, outputs=1)
 
 
-@build_crop_backbone.register
-def _(settings: LiteHRNetSettings) -> LiteHRNet:
+def build_lite_hrnet(settings: LiteHRNetSettings) -> LiteHRNet:
+    """Make a Lite-HRNet."""
     return LiteHRNet(settings.width, settings.modules)
 
 
-@build_crop_backbone.register
-def _(settings: ResNetSettings) -> ResNet:
+def build_resnet(settings: ResNetSettings) -> ResNet:
+    """Make a ResNet."""
     return ResNet(settings.blocks)
 
 
 def build_vit(settings: ViTSettings) -> ViT:
     """Make a vision transformer with its initial weights."""
     return ViT(**settings.model_dump(exclude={"kind"}))
+
+
+def _build(builder: str, settings: BackboneSettings) -> Backbone:
+    """Call the function that ``builder`` refers to."""
+    function = load_reference(builder)
+    assert callable(function), f"{builder} is not a function"
+    return cast(Backbone, function(settings))

@@ -3,16 +3,11 @@
 Parameter names are those of the authors' checkpoints.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.backbones.backbone import Backbone
-
-Step = Callable[[list[Tensor]], list[Tensor]]
-"""A part of a backbone: maps (B, C, H, W) of several branches in, maps out."""
+from everypose.backbones.backbone import Step, SteppedBackbone
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
@@ -102,7 +97,7 @@ def _fusion(widths: list[int], source: int, target: int) -> nn.Module:
     return nn.Sequential(*keep, conv_bn(widths[source], widths[target], 3, stride=2, relu=False))
 
 
-class HRNet(Backbone):
+class HRNet(SteppedBackbone):
     """The four-stage pose HRNet; ``width`` is the number of channels at stride 4 (32 for W32, 48 for W48).
 
     Args:
@@ -179,13 +174,6 @@ class HRNet(Backbone):
         size = first.shape[-2:]
         resized = [F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in lower]
         return torch.cat([first, *resized], dim=1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalized images (B, 3, H, W), H and W multiples of 32, to the feature (B, channels, H/4, W/4)."""
-        maps = [images]
-        for step in self.steps():
-            maps = step(maps)
-        return self.finish(maps)
 
 
 def _grow(maps: list[Tensor], transition: nn.ModuleList) -> list[Tensor]:

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.backbones.backbone import Backbone
-from everypose.backbones.hrnet import Step
+from everypose.backbones.backbone import Step, SteppedBackbone
 
 STEM = 32
 UNITS = 2
@@ -141,7 +140,7 @@ class Decoder(nn.Module):
         return x
 
 
-class LiteHRNet(Backbone):
+class LiteHRNet(SteppedBackbone):
     """Four branches at strides 4 to 32 of ``width``, twice, four and eight times as many channels.
 
     Args:
@@ -176,13 +175,6 @@ class LiteHRNet(Backbone):
     def finish(self, maps: list[Tensor]) -> Tensor:
         """The last step's only map."""
         return maps[0]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalized images (B, 3, H, W), H and W multiples of 32, to (B, width, H/4, W/4)."""
-        maps = [images]
-        for step in self.steps():
-            maps = step(maps)
-        return self.finish(maps)
 
     def _first(self, maps: list[Tensor]) -> list[Tensor]:
         """Images to the two branches of stage 2."""

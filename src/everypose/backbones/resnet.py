@@ -6,14 +6,15 @@ The stride of a layer sits in the 3x3 convolution of its first block. Parameter 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.backbones.hrnet import Bottleneck, Step
+from everypose.backbones.backbone import Step, SteppedBackbone
+from everypose.backbones.hrnet import Bottleneck
 
 Blocks = tuple[int, int, int, int]
 BLOCKS: dict[int, Blocks] = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """The blocks of the four layers, by the depth that names a ResNet."""
 
 
-class ResNet(nn.Module):
+class ResNet(SteppedBackbone):
     """ResNet-50 by default.
 
     Args:
@@ -25,6 +26,7 @@ class ResNet(nn.Module):
     """
 
     channels = 2048
+    stride = 32
     step_widths = ((64,), (256,), (512,), (1024,))
 
     def __init__(self, blocks: Blocks = BLOCKS[50]) -> None:
@@ -56,13 +58,6 @@ class ResNet(nn.Module):
         """The output of layer 4, (B, 2048, H/32, W/32)."""
         feature: Tensor = self.layer4(maps[0])
         return feature
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalized images (B, 3, H, W), H and W multiples of 32, to the feature (B, 2048, H/32, W/32)."""
-        maps = [images]
-        for step in self.steps():
-            maps = step(maps)
-        return self.finish(maps)
 
 
 def _layer(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:

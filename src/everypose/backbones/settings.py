@@ -1,5 +1,6 @@
 """The settings of each backbone. Nothing here needs torch."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 from pydantic import Field
@@ -19,8 +20,16 @@ class BackboneSettings(Settings):
         has_released_form: whether authors have released networks with it.
         fit_pretrained: ``module:function`` that fits the tensors of a pre-trained network to it, if they need that.
         refuses_archives: why the published NumPy archive of its weights cannot be loaded; empty if it can.
-        builder: of a backbone of single-stage methods: ``module:function`` that makes the network from these settings.
-            It is imported late, because it needs torch.
+        builder: ``module:function`` that makes a :class:`everypose.backbones.backbone.Backbone` for single-stage
+            methods from these settings; empty if these cannot use it. It is imported late, because it needs torch.
+        crop_builder: the same for top-down methods and PoseFix.
+        crop_stride: stride of the feature that ``crop_builder``'s network computes. With 4 it is a backbone of the
+            families hrnet and mipnet, with 32 of simple-baseline and mipnet.
+        has_steps: whether that network is a :class:`everypose.backbones.backbone.SteppedBackbone`, as MIPNet needs.
+
+    Example:
+        >>> LiteHRNetSettings(width=20).kind, LiteHRNetSettings.crop_stride
+        ('lite-hrnet', 4)
     """
 
     kind: str
@@ -29,7 +38,10 @@ class BackboneSettings(Settings):
     has_released_form: ClassVar[bool] = False
     fit_pretrained: ClassVar[str | None] = None
     refuses_archives: ClassVar[str] = ""
-    builder: ClassVar[str]
+    builder: ClassVar[str] = ""
+    crop_builder: ClassVar[str] = ""
+    crop_stride: ClassVar[Literal[4, 32]] = 4
+    has_steps: ClassVar[bool] = False
 
 
 class HRNetSettings(BackboneSettings):
@@ -49,6 +61,8 @@ class HRNetSettings(BackboneSettings):
     blocks: int = 4
     stem_blocks: int = 4
     builder: ClassVar[str] = "everypose.backbones.build:build_single_stage_hrnet"
+    crop_builder: ClassVar[str] = "everypose.backbones.build:build_crop_hrnet"
+    has_steps: ClassVar[bool] = True
 
 
 class LiteHRNetSettings(BackboneSettings):
@@ -60,6 +74,8 @@ class LiteHRNetSettings(BackboneSettings):
     """
 
     kind: Literal["lite-hrnet"] = "lite-hrnet"
+    crop_builder: ClassVar[str] = "everypose.backbones.build:build_lite_hrnet"
+    has_steps: ClassVar[bool] = True
     width: Annotated[int, Field(gt=0, multiple_of=4)] = 40
     modules: tuple[int, int, int] = (2, 4, 2)
 
@@ -93,6 +109,9 @@ class ResNetSettings(BackboneSettings):
 
     kind: Literal["resnet"] = "resnet"
     has_released_form: ClassVar[bool] = True
+    crop_builder: ClassVar[str] = "everypose.backbones.build:build_resnet"
+    crop_stride: ClassVar[Literal[4, 32]] = 32
+    has_steps: ClassVar[bool] = True
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
 
 
@@ -132,10 +151,35 @@ def _registered_backbones() -> tuple[type[BackboneSettings], ...]:
     return tuple(one for one in found if isinstance(one, type) and issubclass(one, BackboneSettings))
 
 
-SINGLE_STAGE_BACKBONES = (HRNetSettings, LiteSettings, OpenPoseLightSettings, *_registered_backbones())
-"""The backbones that BoIR and CID can use: those of everypose and those of other packages."""
+BACKBONES: tuple[type[BackboneSettings], ...] = (
+    HRNetSettings,
+    LiteSettings,
+    OpenPoseLightSettings,
+    LiteHRNetSettings,
+    ResNetSettings,
+    ViTSettings,
+    *_registered_backbones(),
+)
+"""All backbones: those of everypose, then those of other installed packages. Methods choose from this table."""
+
+
+def _field_of(kinds: Sequence[type[BackboneSettings]]) -> object:
+    """Return the type of a field that holds the settings of one of several backbones, by their ``kind``."""
+    if len(kinds) == 1:
+        return kinds[0]
+    return Annotated[Union[tuple(kinds)], Field(discriminator="kind")]  # noqa: UP007
+
 
 if TYPE_CHECKING:
     SingleStageBackbone = BackboneSettings
+    HRNetPoseBackbone = BackboneSettings
+    SimpleBaselineBackbone = BackboneSettings
+    MIPNetBackbone = BackboneSettings
+    PoseFixBackbone = BackboneSettings
 else:
-    SingleStageBackbone = Annotated[Union[SINGLE_STAGE_BACKBONES], Field(discriminator="kind")]  # noqa: UP007
+    _ON_CROPS = [one for one in BACKBONES if one.crop_builder]
+    SingleStageBackbone = _field_of([one for one in BACKBONES if one.builder])
+    HRNetPoseBackbone = _field_of([one for one in _ON_CROPS if one.crop_stride == 4])
+    SimpleBaselineBackbone = _field_of([one for one in _ON_CROPS if one.crop_stride == 32])
+    MIPNetBackbone = _field_of([one for one in _ON_CROPS if one.has_steps])
+    PoseFixBackbone = _field_of(_ON_CROPS)

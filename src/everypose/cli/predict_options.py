@@ -103,10 +103,11 @@ class PersonBoxOptions:
     def describe(self, estimator: "Estimator", given: "DetectionsFile | WholeImage | None", images: int) -> str | None:
         """Return where a top-down model got its boxes from; None for a model that needs none."""
         from everypose.inference.box_sources import DetectionsFile, WholeImage
-        from everypose.inference.top_down import TopDownEstimator
+        from everypose.inference.top_down import as_top_down
         from everypose.models.default_names import DEFAULT_DETECTOR
 
-        if not isinstance(estimator, TopDownEstimator):
+        top_down = as_top_down(estimator)
+        if top_down is None:
             return None
         if isinstance(given, WholeImage):
             source = "one around each whole image"
@@ -118,9 +119,9 @@ class PersonBoxOptions:
             source = f"by {self.detector}"
         else:
             source = f"by {DEFAULT_DETECTOR}, the default (see --detector and --boxes)"
-        if not estimator.dropped:
+        if not top_down.dropped:
             return source
-        return f"{source}; {estimator.dropped} left out, which have no area, lie outside or are too small"
+        return f"{source}; {top_down.dropped} left out, which have no area, lie outside or are too small"
 
 
 @dataclass(frozen=True)

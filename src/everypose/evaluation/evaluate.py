@@ -27,7 +27,7 @@ from everypose.evaluation.report.record import Protocol, Record
 from everypose.evaluation.scores import Scores, compute_scores
 from everypose.inference.box_sources import DetectionsFile
 from everypose.inference.loading import load
-from everypose.inference.top_down import TopDownEstimator
+from everypose.inference.top_down import as_top_down
 from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR
 from everypose.models.identity import identify_model
@@ -98,8 +98,8 @@ class EvaluationSetup:
 
     def notes(self) -> list[str]:
         """What a reader of the scores must know, after the model was run."""
-        notes, estimator = self.annotated.notes(), self.estimator
-        if not isinstance(estimator, TopDownEstimator):
+        notes, estimator = self.annotated.notes(), as_top_down(self.estimator)
+        if estimator is None:
             return notes
         file = estimator.detector
         if isinstance(file, DetectionsFile) and file.other_categories:
@@ -221,13 +221,14 @@ def _predict(setup: EvaluationSetup, *, quiet: bool) -> Sequence[JsonObject]:
     estimator, annotated = setup.estimator, setup.annotated
     if not annotated.one_prediction_per_person:
         return predict_images(estimator, annotated, quiet=quiet)
-    if not (isinstance(estimator, TopDownEstimator) and setup.boxes.is_ground_truth):
+    top_down = as_top_down(estimator)
+    if top_down is None or not setup.boxes.is_ground_truth:
         raise UsageError(
             f"{annotated.skeleton.name} is scored by one prediction for each annotated person, which a model that"
             " detects people itself does not give: score a top-down model in the annotated boxes (--boxes truth),"
             " a results file with annotation_id (--predictions), or by OKS (--metric coco)"
         )
-    return predict_annotated_people(estimator, annotated, quiet=quiet)
+    return predict_annotated_people(top_down, annotated, quiet=quiet)
 
 
 def _protocol(scores: Scores, annotated: AnnotatedSet, fields: ProtocolFields) -> Protocol:

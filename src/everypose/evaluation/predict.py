@@ -11,7 +11,7 @@ from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.coco_schema import JsonId
 from everypose.inference.bulk import in_order
-from everypose.inference.top_down import BoxPoses, TopDownEstimator
+from everypose.inference.top_down import BoxPoses, TopDownEstimator, as_top_down
 from everypose.methods.top_down.scoring import person_scores
 from everypose.people import People
 
@@ -70,7 +70,7 @@ def image_results(
     """
     ids = {"image_id": image_id, "category_id": annotated.category_of_image[image_id]}
     rows = [row | ids for row in people.to_coco(0)]
-    return without_boxes(rows) if isinstance(estimator, TopDownEstimator) else rows
+    return without_boxes(rows) if as_top_down(estimator) is not None else rows
 
 
 def predict_box_poses(estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False) -> list[ImagePoses]:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -90,8 +91,8 @@ def _metadata(network: nn.Module, config: ModelConfig) -> dict[str, str]:
     """Return the configuration of the exported network, and the modules that may become int8."""
     exported = config.model_copy(update={"network": config.network.for_inference()})
     metadata = {METADATA_KEY: json.dumps(exported.model_dump(mode="json"))}
-    if isinstance(network, SingleStageNetwork):
-        scopes = network.int8_scopes
+    if config.network.task == "single-stage":
+        scopes = cast(SingleStageNetwork, network).int8_scopes
         scopes.require_modules(name for name, _ in network.named_modules())
         metadata[INT8_KEY] = scopes.model_dump_json()
     return metadata

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -173,6 +174,11 @@ class TopDownEstimator(Estimator[Photo]):
             )
         if not np.isfinite(raw).all():
             raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
+
+
+def as_top_down(estimator: Estimator[Any]) -> TopDownEstimator | None:
+    """Return the estimator as one that takes boxes; None for one that finds people by itself or refines poses."""
+    return estimator if isinstance(estimator, TopDownEstimator) else None
 
 
 @dataclass(frozen=True)

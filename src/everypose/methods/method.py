@@ -35,6 +35,22 @@ class NetworkSettings(Settings):
         return self
 
 
+class InferenceSettings(Settings):
+    """Base of the settings by which a trained model is run.
+
+    Attributes:
+        tasks: what the networks that are run so were trained on.
+        example: a field that these settings have and others do not, as a user writes it.
+    """
+
+    tasks: ClassVar[tuple[Task, ...]]
+    example: ClassVar[str]
+
+    def unfit(self, _backbone: BackboneSettings) -> str | None:
+        """Return why a network with a backbone cannot be run so, for the user; None if it can."""
+        return None
+
+
 class MethodTraining(Settings):
     """Base of the recipe sections that only one method has, such as the weights of its losses."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from everypose.core.plugins import load_reference
 from everypose.core.settings import Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings
+from everypose.methods.top_down.settings import TopDownInference
 from everypose.skeleton.skeleton import Skeleton
 
 SettingsT = TypeVar("SettingsT", bound=NetworkSettings)
@@ -69,7 +70,7 @@ class Selection(NamedTuple):
     network: nn.Module
     settings: NetworkSettings
     skeleton: Skeleton
-    inference: Settings
+    inference: TopDownInference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
     released_inference: Callable[[SettingsT, Skeleton, tuple[int, int]], Settings] | None = None
     adapt_source: Callable[[nn.Module, NetworkT, str, str], nn.Module] | None = None
     fit_backbone: Callable[[Mapping[str, Tensor], nn.Module], dict[str, Tensor]] | None = None
-    select_skeleton: Callable[[NetworkT, SettingsT, Settings, str | None], Selection] | None = None
+    select_skeleton: Callable[[NetworkT, SettingsT, TopDownInference, str | None], Selection] | None = None
 
 
 AnySpec = MethodSpec[NetworkSettings, nn.Module, MethodTraining]

@@ -1,5 +1,7 @@
 """Networks and their graphs from a model's settings."""
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -51,13 +53,12 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
     if config.is_refiner:
         assert isinstance(network, RefinementNetwork)
         return RefinementGraph(network, flip_index).eval()
-    assert isinstance(network, SingleStageNetwork)
-    inference = config.on_images
+    single_stage, inference = cast(SingleStageNetwork, network), config.on_images
     return SingleStageGraph(
-        network,
+        single_stage,
         flip_index,
         pool=inference.pool,
-        colors=network.colors,
+        colors=single_stage.colors,
         decoder=inference.decoder,
         scoring=inference.scoring,
         search=inference.search,

@@ -5,7 +5,7 @@ configuration in its metadata under the key ``everypose``. Nothing here needs to
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
 
@@ -80,20 +80,20 @@ class ModelConfig(Settings):
     @property
     def on_images(self) -> SingleStageInference:
         """How a single-stage model is run."""
-        assert isinstance(self.inference, SingleStageInference), f"{self.name} works on crops"
-        return self.inference
+        assert self.network.task == "single-stage", f"{self.name} works on crops"
+        return cast(SingleStageInference, self.inference)
 
     @property
     def on_crops(self) -> TopDownInference:
         """How a top-down model is run."""
-        assert isinstance(self.inference, TopDownInference), f"{self.name} works on whole images"
-        return self.inference
+        assert self.is_top_down, f"{self.name} works on whole images, or refines poses"
+        return cast(TopDownInference, self.inference)
 
     @property
     def on_poses(self) -> RefinementInference:
         """How a refinement model is run."""
-        assert isinstance(self.inference, RefinementInference), f"{self.name} finds people"
-        return self.inference
+        assert self.is_refiner, f"{self.name} finds people"
+        return cast(RefinementInference, self.inference)
 
     def require_finds_people(self) -> None:
         """Check that the model finds people, and does not refine the poses of others.

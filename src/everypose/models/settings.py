@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Discriminator, Field, Tag
 
-from everypose.core.settings import Settings
 from everypose.errors import EveryposeError
 from everypose.methods import METHODS
-from everypose.methods.method import Method, NetworkSettings
+from everypose.methods.method import InferenceSettings, Method, NetworkSettings
 from everypose.methods.posefix.settings import RefinementInference
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.single_stage.settings import SingleStageInference
-from everypose.methods.top_down.settings import CropInference, TopDownInference
+from everypose.methods.top_down.settings import TopDownInference
 
 if TYPE_CHECKING:
     Network = NetworkSettings
@@ -35,6 +34,9 @@ Inference = Annotated[
 ]
 
 
+_KINDS_OF_INFERENCE: tuple[type[InferenceSettings], ...] = (SingleStageInference, TopDownInference, RefinementInference)
+
+
 def method_of(settings: NetworkSettings) -> Method:
     """Return the method that a network belongs to.
 
@@ -51,20 +53,14 @@ def method_of(settings: NetworkSettings) -> Method:
     raise EveryposeError(f"a network of the family {settings.family} exists in ONNX files only")
 
 
-def require_fitting_inference(network: NetworkSettings, inference: Settings) -> None:
+def require_fitting_inference(network: NetworkSettings, inference: InferenceSettings) -> None:
     """Check that settings of inference are for the network's kind of input and its backbone.
 
     Raises:
-        ValueError: if they are for the other kind, or sizes are no multiples of what the backbone needs.
+        ValueError: if they are for another kind, or sizes are no multiples of what the backbone needs.
     """
-    step, kind = network.backbone.step, network.backbone.kind
-    if network.task == "single-stage":
-        if not isinstance(inference, SingleStageInference):
-            raise ValueError(f"the family {network.family} needs size = PIXELS under [inference]")
-        if inference.step % step:
-            raise ValueError(f"inference.step must be {step} at least with the backbone {kind}")
-    elif network.task == "refinement":
-        if not isinstance(inference, RefinementInference):
-            raise ValueError(f"the family {network.family} needs pose_padding under [inference]")
-    elif not isinstance(inference, CropInference):
-        raise ValueError(f"the family {network.family} needs crop_size = [WIDTH, HEIGHT] under [inference]")
+    if network.task not in inference.tasks:
+        wanted = next(kind for kind in _KINDS_OF_INFERENCE if network.task in kind.tasks)
+        raise ValueError(f"the family {network.family} needs {wanted.example} under [inference]")
+    if reason := inference.unfit(network.backbone):
+        raise ValueError(reason)

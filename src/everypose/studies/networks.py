@@ -1,5 +1,7 @@
 """Reading networks for the studies that use more than an estimator; these need torch."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -46,7 +48,7 @@ class TorchMaps:
         config: its configuration.
     """
 
-    def __init__(self, network: SingleStageNetwork | HeatmapNetwork, config: ModelConfig) -> None:
+    def __init__(self, network: nn.Module, config: ModelConfig) -> None:
         self.config = config
         self._network = network
 
@@ -54,22 +56,25 @@ class TorchMaps:
         """Compute the maps (N, C, h, w) of one network input (H, W, 3), uint8 RGB."""
         pixels = torch.from_numpy(image[None])
         with torch.inference_mode():
-            if isinstance(self._network, SingleStageNetwork):
-                found: Tensor = self._network.features(normalize(pixels, self._network.colors))
-            else:
-                found = self._network.heatmaps(normalize(pixels, bgr=self.config.on_crops.bgr))[0]
+            found = self._heatmaps(pixels) if self.config.is_top_down else self._feature(pixels)
         maps: Float32 = found.float().numpy()
         return maps
 
+    def _feature(self, pixels: Tensor) -> Tensor:
+        """Compute the backbone feature (1, D, h, w) of an image (1, H, W, 3)."""
+        network = cast(SingleStageNetwork, self._network)
+        return network.features(normalize(pixels, network.colors))
+
+    def _heatmaps(self, pixels: Tensor) -> Tensor:
+        """Compute the heatmaps (N, K, h, w) of all people in a crop (1, H, W, 3)."""
+        network = cast(HeatmapNetwork, self._network)
+        return network.heatmaps(normalize(pixels, bgr=self.config.on_crops.bgr))[0]
+
 
 def open_torch_maps(file: ModelFile) -> TorchMaps:
-    """Open a model folder or a released checkpoint.
+    """Open a model folder or a released checkpoint; of a model with several skeletons, the first.
 
     Raises:
         EveryposeError: if it cannot be read.
-        UsageError: if the network has several skeletons, of which one must be chosen first.
     """
-    network, config = read_network(file)
-    if not isinstance(network, SingleStageNetwork | HeatmapNetwork):
-        raise UsageError(f"{config.name} has several skeletons: export one of them first")
-    return TorchMaps(network, config)
+    return TorchMaps(*read_network(file))

@@ -6,7 +6,7 @@ from typing import Any
 from everypose.errors import UsageError
 from everypose.evaluation.evaluate import EvaluationSetup, annotations_sha256
 from everypose.evaluation.report.record import shown
-from everypose.inference.top_down import TopDownEstimator
+from everypose.inference.top_down import TopDownEstimator, as_top_down
 
 
 def require_top_down(setup: EvaluationSetup) -> TopDownEstimator:
@@ -15,11 +15,12 @@ def require_top_down(setup: EvaluationSetup) -> TopDownEstimator:
     Raises:
         UsageError: if the model is single-stage, or the data are not scored by OKS.
     """
-    if not isinstance(setup.estimator, TopDownEstimator):
+    estimator = as_top_down(setup.estimator)
+    if estimator is None:
         raise UsageError(f"{setup.config.name} finds people by itself: this study needs a top-down model")
     if setup.annotated.one_prediction_per_person:
         raise UsageError(f"{setup.annotated.skeleton.name} is not scored by OKS, which this study needs")
-    return setup.estimator
+    return estimator
 
 
 def labels_of(models: Sequence[EvaluationSetup]) -> list[str]:

@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from everypose.core.geometry import Size
 from everypose.methods.method import NetworkSettings
 from everypose.methods.top_down.graph import HeatmapNetwork
 from everypose.models.build import build_network
@@ -53,7 +55,6 @@ def estimate_step(recipe: Recipe, keypoints: int, *, settings: NetworkSettings |
     settings = settings or recipe.model
     with torch.device("meta"):
         network = build_network(settings, keypoints).train()
-        inputs = _inputs(recipe, keypoints)
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -62,8 +63,8 @@ def estimate_step(recipe: Recipe, keypoints: int, *, settings: NetworkSettings |
         return tensor
 
     counter = FlopCounterMode(display=False)
-    with counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = _forward(network, inputs)
+    with torch.device("meta"), counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = _forward(network, recipe, keypoints)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
     del outputs
@@ -101,28 +102,25 @@ def measure_flops(seconds: float = 0.5) -> float:
     return count * each / (time.perf_counter() - begun)
 
 
-def _inputs(recipe: Recipe, keypoints: int) -> tuple[Tensor, ...]:
-    """Return the inputs of a forward pass, on the current device."""
+def _forward(network: nn.Module, recipe: Recipe, keypoints: int) -> object:
+    """Call the network as its training does, on empty tensors of the current device."""
     batch = recipe.trainer.batch
     match recipe:
         case SingleStageRecipe():
             count = batch * INSTANCES
             images = torch.zeros(batch, 3, recipe.data.size, recipe.data.size)
-            return images, torch.zeros(count, dtype=torch.long), torch.zeros(count, 2, dtype=torch.long)
-        case TopDownRecipe() | MixtureRecipe():
-            width, height = recipe.inference.crop_size
-            return (torch.zeros(batch, 3, height, width),)
+            return network(images, torch.zeros(count, dtype=torch.long), torch.zeros(count, 2, dtype=torch.long))
+        case TopDownRecipe():
+            return cast(HeatmapNetwork, network).heatmaps(_crops(batch, recipe.inference.crop_size))
+        case MixtureRecipe():
+            # All samples are of the first data set: which expert they use hardly changes the sizes.
+            return network(_crops(batch, recipe.inference.crop_size), torch.zeros(batch, dtype=torch.long))
         case RefinementRecipe():
-            width, height = recipe.inference.crop_size
             poses, given = torch.zeros(batch, keypoints, 2), torch.ones(batch, keypoints, dtype=torch.bool)
-            return torch.zeros(batch, 3, height, width), poses, given
+            return network(_crops(batch, recipe.inference.crop_size), poses, given)
     raise AssertionError(recipe)
 
 
-def _forward(network: nn.Module, inputs: tuple[Tensor, ...]) -> object:
-    """Call the network as its training does; a mixture's without experts, which hardly change the sizes."""
-    if isinstance(network, HeatmapNetwork):
-        return network.heatmaps(*inputs)
-    if len(inputs) > 1:
-        return network(*inputs)
-    return network(*inputs, torch.zeros(len(inputs[0]), dtype=torch.long, device="meta"))
+def _crops(batch: int, size: Size) -> Tensor:
+    """Return empty crops (batch, 3, H, W)."""
+    return torch.zeros(batch, 3, size.height, size.width)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,6 +12,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
 from everypose.errors import as_user_error
+from everypose.methods.method import Task
 from everypose.methods.top_down.graph import HeatmapNetwork
 from everypose.training.checkpoints import Checkpoint
 from everypose.training.ema import Ema
@@ -55,7 +56,7 @@ class PoseTraining(LightningModule):
             with as_user_error("the checkpoint does not fit the recipe's network"):
                 network.load_state_dict(checkpoint.network)
         if recipe.trainer.compile:
-            compile_network(network)
+            compile_network(network, recipe.model.task)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The rest of the run, as one pass of this process's batches."""
@@ -174,8 +175,9 @@ class PoseTraining(LightningModule):
         )
 
 
-def compile_network(network: nn.Module) -> None:
+def compile_network(network: nn.Module, task: Task) -> None:
     """Compile what training and validation call of a network, in place; names of parameters stay."""
     network.compile()
-    if isinstance(network, HeatmapNetwork):
-        network.heatmaps = torch.compile(network.heatmaps)  # type: ignore[method-assign]
+    if task == "top-down":
+        maps = cast(HeatmapNetwork, network)
+        maps.heatmaps = torch.compile(maps.heatmaps)  # type: ignore[method-assign]

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from torch import nn
 
@@ -73,8 +73,7 @@ def layer_decay_groups(network: nn.Module, rate: float, weight_decay: float) -> 
     Returns:
         Groups of ``params``, ``weight_decay`` and ``scale``, the factor of the learning rate.
     """
-    backbone = network.backbone
-    assert isinstance(backbone, ViT)
+    backbone = cast(ViT, network.backbone)
     last = len(backbone.blocks) + 1
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

@@ -14,9 +14,11 @@ from typing import Any, Self, cast, get_args
 
 from pydantic import BaseModel, ValidationError, create_model, field_validator, model_validator
 
+from everypose.backbones.settings import BackboneSettings
+from everypose.core.geometry import Size
 from everypose.errors import UsageError
 from everypose.methods import METHODS
-from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
+from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.posebh.settings import PoseBHSettings, PoseBHTraining
 from everypose.methods.posefix.settings import PoseFixSettings, PoseFixTraining, RefinementInference
 from everypose.methods.single_stage.settings import SingleStageInference, SingleStageNetworkSettings
@@ -76,8 +78,8 @@ class Recipe(MethodTraining):
     def _inference_is_of_the_kind(cls, values: object) -> object:
         """Name what the family's kind needs, instead of the first field of the other kind."""
         family = cls.model_fields["model"].annotation.model_fields["family"].default  # type: ignore[union-attr]
-        kind = cls.model_fields["inference"].annotation
-        on_crops = isinstance(kind, type) and issubclass(kind, CropInference | RefinementInference)
+        kind = cast(type[InferenceSettings], cls.model_fields["inference"].annotation)
+        on_crops = "crop_size" in kind.model_fields
         if isinstance(values, dict) and on_crops != ("crop_size" in values) and (on_crops or "crop_size" in values):
             wanted = "crop_size = [WIDTH, HEIGHT]" if on_crops else "size = PIXELS"
             raise ValueError(f"the family {family} needs {wanted} under [inference]")
@@ -85,11 +87,7 @@ class Recipe(MethodTraining):
 
     @model_validator(mode="after")
     def _sections_fit_the_network(self) -> Self:
-        kind, step = self.model.backbone.kind, self.model.backbone.step
-        if not isinstance(self.inference, SingleStageInference) and any(
-            side % step for side in self.inference.crop_size
-        ):
-            raise ValueError(f"inference.crop_size must be multiples of {step}, not {list(self.inference.crop_size)}")
+        kind = self.model.backbone.kind
         require_fitting_inference(self.model, self.inference)
         if self.optim.layer_decay and kind != "vit":
             raise ValueError(f"optim.layer_decay is for a vit: {kind} has optim.scales")
@@ -104,7 +102,11 @@ class Recipe(MethodTraining):
         return self
 
     def require_fitting_network(self) -> None:
-        """Check what only one kind of recipe must; raises ValueError if sections and network do not fit."""
+        """Check what only one kind of recipe must.
+
+        Raises:
+            ValueError: if sections and network do not fit.
+        """
 
     def unused_sections(self) -> tuple[str, ...]:
         """Return the names of sections that have no effect on the network; a recipe must not give them."""
@@ -136,12 +138,20 @@ class TopDownRecipe(TopDownTraining, OneSetRecipe):
     model: TopDownNetworkSettings
     inference: TopDownInference
 
+    def require_fitting_network(self) -> None:
+        """Check that the crops fit the backbone."""
+        _require_multiples(self.inference.crop_size, self.model.backbone)
+
 
 class RefinementRecipe(PoseFixTraining, OneSetRecipe):
     """The recipe of PoseFix."""
 
     model: PoseFixSettings
     inference: RefinementInference
+
+    def require_fitting_network(self) -> None:
+        """Check that the crops fit the backbone."""
+        _require_multiples(self.inference.crop_size, self.model.backbone)
 
 
 class MixtureRecipe(PoseBHTraining, Recipe):
@@ -154,11 +164,8 @@ class MixtureRecipe(PoseBHTraining, Recipe):
     optim: OptimSection = OptimSection()
 
     def require_fitting_network(self) -> None:
-        """Check that the network's data sets come from the recipe's and that something is trained from the start.
-
-        Raises:
-            ValueError: if not.
-        """
+        """Check the crops, that the network's data sets come from the recipe's, and that training starts at epoch 0."""
+        _require_multiples(self.inference.crop_size, self.model.backbone)
         if self.model.datasets:
             raise ValueError("model.datasets is made of data.sets: leave it out")
         first = self.phases.phase(0)
@@ -168,6 +175,12 @@ class MixtureRecipe(PoseBHTraining, Recipe):
     def unused_sections(self) -> tuple[str, ...]:
         """Return ``prototypes`` for a network without embeddings, ViTPose++."""
         return () if self.model.embedding else ("prototypes",)
+
+
+def _require_multiples(crop_size: Size, backbone: BackboneSettings) -> None:
+    """Raise ValueError unless the sides of a crop are multiples of what the backbone needs."""
+    if any(side % backbone.step for side in crop_size):
+        raise ValueError(f"inference.crop_size must be multiples of {backbone.step}, not {list(crop_size)}")
 
 
 _BASES: Mapping[Task, type[Recipe]] = {

@@ -1,8 +1,11 @@
 """MIPNet (section 3): a baseline on crops that gives the heatmaps of several people, one for each selector."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.backbone import SteppedBackbone
 from everypose.backbones.hrnet import HRNet
 from everypose.errors import UsageError
 from everypose.methods.mipnet.modulation import MIMB, select
@@ -25,7 +28,7 @@ class MIPNet(nn.Module):
     the trunk's running variances, whose n counts each pixel of the batch once instead of N times.
 
     Args:
-        baseline: SimpleBaseline or HRNet, whose backbone, head and weights it takes over.
+        baseline: SimpleBaseline or HRNetPose on a stepped backbone; its backbone, head and weights are taken over.
         sites: where there are blocks.
         instances: how many people of a crop can be asked for, N.
         gain: factor of the blocks' gates; see :class:`MIMB`.
@@ -42,7 +45,7 @@ class MIPNet(nn.Module):
         super().__init__()
         if not any(sites):
             raise UsageError("MIPNet needs modulation blocks: at least one of its four sites must be on")
-        self.backbone = baseline.backbone
+        self.backbone = cast(SteppedBackbone, baseline.backbone)
         self.head = baseline.head
         self.modulation = nn.ModuleList(
             nn.ModuleList(MIMB(channels, instances, gain) for channels in widths if on)

@@ -1,11 +1,11 @@
 """Settings of MIPNet: its network, its training samples, and what everypose must know of it; without torch."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 
-from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
+from everypose.backbones.settings import HRNetSettings, MIPNetBackbone
 from everypose.core.settings import PositiveInt
 from everypose.methods.method import Method
 from everypose.methods.mipnet.assignment import Rule, box_people, present_people
@@ -28,9 +28,7 @@ class MIPNetSettings(TopDownNetworkSettings):
     """
 
     family: Literal["mipnet"] = "mipnet"
-    backbone: Annotated[HRNetSettings | LiteHRNetSettings | ResNetSettings, Field(discriminator="kind")] = (
-        HRNetSettings()
-    )
+    backbone: MIPNetBackbone = HRNetSettings()
     deconv: int = 256
     sites: tuple[bool, bool, bool, bool] = (False, False, True, True)
     instances: PositiveInt = 2

@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import nn
 
-from everypose.core.settings import Settings
 from everypose.methods.method import ALL_SKELETONS
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.settings import PoseBHSettings, decoder_of
@@ -15,7 +14,9 @@ from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.skeleton.skeleton import Skeleton
 
 
-def select_skeleton(network: PoseBH, settings: PoseBHSettings, inference: Settings, name: str | None) -> Selection:
+def select_skeleton(
+    network: PoseBH, settings: PoseBHSettings, inference: TopDownInference, name: str | None
+) -> Selection:
     """Return the network that finds the keypoints of one data set, or of all.
 
     Args:
@@ -30,7 +31,6 @@ def select_skeleton(network: PoseBH, settings: PoseBHSettings, inference: Settin
         UsageError: if there is no such data set, or, for "all", there are no prototypes.
         EveryposeError: for "all", if the sigmas of a data set are unknown and poses are suppressed.
     """
-    assert isinstance(inference, TopDownInference)
     selected: nn.Module
     if name == ALL_SKELETONS:
         own = settings.datasets[0]

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.hrnet import HRNet
-from everypose.backbones.lite_hrnet import LiteHRNet
-from everypose.backbones.resnet import ResNet
+from everypose.backbones.backbone import Backbone
 from everypose.methods.top_down.baselines import make_baseline
 
 POSE_MAP_HEIGHT = 255.0
@@ -82,14 +80,15 @@ class PoseFix(nn.Module):
     mistake; here RGB goes with RGB means.
 
     Args:
-        backbone: ResNet-50, -101 or -152, or Lite-HRNet; its first convolution is replaced by one with 3 + K input
-            channels that keeps the weights for the image's channels.
+        backbone: ResNet-50, -101 or -152, Lite-HRNet or another; its first convolution is replaced by one with 3 + K
+            input channels that keeps the weights for the image's channels.
         keypoints: K, number of keypoints of the skeleton.
         sigma: standard deviation of the Gaussian input maps in crop pixels; the paper has 9 for crops of 288 x 384
             and 7 for 192 x 256.
         deconv: channels of the transposed convolutions of a ResNet.
 
     Example:
+        >>> from everypose.backbones.resnet import ResNet
         >>> network = PoseFix(ResNet((1, 1, 1, 1)), 17, sigma=7.0).eval()
         >>> poses, given = torch.full((1, 17, 2), 20.0), torch.ones(1, 17, dtype=torch.bool)
         >>> network(torch.zeros(1, 3, 64, 64), poses, given).shape
@@ -98,9 +97,7 @@ class PoseFix(nn.Module):
 
     stride = 4
 
-    def __init__(
-        self, backbone: HRNet | LiteHRNet | ResNet, keypoints: int, *, sigma: float, deconv: int = 256
-    ) -> None:
+    def __init__(self, backbone: Backbone, keypoints: int, *, sigma: float, deconv: int = 256) -> None:
         super().__init__()
         _widen_input(backbone, keypoints)
         self.backbone = backbone
@@ -136,6 +133,7 @@ def input_layer(backbone: nn.Module) -> str:
     """Return the name of a backbone's first convolution.
 
     Example:
+        >>> from everypose.backbones.resnet import ResNet
         >>> input_layer(ResNet((1, 1, 1, 1)))
         'conv1'
     """

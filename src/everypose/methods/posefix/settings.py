@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
 
-from everypose.backbones.settings import LiteHRNetSettings, ResNetSettings
+from everypose.backbones.settings import PoseFixBackbone, ResNetSettings
 from everypose.core.geometry import Size
 from everypose.core.settings import NoneWord, Settings
-from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
+from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.top_down.settings import CropAugmentation, require_possible
 
 
@@ -23,14 +23,12 @@ class PoseFixSettings(NetworkSettings):
 
     task: ClassVar[Task] = "refinement"
     family: Literal["posefix"] = "posefix"
-    backbone: Annotated[ResNetSettings | LiteHRNetSettings, Field(discriminator="kind")] = ResNetSettings(
-        blocks=(3, 8, 36, 3)
-    )
+    backbone: PoseFixBackbone = ResNetSettings(blocks=(3, 8, 36, 3))
     deconv: int = 256
     sigma: PositiveFloat = 7.0
 
 
-class RefinementInference(Settings):
+class RefinementInference(InferenceSettings):
     """How the poses of an estimator are refined.
 
     Attributes:
@@ -41,6 +39,8 @@ class RefinementInference(Settings):
             all.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("refinement",)
+    example: ClassVar[str] = "pose_padding"
     crop_size: Annotated[Size, AfterValidator(require_possible)]
     pose_padding: PositiveFloat = 1.2
     padding: PositiveFloat = 1.25

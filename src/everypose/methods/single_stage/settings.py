@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
-from everypose.backbones.settings import HRNetSettings, SingleStageBackbone
+from everypose.backbones.settings import BackboneSettings, HRNetSettings, SingleStageBackbone
 from everypose.core.settings import PositiveInt, Probability, Settings
-from everypose.methods.method import NetworkSettings, Task
+from everypose.methods.method import InferenceSettings, NetworkSettings, Task
 
 SMALLEST_SIDE = 64
 """Smallest side of a single-stage model's input, in pixels: its maps must hold the tiles of a coarse search."""
@@ -72,7 +72,7 @@ class ImageSampleSettings(Settings):
         return self
 
 
-class SingleStageInference(Settings):
+class SingleStageInference(InferenceSettings):
     """How a single-stage model is run on an image.
 
     Attributes:
@@ -88,6 +88,8 @@ class SingleStageInference(Settings):
         search: ``full`` decodes full-resolution heatmaps; ``coarse`` decodes every second pixel and refines the peaks.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("single-stage",)
+    example: ClassVar[str] = "size = PIXELS"
     size: Annotated[int, Field(ge=SMALLEST_SIDE, le=4096)] = 512
     step: Step = 64
     pool: Annotated[int, Field(ge=1, le=99)] = 3
@@ -117,6 +119,12 @@ class SingleStageInference(Settings):
                 f"a coarse search smooths by 3 pixels at most, not {self.pool}: give inference.search=full"
             )
         return self
+
+    def unfit(self, backbone: BackboneSettings) -> str | None:
+        """Return why the step does not fit the backbone."""
+        if self.step % backbone.step == 0:
+            return None
+        return f"inference.step must be {backbone.step} at least with the backbone {backbone.kind}"
 
 
 def released_inference(settings: NetworkSettings) -> SingleStageInference:

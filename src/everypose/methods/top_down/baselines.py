@@ -7,9 +7,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from everypose.backbones.hrnet import HRNet
-from everypose.backbones.lite_hrnet import LiteHRNet
-from everypose.backbones.resnet import ResNet
+from everypose.backbones.backbone import Backbone
+
+STRIDE = 4
+"""Crop pixels for each cell of a heatmap."""
 
 
 class DeconvHead(nn.Module):
@@ -42,7 +43,7 @@ class DeconvHead(nn.Module):
 class Baseline(nn.Module):
     """A backbone and a head on its feature: what SimpleBaseline and HRNet have in common."""
 
-    backbone: HRNet | LiteHRNet | ResNet
+    backbone: Backbone
     head: nn.Module
 
     def heatmaps(self, images: Tensor) -> Tensor:
@@ -56,39 +57,44 @@ class Baseline(nn.Module):
 
 
 class SimpleBaseline(Baseline):
-    """A ResNet and transposed convolutions.
+    """A backbone such as ResNet and transposed convolutions.
 
     Args:
-        backbone: ResNet-50, -101 or -152.
+        backbone: with a feature at stride 32, such as a ResNet.
         keypoints: number of keypoints of the skeleton.
         deconv: channels of the transposed convolutions.
     """
 
-    def __init__(self, backbone: ResNet, keypoints: int, deconv: int = 256) -> None:
+    def __init__(self, backbone: Backbone, keypoints: int, deconv: int = 256) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = DeconvHead(backbone.channels, deconv, keypoints)
 
 
 class HRNetPose(Baseline):
-    """HRNet or Lite-HRNet and a 1x1 convolution on its feature at stride 4.
+    """A backbone such as HRNet and a 1x1 convolution on its feature at stride 4.
 
     Args:
-        backbone: HRNet with ``outputs=1``, or LiteHRNet.
+        backbone: with a feature at stride 4: HRNet with ``outputs=1``, LiteHRNet.
         keypoints: number of keypoints of the skeleton.
     """
 
-    def __init__(self, backbone: HRNet | LiteHRNet, keypoints: int) -> None:
+    def __init__(self, backbone: Backbone, keypoints: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Conv2d(backbone.channels, keypoints, 1)
 
 
-def make_baseline(backbone: HRNet | LiteHRNet | ResNet, keypoints: int, deconv: int = 256) -> Baseline:
-    """Put the head on a backbone: SimpleBaseline on a ResNet, HRNet's on the others."""
-    if isinstance(backbone, ResNet):
-        return SimpleBaseline(backbone, keypoints, deconv)
-    return HRNetPose(backbone, keypoints)
+def make_baseline(backbone: Backbone, keypoints: int, deconv: int = 256) -> Baseline:
+    """Put the head on a backbone: HRNet's on a feature at stride 4, SimpleBaseline's on one at stride 32.
+
+    >>> from everypose.backbones.lite_hrnet import LiteHRNet
+    >>> type(make_baseline(LiteHRNet(8), 17)).__name__
+    'HRNetPose'
+    """
+    if backbone.stride == STRIDE:
+        return HRNetPose(backbone, keypoints)
+    return SimpleBaseline(backbone, keypoints, deconv)
 
 
 def initialize(network: nn.Module, std: float = 0.001) -> None:

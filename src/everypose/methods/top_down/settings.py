@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
-from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
+from everypose.backbones.settings import HRNetPoseBackbone, HRNetSettings, ResNetSettings, SimpleBaselineBackbone
 from everypose.core.arrays import Float32, Float64, Int64
 from everypose.core.geometry import Size
 from everypose.core.settings import NoneWord, Probability, Settings
-from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
+from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
 
 Convention = Literal["classic", "udp"]
 """How pixels of an image and of a crop correspond; see :mod:`everypose.methods.top_down.crops`."""
@@ -144,7 +144,7 @@ class KeypointCalibration(Settings):
     slope: float
 
 
-class CropInference(Settings):
+class CropInference(InferenceSettings):
     """How a top-down model's people are found and scored, whatever the convention of its crops.
 
     Attributes:
@@ -163,6 +163,8 @@ class CropInference(Settings):
             detector. See :func:`everypose.methods.top_down.scoring.default_box_threshold`.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("top-down", "mixture")
+    example: ClassVar[str] = "crop_size = [WIDTH, HEIGHT]"
     crop_size: Annotated[Size, AfterValidator(require_possible)]
     padding: PositiveFloat = 1.25
     bgr: bool = False
@@ -201,15 +203,20 @@ class SimpleBaselineSettings(TopDownNetworkSettings):
     """SimpleBaseline; see :class:`everypose.methods.top_down.baselines.SimpleBaseline`."""
 
     family: Literal["simple-baseline"] = "simple-baseline"
-    backbone: ResNetSettings = ResNetSettings()
+    backbone: SimpleBaselineBackbone = ResNetSettings()
     deconv: int = 256
+
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _resnet_by_default(cls, backbone: object) -> object:
+        return {"kind": "resnet", **backbone} if isinstance(backbone, dict) else backbone
 
 
 class HRNetPoseSettings(TopDownNetworkSettings):
-    """HRNet or Lite-HRNet on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`."""
+    """A backbone at stride 4 on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`."""
 
     family: Literal["hrnet"] = "hrnet"
-    backbone: Annotated[HRNetSettings | LiteHRNetSettings, Field(discriminator="kind")] = HRNetSettings()
+    backbone: HRNetPoseBackbone = HRNetSettings()
 
     @field_validator("backbone", mode="before")
     @classmethod

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
@@ -120,11 +121,11 @@ def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renaming_of(_count(state, "heads.")).to_theirs(state)
 
 
-def released_inference(settings: NetworkSettings, skeleton: Skeleton, crop_size: tuple[int, int]) -> TopDownInference:
+def released_inference(settings: NetworkSettings, skeleton: Skeleton, _: tuple[int, int]) -> TopDownInference:
     """Return how the authors of ViTPose and PoseBH run a network; a ViT determines the size of its crops itself."""
     convention: Convention = "udp" if skeleton.name in UDP else "classic"
     return TopDownInference(
-        crop_size=settings.backbone.image_size if isinstance(settings.backbone, ViTSettings) else crop_size,
+        crop_size=cast(ViTSettings, settings.backbone).image_size,
         padding=PADDING.get(skeleton.name, 1.25),
         convention=convention,
         crop="mpii" if skeleton.name == "mpii" else "box",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,9 +57,7 @@ class MixtureTask:
 
     def make_network(self) -> PoseBH:
         """Make the recipe's network with its initial weights; the phases determine what is trained."""
-        network = make_network(self._recipe, len(self.config.skeleton), settings=self._network)
-        assert isinstance(network, PoseBH)
-        return network
+        return cast(PoseBH, make_network(self._recipe, len(self.config.skeleton), settings=self._network))
 
     def parameter_groups(self, network: PoseBH) -> list[ParameterGroup]:
         """Return all parameters, also those that are frozen in the first phase; those of the backbone by block."""

@@ -1,6 +1,7 @@
 """Training of single-stage methods: on whole images."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -41,9 +42,10 @@ class SingleStageTask(OneSetTask):
 
     def losses(self, network: nn.Module, batch: ImageBatch[Tensor]) -> dict[str, Tensor]:
         """Return the method's losses; targets are rendered here, on the device."""
-        assert isinstance(network, SingleStageNetwork)
         targets = render_targets(batch)
-        images = normalize(batch.images, network.colors).contiguous(memory_format=torch.channels_last)
+        images = normalize(batch.images, cast(SingleStageNetwork, network).colors).contiguous(
+            memory_format=torch.channels_last
+        )
         return self._objective(network(images, targets.instance_image, targets.instance_yx), targets)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -55,10 +56,9 @@ class TopDownTask(OneSetTask):
 
     def losses(self, network: nn.Module, batch: CropBatch[Tensor]) -> dict[str, Tensor]:
         """Return the method's losses; targets are rendered here, on the device."""
-        assert isinstance(network, HeatmapNetwork)
         cut = self.config.on_crops
         images = normalize(batch.images, bgr=cut.bgr).contiguous(memory_format=torch.channels_last)
-        heatmaps = network.heatmaps(images)
+        heatmaps = cast(HeatmapNetwork, network).heatmaps(images)
         size = Size(heatmaps.shape[-1], heatmaps.shape[-2])
         targets, weights = gaussian_targets(batch.keypoints, cut.crop_size, size, self._sigma, batch.udp)
         return self._objective(heatmaps, targets, weights)
