@@ -8,7 +8,6 @@ STYLE = """
   .box { fill: #eef1fb; stroke: #4051b5; stroke-width: 1.5 }
   .name { font: 600 15px system-ui, sans-serif; fill: #1f2a60; text-anchor: middle }
   .arrow { fill: none; stroke: #7c87c4; stroke-width: 1.4; marker-end: url(#tip) }
-  .cycle { stroke: #c62828; stroke-width: 2 }
 """
 
 Graph = Mapping[str, set[str]]
@@ -16,7 +15,7 @@ Position = tuple[float, float]
 
 
 def draw(graph: Graph) -> str:
-    """The diagram as SVG.
+    """The diagram of a graph without cycles as SVG.
 
     Example:
         >>> draw({"cli": {"core"}, "core": set()}).count('class="box"')
@@ -28,10 +27,7 @@ def draw(graph: Graph) -> str:
         rows.setdefault(levels[name], []).append(name)
     places = dict(_places(rows, graph))
     height = MARGIN * 2 + (max(rows) + 1) * ROW - (ROW - HEIGHT)
-    downwards = {name: {other for other in graph[name] if levels[other] > levels[name]} for name in graph}
-    arrows = [_arrow(places[start], places[end], "arrow") for start, end in _kept(downwards)]
-    upwards = [(name, other) for name in graph for other in graph[name] - downwards[name]]
-    arrows += [_arrow(places[start], places[end], "arrow cycle") for start, end in upwards]
+    arrows = [_arrow(places[start], places[end]) for start, end in direct_dependencies(graph)]
     boxes = [_box(name, place) for name, place in places.items()]
     return "\n".join(
         [
@@ -49,23 +45,26 @@ def draw(graph: Graph) -> str:
 
 
 def _levels(graph: Graph) -> dict[str, int]:
-    """Each package's row, 0 at the top: one below the lowest of its importers; a cycle's closing import is ignored."""
+    """Each package's row, 0 at the top; what it imports is in lower rows."""
     depth: dict[str, int] = {}
 
-    def visit(name: str, above: tuple[str, ...]) -> int:
+    def visit(name: str) -> int:
         if name not in depth:
-            below = [visit(target, (*above, name)) for target in sorted(graph[name]) if target not in (*above, name)]
-            depth[name] = 1 + max(below, default=-1)
+            depth[name] = 1 + max((visit(target) for target in graph[name]), default=-1)
         return depth[name]
 
-    for name in sorted(graph):
-        visit(name, ())
+    for name in graph:
+        visit(name)
     highest = max(depth.values())
     return {name: highest - value for name, value in depth.items()}
 
 
-def _kept(graph: Graph) -> Iterator[tuple[str, str]]:
-    """The dependencies that no longer path implies."""
+def direct_dependencies(graph: Graph) -> Iterator[tuple[str, str]]:
+    """The dependencies that no longer path implies, each as importer and imported package.
+
+    >>> sorted(direct_dependencies({"cli": {"data", "core"}, "data": {"core"}, "core": set()}))
+    [('cli', 'data'), ('data', 'core')]
+    """
     for name, targets in graph.items():
         for target in targets:
             others = targets - {target}
@@ -99,11 +98,11 @@ def _box(name: str, place: Position) -> str:
     )
 
 
-def _arrow(start: Position, end: Position, kind: str) -> str:
+def _arrow(start: Position, end: Position) -> str:
     (x1, y1), (x2, y2) = start, end
     y1, y2 = y1 + HEIGHT / 2, y2 - HEIGHT / 2
     bend = (y2 - y1) / 2
     return (
-        f'<path class="{kind}" d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} '
+        f'<path class="arrow" d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} '
         f'{x2:.0f} {y2:.0f}"/>'
     )

@@ -23,11 +23,11 @@ from everypose.inference.loading import load
 from everypose.inference.outputs import OutputOptions, open_outputs
 from everypose.inference.runtimes.onnx import OnnxRuntime
 from everypose.inference.single_stage import SingleStageEstimator
+from everypose.inference.video.run import VideoSummary, predict_video
 from everypose.models.locate import bundled
 from everypose.people import People
 from everypose.tracking.tracker import Tracker
 from everypose.video import Frame, Selection, VideoWriter, open_video
-from everypose.video.run import VideoSummary, predict_video
 
 MODELS = ("mipnet-lite", "boir-lite")
 SIZE = (768, 576)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from everypose.inference.estimator import Estimator
     from everypose.inference.inputs import Inputs
     from everypose.inference.outputs import Outputs
-    from everypose.video.run import VideoSummary
+    from everypose.inference.video.run import VideoSummary
 
 
 @expand_options
@@ -195,9 +195,9 @@ def _run_videos(
     if not found.videos:
         return []
     from everypose.data.discovery.walk import Skipped
+    from everypose.inference.video.run import VideoSummary, predict_video
     from everypose.tracking.smoothing.one_euro import LiveSmoother
     from everypose.tracking.tracker import Tracker
-    from everypose.video.run import VideoSummary, predict_video
 
     failed: list[Skipped] = []
     for source in found.videos:

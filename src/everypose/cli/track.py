@@ -91,11 +91,11 @@ def track(
     from everypose.inference.results import read_results
     from everypose.inference.results.rerun import require_rerun
     from everypose.inference.results.writing import FORMATS, parse_formats
+    from everypose.inference.video.retrack import retrack
+    from everypose.inference.video.write_tracked import write_tracked
     from everypose.skeleton.skeleton import Skeleton
-    from everypose.tracking.retrack import retrack
     from everypose.tracking.settings import TrackerSettings
     from everypose.tracking.smoothing.settings import OfflineSmoothing
-    from everypose.video.retracking import write_tracked
 
     if cutoff is not None and smooth != "butterworth":
         raise UsageError("--cutoff is for --smooth butterworth")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from everypose.video.run import VideoSummary
+    from everypose.inference.video.run import VideoSummary
 
 
 def print_clips(clips: "Iterable[VideoSummary]") -> None:

@@ -1,24 +1,17 @@
 """The inputs of a run: files, folders, globs, lists, cameras and addresses become images and videos with names."""
 
-import glob
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from everypose.data.discovery.walk import Skipped, is_folder, problem_of, walk
+from everypose.data.discovery.search import VIDEO_SUFFIXES, files_of, is_camera, is_stream
+from everypose.data.discovery.walk import Skipped
 from everypose.data.image_header import IMAGE_SUFFIXES
 from everypose.data.web_images import file_of_address, is_web_address, is_web_image, name_of_address, without_password
 from everypose.errors import UsageError
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".3g2", ".ts", ".mts"}
-    | {".m2ts", ".vob", ".ogv", ".mxf", ".asf", ".f4v", ".mjpg", ".mjpeg", ".h264", ".264", ".hevc", ".265", ".y4m"}
-    | {".gif"}
-)
-"""The suffixes, in lower case, of files that are read frame by frame. A GIF may have one frame or many."""
-RTSP_SCHEMES = ("rtsp://", "rtsps://")
 LARGEST_ID = 2**53
 """JSON readers that keep numbers as doubles hold integers below this one exactly."""
 
@@ -161,24 +154,6 @@ def _title(source: str | tuple[Path, ...], label: str) -> str:
     return name_of_address(source) if is_web_address(source) or is_stream(source) else Path(source).stem
 
 
-def is_camera(source: str) -> bool:
-    """Whether a source is the number of a camera, and not a file of that name.
-
-    >>> is_camera("0"), is_camera("clip.mp4")
-    (True, False)
-    """
-    return source.isdecimal() and not Path(source).exists()
-
-
-def is_stream(source: str) -> bool:
-    """Whether a source is an address of a live stream.
-
-    >>> is_stream("rtsp://camera.local/1"), is_stream("http://example.org/clip.mp4")
-    (True, False)
-    """
-    return source.lower().startswith(RTSP_SCHEMES)
-
-
 def find_images(
     sources: Sequence[str],
     listed: Iterable[bytes] = (),
@@ -258,79 +233,3 @@ def image_ids(paths: Sequence[Path]) -> list[int]:
     if len(set(numbers)) < len(paths) or max(numbers) >= LARGEST_ID:
         return list(range(1, len(paths) + 1))
     return numbers
-
-
-def files_of(source: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
-    """Return the files that one file, folder or glob names.
-
-    Args:
-        source: the file, folder or glob.
-        skip: a folder that is not entered.
-        problems: receives what cannot be used.
-        suffixes: of the files that searches find.
-
-    Raises:
-        UsageError: if it is missing, unreadable or contains no such file.
-    """
-    try:
-        return _expand(source, skip, problems, suffixes)
-    except OSError as error:
-        raise UsageError(f"cannot read {source}: {error.strerror or error}") from error
-
-
-def _expand(source: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
-    path = Path(source)
-    if path.is_dir():
-        found = walk(path, suffixes, without=skip)
-        problems += found.skipped
-        if not found.files and not found.skipped:
-            raise UsageError(f"no image in folder {source}: a file counts when it is called .jpg, .png or the like")
-        return found.files
-    if path.exists():
-        problem = None if path.is_fifo() else problem_of(path)  # a pipe that is named may be meant: <(cat a.jpg)
-        if problem is not None:
-            raise UsageError(problem)
-        return [path]
-    if path.is_symlink():
-        raise UsageError(problem_of(path) or f"{source} is a broken link")
-    if glob.has_magic(source):
-        before = len(problems)
-        matching = _matching(source, skip, problems, suffixes)
-        if not matching and len(problems) == before:
-            raise UsageError(f"no image matches {source}")
-        return matching
-    raise UsageError(f"no such file or folder: {source}")
-
-
-def _matching(pattern: str, skip: Path | None, problems: list[Skipped], suffixes: Collection[str]) -> list[Path]:
-    """Return the files that a glob names, sorted; those in the folders that it names, too."""
-    avoided = os.path.realpath(skip) if skip else None
-    found: list[Path] = []
-    unwanted = VIDEO_SUFFIXES - frozenset(suffixes)
-    # Path.glob takes no absolute pattern.
-    for match in map(Path, sorted(glob.glob(_literal_start(pattern), recursive=True))):  # noqa: PTH207
-        real = os.path.realpath(match)
-        if avoided is not None and (real == avoided or real.startswith(avoided + os.sep)):
-            continue
-        if is_folder(match):
-            entered = walk(match, suffixes, without=skip)
-            found += entered.files
-            problems += entered.skipped
-        elif match.suffix.lower() not in unwanted:
-            problem = problem_of(match)
-            if problem is None:
-                found.append(match)
-            else:
-                problems.append(Skipped(match, problem))
-    return found
-
-
-def _literal_start(pattern: str) -> str:
-    """Return the pattern with its leading folders escaped where they exist as written, such as ``trip[1]/*.jpg``."""
-    parts = Path(pattern).parts
-    start = Path()
-    for index, part in enumerate(parts):
-        if not (start / part).exists():
-            return os.path.join(glob.escape(str(start)), *parts[index:]) if index else pattern  # noqa: PTH118
-        start /= part
-    return pattern

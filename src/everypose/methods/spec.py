@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from everypose.core.plugins import load_reference
 from everypose.core.settings import Settings
-from everypose.methods.method import Method, MethodTraining, NetworkSettings
-from everypose.methods.top_down.settings import TopDownInference
+from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings
 from everypose.skeleton.skeleton import Skeleton
 
 SettingsT = TypeVar("SettingsT", bound=NetworkSettings)
@@ -70,7 +69,7 @@ class Selection(NamedTuple):
     network: nn.Module
     settings: NetworkSettings
     skeleton: Skeleton
-    inference: TopDownInference
+    inference: InferenceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
     released_inference: Callable[[SettingsT, Skeleton, tuple[int, int]], Settings] | None = None
     adapt_source: Callable[[nn.Module, NetworkT, str, str], nn.Module] | None = None
     fit_backbone: Callable[[Mapping[str, Tensor], nn.Module], dict[str, Tensor]] | None = None
-    select_skeleton: Callable[[NetworkT, SettingsT, TopDownInference, str | None], Selection] | None = None
+    select_skeleton: Callable[[NetworkT, SettingsT, InferenceSettings, str | None], Selection] | None = None
 
 
 AnySpec = MethodSpec[NetworkSettings, nn.Module, MethodTraining]

@@ -24,6 +24,6 @@ def select_skeleton(network: nn.Module, config: ModelConfig, name: str | None = 
     if choose is None:
         config.require_only(name)
         return network, config
-    chosen = choose(network, config.network, config.on_crops, name)
+    chosen = choose(network, config.network, config.inference, name)
     update = {"network": chosen.settings, "skeleton": chosen.skeleton, "inference": chosen.inference}
     return chosen.network, config.model_copy(update=update)

@@ -7,9 +7,9 @@ from functools import partial
 
 import av
 
+from everypose.data.discovery.search import is_stream
 from everypose.data.web_images import without_password
 from everypose.errors import EveryposeError
-from everypose.inference.inputs import is_stream
 from everypose.video.conversion import RgbConverter
 from everypose.video.decoding import Decoder, one_line_errors
 from everypose.video.file import WEB_PROTOCOLS, rate_of, video_stream

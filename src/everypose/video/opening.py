@@ -5,8 +5,11 @@ from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 
+from everypose.data.discovery.search import files_of, is_camera, is_stream
+from everypose.data.discovery.walk import Skipped
+from everypose.data.image_header import IMAGE_SUFFIXES
 from everypose.data.web_images import is_web_address, without_password
-from everypose.inference.inputs import find_images, is_camera, is_stream
+from everypose.errors import UsageError
 from everypose.video.camera import CameraConnection
 from everypose.video.file import VideoFile, open_container
 from everypose.video.frames import VideoSource
@@ -51,7 +54,10 @@ def open_video(
         return VideoFile(address, selection)
     if Path(source).is_file():
         return VideoFile(source, selection)
-    paths = [found.path for found in find_images([address])]
+    skipped: list[Skipped] = []
+    paths = files_of(address, None, skipped, IMAGE_SUFFIXES)
+    if not paths and skipped:
+        raise UsageError(skipped[0].reason)
     return NumberedFrames(paths, address, rate=frame_rate, selection=selection)
 
 

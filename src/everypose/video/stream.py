@@ -3,16 +3,18 @@
 from collections.abc import Generator, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from everypose.core.arrays import Image
 from everypose.errors import UsageError
-from everypose.inference.estimator import Estimator, Prepared
 from everypose.people import People
 from everypose.tracking.smoothing.one_euro import LiveSmoother
 from everypose.tracking.tracker import Tracker
 from everypose.video.frames import Frame, VideoFrame, VideoSource
 from everypose.video.threads import in_thread
+
+if TYPE_CHECKING:
+    from everypose.inference.estimator import Estimator, Prepared
 
 FRAMES_AHEAD = 2
 """Frames that are decoded in advance, besides those of the present batch."""
@@ -49,7 +51,7 @@ class FrameStream(Iterator[Frame]):
 
     def __init__(
         self,
-        estimator: Estimator,
+        estimator: "Estimator",
         source: VideoSource,
         *,
         tracker: PeopleFilter | None = None,
@@ -87,7 +89,7 @@ class FrameStream(Iterator[Frame]):
 
 
 def _frames_of(
-    estimator: Estimator, source: VideoSource, tracker: PeopleFilter | None, smoother: PeopleFilter | None
+    estimator: "Estimator", source: VideoSource, tracker: PeopleFilter | None, smoother: PeopleFilter | None
 ) -> Generator[Frame]:
     """Yield the frames of a source with their people; the source is closed at the end."""
     prepared: Generator[tuple[VideoFrame, Prepared]] = ((frame, estimator.prepare(frame.image)) for frame in source)
@@ -118,7 +120,7 @@ def _followed(frame: VideoFrame, people: People, tracker: PeopleFilter | None, s
 
 
 def stream_video(
-    estimator: Estimator, source: VideoSource, *, track: bool | PeopleFilter, smooth: bool | PeopleFilter
+    estimator: "Estimator", source: VideoSource, *, track: bool | PeopleFilter, smooth: bool | PeopleFilter
 ) -> FrameStream:
     """Return the frames of a video with their people, tracked and smoothed as wanted.
 

@@ -1,10 +1,10 @@
 """Choosing one of the skeletons of a PoseBH or ViTPose++, or all of them."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from everypose.methods.method import ALL_SKELETONS
+from everypose.methods.method import ALL_SKELETONS, InferenceSettings
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.settings import PoseBHSettings, decoder_of
 from everypose.methods.posebh.union_skeleton import union_skeleton
@@ -15,7 +15,7 @@ from everypose.skeleton.skeleton import Skeleton
 
 
 def select_skeleton(
-    network: PoseBH, settings: PoseBHSettings, inference: TopDownInference, name: str | None
+    network: PoseBH, settings: PoseBHSettings, inference: InferenceSettings, name: str | None
 ) -> Selection:
     """Return the network that finds the keypoints of one data set, or of all.
 
@@ -37,7 +37,8 @@ def select_skeleton(
         chosen: PoseBHSettings | ViTPoseSettings = settings
         selected = network.by_prototypes(own.name)
         skeletons = {one.name: Skeleton.from_dict(one.skeleton) for one in settings.datasets}
-        skeleton = union_skeleton(skeletons, ALL_SKELETONS, need_sigmas=inference.nms is not None)
+        suppresses = cast(TopDownInference, inference).nms is not None
+        skeleton = union_skeleton(skeletons, ALL_SKELETONS, need_sigmas=suppresses)
     else:
         own = settings.datasets[0 if name is None else network.index_of(name)]
         selected, skeleton = network.merged(own.name), Skeleton.from_dict(own.skeleton)

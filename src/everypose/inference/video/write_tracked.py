@@ -8,10 +8,10 @@ from everypose.errors import EveryposeError
 from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs
 from everypose.inference.results import FrameResult
+from everypose.inference.video.outputs import VideoOutputs
+from everypose.inference.video.run import VideoSummary
 from everypose.video.frames import Frame, VideoFrame
 from everypose.video.opening import open_video
-from everypose.video.outputs import VideoOutputs
-from everypose.video.run import VideoSummary
 
 
 def write_tracked(results: Iterable[FrameResult], outputs: Outputs, *, video: Path | None = None) -> list[VideoSummary]:

@@ -3,8 +3,8 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.results import FrameResult
+from everypose.inference.video.retrack import retrack, with_empty_frames
 from everypose.people import People
-from everypose.tracking.retrack import retrack, with_empty_frames
 from everypose.tracking.smoothing.settings import OfflineSmoothing
 from tracking.walkers import COCO, people_at
 

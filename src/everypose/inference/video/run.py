@@ -9,11 +9,11 @@ from everypose.core.arrays import Image
 from everypose.inference.estimator import Estimator
 from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs
+from everypose.inference.video.outputs import VideoOutputs
+from everypose.inference.video.progress import VideoProgress
 from everypose.video.frames import Frame
 from everypose.video.numbered import DEFAULT_RATE
 from everypose.video.opening import open_video
-from everypose.video.outputs import VideoOutputs
-from everypose.video.progress import VideoProgress
 from everypose.video.selection import Selection
 from everypose.video.stream import FrameStream, PeopleFilter
 from everypose.video.threads import in_thread

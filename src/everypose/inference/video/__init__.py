@@ -1,0 +1,1 @@
+"""Inference over videos: frames in, annotated videos and results out; tracking of saved results."""
