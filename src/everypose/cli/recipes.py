@@ -1,10 +1,12 @@
-"""``everypose recipes``: the bundled recipes, and what a recipe comes to before it is trained."""
+"""``everypose recipes``: the bundled recipes; checks and estimates of a recipe before it is trained."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from everypose.cli.quantities import BYTES, COUNTS, DURATIONS, with_unit
 
 if TYPE_CHECKING:
     from everypose.training.recipe import Recipe
@@ -71,7 +73,7 @@ def check_recipe(
 
 
 def _report(recipe: "Recipe", *, with_data: bool) -> None:
-    """Check a valid recipe's network and data, and print what it comes to."""
+    """Check a valid recipe's network and data, and print the estimates."""
     from everypose.training.estimate import count_steps, estimate_step, measure_flops
     from everypose.training.preflight import check_run
     from everypose.training.run import make_task
@@ -90,10 +92,11 @@ def _report(recipe: "Recipe", *, with_data: bool) -> None:
     if recipe.model.task == "mixture" and not with_data:
         return
     step = estimate_step(recipe, keypoints, settings=network)
-    print(f"network: {recipe.model.family}, {step.parameters / 1e6:.1f} million parameters")
+    print(f"network: {recipe.model.family}, {with_unit(step.parameters, COUNTS)} parameters")
     print(
-        f"memory: about {(step.state_bytes + step.activation_bytes) / 1e9:.1f} GB a process in float32 "
-        f"({step.state_bytes / 1e9:.1f} GB weights and optimizer, {step.activation_bytes / 1e9:.1f} GB activations)"
+        f"memory: about {with_unit(step.state_bytes + step.activation_bytes, BYTES)} a process in float32 "
+        f"({with_unit(step.state_bytes, BYTES)} weights and optimizer, "
+        f"{with_unit(step.activation_bytes, BYTES)} activations)"
     )
     steps = count_steps(recipe, samples) if samples else recipe.schedule.steps
     if not steps:
@@ -101,5 +104,5 @@ def _report(recipe: "Recipe", *, with_data: bool) -> None:
         return
     speed = measure_flops()
     print(f"steps: {steps:,} of {recipe.trainer.batch * recipe.trainer.accumulate} {unit}")
-    hours = steps * step.flops / speed / 3600
-    print(f"time: at least {hours:.1f} hours here, at {speed / 1e9:,.0f} billion operations a second")
+    time = with_unit(steps * step.flops / speed, DURATIONS)
+    print(f"time: at least {time} here, at {with_unit(speed, COUNTS)} operations a second")
