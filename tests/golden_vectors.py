@@ -33,14 +33,14 @@ def state(vectors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 def tiny_boir() -> BoIR:
     network = build_network(TINY_BOIR, 17)
-    network.load_state_dict(boir.RENAMING.to_ours(state(load("boir_tiny"))))
+    network.load_state_dict(boir.RENAMING.to_everypose(state(load("boir_tiny"))))
     assert isinstance(network, BoIR)
     return network
 
 
 def tiny_cid() -> CID:
     network = build_network(TINY_CID, 17)
-    network.load_state_dict(cid.RENAMING.to_ours(state(load("cid_tiny"))))
+    network.load_state_dict(cid.RENAMING.to_everypose(state(load("cid_tiny"))))
     assert isinstance(network, CID)
     return network
 

@@ -12,7 +12,7 @@ from benchmarks.performance.made_batches import PEOPLE, made_batch, random_outpu
 from benchmarks.performance.random_networks import settle, single_stage_forward
 from benchmarks.performance.record import Findings, Table
 from benchmarks.performance.timing import Effort, Run, in_turns
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.methods.boir.losses import losses
 from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRLosses
@@ -67,7 +67,7 @@ def one_step(network: BoIR, batch: ImageBatch[Tensor], precision: Precision, dev
     def run() -> None:
         with tf32(precision.tf32):
             targets = render_targets(batch)
-            images = normalize(batch.images, network.colors).contiguous(memory_format=torch.channels_last)
+            images = normalize(batch.images, network.normalization).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.name, torch.bfloat16, enabled=mixed):
                 outputs = network(images, targets.instance_image, targets.instance_yx)
                 total = torch.stack(list(losses(outputs, targets, BoIRLosses()).values())).sum()

@@ -19,7 +19,7 @@ from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Run, Spread, in_turns
 from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.data.scenes import SceneSet
 from everypose.methods.boir.losses import bbox_loss, losses
 from everypose.methods.boir.network import BoIROutputs
@@ -172,7 +172,7 @@ def step(network: Any, batch: ImageBatch[Tensor], memory_format: torch.memory_fo
     def run() -> None:
         network.to(memory_format=memory_format)
         targets = render_targets(batch)
-        images = normalize(batch.images, network.colors).contiguous(memory_format=memory_format)
+        images = normalize(batch.images, network.normalization).contiguous(memory_format=memory_format)
         outputs = network(images, targets.instance_image, targets.instance_yx)
         total_of(losses(outputs, targets, BoIRLosses())).backward()
         network.zero_grad(set_to_none=True)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.backbones.openpose_light import OpenPoseLight, Trunk
 from everypose.backbones.pretrained.trunks import read_trunk
 from everypose.data.images import read_image
@@ -48,7 +48,7 @@ def main() -> None:
         parser.error(f"{arguments.out} is to be a .safetensors file")
     published = {name.removeprefix("trunk."): value for name, value in read.items()}
     images = [
-        normalize(torch.from_numpy(resize(read_image(photo), SIZE, STEP)[0])[None], OpenPoseLight.colors)
+        normalize(torch.from_numpy(resize(read_image(photo), SIZE, STEP)[0])[None], OpenPoseLight.normalization)
         for photo in arguments.photos
     ]
     trunk, kept = lighten(published, images)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.core.arrays import Image
 from everypose.core.geometry import transform
@@ -69,7 +69,7 @@ def keypoints_of(
 
     ``matrix`` (2, 3) is from the photo's pixels to those of the ``canvas``, the network's input.
     """
-    feature = network.features(normalize(torch.from_numpy(canvas)[None], network.colors))
+    feature = network.features(normalize(torch.from_numpy(canvas)[None], network.normalization))
     offsets = network.backbone.offsets(feature)
     assert offsets is not None
     people = np.flatnonzero(scene.is_labeled_person)

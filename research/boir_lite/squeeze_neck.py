@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.data.images import read_image
 from everypose.errors import exit_on_user_error
 from everypose.inference.resize import resize
@@ -49,7 +49,9 @@ def covariance_of(network: BoIR, photos: Sequence[Path], settings: SingleStageIn
     total, pixels = torch.zeros(1, dtype=torch.float64), 0
     for photo in photos:
         canvas, _ = resize(read_image(photo), settings.size, settings.step)
-        values = network.features(normalize(torch.from_numpy(canvas)[None], network.colors))[0].flatten(1).double()
+        values = (
+            network.features(normalize(torch.from_numpy(canvas)[None], network.normalization))[0].flatten(1).double()
+        )
         total = total + values @ values.T
         pixels += values.shape[1]
     covariance = total / pixels

@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from everypose.backbones.colors import normalize
 from everypose.backbones.lite_hrnet import LiteHRNet
+from everypose.backbones.normalization import normalize
 from everypose.backbones.pretrained.tinypose import read_tinypose
 from everypose.data.formats.coco import read_coco
 from everypose.methods.mipnet.modulation import MIMB

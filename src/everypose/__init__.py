@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimator", "People", "Person", "Refiner", "Skeleton", "__version__", "load", "load_refiner"]
 
-_HOMES = {
+_DEFINED_IN = {
     "Estimator": "everypose.inference.estimator",
     "People": "everypose.people",
     "Person": "everypose.people",
@@ -33,15 +33,15 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its home on first use (PEP 562)."""
+    """Import a public name from the module that defines it, on first use (PEP 562)."""
     if name == "__version__":
         from importlib.metadata import version
 
         value: Any = version("everypose")
-    elif name in _HOMES:
+    elif name in _DEFINED_IN:
         from importlib import import_module
 
-        value = getattr(import_module(_HOMES[name]), name)
+        value = getattr(import_module(_DEFINED_IN[name]), name)
     else:
         raise AttributeError(f"module 'everypose' has no attribute {name!r}")
     globals()[name] = value

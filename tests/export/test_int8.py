@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from everypose.backbones.colors import IMAGENET, Colors
+from everypose.backbones.normalization import IMAGENET, Normalization
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.backbones.settings import OpenPoseLightSettings
 from everypose.errors import UsageError
@@ -147,9 +147,9 @@ def test_what_cannot_become_int8(exported: Path, photos: Path, tmp_path: Path) -
         quantize(tmp_path / "crops.onnx", [str(photos)], tmp_path / "none.onnx")
 
 
-def normalized_in_8_bits(colors: Colors, scale: float, zero: int) -> onnx.ModelProto:
+def normalized_in_8_bits(normalization: Normalization, scale: float, zero: int) -> onnx.ModelProto:
     """uint8 pixels (B, H, W, 3), normalized, to 8 bits and back: (B, 3, H, W)."""
-    mean, factor = (np.array(values, np.float32) for values in (colors.mean, colors.std))
+    mean, factor = (np.array(values, np.float32) for values in (normalization.mean, normalization.std))
     constants = {"mean": mean * 255, "factor": 1 / (factor * 255), "scale": np.float32(scale), "zero": np.uint8(zero)}
     node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
     nodes = [
@@ -170,11 +170,11 @@ def normalized_in_8_bits(colors: Colors, scale: float, zero: int) -> onnx.ModelP
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
 
 
-GRAY = OpenPoseLight.colors
+GRAY = OpenPoseLight.normalization
 
 
 @pytest.mark.parametrize(
-    ("colors", "scale", "zero", "left"),
+    ("normalization", "scale", "zero", "left"),
     [
         (GRAY, 1 / 255, 128, ["Transpose", "DequantizeLinear"]),
         (GRAY, 1 / 250, 128, None),
@@ -183,9 +183,9 @@ GRAY = OpenPoseLight.colors
     ],
 )
 def test_pixels_are_taken_as_they_are_where_8_bits_say_the_same(
-    colors: Colors, scale: float, zero: int, left: list[str] | None
+    normalization: Normalization, scale: float, zero: int, left: list[str] | None
 ) -> None:
-    model = normalized_in_8_bits(colors, scale, zero)
+    model = normalized_in_8_bits(normalization, scale, zero)
     pixels = np.arange(256 * 3, dtype=np.uint8).reshape(1, 16, 16, 3)
     before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"images": pixels})[0]
     whole = [node.op_type for node in model.graph.node]

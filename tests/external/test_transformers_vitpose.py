@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.core.geometry import Size
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load

@@ -221,7 +221,7 @@ def test_a_size_other_than_the_models_own(model):
 
 
 def test_a_model_of_crops_takes_no_size(crops):
-    with pytest.raises(UsageError, match="sees crops of one size"):
+    with pytest.raises(UsageError, match="takes crops of one size"):
         load(crops, size=128)
 
 

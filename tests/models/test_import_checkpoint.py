@@ -42,8 +42,8 @@ def test_settings_are_found_out_from_the_tensors(tmp_path: Path, file: str, sett
     assert config.skeleton == Skeleton.named("coco")
     renaming = boir.RENAMING if file == "boir_tiny" else cid.RENAMING
     ours = network.state_dict()
-    assert set(renaming.to_theirs(ours)) == set(theirs)
-    assert all(torch.equal(value, ours[name]) for name, value in renaming.to_ours(theirs).items())
+    assert set(renaming.to_released(ours)) == set(theirs)
+    assert all(torch.equal(value, ours[name]) for name, value in renaming.to_everypose(theirs).items())
 
 
 @pytest.mark.parametrize("network", [tiny_boir, tiny_cid])
@@ -63,9 +63,9 @@ def test_renaming_is_a_bijection_on_full_size_networks(renaming: Any) -> None:
     settings = BoIRSettings() if renaming is boir.RENAMING else TINY_CID
     with torch.device("meta"):
         ours = build_network(settings, 17).state_dict()
-    theirs = renaming.to_theirs(ours)
+    theirs = renaming.to_released(ours)
     assert len(theirs) == len(ours)
-    assert set(renaming.to_ours(theirs)) == set(ours)
+    assert set(renaming.to_everypose(theirs)) == set(ours)
 
 
 def test_a_checkpoint_without_training_heads(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 import everypose
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.cli.main import app
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Boxes

@@ -17,7 +17,7 @@ from everypose.skeleton.formats import pairs_from_names
 from everypose.skeleton.matching import (
     conversion,
     pairs_note,
-    require_same_places,
+    require_same_indices,
     split_side,
     split_sides,
     unrecognized_pairs,
@@ -371,11 +371,11 @@ def test_conversion_knows_other_names_of_the_same_point():
 
 def test_keypoints_in_another_order_are_an_error():
     coco = Skeleton.named("coco")
-    require_same_places([name.replace("left_", "L ") for name in coco.keypoints], coco, "a.json")
-    require_same_places(["snout", *coco.keypoints[1:]], coco, "a.json")
+    require_same_indices([name.replace("left_", "L ") for name in coco.keypoints], coco, "a.json")
+    require_same_indices(["snout", *coco.keypoints[1:]], coco, "a.json")
     swapped = [coco.keypoints[coco.flip_index[index]] for index in range(17)]
     with pytest.raises(EveryposeError, match=r"a\.json has 'right_eye' as keypoint 2, .* coco as keypoint 3"):
-        require_same_places(swapped, coco, "a.json")
+        require_same_indices(swapped, coco, "a.json")
 
 
 def test_find_takes_names_and_files(tmp_path):

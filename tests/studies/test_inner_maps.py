@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from evaluation.tiny_crops import tiny, tiny_folder
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.errors import UsageError
 from everypose.export.onnx import export_onnx
 from everypose.studies.inner_maps import open_features, open_heatmaps
@@ -23,7 +23,7 @@ def test_features_of_folder_and_exported_file_are_the_network_s(tmp_path):
     network, config = tiny("boir", **WIDTHS)
     image = noise(64, 96)
     with torch.inference_mode():
-        expected = network.features(normalize(torch.from_numpy(image[None]), network.colors)).numpy()
+        expected = network.features(normalize(torch.from_numpy(image[None]), network.normalization)).numpy()
     export_onnx(network, config, tmp_path / "tiny.onnx")
     tiny_folder(tmp_path / "tiny", family="boir", **WIDTHS)
     for model in (tmp_path / "tiny.onnx", tmp_path / "tiny"):

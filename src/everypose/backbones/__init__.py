@@ -1,1 +1,1 @@
-"""Networks that turn an image into features: HRNet and the small trunk of the default model."""
+"""Backbones: networks that compute the features of an image. HRNet, Lite-HRNet, ResNet, ViT and small ones."""

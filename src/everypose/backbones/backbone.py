@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from everypose.backbones.colors import IMAGENET, Colors
+from everypose.backbones.normalization import IMAGENET, Normalization
 
 Step = Callable[[list[Tensor]], list[Tensor]]
 """A part of a backbone: maps (B, C, H, W) of several branches in, maps out."""
@@ -17,7 +17,7 @@ class Backbone(nn.Module):
     Attributes:
         channels: channels of the feature, D.
         stride: input pixels for each pixel of the feature; single-stage methods need 4.
-        colors: the input normalization that it was trained with.
+        normalization: the input normalization that it was trained with.
         float_modules: its modules that stay in float32 after quantization, because they output positions.
 
     Example:
@@ -32,7 +32,7 @@ class Backbone(nn.Module):
 
     channels: int
     stride: int = 4
-    colors: Colors = IMAGENET
+    normalization: Normalization = IMAGENET
     float_modules: tuple[str, ...] = ()
 
     def offsets(self, _feature: Tensor) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""The small trunk of the default model: MobileNetV2, a feature pyramid to stride 4 and heads, as in MoveNet Lightning.
+"""A small backbone: MobileNetV2, a feature pyramid to stride 4 and heads, as in MoveNet Lightning.
 
 MobileNetV2: Sandler et al., CVPR 2018. There is no batch normalization: it is folded into the convolutions of the
 weights that training starts from, so small batches do no harm.
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
-from everypose.backbones.colors import Colors
+from everypose.backbones.normalization import Normalization
 
 # Expansion, output channels, blocks, first stride (MobileNetV2, table 2).
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -61,8 +61,8 @@ class Smooth(nn.Module):
         return F.relu(self.pointwise(self.depthwise(x)))
 
 
-class Evidence(nn.Module):
-    """A head of MoveNet: depthwise 3x3, two pointwise convolutions."""
+class PredictionHead(nn.Module):
+    """A head of MoveNet: a depthwise 3x3 and two pointwise convolutions."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -77,14 +77,14 @@ class Evidence(nn.Module):
 
 
 class Lite(Backbone):
-    """MobileNetV2 with a pyramid; all its levels, brought to stride 4, are the feature, and so are three heads.
+    """MobileNetV2 with a pyramid; the feature has all its levels, resized to stride 4, and the outputs of three heads.
 
     The heads predict, for each pixel, the probability of each keypoint and of a person's center, and the offsets to
     the keypoints of a person centered there. Later layers take them as input channels; they are trained jointly.
     """
 
     channels = 24 + 24 + 32 + 64 + 17 + 1 + 34
-    colors = Colors((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    normalization = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class Lite(Backbone):
         self.smooth16 = Smooth(64, 32)
         self.smooth8 = Smooth(32, 24)
         self.smooth4 = Smooth(24, 24)
-        self.kpt_heatmap = Evidence(24, 17)
-        self.center = Evidence(24, 1)
-        self.kpt_regress = Evidence(24, 34)
+        self.kpt_heatmap = PredictionHead(24, 17)
+        self.center = PredictionHead(24, 1)
+        self.kpt_regress = PredictionHead(24, 34)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalized images (B, 3, H, W), H and W multiples of 32, to (B, 196, H/4, W/4)."""

@@ -1,4 +1,4 @@
-"""The trunk of Lightweight OpenPose, brought to stride 4: the backbone of the default model.
+"""The trunk of Lightweight OpenPose with a feature at stride 4: the backbone of boir-lite.
 
 Osokin, "Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose", 2018, in the form of the Open Model
 Zoo's human-pose-estimation-0001: MobileNet v1 that stays at stride 8, and two stages that each predict keypoint
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
-from everypose.backbones.colors import Colors
+from everypose.backbones.normalization import Normalization
 
 # MobileNet v1's separable convolutions: name, inputs, outputs, stride, dilation.
 SEPARABLE = (
@@ -142,10 +142,10 @@ class Trunk(nn.Module):
         return stride4, torch.cat([y, self.fields(y), self.heatmaps(y)], dim=1)
 
 
-class Places(nn.Module):
-    """Where things are: the place of each pixel, and that of the center of the person it seems to belong to.
+class PositionEncoding(nn.Module):
+    """Encoding of the position of each pixel, and of the predicted center of the person that it belongs to.
 
-    A place is the sine and the cosine of x and of y at several wavelengths, so that the scalar product of two places,
+    An encoding has the sine and the cosine of x and of y at several wavelengths, so that the scalar product of two,
     which the spatial attention of BoIR and CID computes, is a sum of cos(x - x') and cos(y - y'): it falls with the
     distance between them, wherever they are in an image of any size.
     """
@@ -172,16 +172,16 @@ class Places(nn.Module):
 
 
 class OpenPoseLight(Backbone):
-    """The trunk and, trained with the heads, what joins its strides.
+    """The trunk, and layers that join its strides, which are trained with the heads.
 
-    The feature holds 64 channels of detail from both strides, the trunk's heatmaps and fields, and places.
+    The feature has 64 channels from both strides, the trunk's heatmaps and fields, and the position encoding.
     """
 
     float_modules = ("places",)
 
-    channels = DETAIL + FIELDS + HEATMAPS + Places.channels
+    channels = DETAIL + FIELDS + HEATMAPS + PositionEncoding.channels
     # Each pixel's value less 128, so that a gray image is 0.
-    colors = Colors((128 / 255,) * 3, (1.0,) * 3)
+    normalization = Normalization((128 / 255,) * 3, (1.0,) * 3)
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class OpenPoseLight(Backbone):
         self.coarse = _conv(CHANNELS, DETAIL, 1)
         self.lateral = _conv(CHANNELS, DETAIL, 1)
         self.smooth = Separable(DETAIL, DETAIL)
-        self.places = Places()
+        self.places = PositionEncoding()
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalized images (B, 3, H, W), H and W multiples of 8, to (B, 153, H/4, W/4)."""
@@ -200,7 +200,7 @@ class OpenPoseLight(Backbone):
         return torch.cat([detail, _up(stride8[:, CHANNELS:]), self.places(detail)], dim=1)
 
     def offsets(self, feature: Tensor) -> Tensor:
-        """(B, 153, h, w) to (B, 2, h, w), what the places are made of."""
+        """(B, 153, h, w) to (B, 2, h, w), the offsets that the position encoding uses."""
         return self.places.offsets(feature[:, :DETAIL])
 
 

@@ -1,8 +1,8 @@
 """The plain vision transformer of ViTPose (Xu et al., NeurIPS 2022), and the data set experts of ViTPose++ (2023).
 
-Every token sees every other; there is no class token and no pyramid. With experts, the last rows of each block's second
-feed-forward layer belong to the data set that a sample comes from, the rest is shared. Parameter names are those of the
-authors' checkpoints.
+Every token attends to every other; there is no class token and no pyramid. With experts, the last rows of each block's
+second feed-forward layer belong to the data set that a sample comes from, the rest is shared. Parameter names are those
+of the authors' checkpoints.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from everypose.errors import UsageError
 PATCH = 16
 PATCH_PADDING = 2
 EXPANSION = 4
-INITIAL_SPREAD = 0.02
+INITIAL_STD = 0.02
 
 
 class Size(NamedTuple):
-    """The numbers that make a size: ``expert_part`` are the rows of a data set expert, where there are experts."""
+    """Dimensions of a network size; ``expert_part``: rows of a data set expert, where there are experts."""
 
     width: int
     depth: int
@@ -94,7 +94,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward layers, each normalized before and added to what it saw."""
+    """Pre-norm transformer block: attention and feed-forward layers, each with a residual connection."""
 
     def __init__(self, width: int, heads: int, drop_path: float, experts: int, part: int) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class ViT(nn.Module):
         return feature
 
     def merged(self, expert: int) -> "ViT":
-        """The plain network that gives what this one gives for the data set ``expert``; it shares the other weights."""
+        """Return the plain network with the same output for the data set ``expert``; it shares the other weights."""
         with torch.device("meta"):
             plain = ViT(
                 self.channels, len(self.blocks), self.heads, drop_path=self.drop_path, image_size=self.image_size
@@ -216,10 +216,10 @@ class ViT(nn.Module):
         return (dataset[:, None] == torch.arange(self.experts, device=x.device)).to(x.dtype)
 
     def _initialize(self) -> None:
-        nn.init.trunc_normal_(self.pos_embed, std=INITIAL_SPREAD)
+        nn.init.trunc_normal_(self.pos_embed, std=INITIAL_STD)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=INITIAL_SPREAD)
+                nn.init.trunc_normal_(module.weight, std=INITIAL_STD)
                 nn.init.zeros_(module.bias)
 
 

@@ -63,12 +63,12 @@ def inverse(matrix: Float64) -> Float64:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def of_reduced(matrix: Float64, reduction: int) -> Float64:
+def reduced_matrix(matrix: Float64, reduction: int) -> Float64:
     """Adapt an image's (2, 3) matrix to the image that is ``reduction`` times smaller.
 
     Each pixel of the smaller image stands for a square of ``reduction`` x ``reduction`` pixels.
 
-    >>> transform([[0, 0]], of_reduced(similarity((0, 0), 1.0, 0.0, (0, 0)), 4))
+    >>> transform([[0, 0]], reduced_matrix(similarity((0, 0), 1.0, 0.0, (0, 0)), 4))
     array([[1.5, 1.5]])
     """
     linear, offset = matrix[:, :2], matrix[:, 2]

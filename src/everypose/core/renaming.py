@@ -12,17 +12,17 @@ class Renaming:
     """Pairs of prefixes (released checkpoint's, everypose's); the longest matching prefix of a name applies.
 
     Example:
-        >>> Renaming((("gfd.", "head."),)).to_ours({"gfd.conv.weight": 1})
+        >>> Renaming((("gfd.", "head."),)).to_everypose({"gfd.conv.weight": 1})
         {'head.conv.weight': 1}
     """
 
     pairs: tuple[tuple[str, str], ...]
 
-    def to_ours(self, state: Mapping[str, Value]) -> dict[str, Value]:
+    def to_everypose(self, state: Mapping[str, Value]) -> dict[str, Value]:
         """Rename a released state dict to everypose's names."""
         return {_renamed(name, self.pairs): value for name, value in state.items()}
 
-    def to_theirs(self, state: Mapping[str, Value]) -> dict[str, Value]:
+    def to_released(self, state: Mapping[str, Value]) -> dict[str, Value]:
         """Rename everypose's state dict to the released names."""
         back = tuple((own, released) for released, own in self.pairs)
         return {_renamed(name, back): value for name, value in state.items()}

@@ -26,7 +26,7 @@ from everypose.evaluation.coco_schema import JsonId, JsonObject, require_coco
 from everypose.evaluation.metrics.by_distance import DISTANCE_METRICS
 from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.metrics.oks import OksScores, compute_oks, score_oks
-from everypose.skeleton.matching import require_same_places
+from everypose.skeleton.matching import require_same_indices
 from everypose.skeleton.skeleton import Skeleton, recognize
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class AnnotatedSet:
             skeleton = skeleton_of(content, path)
         else:
             for category in content.get("categories", ()):
-                require_same_places(category.get("keypoints", ()), skeleton, str(path))
+                require_same_indices(category.get("keypoints", ()), skeleton, str(path))
         ground_truth = read_ground_truth(content, len(skeleton))
         chosen = metric or choose_metric(skeleton, ground_truth)
         if chosen == "crowdpose":

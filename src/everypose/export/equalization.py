@@ -1,4 +1,4 @@
-"""Channels of even size, so that 256 levels suffice: cross-layer equalization of an ONNX graph.
+"""Cross-layer equalization of an ONNX graph: channels of similar range, so that 256 levels suffice.
 
 One scale serves all channels of an activation in 8 bits. In networks of depthwise convolutions some channels are a
 hundred times as large as others, which are then rounded away. But a channel may be multiplied by any positive number if
@@ -34,7 +34,7 @@ class Link(NamedTuple):
 
 
 def equalize(model: onnx.ModelProto, feeds: Iterable[Feed]) -> int:
-    """Even out the channels between convolutions, in place; the graph computes the same up to rounding.
+    """Equalize the channels between convolutions, in place; the graph computes the same up to rounding.
 
     Args:
         model: a graph in float32 whose constants are folded and inferred.

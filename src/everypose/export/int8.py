@@ -29,7 +29,7 @@ from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import INT8_KEY
 
 NORMALIZATION = ("Cast", "Sub", "Mul", "Transpose")
-"""How pixels become the network's numbers, node by node."""
+"""The nodes of the input normalization, in order."""
 OPERATIONS = ("Conv", "Relu", "Add")
 """The operations that become int8; most concatenations have no scale that suits all their parts."""
 
@@ -93,8 +93,8 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
 def take_pixels(graph: onnx.GraphProto) -> None:
     """Leave the normalization out where its result in 8 bits is the uint8 pixels themselves.
 
-    So it is with colors whose spread is the pixels' own, such as Lightweight OpenPose's: turning pixels into float32
-    and back is a good part of a small model's time.
+    This is so if the standard deviation is one pixel value, as of Lightweight OpenPose: converting pixels to float32
+    and back takes a considerable share of a small model's time.
     """
     for quantizer in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
         chain = _normalization_before(quantizer, graph)
@@ -112,9 +112,9 @@ def take_pixels(graph: onnx.GraphProto) -> None:
 
 
 def read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
-    """Let what is not in 8 bits read what is not, where the quantizer put a rounding in between for others' sake.
+    """Let float nodes read float tensors directly, where the quantizer inserted a rounding for other readers.
 
-    And let no numbers be turned back from 8 bits for those who only ask for their shape.
+    Nodes that read only the shape of a tensor get it without conversion from 8 bits.
     """
     made_by = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -131,7 +131,7 @@ def read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
 
 
 def _before_rounding(name: str, made_by: Mapping[str, onnx.NodeProto]) -> str | None:
-    """The tensor made by a node that was rounded to 8 bits to give this one, if there is one."""
+    """Return the float tensor that was rounded to 8 bits to give this one, if there is one."""
     for operation in ("DequantizeLinear", "QuantizeLinear"):
         if name not in made_by or made_by[name].op_type != operation:
             return None
@@ -149,7 +149,7 @@ def _remove_unused(graph: onnx.GraphProto, retyped: str) -> None:
 
 
 def _normalization_before(quantizer: onnx.NodeProto, graph: onnx.GraphProto) -> list[onnx.NodeProto] | None:
-    """The four nodes of `everypose.backbones.colors.normalize` whose result is quantized, if they are."""
+    """The four nodes of `everypose.backbones.normalization.normalize` whose result is quantized, if they are."""
     made_by = {name: node for node in graph.node for name in node.output}
     chain: list[onnx.NodeProto] = []
     name = quantizer.input[0]

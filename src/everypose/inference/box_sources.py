@@ -25,7 +25,7 @@ MARGIN = 1 / 8
 Of 1,098 people of COCO with five labeled keypoints or more the medians are 0.14 (left), 0.16 (right), 0.15 (top) and
 0.10 (bottom). Around the keypoints that boir-lite finds, four such numbers give no better boxes than one eighth.
 """
-SURE = 0.4
+CONFIDENT_SHARE = 0.4
 """Keypoints whose score is below this part of their person's best do not count for the box."""
 
 
@@ -52,7 +52,7 @@ class DetectionsFile:
 
         Args:
             path: the JSON file.
-            image_ids: the number of each image that will be asked for; by default, that at the end of its file name.
+            image_ids: the number of each image of the run; by default, that at the end of its file name.
             threshold: boxes that score less are left out.
             category: whose boxes count; None for all, such as the species of animals.
 
@@ -97,7 +97,7 @@ class DetectionsFile:
         return Boxes(xywh_to_xyxy(boxes), np.array([row.score for row in rows], np.float64))
 
     def count_images(self) -> int:
-        """How many of the images that will be asked for have boxes."""
+        """Number of images of the run that have boxes."""
         return sum(bool(self._rows(image)) for image in self._image_ids or ())
 
     def _rows(self, image: Path) -> list["_Row"]:
@@ -109,7 +109,7 @@ class DetectionsFile:
 
 
 class WholeImage:
-    """One box for each image, all of it: for pictures that show one person, animal or hand and little else."""
+    """One box around each whole image: for pictures of one person, animal or hand."""
 
     def __call__(self, photo: Photo) -> Boxes:
         """From the middle of the first pixel to that of the last one, with score 1."""
@@ -118,13 +118,13 @@ class WholeImage:
 
 
 class AnnotatedBoxes:
-    """The boxes that images are annotated with, as a detector that is always right: their scores are 1.
+    """The annotated boxes of images, as a detector: their scores are 1.
 
-    A top-down model cleans them as its method does with the ground truth, and not with detections.
+    Top-down models clip annotated boxes to the image, unlike detections, as their methods do.
     """
 
     def __init__(self, boxes: Mapping[Path, Float64]) -> None:
-        """Take the boxes (N, 4), x1 y1 x2 y2 in image pixels, of every image that will be asked for."""
+        """Store the boxes (N, 4), x1 y1 x2 y2 in image pixels, of every image."""
         self._boxes = boxes
 
     def __call__(self, photo: Photo) -> Boxes:
@@ -135,10 +135,10 @@ class AnnotatedBoxes:
 
 
 class PeopleBoxes:
-    """Boxes around the people whom another model finds, such as a single-stage model that was made for crowds."""
+    """Boxes around the people that another model finds, such as a single-stage model."""
 
     def __init__(self, find: Callable[[Image], People]) -> None:
-        """Take a model: an estimator, or anything that gives an image's people."""
+        """Store a model: an estimator, or any function from an image to its people."""
         self._find = find
 
     def __call__(self, photo: Photo) -> Boxes:
@@ -150,10 +150,11 @@ class PeopleBoxes:
 def person_boxes(keypoints: Numbers) -> Float64:
     """Boxes (N, 4), x1 y1 x2 y2, about as an annotator draws them around people with keypoints (N, K, 3).
 
-    A stray keypoint makes a box far too large, so those much less sure than the surest do not count (`SURE`).
+    A stray keypoint makes a box far too large, so keypoints with a much lower score than the best do not count
+    (`CONFIDENT_SHARE`).
     """
     points = np.array(keypoints, dtype=np.float64)
-    points[points[..., 2] < SURE * points[..., 2].max(axis=1, keepdims=True, initial=0), 2] = 0
+    points[points[..., 2] < CONFIDENT_SHARE * points[..., 2].max(axis=1, keepdims=True, initial=0), 2] = 0
     boxes = keypoint_boxes(points)
     reach = MARGIN * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], axis=1)

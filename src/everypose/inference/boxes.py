@@ -1,4 +1,4 @@
-"""Where the people are: the boxes that top-down models need, from a file or around the people of another model."""
+"""Boxes of people, which top-down models need, and the interface of detectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Boxes:
 
     Attributes:
         boxes: (N, 4) x1 y1 x2 y2, image pixels.
-        scores: (N,) how sure it is that there is a person, 0 to 1.
+        scores: (N,) confidence, 0 to 1.
 
     Raises:
         UsageError: when the shapes do not belong together.
@@ -59,7 +59,7 @@ class Boxes:
 
 
 class Detector(Protocol):
-    """Anything that says where the people of an image are."""
+    """Anything that finds the boxes of people in an image."""
 
     def __call__(self, photo: Photo) -> Boxes:
         """The boxes of one image's people."""

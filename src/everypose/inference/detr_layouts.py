@@ -53,7 +53,7 @@ class RtDetr:
 
 @dataclass(frozen=True)
 class HuggingFaceRtDetr:
-    """RT-DETR and its kin (D-FINE) as Hugging Face exports them: class logits, and boxes in parts of the image.
+    """RT-DETR and D-FINE as Hugging Face exports them: class logits, and boxes as shares of the image.
 
     Whether the image is normalized, and its size where the file leaves it open, ``preprocessor_config.json`` says, in
     the file's folder or the one above; without it the image is not normalized, as RT-DETR's own.
@@ -113,7 +113,7 @@ class HuggingFaceRtDetr:
 
 @dataclass(frozen=True)
 class RfDetr:
-    """RF-DETR (Robinson et al., 2025) as its authors export it: boxes in parts of the image, and class logits.
+    """RF-DETR (Robinson et al., 2025) as its authors export it: boxes as shares of the image, and class logits.
 
     Classes have COCO's numbers, from 1: people are class 1, and class 0 is unused. The image is stretched to the input
     and normalized by ImageNet's mean and standard deviation.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Prepared(Protocol):
-    """An image as an estimator wants it; what more there is to it differs."""
+    """An image that an estimator has prepared; subclasses of the estimator add to it."""
 
     @property
     def image(self) -> Image:
@@ -30,7 +30,7 @@ PreparedT = TypeVar("PreparedT", bound=Prepared, default=Any)
 
 
 class Estimator(ABC, Generic[PreparedT]):
-    """Finds the people in images; what there is for single-stage and for top-down models.
+    """Finds the people in images: the base of single-stage and top-down estimators.
 
     Attributes:
         skeleton: the keypoints that it finds.
@@ -40,7 +40,7 @@ class Estimator(ABC, Generic[PreparedT]):
     """
 
     def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int) -> None:
-        """Take the configuration, whose lowest person score counts where none is given."""
+        """Store the configuration; ``min_score`` None is the configuration's."""
         self.config = config
         self.skeleton = config.skeleton
         if min_score is None:
@@ -86,7 +86,7 @@ class Estimator(ABC, Generic[PreparedT]):
         end: float | None = None,
         frame_rate: float = 30.0,
     ) -> "FrameStream":
-        """Find the people in the frames of a video, one frame after the other.
+        """Find the people in the frames of a video, in order.
 
         Only a few frames are held at a time. Live sources give the newest frame each time.
 
@@ -122,7 +122,7 @@ class Estimator(ABC, Generic[PreparedT]):
 
     @abstractmethod
     def prepare(self, image: ImageLike) -> PreparedT:
-        """Read an image if it is a path, and do what else needs no network: the part that threads can do ahead."""
+        """Read an image if it is a path, and resize or convert it: what threads can do ahead of the network."""
 
     @abstractmethod
     def predict(self, prepared: Sequence[PreparedT]) -> list[People]:

@@ -1,4 +1,4 @@
-"""What an estimator accepts as an image: paths, arrays, PIL images, the bytes of a file, and open files."""
+"""Inputs of an estimator: paths, arrays, PIL images, the bytes of image files, and open files."""
 
 from os import PathLike
 from pathlib import Path

@@ -15,7 +15,7 @@ from everypose.inference.runtimes.onnx import (
     OnnxCropRuntime,
     OnnxRuntime,
     Runtime,
-    is_ours,
+    is_everypose_model,
     onnx_can_use,
     open_session,
     read_metadata,
@@ -33,7 +33,7 @@ from everypose.models.locate import ModelFile, resolve
 
 MOST_THREADS = 1024
 NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands", "interhand3d": "hands"}
-"""Known skeletons of what the default detector does not find."""
+"""Known skeletons of animals and hands, which the default detector does not find."""
 
 
 def load(
@@ -56,15 +56,14 @@ def load(
         model: a name of ``everypose models``, a folder, a file (.onnx, or a released checkpoint) or a hub id.
         device: "cpu", "cuda" or "cuda:N"; for an ``.onnx`` file also "openvino", which runs it by OpenVINO on the CPU,
             or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
-        flip: whether to look at the mirrored image, too (the flip test): better keypoints at twice the time.
+        flip: test-time flip augmentation (flip test): better keypoints in twice the time.
         min_score: lowest person score to report; the model's own by default.
-        size: the short side in pixels at which a single-stage model sees an image, a multiple of its step (16 for
-            boir-lite) from 64 to 1280; the model's own by default. A larger one finds smaller people, in more time and
-            memory.
+        size: short side of a single-stage model's input in pixels, a multiple of its step (16 for boir-lite) from 64
+            to 1280; the model's own by default. A larger one finds smaller people, in more time and memory.
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
-        detector: what gives a top-down model the boxes of people; see :func:`find_detector`. By default picodet-s.
+        detector: finds the boxes of people for a top-down model; see :func:`find_detector`. By default picodet-s.
         box_threshold: lowest score of a box; by default the model's, or else the detector's own. That of mipnet-lite
             follows ``min_score``: boxes whose people cannot reach it are not cropped.
         skeleton: of a model of several data sets (PoseBH, ViTPose++), the data set whose keypoints are wanted, or
@@ -83,7 +82,9 @@ def load(
     runtime, crops, config = _open(resolve(model), request)
     if crops is not None:
         if size is not None:
-            raise UsageError(f"{config.name} sees crops of one size: a size is for models that see whole images")
+            raise UsageError(
+                f"{config.name} takes crops of one size: size is for single-stage models, which take whole images"
+            )
         own = config.skeleton.name
         if detector is None and own in NOT_OF_PEOPLE:
             raise UsageError(
@@ -111,7 +112,7 @@ def _at_size(config: ModelConfig, size: int) -> ModelConfig:
     step = config.on_images.step
     if not SMALLEST_SIDE <= size <= LARGEST_SIZE or size % step:
         raise UsageError(
-            f"a size of {size} pixels cannot be: give a multiple of {step} from {SMALLEST_SIDE} to {LARGEST_SIZE}"
+            f"a size of {size} pixels is not possible: give a multiple of {step} from {SMALLEST_SIDE} to {LARGEST_SIZE}"
         )
     return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
 
@@ -123,7 +124,7 @@ def find_detector(
     device: str = "cpu",
     threads: int | None = None,
 ) -> Detector:
-    """What gives a top-down model its boxes.
+    """Load the detector that gives a top-down model its boxes.
 
     Args:
         source: ``picodet-s``; a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, PicoDet or
@@ -155,7 +156,7 @@ def find_detector(
     onnx_device = device if onnx_can_use(device) else "cpu"
     if path.suffix == ".onnx" and path.is_file():
         session = open_session(path, threads, onnx_device)
-        if not is_ours(session):
+        if not is_everypose_model(session):
             return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold)
     file = resolve(source)
     request = _Request(source, onnx_device if file.kind == "onnx" else device, threads)
@@ -195,7 +196,7 @@ def _open(file: ModelFile, request: _Request) -> Opened:
 
 def _open_onnx(path: Path, request: _Request) -> Opened:
     session = open_session(path, request.threads, request.device)
-    if not is_ours(session):
+    if not is_everypose_model(session):
         # OpenVINO does not say the shapes that the file declares.
         declared = open_session(path, 1) if request.device in OPENVINO else session
         if is_simcc(declared):

@@ -23,7 +23,7 @@ THRESHOLD = 0.3
 
 
 class Layout(Protocol):
-    """How a kind of detector wants its image, and how it says where people are."""
+    """Input and output format of a kind of detector."""
 
     def feed(self, image: Image) -> Arrays:
         """The detector's inputs by name; the image comes first."""

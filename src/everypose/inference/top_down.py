@@ -1,4 +1,4 @@
-"""The estimator of top-down models: boxes, a crop for each, the people in each crop, and every person once."""
+"""The estimator of top-down models: boxes, a crop for each, the poses in each crop, NMS of duplicates."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +57,7 @@ class TopDownEstimator(Estimator[Photo]):
     Attributes:
         skeleton: the keypoints that it finds.
         config: the model's configuration.
-        detector: what gives an image's boxes.
+        detector: finds the boxes in an image.
         min_score: people with lower scores are left out.
         batch_size: the most images whose crops go through the network together.
         crops_at_once: the most crops that go through the network at once.
@@ -80,7 +80,7 @@ class TopDownEstimator(Estimator[Photo]):
             crops_at_once: the most crops that go through the network at once.
 
         Raises:
-            EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
+            EveryposeError: when the skeleton has no sigmas, which the NMS of duplicate detections needs.
         """
         super().__init__(config, min_score, batch_size)
         settings = config.on_crops

@@ -1,4 +1,4 @@
-"""What everypose must know of a method before torch is imported, and the base of its settings."""
+"""The torch-free description of a method, and the bases of its settings."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self

@@ -58,7 +58,7 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
         single_stage,
         flip_index,
         pool=inference.pool,
-        colors=single_stage.colors,
+        normalization=single_stage.normalization,
         decoder=inference.decoder,
         scoring=inference.scoring,
         search=inference.search,

@@ -89,7 +89,7 @@ def write_released(network: nn.Module, config: ModelConfig, path: Path) -> None:
     backbone = config.network.backbone
     if not backbone.has_released_form:
         raise EveryposeError(
-            f"a network of the family {config.network.family} with the backbone {backbone.kind} has no authors' form: "
+            f"a network of the family {config.network.family} with the backbone {backbone.kind} has no released form: "
             "only one with an HRNet, a ResNet or a ViT can be written with --back"
         )
     write_checkpoint(export_state(network.state_dict()), path)

@@ -83,7 +83,7 @@ def conversion(source: "Skeleton", target: "Skeleton") -> Conversion:
     return Conversion(index, missing, lost)
 
 
-def require_same_places(names: Sequence[str], skeleton: "Skeleton", where: str) -> None:
+def require_same_indices(names: Sequence[str], skeleton: "Skeleton", where: str) -> None:
     """Check that keypoints in both a file and a skeleton have the same index.
 
     Args:

@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.core.arrays import Float32, Image
 from everypose.errors import UsageError
 from everypose.inference.runtimes.torch import read_network
@@ -63,7 +63,7 @@ class TorchMaps:
     def _feature(self, pixels: Tensor) -> Tensor:
         """Compute the backbone feature (1, D, h, w) of an image (1, H, W, 3)."""
         network = cast(SingleStageNetwork, self._network)
-        return network.features(normalize(pixels, network.colors))
+        return network.features(normalize(pixels, network.normalization))
 
     def _heatmaps(self, pixels: Tensor) -> Tensor:
         """Compute the heatmaps (N, K, h, w) of all people in a crop (1, H, W, 3)."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.core.arrays import Float64, Image
 from everypose.core.geometry import inverse, transform
 from everypose.drawing import contact_sheet, draw_people, encode

@@ -32,7 +32,7 @@ def test_losses_and_gradients_equal_the_corrected_release(background: str) -> No
         # The vectors hold the sum over the batch; ours are already divided by its two images.
         assert 2 * value.item() == pytest.approx(float(vectors[f"{prefix}/loss/{name}_loss"]), rel=1e-5)
     assert total.item() == pytest.approx(float(vectors[f"{prefix}/loss/total_per_image"]), rel=1e-5)
-    parameters = boir.RENAMING.to_theirs(dict(network.named_parameters()))
+    parameters = boir.RENAMING.to_released(dict(network.named_parameters()))
     recorded = [name for name in vectors if name.startswith(f"{prefix}/grad/")]
     assert len(recorded) == 9
     for name in recorded:

@@ -19,7 +19,7 @@ def test_losses_and_gradients_equal_the_release() -> None:
     assert len(values) == 3
     for name, value in values.items():
         assert 2 * value.item() == pytest.approx(float(vectors[f"train/loss/{name}_loss"]), rel=1e-5)
-    parameters = cid.RENAMING.to_theirs(dict(network.named_parameters()))
+    parameters = cid.RENAMING.to_released(dict(network.named_parameters()))
     for name in (name for name in vectors if name.startswith("train/grad/")):
         assert relative_error(parameters[name.removeprefix("train/grad/")].grad, vectors[name]) < 1e-4, name
 

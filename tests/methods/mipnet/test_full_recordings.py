@@ -62,7 +62,7 @@ def test_heatmaps_equal_the_release(name: str) -> None:
 def test_the_block_equals_the_release_in_double_precision() -> None:
     vectors = read("a_mimb")
     block = MIMB(16)
-    block.load_state_dict(BLOCK_NAMES.to_ours(tensors(vectors, "sd/")))
+    block.load_state_dict(BLOCK_NAMES.to_everypose(tensors(vectors, "sd/")))
     with torch.no_grad():
         out = block.double().eval()(*(torch.from_numpy(vectors[key]).double() for key in ("x", "lambda_vec")))
     assert relative_error(out, vectors["eval_out_f64"]) < 1e-9

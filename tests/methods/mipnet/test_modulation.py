@@ -13,7 +13,7 @@ from methods.mipnet.golden_networks import BLOCK_NAMES, tensors
 
 def recorded_block(vectors: dict[str, np.ndarray], prefix: str, channels: int) -> MIMB:
     block = MIMB(channels)
-    block.load_state_dict(BLOCK_NAMES.to_ours(tensors(vectors, prefix)))
+    block.load_state_dict(BLOCK_NAMES.to_everypose(tensors(vectors, prefix)))
     return block
 
 
@@ -48,7 +48,7 @@ def test_training_equals_the_release() -> None:
     out.backward(torch.from_numpy(vectors["train_grad_out"]))
     assert relative_error(out, vectors["train_out"]) < 1e-6
     assert relative_error(x.grad, vectors["train_grad_x"]) < 1e-5
-    gradients = BLOCK_NAMES.to_theirs({name: value.grad for name, value in block.named_parameters()})
+    gradients = BLOCK_NAMES.to_released({name: value.grad for name, value in block.named_parameters()})
     largest = max(float(gradient.abs().max()) for gradient in gradients.values())
     for name, gradient in gradients.items():
         golden = vectors[f"train_grad/{name}"]
@@ -57,7 +57,7 @@ def test_training_equals_the_release() -> None:
             assert np.abs(gradient.numpy() - golden).max() < 5e-7 * largest, name
         else:
             assert relative_error(gradient, golden) < 1e-6, name
-    buffers = BLOCK_NAMES.to_theirs(dict(block.named_buffers()))
+    buffers = BLOCK_NAMES.to_released(dict(block.named_buffers()))
     for name, golden in tensors(vectors, "train_after/").items():
         assert torch.allclose(buffers[name], golden, rtol=1e-5, atol=1e-7), name
 

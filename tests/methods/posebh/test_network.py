@@ -146,7 +146,7 @@ def check(values: dict[str, Tensor], vectors: dict[str, np.ndarray], phase: str)
 
 def check_gradients(network: PoseBH, vectors: dict[str, np.ndarray], phase: str) -> None:
     gradients = {name: p.grad for name, p in network.named_parameters()}
-    recorded = RENAMING.to_ours(tensors(vectors, f"{phase}.grad."))
+    recorded = RENAMING.to_everypose(tensors(vectors, f"{phase}.grad."))
     assert len(recorded) == 9
     for name, golden in recorded.items():
         assert relative_error(gradients[name], golden.numpy()) < 1e-4, name
@@ -157,7 +157,7 @@ def test_two_phases_and_two_steps_equal_the_golden_run() -> None:
     vectors = load("posebh/e_tiny_model")
     get = tensors(vectors, "")
     network = tiny()
-    network.load_state_dict(RENAMING.to_ours(tensors(vectors, "sd0.")))
+    network.load_state_dict(RENAMING.to_everypose(tensors(vectors, "sd0.")))
     network.train()
 
     values, bank = released_losses(network, get, network.prototypes.bank, noise(vectors, "p1."), None)
@@ -174,7 +174,7 @@ def test_two_phases_and_two_steps_equal_the_golden_run() -> None:
     sum(values.values()).backward()
     check_gradients(network, vectors, "p2")
     assert relative_error(bank, vectors["p2.prototypes_after"]) < 1e-5
-    statistics = RENAMING.to_ours(tensors(vectors, "sd_after_p2."))
+    statistics = RENAMING.to_everypose(tensors(vectors, "sd_after_p2."))
     for name, golden in statistics.items():
         assert relative_error(network.state_dict()[name], golden.numpy()) < 1e-5, name
 
@@ -189,7 +189,7 @@ def test_two_phases_and_two_steps_equal_the_golden_run() -> None:
         assert norm.item() == pytest.approx(float(vectors[f"{step}.grad_norm"]), rel=1e-4)
         optimizer.step()
     parameters = dict(network.named_parameters())
-    for name, golden in RENAMING.to_ours(tensors(vectors, "after_steps.")).items():
+    for name, golden in RENAMING.to_everypose(tensors(vectors, "after_steps.")).items():
         assert relative_error(parameters[name], golden.numpy()) < 1e-5, name
 
 
@@ -198,7 +198,7 @@ def test_the_first_head_poses_as_the_golden_run_did() -> None:
     vectors = load("posebh/e_tiny_model")
     network = tiny()
     # Only what inference needs was recorded.
-    network.load_state_dict(RENAMING.to_ours(tensors(vectors, "sd1.")), strict=False)
+    network.load_state_dict(RENAMING.to_everypose(tensors(vectors, "sd1.")), strict=False)
     plain = network.merged("a").eval()
     images = torch.from_numpy(vectors["img"])
     graph = TopDownGraph(plain, torch.tensor([1, 0, 2]), "udp")

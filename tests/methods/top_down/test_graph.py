@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colors import IMAGENET
+from everypose.backbones.normalization import IMAGENET
 from everypose.methods.top_down.decoding import decode
 from everypose.methods.top_down.graph import TopDownGraph
 from everypose.skeleton.skeleton import Skeleton

@@ -17,7 +17,7 @@ from everypose.methods.vitpose.checkpoint import (
     recognizes,
     renaming_of,
     split,
-    to_ours,
+    to_everypose,
 )
 from everypose.methods.vitpose.network import HeatmapHead, ViTPose
 from golden_vectors import load
@@ -52,7 +52,7 @@ def renaming(layout: ReleasedLayout) -> Renaming:
 
 def theirs(layout: ReleasedLayout) -> dict[str, Tensor]:
     """A checkpoint of random tensors under the authors' names."""
-    state = renaming(layout).to_theirs(network_of(layout).state_dict())
+    state = renaming(layout).to_released(network_of(layout).state_dict())
     if layout.embedding:
         state["proto_head.cluster_prototype.prototypes"] = torch.zeros(5, layout.prototypes, layout.embedding)
     return state
@@ -74,16 +74,16 @@ def test_a_file_tells_its_layout_and_fits_strictly(name: str) -> None:
     assert recognizes(state)
     assert read_layout(state, FILE) == layout
     network = network_of(layout)
-    network.load_state_dict(to_ours(state, layout))
-    back = renaming(layout).to_theirs(network.state_dict())
+    network.load_state_dict(to_everypose(state, layout))
+    back = renaming(layout).to_released(network.state_dict())
     assert set(state) - set(back) <= {"proto_head.cluster_prototype.prototypes"}
     assert all(torch.equal(value, state[key]) for key, value in back.items())
 
 
 def test_every_golden_name_is_known() -> None:
     golden = tensors(load("posebh/e_tiny_model"), "sd0.")
-    assert set(RENAMING.to_ours(golden)) == set(tiny().state_dict())
-    assert set(renaming(SMALL).to_ours(golden)) == set(tiny().state_dict())
+    assert set(RENAMING.to_everypose(golden)) == set(tiny().state_dict())
+    assert set(renaming(SMALL).to_everypose(golden)) == set(tiny().state_dict())
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -94,8 +94,8 @@ def test_a_split_file_is_the_merged_network(index: int) -> None:
     assert layout.plain
     assert layout.keypoints == (SMALL.keypoints[index],)
     plain, whole = network_of(layout).eval(), network_of(SMALL).eval()
-    plain.load_state_dict(to_ours(part, layout))
-    whole.load_state_dict(to_ours(state, SMALL))
+    plain.load_state_dict(to_everypose(part, layout))
+    whole.load_state_dict(to_everypose(state, SMALL))
     merged = whole.merged(f"set{index}")
     assert all(torch.equal(value, merged.state_dict()[name]) for name, value in plain.state_dict().items())
     images = torch.randn(2, 3, 64, 48)
@@ -110,7 +110,7 @@ def test_what_the_released_split_leaves_behind_is_not_used() -> None:
     left = state | split(state, 0)
     layout = read_layout(left, FILE)
     assert layout == ReleasedLayout(384, 1, 12, (48, 64), 0, 0, (3,), 4, 0, 0)
-    network_of(layout).load_state_dict(to_ours(left, layout))
+    network_of(layout).load_state_dict(to_everypose(left, layout))
 
 
 def test_the_published_sets_of_heads_have_names() -> None:
@@ -128,7 +128,7 @@ def test_a_checkpoint_with_another_number_of_experts() -> None:
 
 def test_an_unknown_tensor_is_not_dropped() -> None:
     state = theirs(SMALL) | {"backbone.blocks.0.extra": torch.zeros(1)}
-    assert "backbone.blocks.0.extra" in to_ours(state, SMALL)
+    assert "backbone.blocks.0.extra" in to_everypose(state, SMALL)
 
 
 def test_files_of_other_kinds() -> None:

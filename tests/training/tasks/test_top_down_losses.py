@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from everypose.backbones.colors import IMAGENET
+from everypose.backbones.normalization import IMAGENET
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.spec import spec_of
 from everypose.methods.top_down.settings import HRNetPoseSettings

@@ -1,4 +1,4 @@
-"""HeatNet as everypose uses it: how its network is made, initialized and trained."""
+"""The specification of HeatNet: how its network is made, initialized and trained."""
 
 from torch import Tensor, nn
 

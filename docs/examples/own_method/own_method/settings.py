@@ -1,4 +1,4 @@
-"""What everypose must know of HeatNet before torch is imported: its settings and where its network is."""
+"""The torch-free description of HeatNet: its settings and where its network is."""
 
 from typing import Literal
 

@@ -9,6 +9,8 @@ from everypose.core.renaming import Renaming
 RENAMING = Renaming((("backbone.block", "blocks."), ("backbone.", ""), ("fpn.", "")))
 
 
-def to_ours(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_everypose(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors to those of :class:`everypose.backbones.lite.Lite`, without the ``kpt_offset`` head."""
-    return RENAMING.to_ours({name: value for name, value in released.items() if not name.startswith("kpt_offset.")})
+    return RENAMING.to_everypose(
+        {name: value for name, value in released.items() if not name.startswith("kpt_offset.")}
+    )

@@ -41,7 +41,7 @@ NAMES = (
 )
 
 
-def to_ours(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_everypose(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors to those of :mod:`everypose.backbones.openpose_light`, for RGB input; drop unknown ones."""
     tensors = {}
     for name, value in released.items():

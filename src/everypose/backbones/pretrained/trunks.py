@@ -25,4 +25,4 @@ def read_trunk(path: Path) -> dict[str, Tensor]:
             released = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise EveryposeError(f"cannot read {path} as a NumPy archive of weights: {error}") from error
-    return openpose_light.to_ours(released) if openpose_light.MARK in released else movenet.to_ours(released)
+    return openpose_light.to_everypose(released) if openpose_light.MARK in released else movenet.to_everypose(released)

@@ -19,7 +19,7 @@ from everypose.data.formats.coco_entries import (
 from everypose.data.images import read_header
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
-from everypose.skeleton.matching import require_same_places
+from everypose.skeleton.matching import require_same_indices
 from everypose.skeleton.skeleton import Skeleton
 
 # The share of its box that a person covers, used if there is no segmentation (CrowdPose's protocol).
@@ -52,7 +52,7 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
     categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
     if skeleton is None:
         skeleton = Skeleton.from_coco_category(categories[0])
-    require_same_places(categories[0].get("keypoints") or (), skeleton, str(annotation_file))
+    require_same_indices(categories[0].get("keypoints") or (), skeleton, str(annotation_file))
     images = _unique_images(content["images"], annotation_file, repairs)
     names = {category["id"] for category in categories}
     chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]

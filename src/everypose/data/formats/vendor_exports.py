@@ -8,7 +8,7 @@ import numpy as np
 from everypose.data.formats.coco import AREA_OF_BOX, coco_category_fields
 from everypose.data.formats.coco_entries import parse_entries, require_pixels, whole_visibilities
 from everypose.errors import EveryposeError
-from everypose.skeleton.matching import pairs_note, require_same_places
+from everypose.skeleton.matching import pairs_note, require_same_indices
 from everypose.skeleton.skeleton import Skeleton
 
 
@@ -75,7 +75,7 @@ def _with_skeleton(category: dict[str, Any], skeleton: Skeleton | None, where: s
         raise EveryposeError(
             f"{where} has {len(names)} keypoints, but the skeleton {skeleton.name!r} has {len(skeleton)}"
         )
-    require_same_places(names, skeleton, where)
+    require_same_indices(names, skeleton, where)
     return {**category, **coco_category_fields(skeleton)}
 
 

@@ -134,7 +134,7 @@ class OnnxModel:
         inputs = {node.name for node in session.get_inputs()}
         outputs = {node.name for node in session.get_outputs()}
         if not outputs.issuperset(self.outputs):
-            raise _no_model_of_ours(path)
+            raise _no_everypose_model(path)
         if inputs != self.inputs:
             raise EveryposeError(
                 f"{path} was exported by another version of everypose (its inputs are {', '.join(sorted(inputs))}): "
@@ -293,7 +293,7 @@ def onnx_can_use(device: str) -> bool:
     return device == "cpu" or (device.startswith("cuda") and CUDA in onnxruntime.get_available_providers())
 
 
-def is_ours(session: Session) -> bool:
+def is_everypose_model(session: Session) -> bool:
     """Whether an open file carries a configuration of everypose, and so is no one else's detector."""
     return METADATA_KEY in session.get_modelmeta().custom_metadata_map
 
@@ -304,14 +304,14 @@ def read_metadata(session: Session, path: str | Path) -> ModelConfig:
     Raises:
         EveryposeError: when it carries none, or a wrong one.
     """
-    if not is_ours(session):
-        raise _no_model_of_ours(path)
+    if not is_everypose_model(session):
+        raise _no_everypose_model(path)
     with as_user_error(f"{path}: its configuration is not JSON; export the model again"):
         values = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
     return parse_config(values, Path(path))
 
 
-def _no_model_of_ours(path: str | Path) -> EveryposeError:
+def _no_everypose_model(path: str | Path) -> EveryposeError:
     return EveryposeError(f"{path} is an ONNX file, but not a model of everypose: make one by 'everypose export'")
 
 

@@ -59,4 +59,4 @@ def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
         auxiliary=auxiliary,
         **embedding,
     )
-    return Imported(settings, len(state["kpt_head.heatmap_conv.weight"]), RENAMING.to_ours(state))
+    return Imported(settings, len(state["kpt_head.heatmap_conv.weight"]), RENAMING.to_everypose(state))

@@ -29,7 +29,7 @@ class InstanceHead(AttentionHead):
         return F.relu(F.instance_norm(fused), inplace=True)
 
     def norm(self, fused: Tensor) -> Norm:
-        """Less the mean of (B, N, C, h w) over the pixels, over their spread."""
+        """Mean and standard deviation of (B, N, C, h w) over the pixels, as shift and factor."""
         mean = fused.mean(-1)
         variance = (fused - mean[..., None]).square().mean(-1)
         return Norm(mean, (variance + EPSILON).rsqrt())

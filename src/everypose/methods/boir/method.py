@@ -1,4 +1,4 @@
-"""BoIR as everypose uses it: building, initialization, losses, released checkpoints."""
+"""The specification of BoIR: building, initialization, losses, released checkpoints."""
 
 from torch import Tensor
 
@@ -33,6 +33,6 @@ SPEC = MethodSpec(
     objective=objective,
     recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,
-    export_state=checkpoint.RENAMING.to_theirs,
+    export_state=checkpoint.RENAMING.to_released,
     released_inference=lambda settings, _skeleton, _crop_size: released_inference(settings),
 )

@@ -20,7 +20,7 @@ ASPP_DILATIONS = (12, 24, 36)
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: five views of the feature with growing context, joined by a 1x1 convolution.
 
-    With ``squeeze``, the views are of so many mixtures of the feature's channels: on a CPU, the time of a dilated
+    With ``squeeze``, a 1x1 convolution first reduces the feature to that many channels: on a CPU, the time of a dilated
     convolution with few outputs grows with its inputs.
     """
 
@@ -105,12 +105,12 @@ class BoIR(nn.Module):
         backbone: makes the feature of D channels at stride 4.
         keypoints: number of keypoints of the skeleton.
         instance: channels of the instance keypoint head (64 for W32, 96 for W48).
-        neck_squeeze: channels that the ASPP looks at, mixtures of the feature's; 0, as published, for the feature.
+        neck_squeeze: channels of the ASPP's input, mixtures of the feature's; 0, as published, for the feature itself.
         neck_branch: channels of each ASPP branch.
         neck: channels of the neck.
         head: inner channels of the heads on the neck.
         embedding: channels of the embedding.
-        auxiliary: whether the heads that only training needs are there.
+        auxiliary: whether to make the heads that only training needs.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class BoIR(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.colors = backbone.colors
+        self.normalization = backbone.normalization
         channels = backbone.channels
         self.neck = ASPP(channels, neck_branch, neck, neck_squeeze)
         self.center = Head(neck, head, 1)

@@ -1,4 +1,4 @@
-"""Settings of BoIR: its network, its losses, and what everypose must know of it. Nothing here needs torch."""
+"""Settings of BoIR: its network, its losses, and its description for the table of methods. Nothing here needs torch."""
 
 from typing import Literal, Self
 

@@ -36,4 +36,4 @@ def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
     """
     backbone, instance = hrnet_settings(state, "backbone."), len(state["gfd.conv_down.weight"])
     keypoints = len(state["gfd.heatmap_conv.weight"])
-    return Imported(CIDSettings(backbone=backbone, instance=instance), keypoints, RENAMING.to_ours(state))
+    return Imported(CIDSettings(backbone=backbone, instance=instance), keypoints, RENAMING.to_everypose(state))

@@ -24,7 +24,7 @@ def losses(outputs: CIDOutputs, targets: Targets, settings: CIDLosses) -> dict[s
 
 
 def contrastive_loss(parameters: Tensor, image_index: Tensor) -> Tensor:
-    """Each instance's vector should be like itself and unlike the others of its image.
+    """Contrast each instance's vector with the others of its image.
 
     Args:
         parameters: (I, D), the instances' parameter vectors.

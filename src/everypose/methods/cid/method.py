@@ -1,4 +1,4 @@
-"""CID as everypose uses it: building, initialization, losses, released checkpoints."""
+"""The specification of CID: building, initialization, losses, released checkpoints."""
 
 from torch import Tensor
 
@@ -32,6 +32,6 @@ SPEC = MethodSpec(
     objective=objective,
     recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,
-    export_state=checkpoint.RENAMING.to_theirs,
+    export_state=checkpoint.RENAMING.to_released,
     released_inference=lambda settings, _skeleton, _crop_size: released_inference(settings),
 )

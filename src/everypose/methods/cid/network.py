@@ -38,7 +38,7 @@ class GFD(AttentionHead):
 
 
 class CIDOutputs(NamedTuple):
-    """What the losses look at; maps at stride 4, B images, I instances.
+    """Inputs of the losses: maps at stride 4 of B images with I instances.
 
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the center last; ``parameters`` (I, D), the instances' vectors;
     ``instance_heatmaps`` (I, K, h, w) probabilities.
@@ -61,7 +61,7 @@ class CID(nn.Module):
     def __init__(self, backbone: Backbone, keypoints: int, instance: int = 32) -> None:
         super().__init__()
         self.backbone = backbone
-        self.colors = backbone.colors
+        self.normalization = backbone.normalization
         channels = backbone.channels
         self.keypoints_and_center = nn.Conv2d(channels, keypoints + 1, 1)
         self.instance_head = GFD(channels, instance, keypoints)

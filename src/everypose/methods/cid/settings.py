@@ -1,4 +1,4 @@
-"""Settings of CID: its network, its losses, and what everypose must know of it. Nothing here needs torch."""
+"""Settings of CID: its network, its losses, and its description for the table of methods. Nothing here needs torch."""
 
 from typing import Literal
 

@@ -2,7 +2,7 @@
 
 The modulation sites of a file, and its number of people, are read from its tensors. Files of the authors' scripts for
 three and four people have the same shapes as those for two: their selectors hold a binary code of two numbers, which is
-not the paper's, so they give other people than those that are asked for.
+not the paper's, so they predict other people than those selected.
 """
 
 from collections.abc import Mapping
@@ -72,4 +72,4 @@ def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the parameters of a MIPNet to those of a released checkpoint."""
-    return (_RESNET if "head.final.weight" in state else _HRNET).to_theirs(state)
+    return (_RESNET if "head.final.weight" in state else _HRNET).to_released(state)

@@ -1,4 +1,4 @@
-"""MIPNet as everypose uses it: building, initialization, losses, released checkpoints."""
+"""The specification of MIPNet: building, initialization, losses, released checkpoints."""
 
 from everypose.backbones.build import build_crop_backbone
 from everypose.methods.mipnet import checkpoint

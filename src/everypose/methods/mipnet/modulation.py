@@ -1,4 +1,4 @@
-"""The Multi-Instance Modulation Block (section 3.3) and the selectors that say which person it asks for."""
+"""The Multi-Instance Modulation Block (section 3.3) and the selectors that choose a person."""
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ def select(instance: int, instances: int = 2) -> Tensor:
 
 
 class MIMB(nn.Module):
-    """Multi-Instance Modulation Block: gates the channels of a map by what it shows and by the person asked for.
+    """Multi-Instance Modulation Block: gates the channels of a map by its content and by the selected person.
 
     The squeezed map, its mean over all pixels, goes through ``excite`` (squeeze and excitation, Hu et al., CVPR 2018);
     the selector goes through ``embed``, which has biases and batch normalization, as released, where the paper has the
@@ -66,7 +66,7 @@ class MIMB(nn.Module):
         """
         if len(selectors) == 1 and self.embed[1].training:
             raise UsageError(
-                "MIPNet cannot learn from one crop that asks for one person: give --set trainer.batch=2 or more, or "
+                "MIPNet cannot be trained on one crop with one person: give --set trainer.batch=2 or more, or "
                 "--set model.instances=2 or more"
             )
         gate: Tensor = self.excite(x.mean((2, 3))) * self.embed(selectors)

@@ -1,4 +1,4 @@
-"""MIPNet (section 3): a baseline on crops that gives the heatmaps of several people, one for each selector."""
+"""MIPNet (section 3): a baseline on crops that predicts the heatmaps of several people, one for each selector."""
 
 from typing import cast
 
@@ -30,7 +30,7 @@ class MIPNet(nn.Module):
     Args:
         baseline: SimpleBaseline or HRNetPose on a stepped backbone; its backbone, head and weights are taken over.
         sites: where there are blocks.
-        instances: how many people of a crop can be asked for, N.
+        instances: number of people that are predicted in a crop, N.
         gain: factor of the blocks' gates; see :class:`MIMB`.
 
     Raises:
@@ -56,14 +56,14 @@ class MIPNet(nn.Module):
         self.register_buffer("selectors", every_person, persistent=False)
 
     def trunk(self, images: Tensor) -> list[Tensor]:
-        """What all people of a crop share: normalized crops (B, 3, H, W) to the maps before the first block."""
+        """Compute what all people of a crop share: normalized crops (B, 3, H, W) to the maps before the first block."""
         maps = [images]
         for step in self.backbone.steps()[: self.first_site + 1]:
             maps = step(maps)
         return maps
 
     def heatmaps_for(self, images: Tensor, selectors: Tensor) -> Tensor:
-        """The people whom ``selectors`` ask for, in every crop.
+        """Compute the heatmaps of the people that ``selectors`` choose, in every crop.
 
         Args:
             images: normalized crops (B, 3, H, W), H and W multiples of 32.
@@ -83,7 +83,7 @@ class MIPNet(nn.Module):
         return heatmaps.reshape(people, -1, *heatmaps.shape[1:]).transpose(0, 1)
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        """All N people of every crop, the primary first: normalized crops (B, 3, H, W) to (B, N, K, H/4, W/4)."""
+        """Compute the heatmaps of all N people, the primary first: (B, 3, H, W) to (B, N, K, H/4, W/4)."""
         return self.heatmaps_for(images, self.selectors)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,18 +97,18 @@ def _modulate(maps: list[Tensor], blocks: nn.Module, selectors: Tensor) -> list[
     return [block(x, selectors) for block, x in zip(blocks, maps, strict=True)] if len(blocks) else maps
 
 
-def initialize(network: MIPNet, spread: float = 0.001) -> None:
+def initialize(network: MIPNet, std: float = 0.001) -> None:
     """The released initialization of the blocks, so small in HRNet that each one starts as a factor of a quarter.
 
     Args:
-        network: MIPNet on HRNet, whose blocks get weights from N(0, spread^2) and biases 0. On ResNet the blocks keep
+        network: MIPNet on HRNet, whose blocks get weights from N(0, std^2) and biases 0. On ResNet the blocks keep
             the framework's weights.
-        spread: standard deviation of the weights.
+        std: standard deviation of the weights.
     """
     if not isinstance(network.backbone, HRNet):
         return
     for module in network.modulation.modules():
         if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=spread)
+            nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""Settings of MIPNet: its network, its training samples, and what everypose must know of it; without torch."""
+"""Settings of MIPNet: network, training samples, and the description for the table of methods; without torch."""
 
 from functools import partial
 from typing import Literal
@@ -44,7 +44,7 @@ class MIPNetCropSettings(CropTrainingSettings):
     """MIPNet's training samples.
 
     Attributes:
-        others: which other people a crop is to show; the paper's numbers are those of the released rule.
+        others: which other people of a crop are predicted; the paper's numbers are those of the released rule.
     """
 
     others: Rule = "released"

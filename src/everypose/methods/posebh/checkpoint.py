@@ -14,7 +14,7 @@ from everypose.methods.vitpose.checkpoint import (
     backbone_settings,
     is_plain,
     read_layout,
-    to_ours,
+    to_everypose,
 )
 from everypose.methods.vitpose.checkpoint import recognizes as recognizes_vitpose
 from everypose.skeleton.skeleton import Skeleton
@@ -45,7 +45,7 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
         prototypes=layout.prototypes,
         channels=layout.channels,
     )
-    return Imported(settings, layout.keypoints[0], to_ours(state, layout))
+    return Imported(settings, layout.keypoints[0], to_everypose(state, layout))
 
 
 def _dataset(name: str) -> DataSetSettings:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everypose.methods.vitpose.network import INITIAL_SPREAD, upsampling
+from everypose.methods.vitpose.network import INITIAL_STD, upsampling
 
 
 class ResidualNeck(nn.Module):
@@ -36,7 +36,7 @@ class EmbeddingBranch(nn.Module):
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=INITIAL_SPREAD)
+                nn.init.normal_(module.weight, std=INITIAL_STD)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 

@@ -1,4 +1,4 @@
-"""PoseBH and ViTPose++ as everypose uses them: building, initialization, losses, released checkpoints."""
+"""The specification of PoseBH and ViTPose++: building, initialization, losses, released checkpoints."""
 
 from everypose.backbones.build import build_vit
 from everypose.methods.posebh import checkpoint

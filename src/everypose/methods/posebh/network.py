@@ -24,7 +24,7 @@ class DataSet(NamedTuple):
 
 
 class PoseBHOutputs(NamedTuple):
-    """What the losses look at: every head's heatmaps (B, K, h, w) of ALL samples, and embeddings (B, D, h, w)."""
+    """Inputs of the losses: every head's heatmaps (B, K, h, w) of ALL samples, and embeddings (B, D, h, w)."""
 
     heatmaps: tuple[Tensor, ...]
     embedding: Tensor | None
@@ -101,14 +101,14 @@ class PoseBH(nn.Module):
         """The network that finds keypoints by prototypes, for samples like those of the data set ``name``.
 
         Args:
-            name: whose expert sees the samples.
+            name: the data set whose expert is used.
             skeleton: the data set whose keypoints are wanted; None for those of all, one set after the other.
 
         Raises:
             UsageError: unknown names, or a network without prototypes.
         """
         if self.embedding is None or self.prototypes is None:
-            raise UsageError("this network has no prototypes: it is a ViTPose, not a PoseBH")
+            raise UsageError("this network has no prototypes: it is a ViTPose++, not a PoseBH")
         wanted = None if skeleton is None else self.index_of(skeleton)
         plain = PrototypePose(self.backbone.merged(self.index_of(name)), self.embedding, self.prototypes, wanted)
         return plain.train(self.training)

@@ -1,4 +1,4 @@
-"""Which prototype of its keypoint each pixel belongs to: an even share-out by Sinkhorn's iteration.
+"""Balanced assignment of pixels to the prototypes of their keypoint, by Sinkhorn's iteration.
 
 As in SwAV (Caron et al., NeurIPS 2020), and for prototypes of classes in "Rethinking Semantic Segmentation: A Prototype
 View" (Zhou et al., CVPR 2022), whose contrast and distance PoseBH's losses are, too.
@@ -48,7 +48,7 @@ def assign(similarity: Tensor, heatmaps: Tensor, threshold: float) -> Assignment
 
 
 def sinkhorn(scores: Tensor, keypoint: Tensor, kept: Tensor, keypoints: int) -> Tensor:
-    """Share the pixels of each keypoint out to its prototypes: likely ones preferred, all prototypes used alike.
+    """Assign the pixels of each keypoint to its prototypes: by similarity, with all prototypes used equally.
 
     All keypoints at once. Constant factors of a keypoint are left out: the next normalization would cancel them.
 

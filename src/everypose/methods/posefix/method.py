@@ -1,4 +1,4 @@
-"""PoseFix as everypose uses it: building, initialization, losses, weights of a pretrained backbone."""
+"""The specification of PoseFix: building, initialization, losses, weights of a pretrained backbone."""
 
 from collections.abc import Mapping
 

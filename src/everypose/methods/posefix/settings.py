@@ -1,4 +1,4 @@
-"""Settings of PoseFix: its network, training samples, inference, and what everypose must know of it; without torch."""
+"""Settings of PoseFix: network, samples, inference, and the description for the table of methods; without torch."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colors import IMAGENET, Colors, normalize
+from everypose.backbones.normalization import IMAGENET, Normalization, normalize
 from everypose.methods.single_stage.attention_head import AttentionHead
 from everypose.methods.single_stage.coarse_search import TILE, decode_tiles, tiles_around
 from everypose.methods.single_stage.decoding import Decoder, Scoring, Search, decode, keypoint_score_factor
@@ -22,7 +22,7 @@ class SingleStageNetwork(Protocol):
     """What a single-stage network offers to the graph; shapes as in :class:`everypose.methods.cid.network.CID`."""
 
     @property
-    def colors(self) -> Colors: ...  # noqa: D102
+    def normalization(self) -> Normalization: ...  # noqa: D102
 
     @property
     def int8_scopes(self) -> Int8Scopes: ...  # noqa: D102
@@ -44,7 +44,7 @@ class SingleStageGraph(nn.Module):
         network: BoIR or CID.
         flip_index: (K,), each keypoint's left or right twin, or itself.
         pool: window of the average pooling that smooths heatmaps: 3, or 11 in the OCHuman experiments.
-        colors: the input normalization that the network was trained with.
+        normalization: the input normalization that the network was trained with.
         decoder: sub-pixel refinement of a peak.
         scoring: which keypoints count for a person's score.
         search: full-resolution or coarse-to-fine search.
@@ -58,7 +58,7 @@ class SingleStageGraph(nn.Module):
         flip_index: Tensor,
         *,
         pool: int = 3,
-        colors: Colors = IMAGENET,
+        normalization: Normalization = IMAGENET,
         decoder: Decoder = "quarter",
         scoring: Scoring = "all",
         search: Search = "full",
@@ -66,7 +66,7 @@ class SingleStageGraph(nn.Module):
         super().__init__()
         self.network = network
         self.pool = pool
-        self.colors = colors
+        self.normalization = normalization
         self.decoder = decoder
         self.scoring = scoring
         self.search = search
@@ -86,7 +86,7 @@ class SingleStageGraph(nn.Module):
         """
         flips, count = mirrored.shape[0], images.shape[0]
         seen = torch.cat([images, images[: count * flips].flip(2)])
-        feature = self.network.features(normalize(seen, self.colors))
+        feature = self.network.features(normalize(seen, self.normalization))
         feature = torch.cat([feature[:count], feature[count:].flip(3)])
         centers = _mean_of_views(self.network.center_map(feature), count)
         side = torch.scalar_tensor(centers.shape[-2] + centers.shape[-1]) / 2

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.arrays import Float32, Float64, Image, Int64, Mask
-from everypose.core.geometry import of_reduced, transform
+from everypose.core.geometry import reduced_matrix, transform
 from everypose.data.masks import loss_mask
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
@@ -143,7 +143,7 @@ def make_sample(
         [_single_precision(keypoints[:, :, :2]), keypoints[:, :, 2:].astype(np.float32)], axis=2
     )
     return ImageSample(
-        image=recolor(_warped_image(image, of_reduced(to_input, reduction), size, draws.flip), draws),
+        image=recolor(_warped_image(image, reduced_matrix(to_input, reduction), size, draws.flip), draws),
         loss_mask=_warped_mask(loss_mask(scene, settings.mask_unlabeled), to_output, output_size, draws.flip),
         keypoints=keypoints_and_visibility,
         radius=gaussian_radius(corners, output_size),

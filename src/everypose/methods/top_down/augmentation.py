@@ -13,7 +13,7 @@ from everypose.methods.top_down.crops import keypoint_region
 from everypose.methods.top_down.settings import CropAugmentation
 from everypose.skeleton.skeleton import Skeleton
 
-# A half body is only looked for in people with more labeled keypoints than this.
+# Half bodies are cropped only of people with more labeled keypoints than this.
 _HALF_BODY_MORE_THAN = 8
 # The half body's region is this times the extent of its keypoints.
 _HALF_BODY_PADDING = 1.5
@@ -26,7 +26,7 @@ class CropDraws:
     """The random numbers of one sample, as drawn; the defaults change nothing.
 
     Attributes:
-        half_body: whether to look at half a body, if enough keypoints are labeled.
+        half_body: whether to crop half a body, if enough keypoints are labeled.
         prefer_upper: which half is tried first.
         scale: factor of the region's size.
         rotation: degrees.

@@ -77,7 +77,7 @@ def import_simple_baseline(state: Mapping[str, Tensor], _: Path) -> Imported:
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the parameters of a baseline to those of a released checkpoint."""
-    return (_RESNET if "head.final.weight" in state else _HRNET).to_theirs(state)
+    return (_RESNET if "head.final.weight" in state else _HRNET).to_released(state)
 
 
 def renamed(state: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor]:
@@ -85,7 +85,7 @@ def renamed(state: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor
 
     Files from before PyTorch 0.4.1 lack the counters of batch normalization, which nothing here reads: they become 0.
     """
-    tensors = renaming.to_ours(state)
+    tensors = renaming.to_everypose(state)
     if not any(name.endswith(".num_batches_tracked") for name in tensors):
         means = [name for name in tensors if name.endswith(".running_mean")]
         tensors |= {name.replace("running_mean", "num_batches_tracked"): torch.tensor(0) for name in means}

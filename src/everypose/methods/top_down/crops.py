@@ -1,4 +1,4 @@
-"""From a person's box to the crop that a network sees.
+"""From a person's box to the crop that is a network's input.
 
 A *region* is the part of the image that fills a crop: its center (x, y) and its size (width, height), in image pixels.
 There are two conventions of how pixels of the region and of the crop correspond:
@@ -108,7 +108,7 @@ def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Float64, 
     See :mod:`everypose.data.formats.mpii`.
 
     A square stays one although crops are 3:4, so UDP crops are squeezed. Boxes that others draw around people are made
-    squares of their longer side first, so that a network sees people as it has learned them.
+    squares of their longer side first, as in training.
 
     Args:
         boxes: (N, 4) x1 y1 x2 y2, image pixels.
@@ -151,7 +151,7 @@ def crop_matrix(
 
     Args:
         center: (2,) x, y of the region.
-        size: (2,) width, height of the region; the classic convention looks at the width only.
+        size: (2,) width, height of the region; the classic convention uses the width only.
         output_size: (width, height) of the crop.
         rotation: degrees; positive turns the picture counter-clockwise in the classic convention, clockwise in UDP.
         convention: of the correspondence.

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.core.geometry import Size
 from everypose.methods.top_down.decoding import UDP_DECODERS, Decoder, decode
 

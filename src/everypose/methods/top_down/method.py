@@ -1,4 +1,4 @@
-"""SimpleBaseline and HRNet on crops as everypose uses them."""
+"""The specifications of SimpleBaseline and HRNet on crops."""
 
 from torch import Tensor
 

@@ -1,7 +1,7 @@
 """Training samples: crops and small arrays; heatmaps are rendered from these on the device.
 
-A sample has N instances, all of one crop: the person whose box made the crop (the primary) and, for methods that ask
-for several people of one box, others.
+A sample has N instances, all of one crop: the person whose box made the crop (the primary) and, for methods that
+predict several people in one box, others.
 """
 
 from collections.abc import Sequence
@@ -86,8 +86,8 @@ def make_sample(
         skeleton: of the keypoints.
         geometry: of the crops.
         draws: from :func:`everypose.methods.top_down.augmentation.draw`.
-        drop_outside: whether keypoints outside the crop are asked about no longer, as in MIPNet; otherwise the targets
-            decide, and a heatmap may show a part of a Gaussian whose peak lies outside.
+        drop_outside: whether keypoints outside the crop are ignored in the loss, as in MIPNet; otherwise a heatmap may
+            show a part of a Gaussian whose peak lies outside.
         dataset: index of the data set in a mixture.
 
     Raises:

@@ -113,12 +113,12 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
     layout = read_layout(state, path)
     settings = ViTPoseSettings(backbone=backbone_settings(layout), channels=layout.channels, decoder=layout.decoder)
     inference = AS_TRANSFORMERS if from_transformers else {}
-    return Imported(settings, layout.keypoints[0], to_ours(state, layout), inference)
+    return Imported(settings, layout.keypoints[0], to_everypose(state, layout), inference)
 
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the parameters of a ViTPose, ViTPose++ or PoseBH to those of a released checkpoint."""
-    return renaming_of(_count(state, "heads.")).to_theirs(state)
+    return renaming_of(_count(state, "heads.")).to_released(state)
 
 
 def released_inference(settings: NetworkSettings, skeleton: Skeleton, _: tuple[int, int]) -> TopDownInference:
@@ -184,8 +184,8 @@ def _decoder_of(state: Mapping[str, Tensor], where: Path) -> DecoderKind:
     )
 
 
-def to_ours(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[str, Tensor]:
-    """The tensors that the network of ``layout`` has, under our names; any that are unknown stay, to be refused.
+def to_everypose(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[str, Tensor]:
+    """The tensors that the network of ``layout`` has, under everypose's names; unknown ones stay, to be refused.
 
     The released clusters of prototypes are left out: they are made from the bank when they are needed.
     """
@@ -199,7 +199,7 @@ def to_ours(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[str, Te
         for name, value in state.items()
         if not name.startswith(tuple(unused)) and (layout.experts or ".mlp.experts." not in name)
     }
-    return renaming_of(0 if layout.plain else len(layout.keypoints)).to_ours(kept)
+    return renaming_of(0 if layout.plain else len(layout.keypoints)).to_everypose(kept)
 
 
 def renaming_of(heads: int) -> Renaming:

@@ -1,4 +1,4 @@
-"""ViTPose as everypose uses it: building, initialization, losses, released checkpoints."""
+"""The specification of ViTPose: building, initialization, losses, released checkpoints."""
 
 from torch import Tensor
 

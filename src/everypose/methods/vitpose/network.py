@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from everypose.backbones.vit import ViT
 from everypose.methods.spec import Initialization
 
-INITIAL_SPREAD = 0.001
+INITIAL_STD = 0.001
 
 
 def upsampling(inputs: int, channels: int) -> nn.Sequential:
@@ -15,7 +15,7 @@ def upsampling(inputs: int, channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in (inputs, channels):
         deconv = nn.ConvTranspose2d(width, channels, 4, 2, padding=1, bias=False)
-        nn.init.normal_(deconv.weight, std=INITIAL_SPREAD)
+        nn.init.normal_(deconv.weight, std=INITIAL_STD)
         layers += [deconv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
@@ -27,13 +27,13 @@ class HeatmapHead(nn.Module):
         super().__init__()
         self.deconv_layers = upsampling(inputs, channels)
         self.final_layer = nn.Conv2d(channels, keypoints, 1)
-        nn.init.normal_(self.final_layer.weight, std=INITIAL_SPREAD)
+        nn.init.normal_(self.final_layer.weight, std=INITIAL_STD)
         assert self.final_layer.bias is not None
         nn.init.zeros_(self.final_layer.bias)
 
     @property
     def keypoints(self) -> int:
-        """How many heatmaps it gives."""
+        """Number of heatmaps, K."""
         return self.final_layer.out_channels
 
     def forward(self, feature: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class SimpleHead(nn.Module):
     def __init__(self, inputs: int, keypoints: int) -> None:
         super().__init__()
         self.final_layer = nn.Conv2d(inputs, keypoints, 3, padding=1)
-        nn.init.normal_(self.final_layer.weight, std=INITIAL_SPREAD)
+        nn.init.normal_(self.final_layer.weight, std=INITIAL_STD)
         assert self.final_layer.bias is not None
         nn.init.zeros_(self.final_layer.bias)
 

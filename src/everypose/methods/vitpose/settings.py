@@ -1,4 +1,4 @@
-"""Settings of ViTPose, and what everypose must know of it. Nothing here needs torch."""
+"""Settings of ViTPose, and its description for the table of methods. Nothing here needs torch."""
 
 from typing import Literal
 

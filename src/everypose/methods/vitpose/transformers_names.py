@@ -55,7 +55,7 @@ def to_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         KeyError: if the key or value of a block is missing; with its name.
     """
     renamed: dict[str, Tensor] = {}
-    for name, value in _NAMES.to_ours(state).items():
+    for name, value in _NAMES.to_everypose(state).items():
         if (query := _QKV.match(name)) is not None:
             block, kind = query.groups()
             parts = [state[f"{block}.attention.attention.{part}.{kind}"] for part in ("query", "key", "value")]
@@ -71,5 +71,5 @@ def _in_block(name: str) -> str:
     found = _LAYER.match(name)
     if found is None:
         return name
-    (rest,) = _IN_LAYER.to_ours({name[found.end() :]: None})
+    (rest,) = _IN_LAYER.to_everypose({name[found.end() :]: None})
     return f"backbone.blocks.{found[1]}.{rest}"

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.errors import EveryposeError
 from everypose.methods.posebh.clusters import Clusters, cluster_prototypes
 from everypose.methods.posebh.network import PoseBH

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
@@ -43,7 +43,7 @@ class SingleStageTask(OneSetTask):
     def losses(self, network: nn.Module, batch: ImageBatch[Tensor]) -> dict[str, Tensor]:
         """Return the method's losses; targets are rendered here, on the device."""
         targets = render_targets(batch)
-        images = normalize(batch.images, cast(SingleStageNetwork, network).colors).contiguous(
+        images = normalize(batch.images, cast(SingleStageNetwork, network).normalization).contiguous(
             memory_format=torch.channels_last
         )
         return self._objective(network(images, targets.instance_image, targets.instance_yx), targets)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from everypose.backbones.colors import normalize
+from everypose.backbones.normalization import normalize
 from everypose.core.arrays import Int64
 from everypose.core.geometry import Size
 from everypose.data.images import read_image
