@@ -34,6 +34,45 @@ batch = 2
 """
 
 
+ON_HRNETS_FAMILY = RECIPE.replace('family = "heatnet"', 'family = "hrnet"\nbackbone = {kind = "strides"}')
+STEPS = '''"""A backbone in four steps, as MIPNet needs, in a module of its own."""
+
+from typing import ClassVar, Literal
+
+from everypose.backbones.settings import BackboneSettings
+
+
+class StepsSettings(BackboneSettings):
+    kind: Literal["steps"] = "steps"
+    step: ClassVar[int] = 4
+    crop_builder: ClassVar[str] = "own_steps:build"
+    has_steps: ClassVar[bool] = True
+
+
+def build(_: StepsSettings):
+    from torch import nn
+
+    from everypose.backbones.backbone import SteppedBackbone
+
+    class Steps(SteppedBackbone):
+        channels = 8
+        step_widths = ((8,), (8,), (8,), (8,))
+
+        def __init__(self):
+            super().__init__()
+            first = nn.Conv2d(3, 8, 4, stride=4)
+            self.layers = nn.ModuleList([first, *(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))])
+
+        def steps(self):
+            return [lambda maps, layer=layer: [layer(maps[0])] for layer in self.layers]
+
+        def finish(self, maps):
+            return maps[0]
+
+    return Steps()
+'''
+
+
 def install(folder: Path) -> None:
     """What ``pip install`` leaves of the example: its entry points, beside a path to its code."""
     points = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"]
@@ -44,6 +83,11 @@ def install(folder: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-method\nVersion: 0.1.0\n")
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    info = folder / "own_steps-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-steps\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[everypose.backbones]\nsteps = own_steps:StepsSettings\n")
+    (folder / "own_steps.py").write_text(STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -91,29 +135,53 @@ for model in ("run/models/final", "heatnet.onnx"):
 """
 
 
-def test_an_own_method_trains_saves_loads_exports_and_predicts(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "recipe"), [("heatnet", RECIPE), ("hrnet", ON_HRNETS_FAMILY)])
+def test_an_own_method_or_backbone_trains_saves_loads_exports_and_predicts(
+    run, tmp_path: Path, family: str, recipe: str
+) -> None:
     draw_stick_figures(tmp_path / "data", 3)
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "recipe.toml").write_text(recipe)
     run(WHOLE_LIFE, str(tmp_path), str(tmp_path / "data"))
     config = json.loads((tmp_path / "run/models/final/config.json").read_text())
-    assert config["network"] == {"family": "heatnet", "backbone": {"kind": "strides", "width": 16}}
+    assert config["network"] == {"family": family, "backbone": {"kind": "strides", "width": 16}}
     folder, onnx = (np.load(tmp_path / f"{name}.npy") for name in ("run_models_final", "heatnet.onnx"))
     assert folder.shape == (1, 17, 3)
     np.testing.assert_allclose(folder[..., :2], onnx[..., :2], atol=1e-2)
 
 
 OWN_BACKBONE = """
-from everypose.methods.cid.settings import CIDSettings
+import torch
 from everypose.models.build import build_network
 from everypose.training.recipe import parse_recipe
-recipe = parse_recipe({"model": {"family": "cid", "backbone": {"kind": "strides", "width": 8}},
-                       "schedule": {"steps": 1}})
-print(recipe.model.backbone.width, build_network(recipe.model, 17).backbone.channels)
+
+def network(family, kind, inference):
+    table = {"model": {"family": family, "backbone": {"kind": kind}}, "schedule": {"steps": 1}, "inference": inference}
+    recipe = parse_recipe(table)
+    return build_network(recipe.model, 17)
+
+crops = {"crop_size": [32, 32]}
+print(network("cid", "strides", {}).backbone.channels)
+for family, kind in (("hrnet", "strides"), ("hrnet", "steps"), ("mipnet", "steps")):
+    maps = network(family, kind, crops).heatmaps(torch.zeros(2, 3, 32, 32))
+    print(family, kind, *maps.shape)
+print(type(network("posefix", "steps", crops)).__name__)
+try:
+    network("mipnet", "strides", crops)
+except Exception as error:
+    print(type(error).__name__, "strides" in str(error))
 """
 
 
-def test_an_own_backbone_carries_a_published_method(run) -> None:
-    assert run(OWN_BACKBONE).split() == ["8", "8"]
+def test_an_own_backbone_carries_every_published_method_that_it_declares(run) -> None:
+    printed = run(OWN_BACKBONE).splitlines()
+    assert printed == [
+        "16",
+        "hrnet strides 2 1 17 8 8",
+        "hrnet steps 2 1 17 8 8",
+        "mipnet steps 2 2 17 8 8",
+        "PoseFix",
+        "UsageError True",
+    ]
 
 
 def test_inference_with_an_own_method_installed_imports_no_torch(run) -> None:

@@ -16,3 +16,4 @@ class StridesSettings(BackboneSettings):
     width: int = 16
     step: ClassVar[int] = 4
     builder: ClassVar[str] = "own_method.network:build_strides"
+    crop_builder: ClassVar[str] = "own_method.network:build_strides"
