@@ -10,19 +10,34 @@ from contextlib import contextmanager
 
 
 class EveryposeError(Exception):
-    """An input could not be used: a file, a checkpoint, a data set. Exit code 1."""
+    """An input could not be used: a file, a checkpoint, a data set. Exit code 1.
+
+    Example:
+        >>> EveryposeError("cannot read a.jpg: it is empty").exit_code
+        1
+    """
 
     exit_code = 1
 
 
 class UsageError(EveryposeError):
-    """The call itself is wrong: an unknown name, an impossible option. Exit code 2."""
+    """The call itself is wrong: an unknown name, an impossible option. Exit code 2.
+
+    Example:
+        >>> UsageError("--every must be at least 1, not 0").exit_code
+        2
+    """
 
     exit_code = 2
 
 
 class MissingDependencyError(UsageError):
-    """An optional part of everypose is needed and not installed."""
+    """An optional part of everypose is needed and not installed.
+
+    Example:
+        >>> print(MissingDependencyError("reading videos", "video"))
+        reading videos needs packages that are not installed: pip install 'everypose[video]'
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs packages that are not installed: pip install 'everypose[{extra}]'")

@@ -24,6 +24,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Raises:
         EveryposeError: when the folder cannot be made or written, or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a" / "b.txt"
+        >>> with written_whole(file) as part:
+        ...     _ = part.write_text("all or nothing")
+        >>> file.read_text()
+        'all or nothing'
     """
     path = Path(path)
     try:
@@ -49,6 +57,10 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that killed processes of this machine left in a folder (not in its subfolders).
 
     Files of processes that still run stay.
+
+    Example:
+        >>> import tempfile
+        >>> remove_leftovers(Path(tempfile.mkdtemp()))
     """
     try:
         names = [entry.name for entry in os.scandir(folder)]
@@ -73,16 +85,31 @@ def _is_running(process: int) -> bool:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all."""
+    """Write ``content`` to ``path``, atomically.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "b.bin"
+        >>> write_bytes(file, b"12")
+        >>> file.read_bytes()
+        b'12'
+    """
     with written_whole(path) as part:
         part.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` to ``path`` as UTF-8, whole or not at all.
+    r"""Write ``content`` to ``path`` as UTF-8, atomically.
 
     Raises:
         EveryposeError: the file cannot be written, or the text holds half of a surrogate pair.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_text(file, "å")
+        >>> file.read_bytes()
+        b'\xc3\xa5'
     """
     try:
         encoded = content.encode()
@@ -92,7 +119,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any, indent: int | None = None, *, null_for_nan: bool = False) -> None:
-    """Write ``content`` as JSON, whole or not at all.
+    """Write ``content`` as JSON, atomically.
 
     Args:
         path: the file.
@@ -102,6 +129,13 @@ def write_json(path: Path, content: Any, indent: int | None = None, *, null_for_
 
     Raises:
         EveryposeError: the file cannot be written, or a number is not finite.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(file, {"score": float("nan")}, null_for_nan=True)
+        >>> file.read_text().strip()
+        '{"score": null}'
     """
     try:
         text = json.dumps(content, indent=indent, allow_nan=False)

@@ -22,6 +22,10 @@ def entry_points_of(group: str) -> tuple[object, ...]:
     """Load what installed packages register under an entry point group, sorted by name.
 
     An entry point that cannot be loaded is skipped with a warning that names its package.
+
+    Example:
+        >>> entry_points_of("no.such.group")
+        ()
     """
     found: list[object] = []
     for entry in sorted(metadata.entry_points(group=group), key=lambda entry: entry.name):

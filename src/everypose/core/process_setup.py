@@ -20,6 +20,10 @@ class Terminated(BaseException):
 
     Attributes:
         exit_code: 128 plus the signal's number, as shells report it.
+
+    Example:
+        >>> Terminated(signal.SIGTERM).exit_code
+        143
     """
 
     def __init__(self, number: int) -> None:
@@ -29,7 +33,11 @@ class Terminated(BaseException):
 
 @cache
 def silence_opencv() -> None:
-    """Turn off OpenCV's own messages about damaged files: the raised errors name the file. Once for the process."""
+    """Turn off OpenCV's own messages about damaged files: the raised errors name the file. Once for the process.
+
+    Example:
+        >>> silence_opencv()
+    """
     import cv2
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -62,6 +70,14 @@ def termination_as_exception(received: list[Terminated] | None = None) -> Iterat
 
     Args:
         received: receives the exception that is raised.
+
+    Example:
+        >>> try:
+        ...     with termination_as_exception():
+        ...         signal.raise_signal(signal.SIGTERM)
+        ... except Terminated as error:
+        ...     error.exit_code
+        143
     """
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -94,6 +110,10 @@ def exit_on_signals(program: str) -> Iterator[None]:
 
     Args:
         program: what the line begins with.
+
+    Example:
+        >>> with exit_on_signals("everypose"):  # Ctrl-C here ends the process with the code 130
+        ...     pass
     """
     received: list[Terminated] = []
     try:
@@ -164,6 +184,10 @@ def available_threads() -> int:
     """Number of CPU threads that this process should use.
 
     It is OMP_NUM_THREADS where that is set, else the CPUs of its affinity within its container's quota.
+
+    Example:
+        >>> available_threads() >= 1
+        True
     """
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted) > 0:

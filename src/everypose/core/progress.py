@@ -19,6 +19,10 @@ def track(
         total: number of items; by default ``len(iterable)`` where there is one.
         quiet: show nothing at all.
         delay: seconds before the bar appears. It never appears if standard error is not a terminal.
+
+    Example:
+        >>> sum(track([1, 2, 3], "adding"))
+        6
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -59,6 +63,10 @@ def byte_progress(description: str, quiet: bool = False) -> Iterator[Callable[[i
     Args:
         description: label of the bar.
         quiet: show nothing at all.
+
+    Example:
+        >>> with byte_progress("downloading", quiet=True) as show:
+        ...     show(1_000, 2_000)
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn

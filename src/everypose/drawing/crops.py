@@ -23,6 +23,16 @@ def person_crops(image: Image, people: "People", *, margin: float = MARGIN) -> l
 
     Returns:
         N views of the image (h, w, 3); empty ones for boxes outside it.
+
+    Example:
+        >>> import numpy as np
+        >>> from everypose.people import People
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (1, 17, 3))
+        >>> people = People(pose, [0.9], Skeleton.named("coco"))
+        >>> crops = list(person_crops(np.zeros((100, 100, 3), np.uint8), people))
+        >>> len(crops)
+        1
     """
     height, width = image.shape[:2]
     extents = people.boxes[:, 2:] - people.boxes[:, :2]

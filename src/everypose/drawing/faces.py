@@ -33,6 +33,14 @@ def blur_faces(image: Image, people: "People") -> Image:
 
     Raises:
         UsageError: if the skeleton has no keypoint of the head.
+
+    Example:
+        >>> from everypose.people import People
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (1, 17, 3))
+        >>> people = People(pose, [0.9], Skeleton.named("coco"))
+        >>> blur_faces(np.zeros((100, 100, 3), np.uint8), people).shape
+        (100, 100, 3)
     """
     blurred = image.copy()
     blur_faces_in_place(blurred, people)
@@ -40,7 +48,15 @@ def blur_faces(image: Image, people: "People") -> Image:
 
 
 def blur_faces_in_place(image: Image, people: "People") -> None:
-    """Make the faces of these people a coarse mosaic; otherwise as :func:`blur_faces`, without a copy of the image."""
+    """Make the faces of these people a coarse mosaic; otherwise as :func:`blur_faces`, without a copy of the image.
+
+    Example:
+        >>> from everypose.people import People
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (1, 17, 3))
+        >>> people = People(pose, [0.9], Skeleton.named("coco"))
+        >>> blur_faces_in_place(np.zeros((100, 100, 3), np.uint8), people)
+    """
     for (x, y), radius in zip(*_heads(people), strict=True):
         _make_mosaic(image, x, y, radius)
 

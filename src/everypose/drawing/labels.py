@@ -27,6 +27,17 @@ def draw_labels(image: Image, people: "People", style: DrawingStyle) -> None:
         image: (H, W, 3) uint8 RGB, changed in place.
         people: the people in it.
         style: which texts are drawn.
+
+    Example:
+        >>> import numpy as np
+        >>> from everypose.people import People
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (1, 17, 3))
+        >>> people = People(pose, [0.9], Skeleton.named("coco"))
+        >>> image = np.zeros((100, 100, 3), np.uint8)
+        >>> draw_labels(image, people, DrawingStyle(labels=("score",)))
+        >>> bool(image.any())
+        True
     """
     text_height = max(SMALLEST_HEIGHT, HEIGHT_SHARE * max(image.shape[:2]))
     for index, text in enumerate(label_texts(people, style)):

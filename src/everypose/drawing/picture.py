@@ -57,7 +57,7 @@ class Drawing:
 
 
 def encode(image: Image, suffix: str, *, overwrite: bool = False) -> bytes:
-    """Return the bytes of a picture file.
+    r"""Return the bytes of a picture file.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -67,6 +67,10 @@ def encode(image: Image, suffix: str, *, overwrite: bool = False) -> bytes:
     Raises:
         UsageError: if no picture format has that suffix.
         EveryposeError: if the picture is too large for the format.
+
+    Example:
+        >>> encode(np.zeros((2, 3, 3), np.uint8), ".png")[:4]
+        b'\x89PNG'
     """
     if not cv2.haveImageWriter(f"picture{suffix}"):
         raise UsageError(f"cannot write a picture as {suffix or 'a file without suffix'!r}; use .jpg or .png")

@@ -12,7 +12,12 @@ from everypose.skeleton.matching import split_sides
 
 
 class SkeletonFields(TypedDict, total=False):
-    """Fields of :class:`everypose.skeleton.skeleton.Skeleton` (which describes them), except its name."""
+    """Fields of :class:`everypose.skeleton.skeleton.Skeleton` (which describes them), except its name.
+
+    Example:
+        >>> SkeletonFields(keypoints=("a", "b"), links=((0, 1),))["links"]
+        ((0, 1),)
+    """
 
     keypoints: Required[tuple[str, ...]]
     flip_pairs: Required[tuple[tuple[int, int], ...]]
@@ -28,6 +33,10 @@ def coco_keypoints(category: Mapping[str, Any], title: str) -> tuple[str, ...]:
 
     Raises:
         EveryposeError: if there are none.
+
+    Example:
+        >>> coco_keypoints({"name": "mouse", "keypoints": ["snout", "tail"]}, "mouse")
+        ('snout', 'tail')
     """
     names = category.get("keypoints")
     if not _is_list(names) or not names or not all(isinstance(keypoint, str) for keypoint in names):
@@ -42,6 +51,10 @@ def coco_fields(category: Mapping[str, Any], keypoints: tuple[str, ...], title: 
 
     Raises:
         EveryposeError: if links are not pairs, or left and right cannot be determined.
+
+    Example:
+        >>> coco_fields({"skeleton": [[1, 2]]}, ("left_ear", "right_ear"), "mouse")["links"]
+        ((0, 1),)
     """
     links = _coco_links(category.get("skeleton") or [], len(keypoints), title)
     flips = category.get("flip_idx")
@@ -61,6 +74,11 @@ def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields
 
     Raises:
         EveryposeError: if an entry is missing or names an unknown keypoint.
+
+    Example:
+        >>> info = {"keypoint_info": {0: {"name": "snout", "id": 0, "swap": ""}}, "skeleton_info": {}, "sigmas": [0.1]}
+        >>> mmpose_fields(info | {"joint_weights": [1.0]}, "mouse")["sigmas"]
+        (0.1,)
     """
     try:
         infos = sorted(dataset_info["keypoint_info"].values(), key=lambda info: int(info["id"]))
@@ -93,6 +111,10 @@ class UltralyticsKeys:
         flips: for each keypoint, the index of its partner on the other side, or its own; empty if the file has none.
         has_names: whether the file gives the names.
         where: the file, for messages.
+
+    Example:
+        >>> UltralyticsKeys(("a", "b"), (1, 0), has_names=True, where="data.yaml").flips
+        (1, 0)
     """
 
     keypoints: tuple[str, ...]
@@ -106,6 +128,10 @@ def ultralytics_keys(source: Path | str | Mapping[str, Any]) -> UltralyticsKeys:
 
     Raises:
         EveryposeError: if the file cannot be read, or there is no ``kpt_shape`` or it disagrees with the names.
+
+    Example:
+        >>> ultralytics_keys({"kpt_shape": [2, 3], "flip_idx": [1, 0]}).keypoints
+        ('keypoint_0', 'keypoint_1')
     """
     where = str(source) if isinstance(source, Path | str) else "the Ultralytics data set"
     shape, flips, names = _ultralytics_lists(source, where)
@@ -122,6 +148,10 @@ def ultralytics_fields(keys: UltralyticsKeys, title: str) -> SkeletonFields:
 
     Raises:
         EveryposeError: if there is neither, or the flips are not pairs.
+
+    Example:
+        >>> ultralytics_fields(ultralytics_keys({"kpt_shape": [2, 3], "flip_idx": [1, 0]}), "mouse")["flip_pairs"]
+        ((0, 1),)
     """
     if keys.flips:
         pairs = _pairs_from_flips(keys.flips, len(keys.keypoints), keys.where)

@@ -57,6 +57,11 @@ class Conversion:
         index: (K_target,) int64, source keypoint of each target keypoint; -1 if there is none.
         missing: target keypoints without a counterpart in the source.
         lost: source keypoints without a counterpart in the target.
+
+    Example:
+        >>> found = Conversion(np.array([1, -1]), missing=("tail",), lost=("ear",))
+        >>> found.apply(np.array([[[5.0, 6.0, 1.0], [7.0, 8.0, 1.0]]])).tolist()
+        [[[7.0, 8.0, 1.0], [0.0, 0.0, 0.0]]]
     """
 
     index: npt.NDArray[np.int64]
@@ -93,6 +98,10 @@ def require_same_indices(names: Sequence[str], skeleton: "Skeleton", where: str)
 
     Raises:
         EveryposeError: if an index differs.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> require_same_indices(["nose", "left_eye"], Skeleton.named("coco"), "a.json")
     """
     places = {anatomy: index for index, anatomy in enumerate(_anatomies(skeleton.keypoints))}
     for index, (name, anatomy) in enumerate(zip(names, _anatomies(names), strict=True)):
@@ -174,7 +183,12 @@ def unrecognized_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def pairs_note(names: Sequence[str]) -> str | None:
-    """A sentence on :func:`unrecognized_pairs` and what to do; None if there are none."""
+    """A sentence on :func:`unrecognized_pairs` and what to do; None if there are none.
+
+    Example:
+        >>> pairs_note(["nose", "left_eye", "right_eye"]) is None
+        True
+    """
     pairs = unrecognized_pairs(names)
     if not pairs:
         return None

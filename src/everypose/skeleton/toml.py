@@ -29,7 +29,7 @@ def to_toml(skeleton: "Skeleton") -> str:
 
 
 def parse_toml(text: str, where: str) -> tuple[SkeletonFields, dict[str, str]]:
-    """Parse a skeleton's TOML, in which pairs and links are given by keypoint names.
+    r"""Parse a skeleton's TOML, in which pairs and links are given by keypoint names.
 
     Args:
         text: the file's content.
@@ -40,6 +40,12 @@ def parse_toml(text: str, where: str) -> tuple[SkeletonFields, dict[str, str]]:
 
     Raises:
         EveryposeError: if it is not valid TOML, or not a skeleton.
+
+    Example:
+        >>> text = 'keypoints = [{ name = "a" }, { name = "b" }]\nlinks = [["a", "b"]]'
+        >>> fields, other_names = parse_toml(text, "x.toml")
+        >>> fields["keypoints"], fields["links"]
+        (('a', 'b'), ((0, 1),))
     """
     try:
         values = tomllib.loads(text)

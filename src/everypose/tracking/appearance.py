@@ -44,7 +44,12 @@ def color_histograms(image: Image, boxes: Float64) -> Float64:
 
 
 def color_similarity(first: Float64, second: Float64) -> Float64:
-    """(T, N) Bhattacharyya coefficients of histograms (T, B) and (N, B); 1 where either is empty (colors unknown)."""
+    """(T, N) Bhattacharyya coefficients of histograms (T, B) and (N, B); 1 where either is empty (colors unknown).
+
+    Example:
+        >>> color_similarity(np.array([[0.5, 0.5]]), np.array([[0.5, 0.5], [1.0, 0.0]])).round(2).tolist()
+        [[1.0, 0.71]]
+    """
     similarity: Float64 = np.sqrt(first) @ np.sqrt(second).T
     unknown = (first.sum(axis=1) == 0)[:, None] | (second.sum(axis=1) == 0)[None, :]
     return np.where(unknown, 1.0, similarity)

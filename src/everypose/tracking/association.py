@@ -25,6 +25,13 @@ def pose_similarity(
         areas: (T, N) square pixels.
         sigmas: (K,)
         position_variance: (T,) square pixels.
+
+    Example:
+        >>> pose = np.array([[[10.0, 10.0, 1.0], [20.0, 30.0, 1.0]]])
+        >>> pose_similarity(
+        ...     pose, pose + [0, 1, 0], areas=np.array([[400.0]]), sigmas=np.full(2, 0.1), position_variance=np.zeros(1)
+        ... ).round(3).tolist()
+        [[0.969]]
     """
     difference = predicted[:, None, :, :2] - detected[None, :, :, :2]
     squared = np.einsum("tnkc,tnkc->tnk", difference, difference)
@@ -35,13 +42,23 @@ def pose_similarity(
 
 
 def pair_areas(first: Float64, second: Float64) -> Float64:
-    """(T, N) mean areas, by OKS's rule 0.53 x box, of people in boxes (T, 4) and (N, 4) x1 y1 x2 y2."""
+    """(T, N) mean areas, by OKS's rule 0.53 x box, of people in boxes (T, 4) and (N, 4) x1 y1 x2 y2.
+
+    Example:
+        >>> pair_areas(np.array([[0.0, 0, 10, 10]]), np.array([[0.0, 0, 10, 20]])).tolist()
+        [[79.5]]
+    """
     one, other = (AREA_OF_BOX * _area(boxes) for boxes in (first, second))
     return (one[:, None] + other) / 2
 
 
 def covered_share(boxes: Float64, others: Float64) -> Float64:
-    """(T,) the largest share of each box (T, 4) that one of the other boxes (N, 4) covers; 0 without others."""
+    """(T,) the largest share of each box (T, 4) that one of the other boxes (N, 4) covers; 0 without others.
+
+    Example:
+        >>> covered_share(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 20, 10]])).tolist()
+        [0.5]
+    """
     low = np.maximum(boxes[:, None, :2], others[:, :2])
     high = np.minimum(boxes[:, None, 2:], others[:, 2:])
     share: Float64 = (high - low).clip(min=0).prod(axis=2).max(axis=1, initial=0.0) / _area(boxes)

@@ -17,6 +17,11 @@ class TrackedBoxes(Protocol):
     Attributes:
         tracker_id: (N,) ids, -1 for a detection without one.
         data: columns that were given with the detections.
+
+    Example:
+        >>> import supervision
+        >>> isinstance(supervision.Detections.empty().data, dict)
+        True
     """
 
     tracker_id: Int64 | None
@@ -26,7 +31,14 @@ class TrackedBoxes(Protocol):
 
 
 class BoxTracker(Protocol):
-    """What ``trackers.ByteTrackTracker`` and its like offer."""
+    """What ``trackers.ByteTrackTracker`` and its like offer.
+
+    Example:
+        >>> class FirstFrameOnly:
+        ...     def update(self, detections, /):
+        ...         detections.tracker_id = np.arange(len(detections))
+        ...         return detections
+    """
 
     def update(self, detections: object, /, **offered: object) -> TrackedBoxes:
         """Take a frame's ``supervision.Detections``, and return them with ``tracker_id``.

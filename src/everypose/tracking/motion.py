@@ -33,6 +33,12 @@ class Motion:
         covariance: (T,) of a coordinate and its velocity.
         velocity_variance: (T,) of each velocity.
         size_variance: (T,) of width and of height.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0.0, 20.0, 40.0]])
+        >>> motion = start(boxes, np.ones(1), MotionSettings())
+        >>> motion.boxes.tolist(), len(motion)
+        ([[0.0, 0.0, 20.0, 40.0]], 1)
     """
 
     center: Float64
@@ -75,19 +81,35 @@ class Motion:
 
 
 def center_and_size(boxes: npt.ArrayLike) -> tuple[Float64, Float64]:
-    """Boxes (N, 4) x1 y1 x2 y2 as centers (N, 2) and widths and heights (N, 2)."""
+    """Boxes (N, 4) x1 y1 x2 y2 as centers (N, 2) and widths and heights (N, 2).
+
+    Example:
+        >>> center, size = center_and_size([[0, 0, 20, 40]])
+        >>> center.tolist(), size.tolist()
+        ([[10.0, 20.0]], [[20.0, 40.0]])
+    """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return (corners[:, :2] + corners[:, 2:]) / 2, (corners[:, 2:] - corners[:, :2]).clip(min=SMALLEST_SIDE)
 
 
 def box_scale(size: Float64) -> Float64:
-    """(N,) square roots of the areas of widths and heights (N, 2)."""
+    """(N,) square roots of the areas of widths and heights (N, 2).
+
+    Example:
+        >>> box_scale(np.array([[10.0, 40.0]])).tolist()
+        [20.0]
+    """
     scale: Float64 = np.sqrt(size.prod(axis=1))
     return scale
 
 
 def measurement_noise(reliability: Float64) -> Float64:
-    """(N,) factor on the noise of detections by their reliability (N,) from 0 to 1."""
+    """(N,) factor on the noise of detections by their reliability (N,) from 0 to 1.
+
+    Example:
+        >>> measurement_noise(np.array([0.0, 1.0])).tolist()
+        [3.0, 1.0]
+    """
     return LEAST_RELIABLE_NOISE - (LEAST_RELIABLE_NOISE - 1) * reliability
 
 
@@ -98,6 +120,12 @@ def start(boxes: npt.ArrayLike, reliability: Float64, settings: MotionSettings) 
         boxes: (N, 4) x1 y1 x2 y2.
         reliability: (N,) from 0 to 1.
         settings: noise.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0.0, 20.0, 40.0]])
+        >>> motion = start(boxes, np.ones(1), MotionSettings())
+        >>> motion.velocity.tolist()
+        [[0.0, 0.0]]
     """
     center, size = center_and_size(boxes)
     scale = box_scale(size)
@@ -114,7 +142,15 @@ def start(boxes: npt.ArrayLike, reliability: Float64, settings: MotionSettings) 
 
 
 def predict(motion: Motion, seconds: float, settings: MotionSettings) -> Motion:
-    """Motion ``seconds`` later, without a detection."""
+    """Motion ``seconds`` later, without a detection.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0.0, 20.0, 40.0]])
+        >>> motion = start(boxes, np.ones(1), MotionSettings())
+        >>> later = predict(motion, 0.1, MotionSettings())
+        >>> bool(later.position_variance > motion.position_variance)
+        True
+    """
     power = (settings.acceleration * motion.scale) ** 2
     return Motion(
         center=motion.center + seconds * motion.velocity,
@@ -138,6 +174,13 @@ def correct(motion: Motion, boxes: npt.ArrayLike, reliability: Float64, settings
         boxes: (T, 4) x1 y1 x2 y2.
         reliability: (T,) from 0 to 1.
         settings: noise.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0.0, 20.0, 40.0]])
+        >>> motion = start(boxes, np.ones(1), MotionSettings())
+        >>> seen = correct(predict(motion, 0.1, MotionSettings()), boxes + 4, np.ones(1), MotionSettings())
+        >>> bool(0 < seen.velocity[0, 0] <= 40)
+        True
     """
     center, size = center_and_size(boxes)
     noise = motion.scale * measurement_noise(reliability)
@@ -163,6 +206,12 @@ def move_with_camera(motion: Motion, matrix: Float64) -> Motion:
     Args:
         motion: T people.
         matrix: rotation, uniform scale and translation of pixel coordinates.
+
+    Example:
+        >>> boxes = np.array([[0.0, 0.0, 20.0, 40.0]])
+        >>> motion = start(boxes, np.ones(1), MotionSettings())
+        >>> move_with_camera(motion, np.array([[2.0, 0, 5], [0, 2.0, 0]])).boxes.tolist()
+        [[5.0, 0.0, 45.0, 80.0]]
     """
     linear = matrix[:, :2]
     scale = float(np.sqrt(abs(np.linalg.det(linear))))

@@ -150,6 +150,13 @@ def track_offline(
 
     Raises:
         UsageError: if there is no frame, times do not advance or skeletons differ.
+
+    Example:
+        >>> skeleton = Skeleton("point", ("only",), (), (), (0.1,))
+        >>> def frame(x):
+        ...     return People([[[x, 50, 1.0]]], [0.9], skeleton, boxes=[[x - 10, 30, x + 10, 70]])
+        >>> [people.ids.tolist() for people in track_offline([(0.0, frame(20)), (0.1, frame(21)), (0.2, frame(22))])]
+        [[1], [1], [1]]
     """
     tracker: OfflineTracker | None = None
     for time, people in frames:

@@ -15,6 +15,10 @@ class MotionSettings(Settings):
         position_noise: of a sure detection's center, in sizes.
         size_drift: of the change of width and height in one second, in sizes.
         size_noise: of a sure detection's width and height, in sizes.
+
+    Example:
+        >>> MotionSettings(acceleration=2.0).acceleration
+        2.0
     """
 
     acceleration: float = Field(default=0.6, gt=0)
@@ -42,6 +46,10 @@ class TrackerSettings(Settings):
         reassociation_color: least similarity of colors for that.
         camera_motion: estimate the camera's motion and move the tracks with it, where frames are given.
         motion: noise of the motion model.
+
+    Example:
+        >>> TrackerSettings(memory=5.0).memory
+        5.0
     """
 
     high_score: float | None = Field(default=None, ge=0)

@@ -24,6 +24,14 @@ class Detections:
         scores: (N,)
         reliability: (N,) from 0, the least score that counts, to 1, a sure person's.
         colors: (N, B) histograms; zeros where no frame is given.
+
+    Example:
+        >>> one = Detections(
+        ...     rows=np.array([0]), keypoints=np.ones((1, 2, 3)), boxes=np.array([[0.0, 0, 10, 20]]),
+        ...     scores=np.ones(1), reliability=np.ones(1), colors=np.zeros((1, 4)),
+        ... )
+        >>> len(one.select(np.array([True])))
+        1
     """
 
     rows: Int64
@@ -66,6 +74,14 @@ class Tracks:
         last_seen: (T,) time of the last detection, in seconds.
         first_center: (T, 2) center of the first detection.
         confirmed: (T,) whether the evidence has ever been enough.
+
+    Example:
+        >>> one = Detections(
+        ...     rows=np.array([0]), keypoints=np.ones((1, 2, 3)), boxes=np.array([[0.0, 0, 10, 20]]),
+        ...     scores=np.ones(1), reliability=np.ones(1), colors=np.zeros((1, 4)),
+        ... )
+        >>> Tracks.start(one, 0.0, first_id=7, settings=MotionSettings()).ids.tolist()
+        [7]
     """
 
     ids: Int64

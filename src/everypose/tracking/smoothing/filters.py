@@ -83,6 +83,11 @@ def apply_filter(times: Float64, curves: Float64, chosen: Filter) -> Float64:
         times: (M,) seconds, rising.
         curves: (M, C)
         chosen: the filter.
+
+    Example:
+        >>> times = np.arange(8) / 10
+        >>> apply_filter(times, times[:, None], lambda curves, rate: curves * rate).ravel().round(6).tolist()
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     """
     filtered = curves.copy()
     patterns, which = np.unique(np.isfinite(curves), axis=1, return_inverse=True)
@@ -107,6 +112,12 @@ def butterworth(*, cutoff: float, order: int) -> Filter:
 
     Raises:
         MissingDependencyError: if scipy is not installed.
+
+    Example:
+        >>> smooth = butterworth(cutoff=2.0, order=4)
+        >>> noise = np.random.default_rng(0).normal(size=(100, 1))
+        >>> bool(smooth(noise, 30.0).std() < 0.5 * noise.std())
+        True
     """
     signal = _signal()
     each = order // 2
@@ -132,6 +143,11 @@ def savitzky_golay(*, window: float, degree: int) -> Filter:
 
     Raises:
         MissingDependencyError: if scipy is not installed.
+
+    Example:
+        >>> line = np.arange(20.0)[:, None]
+        >>> bool(np.allclose(savitzky_golay(window=0.5, degree=2)(line, 10.0), line))
+        True
     """
     signal = _signal()
 

@@ -39,6 +39,14 @@ def smooth_tracks(
     Raises:
         UsageError: if there are people without ids, or times do not rise or are not one a frame.
         MissingDependencyError: if a filter is chosen and scipy is not installed.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> skeleton = Skeleton("point", ("only",), (), (), (0.1,))
+        >>> poses = ([[[1.0, 5.0, 1.0]]], [[[2.0, 5.0, 1.0]]], [[[3.0, 5.0, 1.0]]])
+        >>> frames = [People(pose, [0.9], skeleton, ids=[1]) for pose in poses]
+        >>> len(smooth_tracks(frames, [0.0, 0.1, 0.2], OfflineSmoothing(filter=None)))
+        3
     """
     settings = settings or OfflineSmoothing()
     moments = np.asarray(times, dtype=np.float64)

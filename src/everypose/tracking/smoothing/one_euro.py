@@ -109,6 +109,11 @@ class _State:
 
 
 def smoothing_factor(seconds: Float64, cutoff: Float64 | float) -> Float64:
-    """Weight of a new sample in an exponential filter: 1 / (1 + 1 / (2 pi cutoff seconds))."""
+    """Weight of a new sample in an exponential filter: 1 / (1 + 1 / (2 pi cutoff seconds)).
+
+    Example:
+        >>> float(smoothing_factor(np.array(0.1), 1.0).round(3))
+        0.386
+    """
     factor: Float64 = 1 / (1 + 1 / (2 * np.pi * cutoff * seconds))
     return factor

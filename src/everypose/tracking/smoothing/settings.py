@@ -15,6 +15,10 @@ class LiveSmoothing(Settings):
         beta: rise of the cutoff frequency with speed, in hertz for one size per second; higher lags less.
         speed_cutoff: cutoff frequency of the speed.
         longest_gap: seconds without a detection of the keypoint after which its filter is reset.
+
+    Example:
+        >>> LiveSmoothing(min_cutoff=0.5).min_cutoff
+        0.5
     """
 
     min_cutoff: float = Field(default=1.0, gt=0)
@@ -35,6 +39,10 @@ class OfflineSmoothing(Settings):
         order: of the Butterworth filter, both passes together; even.
         window: seconds that a Savitzky-Golay polynomial spans.
         degree: of that polynomial.
+
+    Example:
+        >>> OfflineSmoothing(filter="butterworth").cutoff
+        6.0
     """
 
     outlier_window: int = Field(default=7, ge=1)
