@@ -1,7 +1,10 @@
-"""The examples in docstrings run."""
+"""The examples in docstrings run, and public names have one."""
 
+import ast
 import doctest
 import importlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,54 @@ def test_examples_of(name, monkeypatch, tmp_path):
     module = importlib.import_module(name.removesuffix(".__init__"))
     outcome = doctest.testmod(module, optionflags=FLAGS)
     assert not outcome.failed
+
+
+EXCEPTIONS = {
+    "everypose.core.process_setup.hide_native_messages": "redirects a descriptor of the whole process",
+    "everypose.core.process_setup.open_missing_streams": "changes the standard streams of the process",
+    "everypose.core.process_setup.write_any_text": "changes the standard streams of the process",
+}
+"""Public names that cannot have an example, with the reason."""
+MOST_WITHOUT_EXAMPLE = {
+    "backbones": 60,
+    "bulk": 20,
+    "cli": 70,
+    "data": 130,
+    "evaluation": 100,
+    "export": 10,
+    "inference": 145,
+    "integrations": 20,
+    "methods": 270,
+    "models": 65,
+    "serving": 95,
+    "studies": 80,
+    "training": 100,
+    "video": 30,
+}
+"""The most public classes and functions without example in a package; in all other packages every one has one."""
+
+
+def test_public_names_have_an_example() -> None:
+    missing = [(package, name) for package, name in public_names_without_example() if name not in EXCEPTIONS]
+    counts = Counter(package for package, _ in missing)
+    added = {package: count for package, count in counts.items() if count > MOST_WITHOUT_EXAMPLE.get(package, 0)}
+    assert added == {}, [name for package, name in missing if package in added and package not in MOST_WITHOUT_EXAMPLE]
+
+
+def test_exceptions_are_names_without_example() -> None:
+    assert set(EXCEPTIONS) <= {name for _, name in public_names_without_example()}
+
+
+def public_names_without_example() -> Iterator[tuple[str, str]]:
+    """Package and dotted name of each public class and function whose docstring, and those of its methods, lack one."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            parts = [node, *node.body] if isinstance(node, ast.ClassDef) else [node]
+            documented = [
+                part for part in parts if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            ]
+            if not any(">>> " in (ast.get_docstring(part) or "") for part in documented):
+                yield module.split(".")[1], f"{module}.{node.name}"
