@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from everypose.backbones.settings import HRNetSettings, LiteHRNetSettings, ResNetSettings
+from everypose.backbones.settings import BackboneSettings
 from everypose.core.renaming import Renaming
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.spec import Imported
@@ -58,7 +58,7 @@ def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
     names = [site for site, _ in (_RESNET_SITES if resnet else _HRNET_SITES)]
     one, two, three, four = sites = [any(name.startswith(f"{site}.") for name in state) for site in names]
     selector_weights = state[f"{names[sites.index(True)]}.se_layers.0.fc_lambda.0.weight"]
-    backbone: HRNetSettings | LiteHRNetSettings | ResNetSettings
+    backbone: BackboneSettings
     if resnet:
         baseline = read_simple_baseline(state)
         backbone, deconv = baseline.backbone, {"deconv": baseline.deconv}
