@@ -11,11 +11,11 @@ from everypose.bulk.sources.found import TABLE_SUFFIX, Archive, Sources, TableOp
 from everypose.bulk.sources.tars import TAR_SUFFIXES
 from everypose.core.files import text_name
 from everypose.core.progress import track
+from everypose.data.discovery.search import VIDEO_SUFFIXES, files_of
 from everypose.data.discovery.walk import Skipped
 from everypose.data.image_header import IMAGE_SUFFIXES
 from everypose.data.web_images import is_web_address, is_web_image
 from everypose.errors import UsageError
-from everypose.inference.inputs import VIDEO_SUFFIXES, files_of
 
 ARCHIVE_SUFFIXES = {Path(f"x{suffix}").suffix for suffix in (*TAR_SUFFIXES, TABLE_SUFFIX)}
 SUFFIXES = IMAGE_SUFFIXES | ARCHIVE_SUFFIXES | VIDEO_SUFFIXES
