@@ -37,8 +37,8 @@ class PeopleFilter(Protocol):
 class FrameStream(Iterator[Frame]):
     """Iterates over the frames of a video with their people.
 
-    A thread decodes and resizes the next frames meanwhile; only a few frames are held. Live sources give the newest
-    frame each time.
+    One thread decodes and resizes the next frames meanwhile, another runs the network; only a few frames are held. Live
+    sources give the newest frame each time.
 
     >>> from everypose import load
     >>> from everypose.video import open_video
@@ -93,20 +93,34 @@ def _frames_of(
 ) -> Generator[Frame]:
     """Yield the frames of a source with their people; the source is closed at the end."""
     prepared: Generator[tuple[VideoFrame, Prepared]] = ((frame, estimator.prepare(frame.image)) for frame in source)
-    size = 1
     # A live source is not read ahead: frames that wait grow old.
-    if not source.is_live:
+    if source.is_live:
+        found = _predicted(estimator, prepared, batch_size=1)
+    else:
         size = estimator.batch_size
         prepared = in_thread(prepared, ahead=size - 1 + FRAMES_AHEAD, stop=source.stop)
+        # The network does not wait for tracking, which follows in the thread of the consumer.
+        found = in_thread(_predicted(estimator, prepared, batch_size=size), ahead=size, stop=source.stop)
     try:
-        while batch := list(islice(prepared, size)):
-            found = estimator.predict([each for _, each in batch])
-            for (frame, _), people in zip(batch, found, strict=True):
-                yield _followed(frame, people, tracker, smoother)
-            del batch, found, frame, people
+        for frame, people in found:
+            yield _followed(frame, people, tracker, smoother)
+            del frame, people
+    finally:
+        found.close()
+        source.close()
+
+
+def _predicted(
+    estimator: Estimator, prepared: Generator[tuple[VideoFrame, Prepared]], *, batch_size: int
+) -> Generator[tuple[VideoFrame, People]]:
+    """Yield frames with the people that the network finds in them, and close ``prepared`` at the end."""
+    try:
+        while batch := list(islice(prepared, batch_size)):
+            people = estimator.predict([each for _, each in batch])
+            yield from zip((frame for frame, _ in batch), people, strict=True)
+            del batch, people
     finally:
         prepared.close()
-        source.close()
 
 
 def _followed(frame: VideoFrame, people: People, tracker: PeopleFilter | None, smoother: PeopleFilter | None) -> Frame:

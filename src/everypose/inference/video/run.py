@@ -61,7 +61,7 @@ def predict_video(
 ) -> None:
     """Find the people in a video and write what is wanted, frame by frame.
 
-    Four stages run at a time: decoding and resizing, the network with tracking, drawing, encoding. An error or Ctrl-C
+    Five stages run at a time: decoding and resizing, the network, tracking, drawing, encoding. An error or Ctrl-C
     leaves finished files that contain everything up to there.
 
     Args:
@@ -107,9 +107,9 @@ def predict_video(
 
 
 def _stages(frames: FrameStream, files: VideoOutputs) -> Generator[tuple[Frame, Image | None]]:
-    """Run the network in one thread, and drawing in another."""
-    found = in_thread(frames, ahead=STAGE_AHEAD, stop=frames.source.stop)
-    drawn = (files.draw(frame) for frame in found)
+    """Run tracking in one thread, and drawing in another."""
+    tracked = in_thread(frames, ahead=STAGE_AHEAD, stop=frames.source.stop)
+    drawn = (files.draw(frame) for frame in tracked)
     return in_thread(drawn, ahead=STAGE_AHEAD, stop=frames.source.stop) if files.draws else drawn
 
 

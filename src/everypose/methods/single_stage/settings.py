@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
 
 from everypose.backbones.settings import BackboneSettings, HRNetSettings, SingleStageBackbone
-from everypose.core.settings import PositiveInt, Probability, Settings
+from everypose.core.settings import Probability, Settings
 from everypose.methods.method import InferenceSettings, NetworkSettings, Task
 
-SMALLEST_SIDE = 64
+SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
 """Smallest side of a single-stage model's input, in pixels: its maps must hold the tiles of a coarse search."""
 Step = Literal[16, 32, 64]
 """The sides of a single-stage model's input are multiples of this many pixels."""
@@ -59,7 +59,7 @@ class ImageSampleSettings(Settings):
         augmentation: ranges of the random augmentation.
     """
 
-    size: PositiveInt = 512
+    size: Annotated[int, Field(ge=1, le=LARGEST_SIDE)] = 512
     minimum_area: NonNegativeFloat = 1024.0
     mask_unlabeled: bool = True
     exact_flip: bool = False
@@ -90,7 +90,7 @@ class SingleStageInference(InferenceSettings):
 
     tasks: ClassVar[tuple[Task, ...]] = ("single-stage",)
     example: ClassVar[str] = "size = PIXELS"
-    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=4096)] = 512
+    size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] = 512
     step: Step = 64
     pool: Annotated[int, Field(ge=1, le=99)] = 3
     nms: Annotated[float, Field(gt=0, le=1)] = 0.8
