@@ -1,15 +1,19 @@
 """Motion of the camera between frames, from corners of the background that optical flow follows."""
 
+import math
+
 import cv2
 import numpy as np
 
 from everypose.core.arrays import Float32, Float64, Image
 
 WORKING_SIDE = 480
-"""Frames are shrunk so that their longer side is at most this."""
-CORNERS = 200
+"""Frames are shrunk by a whole number, which is fast, so that their longer side is at most this."""
+CORNERS = 100
 FEWEST_CORNERS = 20
 """Below it, the motion is not estimated: the camera counts as still."""
+WINDOW = (15, 15)
+"""Pixels of the shrunk frame around a corner that optical flow compares."""
 INLIER_DISTANCE = 1.5
 """RANSAC's threshold in pixels of the shrunk frame."""
 
@@ -34,18 +38,27 @@ class CameraMotion:
             image: (H, W, 3) uint8 RGB.
             boxes: (N, 4) x1 y1 x2 y2 people, who move by themselves: corners inside are not used.
         """
-        shrink = min(1.0, WORKING_SIDE / max(image.shape[:2]))
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        gray = cv2.resize(gray, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else gray
+        divisor = min(math.ceil(max(image.shape[:2]) / WORKING_SIDE), *image.shape[:2])
+        gray = _shrunk(image, divisor)
         matrix = np.eye(2, 3)
         if self._previous is not None and self._previous.shape == gray.shape and self._corners is not None:
             matrix = _similarity(self._previous, gray, self._corners)
-            # Pixel centers are integers: (x + 0.5) * shrink - 0.5 is a pixel's place in the shrunk frame.
-            middle = np.full(2, 0.5 / shrink - 0.5)
-            matrix[:, 2] = matrix[:, 2] / shrink + middle - matrix[:, :2] @ middle
+            # Pixel centers are integers: (x + 0.5) / divisor - 0.5 is a pixel's place in the shrunk frame.
+            middle = np.full(2, 0.5 * divisor - 0.5)
+            matrix[:, 2] = matrix[:, 2] * divisor + middle - matrix[:, :2] @ middle
         self._previous = gray
-        self._corners = _background_corners(gray, boxes * shrink)
+        self._corners = _background_corners(gray, boxes / divisor)
         return matrix
+
+
+def _shrunk(image: Image, divisor: int) -> Image:
+    """The gray image, smaller by a whole number; rows and columns that are left over at its end are not used."""
+    height, width = (side // divisor * divisor for side in image.shape[:2])
+    gray = np.asarray(cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2GRAY), np.uint8)
+    if divisor == 1:
+        return gray
+    size = width // divisor, height // divisor
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _background_corners(gray: Image, boxes: Float64) -> Float32 | None:
@@ -59,7 +72,7 @@ def _background_corners(gray: Image, boxes: Float64) -> Float32 | None:
 
 def _similarity(previous: Image, current: Image, corners: Float32) -> Float64:
     """The (2, 3) similarity that moves most corners from the previous frame to where flow finds them."""
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, None)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, None, winSize=WINDOW)
     found = found.ravel().astype(bool)
     if found.sum() < FEWEST_CORNERS:
         return np.eye(2, 3)
