@@ -111,7 +111,7 @@ def _frames_of(
 
 
 def _predicted(
-    estimator: Estimator, prepared: Generator[tuple[VideoFrame, Prepared]], *, batch_size: int
+    estimator: "Estimator", prepared: "Generator[tuple[VideoFrame, Prepared]]", *, batch_size: int
 ) -> Generator[tuple[VideoFrame, People]]:
     """Yield frames with the people that the network finds in them, and close ``prepared`` at the end."""
     try:
