@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-browser test-bulk test-formats test-integrations test-transformers lint coverage docs notebooks clean
+.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -27,6 +27,10 @@ test-bulk: .venv-bulk/ready
 test-transformers: .venv-transformers/ready
 	.venv-transformers/bin/python -m pytest tests/external/test_transformers_vitpose.py tests/external/test_transformers_detectors.py \
 		tests/external/test_rtmlib.py
+
+# Speed next to transformers and rtmlib, about five minutes.
+compare-speed: .venv-transformers/ready
+	.venv-transformers/bin/python -m benchmarks.peers --out docs/evidence/logs/performance/peers.json
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
@@ -83,7 +87,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 
 .venv-transformers/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-transformers
-	.venv-transformers/bin/pip install $(PIP_OPTIONS) pytest hypothesis scipy torchvision transformers==5.23.0 -e '.[train,export]'
+	.venv-transformers/bin/pip install $(PIP_OPTIONS) pytest hypothesis scipy torchvision transformers==5.23.0 -e '.[train,export,openvino]'
 	.venv-transformers/bin/pip install $(PIP_OPTIONS) --no-deps rtmlib==0.0.16
 	touch $@
 

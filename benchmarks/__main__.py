@@ -2,7 +2,8 @@
 
     python -m benchmarks                        # everything, about 15 minutes on two cores
     python -m benchmarks --only boir startup    # some sections; the page keeps the others as they were
-    python -m benchmarks --quick                # a smoke run, into out/performance
+    python -m benchmarks --quick                # under five minutes: a smoke run, into out/performance; then ratios
+                                                # next to the last committed record (benchmarks.regression)
 
 A section reports what it could not measure because a file was not given: a cascade's networks, annotated photos, a
 trained model. Each section runs in its own process, so that memory and threads of one do not affect another.
@@ -23,8 +24,10 @@ from benchmarks.performance.record import Options, Record
 
 SECTIONS = {
     "roofline": "Roofline",
+    "precision": "Reduced precision",
     "boir": "BoIR-W32 at 512",
     "default_model": "The bundled model, end to end",
+    "automatic_device": "The device auto",
     "crops": "Networks on crops: MIPNet and ViTPose",
     "people": "What a person costs the bundled models",
     "folder": "Many images",
@@ -50,6 +53,10 @@ def main(arguments: Sequence[str]) -> int:
     write_page(out)
     for name in failed:
         print(f"{name} failed, or took more than {PATIENCE} s", file=sys.stderr)
+    if given.quick and given.only == list(SECTIONS):
+        print("comparing with the record", file=sys.stderr, flush=True)
+        compared = subprocess.run([sys.executable, "-m", "benchmarks.regression", "--threads", str(given.threads)])
+        return int(bool(failed)) or compared.returncode
     return int(bool(failed))
 
 
@@ -58,7 +65,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure; all by default")
-    add("--quick", action="store_true", help="tiny networks and one round: checks that it runs, measures nothing")
+    add("--quick", action="store_true", help="each section with tiny networks, then speed compared with the record")
     add("--out", type=Path, help="folder of the page; docs/evidence by default, out/performance with --quick")
     add("--threads", type=int, default=2, help="CPU threads")
     add("--rounds", type=int, default=15, help="of each measurement, at most")

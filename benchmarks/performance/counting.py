@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive", "_unique2", "bincount", "equal"}
 """Operators whose result, or its size, the host has to learn from the device before it can go on."""
+COPYING = {"clone", "copy_", "_to_copy", "cat", "stack", "constant_pad_nd", "repeat", "index", "index_select", "gather"}
+"""Operators that move numbers and compute none."""
 
 
 def flops(work: Callable[[], object]) -> int:
@@ -62,11 +65,19 @@ def flops_on_images(network: nn.Module, height: int, width: int) -> ImageFlops:
 
 
 class Operators(TorchDispatchMode):
-    """Counts the operators that run inside its block; a mask as an index counts as ``nonzero``, which it needs."""
+    """Counts the operators that run inside its block; a mask as an index counts as ``nonzero``, which it needs.
+
+    Attributes:
+        counts: calls by operator.
+        copied: bytes that operators of `COPYING` wrote.
+        allocations: tensors that operators made, views left out.
+        allocated: their bytes.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.counts: Counter[str] = Counter()
+        self.copied = self.allocations = self.allocated = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -76,7 +87,18 @@ class Operators(TorchDispatchMode):
         self.counts[name] += 1
         if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
             self.counts["nonzero"] += sum(index is not None and index.dtype == torch.bool for index in args[1])
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        given = {
+            value.untyped_storage().data_ptr() for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)
+        }
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor) and value.device.type != "meta" and value.nbytes:
+                if name in COPYING:
+                    self.copied += value.nbytes
+                if value.untyped_storage().data_ptr() not in given:
+                    self.allocations += 1
+                    self.allocated += value.nbytes
+        return result
 
     @property
     def waits(self) -> int:

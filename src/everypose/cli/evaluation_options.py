@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from everypose.evaluation.box_source import BoxSource
     from everypose.evaluation.options import EvaluationOptions
 
-DEVICE_HELP = "cpu, cuda or cuda:N; for an .onnx file also openvino or openvino:bf16."
+DEVICE_HELP = "cpu, cuda or cuda:N; for an .onnx file also openvino or openvino:bf16; auto for the fastest that agrees."
 PROTOCOL_FIELDS = ("dataset", "split", "boxes", "flip", "input_size", "nms")
 """What ``--state`` may say of given predictions."""
 

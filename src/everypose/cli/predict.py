@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,8 +68,8 @@ def predict(
     """Find the people in images and videos and write the results.
 
     OUT/results.json is a COCO results list (image_id, file_name, category_id, keypoints, score; of videos also frame,
-    time, track_id). OUT/run.json names the models, with revision and hash. OUT/json has a file for each image,
-    OUT/pictures the drawn images, OUT/contact_sheet.jpg up to 24 of them, OUT/videos the annotated videos,
+    time, track_id). OUT/run.json names the models, with revision and hash, and the device. OUT/json has a file for
+    each image, OUT/pictures the drawn images, OUT/contact_sheet.jpg up to 24 of them, OUT/videos the annotated videos,
     OUT/results.csv a row for each keypoint. The image_id is the number at the end of the file name if every image has
     one and all differ, otherwise 1, 2, 3 and so on.
 
@@ -81,8 +82,9 @@ def predict(
     Example: everypose predict crowd.jpg photos/ clip.mp4 --track -o out
     """
     from everypose.data.discovery.walk import Skipped
+    from everypose.inference.device_choice import AUTO, DeviceChoice
     from everypose.inference.inputs import find_inputs
-    from everypose.inference.loading import load
+    from everypose.inference.loading import choose_device, load
     from everypose.inference.outputs import OutputOptions, open_outputs
     from everypose.inference.refinement import RefiningEstimator, load_refiner
     from everypose.models.identity import identify_model
@@ -100,9 +102,12 @@ def predict(
         raise UsageError("--smooth follows each person from frame to frame: add --track")
     if found.videos:
         video.selection()  # wrong options and a missing package are reported before the model is loaded
+    chosen = DeviceChoice(device=device, reason="as given")
+    if device == AUTO:
+        chosen = choose_device(model, flip=flip, size=size, skeleton=skeleton)
     estimator = load(
         model,
-        device=device,
+        device=chosen.device,
         flip=flip,
         min_score=min_score,
         size=size,
@@ -123,8 +128,8 @@ def predict(
     if refine is not None:
         used["refiner"] = identify_model(refine)
     deciding: dict[str, str | int | float | bool | None] = {
-        "model": model, "device": device, "flip": flip, "min_score": min_score, "skeleton": skeleton, "size": size,
-        "refine": refine,
+        "model": model, "device": chosen.device, "flip": flip, "min_score": min_score, "skeleton": skeleton,
+        "size": size, "refine": refine,
         **asdict(person_boxes), "sha256": used["model"].sha256,
     }  # fmt: skip
     clips: list[VideoSummary] = []
@@ -134,6 +139,7 @@ def predict(
         options,
         settings=deciding,
         models=used,
+        device=chosen,
         resume=saving.resume,
         live=bool(found.videos),
     ) as outputs:
@@ -149,10 +155,11 @@ def predict(
         print(f"{done} images were done before")
     failed = [*found.skipped, *(Skipped(source.path, reason) for source, reason in summary.failed), *failed_videos]
     boxes = person_boxes.describe(estimator, given, len(found.images))
+    device_used = f"{chosen.device} ({chosen.reason})" if device == AUTO else None
     if as_json:
         print(json.dumps(_as_dict(summary, clips, failed, outputs, boxes)))
     elif not quiet:
-        _print_summary(summary, clips, outputs, boxes)
+        _print_summary(summary, clips, outputs, {"device": device_used, "boxes": boxes})
     if failed:
         what = "inputs" if found.videos else "images"
         total = len(found.images) + len(found.videos) + len(found.skipped)
@@ -246,8 +253,10 @@ def _as_dict(
     }
 
 
-def _print_summary(summary: "Summary", clips: "list[VideoSummary]", outputs: "Outputs", boxes: str | None) -> None:
-    """Print how many people, how fast, where."""
+def _print_summary(
+    summary: "Summary", clips: "list[VideoSummary]", outputs: "Outputs", how: Mapping[str, str | None]
+) -> None:
+    """Print how many people, how fast, how and where."""
     with_images = summary.images or not clips
     if with_images:
         rate = summary.images / summary.seconds if summary.seconds else 0.0
@@ -255,7 +264,7 @@ def _print_summary(summary: "Summary", clips: "list[VideoSummary]", outputs: "Ou
             f"{summary.people} people in {summary.images} images, {summary.seconds:.1f} s ({rate:.1f} images a second)"
         )
     print_clips(clips)
-    places: list[tuple[str, str | Path | None]] = [("boxes", boxes), ("results", outputs.results)]
+    places: list[tuple[str, str | Path | None]] = [*how.items(), ("results", outputs.results)]
     places += [("table", table) for table in outputs.tables]
     if with_images:
         places += [("JSON files", outputs.jsons), ("pictures", outputs.pictures), ("contact sheet", outputs.sheet)]

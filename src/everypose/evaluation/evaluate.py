@@ -26,7 +26,8 @@ from everypose.evaluation.predict import predict_annotated_people, predict_image
 from everypose.evaluation.report.record import Protocol, Record
 from everypose.evaluation.scores import Scores, compute_scores
 from everypose.inference.box_sources import DetectionsFile
-from everypose.inference.loading import load
+from everypose.inference.device_choice import AUTO, DeviceChoice
+from everypose.inference.loading import choose_device, load
 from everypose.inference.top_down import as_top_down
 from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR
@@ -70,6 +71,7 @@ class EvaluationSetup:
         boxes: where a top-down model's boxes come from.
         sha256: of the model's weights.
         flip: whether predictions are averaged with those of the mirror image.
+        device: what the model runs on, and why.
     """
 
     estimator: "Estimator"
@@ -77,6 +79,7 @@ class EvaluationSetup:
     boxes: BoxSource
     sha256: str
     flip: bool
+    device: DeviceChoice
 
     @property
     def config(self) -> ModelConfig:
@@ -99,6 +102,8 @@ class EvaluationSetup:
     def notes(self) -> list[str]:
         """What a reader of the scores must know, after the model was run."""
         notes, estimator = self.annotated.notes(), as_top_down(self.estimator)
+        if self.device.candidates:
+            notes.append(f"the device auto was {self.device.device}: {self.device.reason}")
         if estimator is None:
             return notes
         file = estimator.detector
@@ -156,9 +161,12 @@ def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions 
     """Read an annotated set and load a model to be scored on it; arguments and errors as ``evaluate_model``."""
     options = options or EvaluationOptions()
     annotated = AnnotatedSet.read(layout, metric=options.metric)
+    device = DeviceChoice(device=options.device, reason="as given")
+    if options.device == AUTO:
+        device = choose_device(model, flip=options.flip, size=options.size, skeleton=options.skeleton)
     estimator = load(
         model,
-        device=options.device,
+        device=device.device,
         flip=options.flip,
         min_score=0.0,
         size=options.size,
@@ -168,7 +176,7 @@ def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions 
         skeleton=options.skeleton,
     )
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
-    return EvaluationSetup(estimator, annotated, options.boxes, model_sha256(resolve(model).path), options.flip)
+    return EvaluationSetup(estimator, annotated, options.boxes, model_sha256(resolve(model).path), options.flip, device)
 
 
 def evaluate_model(

@@ -9,7 +9,7 @@ class RunSettings:
 
     Attributes:
         flip: average the predictions of the image and of its mirror image (test-time flip augmentation).
-        device: where the model runs: cpu, cuda, cuda:N, openvino.
+        device: where the model runs: cpu, cuda, cuda:N, openvino, openvino:bf16 or auto.
         batch_size: images in a batch; default: the fastest.
         quiet: show no progress bar.
 

@@ -1,12 +1,15 @@
 """From a model's name, folder, file or hub id to an estimator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from everypose.core.files import sha256
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.box_fusion import FusedDetectors
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
 from everypose.inference.boxes import Detector
+from everypose.inference.device_check import boxes_of
+from everypose.inference.device_choice import AUTO, DeviceChoice, choose
 from everypose.inference.estimator import Estimator
 from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
 from everypose.inference.runtimes.onnx import (
@@ -55,7 +58,8 @@ def load(
     Args:
         model: a name of ``everypose models``, a folder, a file (.onnx, or a released checkpoint) or a hub id.
         device: "cpu", "cuda" or "cuda:N"; for an ``.onnx`` file also "openvino", which runs it by OpenVINO on the CPU,
-            or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16.
+            or "openvino:bf16", which is faster and less exact, on CPUs that compute in bfloat16. "auto" is what
+            :func:`choose_device` chooses.
         flip: test-time flip augmentation (flip test): better keypoints in twice the time.
         min_score: lowest person score to report; the model's own by default.
         size: short side of a single-stage model's input in pixels, a multiple of its step (16 for boir-lite) from 64
@@ -78,6 +82,8 @@ def load(
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
+    if device == AUTO:
+        device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton).device
     request = _Request(model, device, threads, flip=flip, skeleton=skeleton)
     runtime, crops, config = _open(resolve(model), request)
     if crops is not None:
@@ -107,6 +113,60 @@ def load(
     return SingleStageEstimator(runtime, config, min_score, batch_size or images_at_once(device))
 
 
+def choose_device(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    flip: bool = False,
+    size: int | None = None,
+    threads: int | None = None,
+    skeleton: str | None = None,
+) -> DeviceChoice:
+    """Choose the device of a model for ``device="auto"``.
+
+    An ONNX file runs on the fastest of the usable devices (ONNX Runtime, its CUDA, OpenVINO, OpenVINO in bfloat16)
+    whose people agree with those of ONNX Runtime's CPU on two built-in pictures. The check takes seconds, once for each
+    model, set of options and machine. Other models run in torch: on the first GPU, where there is one.
+
+    Args:
+        model: as in :func:`load`, like the other arguments.
+        flip: whether to use test-time flip augmentation.
+        size: the short side of a single-stage model's input.
+        threads: CPU threads; by default the runtime chooses.
+        skeleton: which one of a model with several.
+
+    Raises:
+        EveryposeError: if the model is damaged or no model of everypose.
+        UsageError: if there is no such model, skeleton or size.
+
+    Example:
+        >>> choose_device("boir-lite", threads=1).device  # doctest: +SKIP
+        'cpu'
+    """
+    file = resolve(model)
+    request = _Request(model, AUTO, threads, flip=flip, skeleton=skeleton)
+    if file.kind != "onnx":
+        return DeviceChoice(device=_torch_device(), reason="the model runs in torch, on a GPU where there is one")
+
+    def open_on(device: str) -> Estimator:
+        runtime, crops, config = _open(file, replace(request, device=device))
+        if crops is not None:
+            return TopDownEstimator(crops, config, boxes_of)
+        assert runtime is not None
+        return SingleStageEstimator(runtime, config if size is None else _at_size(config, size))
+
+    settings = {"model": sha256(file.path), "flip": flip, "size": size, "threads": threads, "skeleton": skeleton}
+    return choose(open_on, settings)
+
+
+def _torch_device() -> str:
+    """The first GPU that torch can use, or the CPU; without torch the latter, whose error then names the package."""
+    try:
+        from everypose.inference.runtimes.torch import fastest_device
+    except ImportError:
+        return "cpu"
+    return fastest_device()
+
+
 def _at_size(config: ModelConfig, size: int) -> ModelConfig:
     """The configuration of a single-stage model with another input size."""
     step = config.on_images.step
@@ -134,7 +194,7 @@ def find_detector(
         threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for other
             detectors, and 0 for a file.
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
-            torch can use, or OpenVINO.
+            torch can use, OpenVINO or "auto".
         threads: CPU threads; by default the runtime chooses.
 
     Raises:
@@ -154,6 +214,7 @@ def find_detector(
     if path.suffix == ".json":
         return DetectionsFile(path, threshold=threshold or 0.0)
     onnx_device = device if onnx_can_use(device) else "cpu"
+    device = "cpu" if device == AUTO else device
     if path.suffix == ".onnx" and path.is_file():
         session = open_session(path, threads, onnx_device)
         if not is_everypose_model(session):

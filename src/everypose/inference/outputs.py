@@ -16,6 +16,7 @@ from everypose.core.files import remove_leftovers, text_name, write_bytes, write
 from everypose.data.images import read_image
 from everypose.drawing import DrawingStyle, blur_faces, contact_sheet, draw_people, encode, person_crops
 from everypose.errors import UsageError
+from everypose.inference.device_choice import DeviceChoice
 from everypose.inference.image_like import image_pixels
 from everypose.inference.inputs import Source
 from everypose.inference.results import FrameResult, ResultsWriter
@@ -211,6 +212,7 @@ def open_outputs(
     *,
     settings: Settings | None = None,
     models: Mapping[str, ModelIdentity] | None = None,
+    device: DeviceChoice | None = None,
     resume: bool = False,
     live: bool = False,
 ) -> Iterator[Outputs]:
@@ -226,6 +228,7 @@ def open_outputs(
         options: what is written.
         settings: what decides on the results; an image that was done with others is done again.
         models: the weights by purpose ("model", "detector"), which are written to ``run.json``.
+        device: what the model runs on, and why, for ``run.json``.
         resume: leave out the images that an interrupted run into the same folder finished; needs "json".
         live: whether ``results.json`` is complete after every frame, for runs over videos.
 
@@ -262,7 +265,8 @@ def open_outputs(
         )
         if models:
             used = {purpose: identity.model_dump(mode="json") for purpose, identity in models.items()}
-            write_json(folder / "run.json", {"everypose": everypose.__version__, **used}, indent=1)
+            runs_on = {} if device is None else {"device": device.model_dump(mode="json", exclude={"format"})}
+            write_json(folder / "run.json", {"everypose": everypose.__version__, **used, **runs_on}, indent=1)
         yield outputs
         outputs.add_rest()
     outputs.write_sheet()

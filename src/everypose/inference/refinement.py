@@ -8,6 +8,7 @@ import numpy as np
 from everypose.core import geometry
 from everypose.core.arrays import Float32, Float64, Image, Int64, Numbers
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
+from everypose.inference.device_choice import AUTO
 from everypose.inference.estimator import Estimator, PreparedT
 from everypose.inference.image_like import ImageLike, image_pixels
 from everypose.inference.runtimes.onnx import (
@@ -206,7 +207,7 @@ def load_refiner(model: str | Path, *, device: str = "cpu", flip: bool = False, 
 
     Args:
         model: a folder, an ``.onnx`` file or a hub id.
-        device: as in :func:`everypose.load`.
+        device: as in :func:`everypose.load`; "auto" is the CPU.
         flip: test-time flip augmentation: better keypoints in twice the time.
         threads: CPU threads; by default the runtime chooses.
 
@@ -219,6 +220,7 @@ def load_refiner(model: str | Path, *, device: str = "cpu", flip: bool = False, 
         Refiner('posefix-r50-256-coco', 17 keypoints of 'coco')
     """
     file = resolve(model)
+    device = "cpu" if device == AUTO else device
     if file.kind == "onnx":
         session = open_session(file.path, threads, device)
         _require_refiner(read_metadata(session, file.path))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from everypose.core import geometry
 from everypose.core.arrays import Float64, Image
@@ -77,7 +78,7 @@ class SingleStageEstimator(Estimator[Resized]):
             together = self._how_many(shape)
             for start in range(0, len(group), together):
                 members = group[start : start + together]
-                raw = self._runtime.run(np.stack([prepared[index].canvas for index in members]), self.min_score)
+                raw = self._runtime.run(_batch([prepared[index].canvas for index in members]), self.min_score)
                 self._check(raw, len(members))
                 for position, index in enumerate(members):
                     found[index] = self._people(raw, position, prepared[index])
@@ -118,6 +119,11 @@ class SingleStageEstimator(Estimator[Resized]):
         return People(
             keypoints[kept].astype(np.float32), scores[kept].astype(np.float32), self.skeleton, image=prepared.image
         )
+
+
+def _batch(canvases: Sequence[Image]) -> npt.NDArray[np.uint8]:
+    """Canvases of one shape as (B, H, W, 3); a single one is not copied."""
+    return canvases[0][None] if len(canvases) == 1 else np.stack(canvases)
 
 
 def images_at_once(device: str) -> int:

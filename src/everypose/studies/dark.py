@@ -14,6 +14,7 @@ from everypose.evaluation.evaluate import EvaluationSetup
 from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
+from everypose.inference.device_choice import DeviceChoice
 from everypose.inference.loading import find_detector
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
@@ -65,7 +66,8 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
     ]
     estimator = TopDownEstimator(ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER)
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
-    return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip)
+    device = DeviceChoice(device=options.device, reason="as given")
+    return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip, device)
 
 
 def with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:

@@ -140,7 +140,7 @@ def test_which_cpus_need_the_exact_kernels(model, tmp_path, monkeypatch, machine
         listing.write_text(flags)
     monkeypatch.setattr(runtimes, "CPU_FLAGS", listing)
     monkeypatch.setattr(runtimes.platform, "machine", lambda: machine)  # type: ignore[attr-defined]
-    assert runtimes._adds_8_bits_exactly() == exact
+    assert runtimes.adds_8_bits_exactly() == exact
     options = runtimes.open_session(model, 1).get_session_options()  # type: ignore[attr-defined]
     if not exact:
         assert options.get_session_config_entry(runtimes.EXACT_8_BITS) == "1"

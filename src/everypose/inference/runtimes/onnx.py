@@ -243,7 +243,7 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Ses
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its own messages on standard error would duplicate everypose's
-    if not _adds_8_bits_exactly():
+    if not adds_8_bits_exactly():
         options.add_session_config_entry(EXACT_8_BITS, "1")
     options.intra_op_num_threads = threads or available_threads()
     if threads is None:
@@ -264,7 +264,7 @@ def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Sessio
     return lambda path: OpenVinoSession(path, threads, OPENVINO[device])
 
 
-def _adds_8_bits_exactly() -> bool:
+def adds_8_bits_exactly() -> bool:
     """Whether the fastest 8-bit kernels are exact: on x86 without VNNI (as Linux reports it) their sums saturate.
 
     ONNX Runtime's exact kernels for such CPUs would be slower on all others.
@@ -337,7 +337,7 @@ def _providers(device: str, available: list[str]) -> list[Any]:
     """ONNX Runtime's execution providers for a device name."""
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdecimal())):
-        raise UsageError(f"unknown device {device!r}: use cpu, cuda, cuda:N, openvino or openvino:bf16")
+        raise UsageError(f"unknown device {device!r}: use auto, cpu, cuda, cuda:N, openvino or openvino:bf16")
     if kind == "cpu":
         return ["CPUExecutionProvider"]
     if CUDA not in available:

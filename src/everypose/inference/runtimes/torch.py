@@ -35,6 +35,11 @@ def read_whole_network(file: ModelFile) -> tuple[nn.Module, ModelConfig]:
     return import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
 
 
+def fastest_device() -> str:
+    """The first GPU, or the CPU where torch can use none."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 class TorchModel:
     """A model's graph in torch: what both kinds of model share.
 
