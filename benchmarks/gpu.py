@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +92,15 @@ class Rough(nn.Module):
 
     def __init__(self, network: nn.Module, way: str, images: Tensor) -> None:
         super().__init__()
-        self.network: Any = copy.deepcopy(network).to(torch.bfloat16)
-        self.network.to(memory_format=torch.channels_last)
+        rough: Any = copy.deepcopy(network).to(torch.bfloat16)
+        self.network = rough.to(memory_format=torch.channels_last)
         example = self._laid_out(torch.zeros(len(images), 3, *images.shape[1:3], device=images.device))
         wrap = WAYS[way]
         if hasattr(network, "heatmaps"):
-            self._heatmaps = wrap(self.network.heatmaps, example)
+            self._heatmaps = wrap(rough.heatmaps, example)
         else:
-            self._features = wrap(self.network.features, example)
-            self._center_map = wrap(self.network.center_map, self.network.features(example))
+            self._features = wrap(rough.features, example)
+            self._center_map = wrap(rough.center_map, rough.features(example))
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Heatmaps of a top-down network."""
@@ -249,7 +250,8 @@ def seen(photo: Path, config: ModelConfig) -> npt.NDArray[np.uint8]:
     width, height = config.on_crops.crop_size
     rows = np.arange(height) * image.shape[0] // height
     columns = np.arange(width) * image.shape[1] // width
-    return image[rows][:, columns][None]
+    small: npt.NDArray[np.uint8] = image[rows][:, columns][None]
+    return small
 
 
 def in_onnx_runtime(name: str, network: nn.Module, config: ModelConfig, bench: Bench, folder: Path) -> Iterator[Line]:
@@ -266,7 +268,7 @@ def in_onnx_runtime(name: str, network: nn.Module, config: ModelConfig, bench: B
             yield {"network": name, "form": ONNX, "batch": batch, "skipped": "no time was left"}
             continue
         images = noise(config, batch)
-        rates = rate_of(lambda images=images: runtime.run(images), config, network, batch, bench)
+        rates = rate_of(partial(runtime.run, images), config, network, batch, bench)
         yield {"network": name, "form": ONNX, "batch": batch, **rates}
 
 

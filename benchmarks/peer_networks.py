@@ -27,7 +27,7 @@ def write_vitpose(folder: Path, image: Image, boxes: np.ndarray) -> Path:
     )
     config = transformers.VitPoseConfig(backbone_config=backbone, use_simple_decoder=False, num_labels=17)
     model = transformers.VitPoseForPoseEstimation(config).eval()
-    # transformers' initial position embeddings are too small to tell places apart.
+    # transformers' initial position embeddings are too small for heatmaps that depend on the place.
     nn.init.normal_(model.backbone.embeddings.position_embeddings)
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
     inputs = transformers.VitPoseImageProcessorPil()(image, boxes=[xywh], return_tensors="pt")

@@ -73,9 +73,13 @@ def write_product(path: Path, weights: np.ndarray, kind: str, plain: np.ndarray 
             runtimes compute in int8.
         plain: (n, n) float32 weights of "MatMul".
     """
-    constants = {"b": weights if plain is None else plain}
+    constants: Arrays = {"b": weights if plain is None else plain}
     if kind == "QDQ":
-        constants |= {"scale": np.float32(0.01), "zero": np.uint8(128), "b_zero": np.int8(0)}
+        constants |= {
+            "scale": np.array(0.01, np.float32),
+            "zero": np.array(128, np.uint8),
+            "b_zero": np.array(0, np.int8),
+        }
         nodes = [
             helper.make_node("DequantizeLinear", ["a", "scale", "zero"], ["x"]),
             helper.make_node("DequantizeLinear", ["b", "scale", "b_zero"], ["y"]),

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from everypose.inference.runtimes.onnx import Arrays
+
 OPERATIONS = ["Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Relu"]
 
 
@@ -16,9 +18,10 @@ class OneBatch(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has
     """One batch of crops."""
 
     def __init__(self, crops: npt.NDArray[np.uint8]) -> None:
-        self._feeds = iter([{"images": crops, "mirrored": np.zeros(0, np.float32)}])
+        feed: Arrays = {"images": crops, "mirrored": np.zeros(0, np.float32)}
+        self._feeds = iter([feed])
 
-    def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
+    def get_next(self) -> Arrays | None:
         """The inputs, once."""
         return next(self._feeds, None)
 

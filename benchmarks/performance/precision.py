@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -85,7 +86,7 @@ def forms_of(
     for name, device in devices.items():
         for path, precision in ((float32, BF16 if device.endswith("bf16") else FLOAT32), (int8, INT8)):
             runtime = kind.open(path, threads=threads, device=device)
-            found[f"{name}, int8" if path == int8 else name] = precision, lambda runtime=runtime: runtime.run(images)
+            found[f"{name}, int8" if path == int8 else name] = precision, partial(runtime.run, images)
     return found
 
 
