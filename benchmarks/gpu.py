@@ -34,7 +34,7 @@ from benchmarks.performance.roofline import cost_of
 from benchmarks.performance.timing import Effort, Run, in_turns
 from benchmarks.performance.tiny import TINY_BOIR, TINY_MIPNET, TINY_VITPOSE
 from benchmarks.performance.ways import config_of, noise, random_network
-from everypose.backbones.colours import normalise
+from everypose.backbones.normalization import normalize
 from everypose.backbones.settings import HRNetSettings
 from everypose.data.images import read_image
 from everypose.export.onnx import export_onnx
@@ -222,7 +222,7 @@ def parity(network: nn.Module, config: ModelConfig, bench: Bench) -> Line:
     images = torch.from_numpy(np.concatenate([seen(photo, config) for photo in bench.photos])).to(bench.device.name)
     with torch.inference_mode():
         rough = Rough(network, EAGER, images)
-        pixels = normalise(images)
+        pixels = normalize(images)
         exact, near = (first_maps(one, pixels, config).float() for one in (network, rough))
         difference = ((exact - near).norm() / exact.norm()).item()
         line: Line = {"photos": len(images), "relative difference of heatmaps": round(difference, 5)}
@@ -277,7 +277,7 @@ def training_step(network: nn.Module, config: ModelConfig, bench: Bench) -> Line
     learner: Any = copy.deepcopy(network).train()
     learner.to(memory_format=torch.channels_last)
     batch = 16 if bench.device is GPU else 2
-    images = normalise(torch.from_numpy(noise(config, batch)).to(bench.device.name))
+    images = normalize(torch.from_numpy(noise(config, batch)).to(bench.device.name))
     images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-5)
 

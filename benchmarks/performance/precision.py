@@ -16,7 +16,7 @@ from benchmarks.performance.timing import Run, Spread, Timings, in_turns
 from benchmarks.performance.tiny import TINY_BOIR, TINY_VITPOSE
 from benchmarks.performance.ways import NO_OPENVINO, OPENVINO, config_of, noise, random_network, runtimes
 from everypose.backbones.settings import HRNetSettings
-from everypose.export.int8 import quantise
+from everypose.export.int8 import quantize
 from everypose.export.onnx import export_onnx
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
 from everypose.methods.boir.settings import BoIRSettings
@@ -80,7 +80,7 @@ def forms_of(
         quantize_crops(float32, images, int8)
     else:
         cv2.imwrite(str(picture), images[0])
-        quantise(float32, [str(picture)], int8)
+        quantize(float32, [str(picture)], int8)
     kind = OnnxCropRuntime if config.is_top_down else OnnxRuntime
     found: dict[str, tuple[str, Run]] = {}
     for name, device in devices.items():
