@@ -283,7 +283,7 @@ def test_a_model_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("words")
     with pytest.raises(EveryposeError, match=r"text.onnx is not an ONNX file"):
         load(tmp_path / "text.onnx", device="auto")
-    with pytest.raises(UsageError, match="a size of 65 pixels cannot be"):
+    with pytest.raises(UsageError, match="a size of 65 pixels is not possible"):
         choose_device(stand_in.write_model(tmp_path / "model.onnx"), size=65)
 
 
