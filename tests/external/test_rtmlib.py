@@ -1,7 +1,7 @@
-"""RTMPose-shaped files in rtmlib and in everypose: equal keypoints.
+"""RTMPose-shaped and RTMO-shaped files in rtmlib and in everypose: equal keypoints.
 
 rtmlib is in an environment of its own: `make test-transformers` installs it. Without it these tests are skipped.
-It feeds images as OpenCV reads them, BGR, to networks that were trained on RGB; here both get RGB.
+It feeds images as OpenCV reads them, BGR. RTMPose was trained on RGB, so here both get RGB; RTMO on BGR.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
 from everypose.inference.top_down import TopDownEstimator
+from inference.runtimes.fixed_input_files import INPUT, PEOPLE, write_rtmo
 from inference.runtimes.simcc_files import CROP, write_simcc
 from painted_people import painted_scene
 
@@ -31,3 +32,21 @@ def test_rtmpose(tmp_path, keypoints):
     # Two coordinates may score equally up to rounding: the mean of each crop is then the first in one of them only.
     near = np.abs(keypoints_found[..., :2] - expected).max(axis=2) < 1e-2
     assert near[scores > 0].mean() > 0.99
+
+
+@pytest.mark.parametrize("nms", [0.45, 0.65])
+def test_rtmo(tmp_path, nms):
+    path = write_rtmo(tmp_path / "model.onnx")
+    image, _ = painted_scene(2, [(100, 20, 200), (220, 30, 190)])
+    theirs = rtmlib.RTMO(str(path), model_input_size=(INPUT.height, INPUT.width), nms_thr=nms, score_thr=0.3)
+    expected, scores = theirs(np.ascontiguousarray(image[..., ::-1]))
+
+    pose = load(path, min_score=0.3)
+    pose.config = pose.config.model_copy(
+        update={"inference": pose.config.on_fixed_input.model_copy(update={"nms": nms})}
+    )
+    pose._runtime.config = pose.config
+    people = pose(image)
+    assert 1 < len(people) < PEOPLE
+    assert people.keypoints[..., :2] == pytest.approx(expected, abs=1e-3)
+    assert people.keypoints[..., 2] == pytest.approx(scores, abs=1e-5)

@@ -44,6 +44,17 @@ class BackboneSettings(Settings):
     has_steps: ClassVar[bool] = False
 
 
+class OnnxBackboneSettings(BackboneSettings):
+    """A backbone of which only the ONNX graph is known: that of a model in a file of another project.
+
+    >>> OnnxBackboneSettings().kind
+    'onnx'
+    """
+
+    kind: Literal["onnx"] = "onnx"
+    step: ClassVar[int] = 1
+
+
 class HRNetSettings(BackboneSettings):
     """HRNet; see :class:`everypose.backbones.hrnet.HRNet`.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
+from everypose.cli.evaluation_options import DEVICE_HELP, FamilyOption, SizeOption
 from everypose.cli.predict_options import TilesOption
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 
@@ -50,6 +50,7 @@ def run(
     min_score: Annotated[
         float | None, typer.Option(help="Lowest score of a person. [default: the model's]", min=0, max=1)
     ] = None,
+    family: FamilyOption = None,
     batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest]", min=1)] = None,
     column: Annotated[
         str | None,
@@ -107,6 +108,7 @@ def run(
         batch_size=batch,
         detector=detector,
         tiles=tiles,
+        family=family,
     )
     used = {"model": model, "sha256": identify_model(model).sha256 or "", "min_score": str(min_score)}
     used |= {"size": str(size), "flip": str(flip), "tiles": str(tiles)}

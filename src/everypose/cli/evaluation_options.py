@@ -29,6 +29,14 @@ SizeOption = Annotated[
     ),
 ]
 
+FamilyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--family",
+        help="Of an .onnx file of another project that is not recognized: rtmpose, rtmw, rtmo or detrpose.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -156,6 +164,7 @@ class RunOptions:
             batch_size=self.batch,
             boxes=boxes,
             skeleton=skeleton,
+            family=self.family,
             quiet=self.quiet,
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
+from everypose.cli.evaluation_options import DEVICE_HELP, FamilyOption, SizeOption
 from everypose.cli.option_groups import expand_options
 from everypose.cli.predict_options import DrawingOptions, PersonBoxOptions, SaveOptions, VideoOptions
 from everypose.cli.video_summary import clip_as_dict, print_clips
@@ -54,6 +54,7 @@ def predict(
             help="Of a model of several data sets: the one whose keypoints are wanted, or all. [default: its first]",
         ),
     ] = None,
+    family: FamilyOption = None,
     batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest, 1 or 4]", min=1)] = None,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     person_boxes: PersonBoxOptions,
@@ -104,7 +105,7 @@ def predict(
         video.selection()  # wrong options and a missing package are reported before the model is loaded
     chosen = DeviceChoice(device=device, reason="as given")
     if device == AUTO:
-        chosen = choose_device(model, flip=flip, size=size, skeleton=skeleton)
+        chosen = choose_device(model, flip=flip, size=size, skeleton=skeleton, family=family)
     estimator = load(
         model,
         device=chosen.device,
@@ -116,6 +117,7 @@ def predict(
         box_threshold=None if given else person_boxes.box_threshold,
         skeleton=skeleton,
         tiles=person_boxes.tiles,
+        family=family,
     )
     run = estimator if refine is None else RefiningEstimator(estimator, load_refiner(refine, device=device, flip=flip))
     used = {"model": identify_model(model)}
@@ -129,7 +131,7 @@ def predict(
         used["refiner"] = identify_model(refine)
     deciding: dict[str, str | int | float | bool | None] = {
         "model": model, "device": chosen.device, "flip": flip, "min_score": min_score, "skeleton": skeleton,
-        "size": size, "refine": refine,
+        "size": size, "refine": refine, "family": family,
         **asdict(person_boxes), "sha256": used["model"].sha256,
     }  # fmt: skip
     clips: list[VideoSummary] = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from everypose.cli.evaluation_options import DEVICE_HELP, SizeOption
+from everypose.cli.evaluation_options import DEVICE_HELP, FamilyOption, SizeOption
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.models.default_names import DEFAULT_MODEL
 
@@ -58,6 +58,7 @@ def serve(
     ] = None,
     detector: Annotated[str | None, typer.Option(help="Gives a top-down model its boxes. [default: picodet-s]")] = None,
     size: SizeOption = None,
+    family: FamilyOption = None,
     batch: Annotated[
         int | None, typer.Option(help="Images in one pass through the network. [default: 1 or 4]", min=1)
     ] = None,
@@ -86,6 +87,7 @@ def serve(
         "min_score": min_score,
         "detector": detector,
         "size": size,
+        "family": family,
         "batch_size": batch,
         "threads": threads,
     }

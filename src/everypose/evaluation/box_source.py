@@ -11,7 +11,7 @@ from everypose.evaluation.coco_schema import JsonId
 from everypose.inference.box_sources import AnnotatedBoxes, DetectionsFile
 from everypose.inference.boxes import Detector
 from everypose.models.config import WEIGHTS_FILE
-from everypose.models.locate import resolve
+from everypose.models.locate import resolve, split_family
 
 GROUND_TRUTH = "truth"
 
@@ -80,9 +80,11 @@ class BoxSource:
         """
         if self.is_ground_truth:
             return "ground truth"
-        name = self.boxes or self.detector or default
-        path = Path(name) if self.boxes else resolve(name).path
-        words = f"{Path(name).name}, sha256 {model_sha256(path)[:12]}"
+        if self.boxes is not None:
+            words = _with_hash(Path(self.boxes), self.boxes)
+        else:
+            names = [split_family(name.strip())[1] for name in (self.detector or default).split(",")]
+            words = " and ".join(_with_hash(resolve(name).path, name) for name in names)
         return words if self.threshold is None else f"{words}, score {self.threshold:g} or more"
 
 
@@ -103,6 +105,11 @@ def _image_of_path(annotated: AnnotatedSet) -> dict[Path, JsonId]:
             " boxes cannot be assigned to them; 'everypose data doctor' finds them"
         )
     return images
+
+
+def _with_hash(path: Path, name: str) -> str:
+    """The name of a file or detector and the start of its hash."""
+    return f"{Path(name).name}, sha256 {model_sha256(path)[:12]}"
 
 
 def model_sha256(path: Path) -> str:

@@ -88,7 +88,11 @@ class EvaluationSetup:
 
     def protocol_fields(self) -> dict[str, str | bool]:
         """The part of the protocol that depends on the model and its boxes."""
-        if not self.config.is_top_down:
+        if self.config.has_fixed_input:
+            fixed = self.config.on_fixed_input
+            size, boxes = f"{fixed.input_size.width} x {fixed.input_size.height}", "none"
+            nms = "none" if fixed.nms is None else f"box IoU {fixed.nms:g}"
+        elif not self.config.is_top_down:
             settings = self.config.on_images
             size, nms, boxes = f"short side {settings.size}", f"OKS {settings.nms:g}", "none"
         else:
@@ -163,7 +167,9 @@ def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions 
     annotated = AnnotatedSet.read(layout, metric=options.metric)
     device = DeviceChoice(device=options.device, reason="as given")
     if options.device == AUTO:
-        device = choose_device(model, flip=options.flip, size=options.size, skeleton=options.skeleton)
+        device = choose_device(
+            model, flip=options.flip, size=options.size, skeleton=options.skeleton, family=options.family
+        )
     estimator = load(
         model,
         device=device.device,
@@ -174,6 +180,7 @@ def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions 
         detector=options.boxes.open(annotated),
         box_threshold=options.boxes.detector_threshold,
         skeleton=options.skeleton,
+        family=options.family,
     )
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
     return EvaluationSetup(estimator, annotated, options.boxes, model_sha256(resolve(model).path), options.flip, device)

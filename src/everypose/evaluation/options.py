@@ -17,6 +17,7 @@ class EvaluationOptions(RunSettings):
         size: short side of a single-stage model's input in pixels; default: the model's own.
         boxes: where a top-down model's boxes come from; not for single-stage models.
         skeleton: of a model of several data sets, which skeleton it predicts; default: its first.
+        family: of an ``.onnx`` file of another project that is not recognized.
     """
 
     metric: Metric | None = None
@@ -24,3 +25,4 @@ class EvaluationOptions(RunSettings):
     size: int | None = None
     boxes: BoxSource = field(default_factory=BoxSource)
     skeleton: str | None = None
+    family: str | None = None

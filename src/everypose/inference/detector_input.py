@@ -11,6 +11,8 @@ PERSON = 0
 """The class of people in COCO's 80 classes, numbered from 0."""
 SIZE = 640
 """Side of the input of a detector whose file leaves it open."""
+GRAY = 114
+"""Value of the canvas's pixels that an image in its corner does not cover."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -26,6 +28,33 @@ def stretched(image: Image, size: tuple[int, int]) -> Float32:
     shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32) / np.float32(255)
+
+
+def in_corner(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
+    """Scale an image into the top left corner of a canvas, with its aspect; the rest is gray.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: (width, height) of the canvas.
+
+    Returns:
+        The canvas (h, w, 3) uint8, and canvas pixels for each image pixel.
+
+    >>> canvas, ratio = in_corner(np.zeros((10, 20, 3), np.uint8), (40, 40))
+    >>> canvas[19:21, 0, 0].tolist(), ratio
+    ([0, 114], 2.0)
+    """
+    height, width = image.shape[:2]
+    ratio = corner_ratio((width, height), size)
+    fitted = max(1, int(width * ratio)), max(1, int(height * ratio))
+    canvas = np.full((size[1], size[0], 3), GRAY, np.uint8)
+    canvas[: fitted[1], : fitted[0]] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)
+    return canvas, ratio
+
+
+def corner_ratio(image_size: tuple[int, int], size: tuple[int, int]) -> float:
+    """Canvas pixels for each image pixel; both sizes are (width, height)."""
+    return min(size[0] / image_size[0], size[1] / image_size[1])
 
 
 def planes(pixels: Float32) -> Float32:

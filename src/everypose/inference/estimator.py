@@ -43,9 +43,7 @@ class Estimator(ABC, Generic[PreparedT]):
         """Store the configuration; ``min_score`` None is the configuration's."""
         self.config = config
         self.skeleton = config.skeleton
-        if min_score is None:
-            min_score = (config.on_crops if config.is_top_down else config.on_images).min_score
-        self.min_score = min_score
+        self.min_score = config.min_score if min_score is None else min_score
         self.batch_size = batch_size
 
     @overload

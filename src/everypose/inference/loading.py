@@ -11,10 +11,11 @@ from everypose.inference.boxes import Detector
 from everypose.inference.device_check import boxes_of
 from everypose.inference.device_choice import AUTO, DeviceChoice, choose
 from everypose.inference.estimator import Estimator
+from everypose.inference.fixed_input import FixedInputEstimator
+from everypose.inference.foreign import FAMILIES, Opened, find_foreign, recognize
 from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
 from everypose.inference.runtimes.onnx import (
     OPENVINO,
-    CropRuntime,
     OnnxCropRuntime,
     OnnxRuntime,
     Runtime,
@@ -23,7 +24,6 @@ from everypose.inference.runtimes.onnx import (
     open_session,
     read_metadata,
 )
-from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config, takes_batches
 from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStageEstimator, images_at_once
 from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
@@ -32,7 +32,7 @@ from everypose.methods.top_down.scoring import default_box_threshold
 from everypose.models.catalog import find_entry
 from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
-from everypose.models.locate import ModelFile, resolve
+from everypose.models.locate import ModelFile, resolve, split_family
 
 MOST_THREADS = 1024
 NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands", "interhand3d": "hands"}
@@ -52,6 +52,7 @@ def load(
     box_threshold: float | None = None,
     skeleton: str | None = None,
     tiles: int | None = None,
+    family: str | None = None,
 ) -> Estimator:
     """Load a model, ready to find people.
 
@@ -74,6 +75,8 @@ def load(
             "all" for those of all sets in one pass; by default its first data set.
         tiles: run a top-down model's detector on this many overlapping tiles along the image's longer side, too, from
             2 to 8: it finds smaller people in more time.
+        family: of an ``.onnx`` file of another project whose inputs and outputs have unknown names:
+            rtmpose, rtmw, rtmo or detrpose.
 
     Raises:
         EveryposeError: when the model is damaged or no model of everypose.
@@ -83,8 +86,8 @@ def load(
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
     if device == AUTO:
-        device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton).device
-    request = _Request(model, device, threads, flip=flip, skeleton=skeleton)
+        device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton, family=family).device
+    request = _Request(model, device, threads, flip=flip, skeleton=skeleton, family=family or _catalog_family(model))
     runtime, crops, config = _open(resolve(model), request)
     if crops is not None:
         if size is not None:
@@ -110,7 +113,15 @@ def load(
     assert runtime is not None
     if size is not None:
         config = _at_size(config, size)
-    return SingleStageEstimator(runtime, config, min_score, batch_size or images_at_once(device))
+    return _on_whole_images(runtime, config, min_score, batch_size or images_at_once(device))
+
+
+def _on_whole_images(
+    runtime: Runtime, config: ModelConfig, min_score: float | None, batch_size: int = 1
+) -> SingleStageEstimator | FixedInputEstimator:
+    """The estimator of a model that finds people by itself."""
+    estimator = FixedInputEstimator if config.has_fixed_input else SingleStageEstimator
+    return estimator(runtime, config, min_score, batch_size)
 
 
 def choose_device(
@@ -120,6 +131,7 @@ def choose_device(
     size: int | None = None,
     threads: int | None = None,
     skeleton: str | None = None,
+    family: str | None = None,
 ) -> DeviceChoice:
     """Choose the device of a model for ``device="auto"``.
 
@@ -133,6 +145,7 @@ def choose_device(
         size: the short side of a single-stage model's input.
         threads: CPU threads; by default the runtime chooses.
         skeleton: which one of a model with several.
+        family: of an ``.onnx`` file of another project that is not recognized.
 
     Raises:
         EveryposeError: if the model is damaged or no model of everypose.
@@ -143,7 +156,7 @@ def choose_device(
         'cpu'
     """
     file = resolve(model)
-    request = _Request(model, AUTO, threads, flip=flip, skeleton=skeleton)
+    request = _Request(model, AUTO, threads, flip=flip, skeleton=skeleton, family=family or _catalog_family(model))
     if file.kind != "onnx":
         return DeviceChoice(device=_torch_device(), reason="the model runs in torch, on a GPU where there is one")
 
@@ -152,7 +165,7 @@ def choose_device(
         if crops is not None:
             return TopDownEstimator(crops, config, boxes_of)
         assert runtime is not None
-        return SingleStageEstimator(runtime, config if size is None else _at_size(config, size))
+        return _on_whole_images(runtime, config if size is None else _at_size(config, size), None)
 
     settings = {"model": sha256(file.path), "flip": flip, "size": size, "threads": threads, "skeleton": skeleton}
     return choose(open_on, settings)
@@ -169,6 +182,9 @@ def _torch_device() -> str:
 
 def _at_size(config: ModelConfig, size: int) -> ModelConfig:
     """The configuration of a single-stage model with another input size."""
+    if config.has_fixed_input:
+        width, height = config.on_fixed_input.input_size
+        raise UsageError(f"{config.name} takes images of {width} x {height} pixels: it has no other size")
     step = config.on_images.step
     if not SMALLEST_SIDE <= size <= LARGEST_SIZE or size % step:
         raise UsageError(
@@ -190,7 +206,8 @@ def find_detector(
         source: ``picodet-s``; a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, PicoDet or
             the RT-DETR family; several of these joined by commas, whose boxes are fused
             (:class:`everypose.inference.box_fusion.FusedDetectors`); a ``.json`` file of detections
-            (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector, returned as it is.
+            (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector, returned as it is. A file of
+            MMDeploy is named with its family, ``yolox:FILE`` or ``rtmdet:FILE``.
         threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for other
             detectors, and 0 for a file.
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
@@ -209,22 +226,26 @@ def find_detector(
     if "," in str(source) and not path.exists():
         parts = [part.strip() for part in str(source).split(",")]
         return FusedDetectors([find_detector(part, threshold, device=device, threads=threads) for part in parts])
+    family = None
     if not path.exists() and (entry := find_entry(str(source))) is not None and entry.kind == "detector":
-        path = resolve(source).path
+        path, family = resolve(source).path, entry.family
+    elif not path.exists():
+        family, source = split_family(str(source))
+        path = Path(source)
     if path.suffix == ".json":
         return DetectionsFile(path, threshold=threshold or 0.0)
     onnx_device = device if onnx_can_use(device) else "cpu"
     device = "cpu" if device == AUTO else device
     if path.suffix == ".onnx" and path.is_file():
         session = open_session(path, threads, onnx_device)
-        if not is_everypose_model(session):
-            return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold)
+        if not is_everypose_model(session) and recognize(session) is None:
+            return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold, family=family)
     file = resolve(source)
     request = _Request(source, onnx_device if file.kind == "onnx" else device, threads)
     runtime, _, config = _open(file, request)
     if runtime is None:
         raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
-    return PeopleBoxes(SingleStageEstimator(runtime, config, threshold))
+    return PeopleBoxes(_on_whole_images(runtime, config, threshold))
 
 
 @dataclass(frozen=True)
@@ -237,6 +258,7 @@ class _Request:
         threads: CPU threads; None leaves the choice to the runtime.
         flip: whether to use test-time flip augmentation.
         skeleton: which one of a model with several.
+        family: of an ONNX file of another project.
     """
 
     name: str | Path
@@ -244,10 +266,7 @@ class _Request:
     threads: int | None
     flip: bool = False
     skeleton: str | None = None
-
-
-Opened = tuple[Runtime, None, ModelConfig] | tuple[None, CropRuntime, ModelConfig]
-"""A single-stage model's runtime or a top-down model's, and the configuration."""
+    family: str | None = None
 
 
 def _open(file: ModelFile, request: _Request) -> Opened:
@@ -260,9 +279,8 @@ def _open_onnx(path: Path, request: _Request) -> Opened:
     if not is_everypose_model(session):
         # OpenVINO does not say the shapes that the file declares.
         declared = open_session(path, 1) if request.device in OPENVINO else session
-        if is_simcc(declared):
-            config = simcc_config(declared, path, request.skeleton)
-            return None, SimCCRuntime(session, config, path, batches=takes_batches(declared), flip=request.flip), config
+        return find_foreign(session, declared, path, request.family).open(request.skeleton, flip=request.flip)
+    _require_no_family(request)
     config = read_metadata(session, path)
     config.require_finds_people()
     if config.is_top_down:
@@ -274,8 +292,21 @@ def _open_onnx(path: Path, request: _Request) -> Opened:
     return images, None, images.config
 
 
+def _catalog_family(model: str | Path) -> str | None:
+    """The family of a model of the catalog in a file of another project; None for others."""
+    entry = None if Path(model).exists() else find_entry(str(model))
+    return entry.family if entry is not None and entry.family in FAMILIES else None
+
+
+def _require_no_family(request: _Request) -> None:
+    """Refuse a family for a model that states its own."""
+    if request.family is not None:
+        raise UsageError(f"{request.name} states its family itself: --family is for ONNX files of other projects")
+
+
 def _open_torch(file: ModelFile, request: _Request) -> Opened:
     device = request.device
+    _require_no_family(request)
     if device in OPENVINO:
         raise UsageError(f"OpenVINO runs ONNX files, not {request.name}: export it first, with 'everypose export'")
     try:

@@ -15,9 +15,19 @@ import numpy.typing as npt
 from everypose.core.arrays import Float64, Image
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes, Photo, box_nms
-from everypose.inference.detector_input import IMAGENET_MEAN, IMAGENET_STD, PERSON, input_size, planes
+from everypose.inference.detector_input import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PERSON,
+    corner_ratio,
+    in_corner,
+    input_size,
+    planes,
+)
 from everypose.inference.detr_layouts import HuggingFaceRtDetr, RfDetr, RtDetr
+from everypose.inference.mmdeploy_layouts import RTMDET_MEAN, RTMDET_STD, MMDeployDetector
 from everypose.inference.runtimes.onnx import Arrays, run_session
+from everypose.models.locate import DETECTOR_FAMILIES
 
 THRESHOLD = 0.3
 
@@ -40,13 +50,16 @@ class OnnxDetector:
     The first class must be people, as in COCO, unless the configuration next to the file says which one is.
     """
 
-    def __init__(self, session: Any, path: str | Path, threshold: float = THRESHOLD) -> None:
+    def __init__(
+        self, session: Any, path: str | Path, threshold: float = THRESHOLD, *, family: str | None = None
+    ) -> None:
         """Take an open file.
 
         Args:
             session: as :func:`everypose.inference.runtimes.onnx.open_session` gives it.
             path: the file, for messages and to find a configuration in the same folder.
             threshold: boxes that score less are left out.
+            family: yolox or rtmdet, for a file that may be either.
 
         Raises:
             EveryposeError: when the file is of no layout that is known.
@@ -55,7 +68,7 @@ class OnnxDetector:
         self.threshold = threshold
         self._session = session
         self._outputs = [node.name for node in self._session.get_outputs()]
-        self._layout = recognize(self._session, self.path)
+        self._layout = recognize(self._session, self.path, family)
         self._takes_batches = all(not isinstance(node.shape[0], int) for node in self._session.get_inputs())
 
     def __call__(self, photo: Photo) -> Boxes:
@@ -90,11 +103,16 @@ class OnnxDetector:
             raise EveryposeError(f"the detector {self.path} cannot be used: {error}") from error
 
 
-def recognize(session: Any, path: Path) -> Layout:
+def recognize(session: Any, path: Path, family: str | None = None) -> Layout:
     """Determine the layout of an open file.
 
+    Args:
+        session: of ONNX Runtime.
+        path: the file.
+        family: yolox or rtmdet, for a file that may be either.
+
     Raises:
-        EveryposeError: when it is none of those known.
+        EveryposeError: when it is none of those known, or either of the two.
     """
     inputs = {node.name: node.shape for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}
@@ -104,6 +122,8 @@ def recognize(session: Any, path: Path) -> Layout:
             return HuggingFaceRtDetr.read(inputs[image], path)
         if set(inputs) == {"images", "orig_target_sizes"} and {"labels", "boxes", "scores"} <= set(outputs):
             return RtDetr(input_size(inputs["images"]))
+        if len(inputs) == 1 and set(outputs) == {"dets", "labels"} and len(outputs["labels"]) == 2:
+            return _exported_by_mmdeploy(image, input_size(inputs[image]), path, family)
         if len(inputs) == 1 and {"dets", "labels"} <= set(outputs):
             return RfDetr(image, input_size(inputs[image]))
         if len(inputs) == 1 and set(outputs) == {"boxes", "scores"} and len(outputs["scores"]) == 3:
@@ -114,8 +134,20 @@ def recognize(session: Any, path: Path) -> Layout:
         f"{path} is not a detector that is known: its inputs {', '.join(inputs)} and outputs {', '.join(outputs)} are"
         " neither YOLOX's (one image, one table of boxes) nor RT-DETR's (pixel_values to logits, pred_boxes; or images,"
         " orig_target_sizes to labels, boxes, scores) nor RF-DETR's (one image to dets, labels) nor PicoDet's (one"
-        " image to boxes, scores), in 32-bit floating point"
+        " image to boxes, scores) nor MMDeploy's (one image to dets with scores, labels), in 32-bit floating point"
     )
+
+
+def _exported_by_mmdeploy(image: str, size: tuple[int, int], path: Path, family: str | None) -> MMDeployDetector:
+    """The layout of a file of MMDeploy, whose normalization depends on the family."""
+    if family is None:
+        raise EveryposeError(
+            f"{path} is a detector that MMDeploy exported, YOLOX or RTMDet, which take different colors: name the "
+            f"family before the file, {' or '.join(f'{name}:{path}' for name in DETECTOR_FAMILIES)}"
+        )
+    if family == "rtmdet":
+        return MMDeployDetector(image, size, RTMDET_MEAN, RTMDET_STD)
+    return MMDeployDetector(image, size)
 
 
 @dataclass(frozen=True)
@@ -132,16 +164,11 @@ class Yolox:
     """(width, height) of the input."""
 
     STRIDES = (8, 16, 32)
-    GRAY = 114
     NMS = 0.65
 
     def feed(self, image: Image) -> Arrays:  # noqa: D102
-        height, width = image.shape[:2]
-        ratio = self._ratio((width, height))
-        fitted = max(1, int(width * ratio)), max(1, int(height * ratio))
-        canvas = np.full((self.size[1], self.size[0], 3), self.GRAY, np.uint8)
-        canvas[: fitted[1], : fitted[0]] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)[..., ::-1]
-        return {self.input: planes(canvas.astype(np.float32))}
+        canvas, _ = in_corner(image, self.size)
+        return {self.input: planes(canvas[..., ::-1].astype(np.float32))}
 
     def boxes(self, outputs: Arrays, image_size: tuple[int, int], threshold: float) -> Boxes:
         """Undo the grid and the fitting, then suppress boxes of the same person."""
@@ -158,12 +185,10 @@ class Yolox:
         if not self._decoded(middles):
             middles = (middles + cells) * strides
             sizes = np.exp(sizes, where=sure[:, None], out=np.zeros_like(sizes)) * strides
-        corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1) / self._ratio(image_size)
+        corners = np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1) / corner_ratio(
+            image_size, self.size
+        )
         return box_nms(Boxes(corners[sure], scores[sure]), self.NMS)
-
-    def _ratio(self, image_size: tuple[int, int]) -> float:
-        """Input pixels for each image pixel."""
-        return min(self.size[0] / image_size[0], self.size[1] / image_size[1])
 
     def _grid(self) -> tuple[Float64, Float64]:
         """The cells (A, 2) that the rows belong to, as column and row of their grid, and the grids' strides (A, 1)."""

@@ -16,6 +16,7 @@ from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import OPENVINO, RawPoses, Runtime
 from everypose.models.config import ModelConfig
 from everypose.people import People
+from everypose.skeleton.skeleton import Skeleton
 
 LARGEST_SIZE = 1280
 """The largest short side that may be asked for.
@@ -79,7 +80,7 @@ class SingleStageEstimator(Estimator[Resized]):
             for start in range(0, len(group), together):
                 members = group[start : start + together]
                 raw = self._runtime.run(_batch([prepared[index].canvas for index in members]), self.min_score)
-                self._check(raw, len(members))
+                check_poses(raw, self.skeleton, len(members))
                 for position, index in enumerate(members):
                     found[index] = self._people(raw, position, prepared[index])
         return [found[index] for index in range(len(prepared))]
@@ -88,25 +89,6 @@ class SingleStageEstimator(Estimator[Resized]):
         """Images of one shape for one run: fewer of those over twice as long as wide, so that memory stays bounded."""
         pixels = self.batch_size * 2 * self.config.on_images.size**2
         return max(1, min(self.batch_size, pixels // (shape[0] * shape[1])))
-
-    def _check(self, raw: RawPoses, images: int) -> None:
-        """Refuse output that cannot be this skeleton's people in a batch of so many images."""
-        keypoints, scores, image_index = raw
-        if keypoints.shape[1:] != (len(self.skeleton), 3):
-            raise EveryposeError(
-                f"the model gives keypoints of shape {keypoints.shape}, but its skeleton {self.skeleton.name} "
-                f"has {len(self.skeleton)} keypoints: its configuration belongs to another model"
-            )
-        count = len(keypoints)
-        if scores.shape != (count,) or image_index.shape != (count,) or image_index.dtype.kind not in "iu":
-            raise EveryposeError(
-                f"the model gives {count} people, scores of shape {scores.shape} and image numbers of shape "
-                f"{image_index.shape}: it is damaged, or no model of everypose"
-            )
-        if count > MOST_PEOPLE * images:
-            raise EveryposeError(f"the model gives {count:,} people in {images} images: it is damaged")
-        if not (np.isfinite(keypoints).all() and np.isfinite(scores).all()):
-            raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
 
     def _people(self, raw: RawPoses, position: int, prepared: Resized) -> People:
         """People of one image of a batch: in image pixels, after NMS and the score threshold."""
@@ -124,6 +106,35 @@ class SingleStageEstimator(Estimator[Resized]):
 def _batch(canvases: Sequence[Image]) -> npt.NDArray[np.uint8]:
     """Canvases of one shape as (B, H, W, 3); a single one is not copied."""
     return canvases[0][None] if len(canvases) == 1 else np.stack(canvases)
+
+
+def check_poses(raw: RawPoses, skeleton: Skeleton, images: int) -> None:
+    """Refuse output that cannot be the people of a batch.
+
+    Args:
+        raw: what a runtime gave.
+        skeleton: of the model.
+        images: number of images of the batch.
+
+    Raises:
+        EveryposeError: if shapes do not match, there are too many people, or a number is not finite.
+    """
+    keypoints, scores, image_index = raw
+    if keypoints.shape[1:] != (len(skeleton), 3):
+        raise EveryposeError(
+            f"the model gives keypoints of shape {keypoints.shape}, but its skeleton {skeleton.name} "
+            f"has {len(skeleton)} keypoints: its configuration belongs to another model"
+        )
+    count = len(keypoints)
+    if scores.shape != (count,) or image_index.shape != (count,) or image_index.dtype.kind not in "iu":
+        raise EveryposeError(
+            f"the model gives {count} people, scores of shape {scores.shape} and image numbers of shape "
+            f"{image_index.shape}: it is damaged, or no model of everypose"
+        )
+    if count > MOST_PEOPLE * images:
+        raise EveryposeError(f"the model gives {count:,} people in {images} images: it is damaged")
+    if not (np.isfinite(keypoints).all() and np.isfinite(scores).all()):
+        raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
 
 
 def images_at_once(device: str) -> int:

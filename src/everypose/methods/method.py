@@ -8,11 +8,11 @@ from everypose.core.settings import Settings
 
 ALL_SKELETONS = "all"
 """The name that asks a network for the keypoints of all its skeletons."""
-Task = Literal["single-stage", "top-down", "mixture", "refinement"]
-"""What a network is trained on: whole images; crops of one data set; crops of several data sets and skeletons; crops
-and poses that are to be refined.
+Task = Literal["single-stage", "top-down", "mixture", "refinement", "fixed-input"]
+"""What a network takes: whole images; crops of one data set; crops of several data sets and skeletons; crops
+and poses that are to be refined; whole images at one size.
 
-A single-stage model finds people by itself. The next two are top-down models: they take a box for each person. A
+The first and the last find people by themselves. The next two are top-down models: they take a box for each person. A
 refinement model takes the poses of another model.
 """
 

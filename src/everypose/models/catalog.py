@@ -152,6 +152,7 @@ class Entry(Settings):
         bundled: its file in the package.
         hub: where it is on the Hugging Face hub.
         release: where it is released.
+        obtain: how to get its weights, where neither a download nor an import does it.
     """
 
     name: Name | Repository
@@ -166,6 +167,7 @@ class Entry(Settings):
     bundled: str | None = None
     hub: HubSource | None = None
     release: ReleaseSource | None = None
+    obtain: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, Valida
 from everypose.core.files import read_json
 from everypose.core.settings import Settings
 from everypose.errors import EveryposeError, UsageError
+from everypose.methods.fixed_input.settings import FixedInputInference
 from everypose.methods.posefix.settings import RefinementInference
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import TopDownInference
@@ -76,6 +77,24 @@ class ModelConfig(Settings):
     def is_refiner(self) -> bool:
         """Whether the model refines the poses of another one, and finds no people."""
         return self.network.task == "refinement"
+
+    @property
+    def has_fixed_input(self) -> bool:
+        """Whether the model takes whole images at one size, as RTMO and DETRPose do."""
+        return self.network.task == "fixed-input"
+
+    @property
+    def on_fixed_input(self) -> FixedInputInference:
+        """How a model that takes whole images at one size is run."""
+        assert self.has_fixed_input, f"{self.name} takes images of any size, or crops"
+        return cast(FixedInputInference, self.inference)
+
+    @property
+    def min_score(self) -> float:
+        """The lowest score of a person that is reported."""
+        assert not self.is_refiner, f"{self.name} finds no people"
+        found = cast(SingleStageInference | TopDownInference | FixedInputInference, self.inference)
+        return found.min_score
 
     @property
     def on_images(self) -> SingleStageInference:

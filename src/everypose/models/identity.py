@@ -9,7 +9,7 @@ from everypose.models.catalog import find_entry
 from everypose.models.config import WEIGHTS_FILE
 from everypose.models.downloads.records import read_record
 from everypose.models.downloads.store import hub_entry
-from everypose.models.locate import resolve
+from everypose.models.locate import resolve, split_family
 
 
 class ModelIdentity(Settings):
@@ -29,20 +29,20 @@ class ModelIdentity(Settings):
 
 
 def identify_model(source: str | Path) -> ModelIdentity:
-    """Return the identity of a model or detector that was loaded from ``source``.
+    """Return the identity of a model or detector that was loaded from ``source``, also ``FAMILY:FILE``.
 
     >>> identify_model("fast").name
     'mipnet-lite'
     """
-    name = str(source)
-    path = Path(source)
+    name = str(source) if Path(source).exists() else split_family(str(source))[1]
+    path = Path(name)
     try:
         if path.is_file():
             return ModelIdentity(name=path.name, source=name, sha256=sha256(path))
         entry = None if path.exists() else find_entry(name)
         if entry is None and not path.exists() and name.count("/") == 1:
             entry = hub_entry(name)
-        weights = resolve(source, download=False) if entry is None or entry.bundled else None
+        weights = resolve(name, download=False) if entry is None or entry.bundled else None
         if weights is not None:
             file = weights.path / WEIGHTS_FILE if weights.path.is_dir() else weights.path
             where = "everypose" if entry else name

@@ -13,6 +13,8 @@ from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
 from everypose.models.downloads.store import fetch, hub_entry
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".pkl", ".bin", ".ckpt", ".safetensors")
+DETECTOR_FAMILIES = ("yolox", "rtmdet")
+"""The families of detectors in ONNX files that inputs and outputs cannot distinguish."""
 TRANSFORMERS_VITPOSE = "vitpose"
 """What ``config.json`` names as the model type of ViTPose and ViTPose++ in Hugging Face transformers."""
 
@@ -23,6 +25,16 @@ class ModelFile:
 
     kind: Literal["onnx", "folder", "checkpoint"]
     path: Path
+
+
+def split_family(detector: str) -> tuple[str | None, str]:
+    """Return the family and the file of a detector that is named ``FAMILY:FILE``.
+
+    >>> split_family("yolox:people.onnx"), split_family("boir-lite")
+    (('yolox', 'people.onnx'), (None, 'boir-lite'))
+    """
+    family, _, file = detector.partition(":")
+    return (family, file) if family in DETECTOR_FAMILIES and file else (None, detector)
 
 
 def bundled(name: str) -> Path:
@@ -50,6 +62,8 @@ def resolve(source: str | Path, *, download: bool = True) -> ModelFile:
             return ModelFile("onnx", bundled(entry.bundled))
         if entry.downloads and download:
             return _at(fetch(entry))
+        if entry.obtain is not None:
+            raise UsageError(f"the weights of {name} do not come with everypose: {entry.obtain}")
         raise UsageError(
             f"the weights of {name} do not come with everypose: import the authors' checkpoint "
             f"(everypose import FILE -o {name}) or train it (everypose train {name}), then give the folder"

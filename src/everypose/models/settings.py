@@ -6,35 +6,46 @@ from pydantic import Discriminator, Field, Tag
 
 from everypose.errors import EveryposeError
 from everypose.methods import METHODS
+from everypose.methods.fixed_input.settings import DetrPoseSettings, FixedInputInference, RtmoSettings
 from everypose.methods.method import InferenceSettings, Method, NetworkSettings
 from everypose.methods.posefix.settings import RefinementInference
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import TopDownInference
 
+ONNX_ONLY = (SimCCSettings, RtmoSettings, DetrPoseSettings)
+"""Settings of networks that exist in ONNX files only."""
 if TYPE_CHECKING:
     Network = NetworkSettings
 else:
-    Network = Annotated[Union[(*(method.settings for method in METHODS), SimCCSettings)], Field(discriminator="family")]
+    Network = Annotated[Union[(*(method.settings for method in METHODS), *ONNX_ONLY)], Field(discriminator="family")]
 
 
 def _kind_of_inference(values: Any) -> str:
-    """Return which settings a table of inference holds: those for crops have a crop size, those for poses a padding."""
+    """Return which settings a table of inference holds, by a field that only these have."""
     named = values if isinstance(values, dict) else getattr(type(values), "model_fields", {})
     if "pose_padding" in named:
         return "poses"
+    if "input_size" in named:
+        return "fixed-input"
     return "crops" if "crop_size" in named else "images"
 
 
 Inference = Annotated[
     Annotated[SingleStageInference, Tag("images")]
     | Annotated[TopDownInference, Tag("crops")]
-    | Annotated[RefinementInference, Tag("poses")],
+    | Annotated[RefinementInference, Tag("poses")]
+    | Annotated[FixedInputInference, Tag("fixed-input")],
     Discriminator(_kind_of_inference),
 ]
 
 
-_KINDS_OF_INFERENCE: tuple[type[InferenceSettings], ...] = (SingleStageInference, TopDownInference, RefinementInference)
+_KINDS_OF_INFERENCE: tuple[type[InferenceSettings], ...] = (
+    SingleStageInference,
+    TopDownInference,
+    RefinementInference,
+    FixedInputInference,
+)
 
 
 def method_of(settings: NetworkSettings) -> Method:

@@ -80,6 +80,8 @@ def _exported(model: str | Path) -> tuple[Path, ModelConfig]:
     config = read_metadata(open_session(file.path), file.path)
     if config.is_top_down:
         raise UsageError(f"{config.name} is a top-down model, which needs a detector: choose a single-stage model")
+    if config.has_fixed_input:
+        raise UsageError(f"{config.name} takes images of one size, which the page does not make: choose another model")
     config.skeleton.require_sigmas()
     return file.path, config
 

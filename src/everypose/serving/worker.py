@@ -153,7 +153,8 @@ class Worker:
 def describe(estimator: Estimator) -> Header:
     """Return the description of a model that clients see."""
     settings = estimator.config.inference
-    size = getattr(settings, "size", None) or getattr(settings, "crop_size", None)
+    sizes = (getattr(settings, name, None) for name in ("size", "crop_size", "input_size"))
+    size = next((size for size in sizes if size is not None), None)
     return {
         "name": estimator.config.name,
         "skeleton": estimator.skeleton.name,

@@ -11,7 +11,9 @@ from inference.crop_stand_in import save_graph
 CROP = Size(48, 64)
 
 
-def write_simcc(path: Path, keypoints: int = 17, batch: int | str = "batch", crop: Size = CROP) -> Path:
+def write_simcc(
+    path: Path, keypoints: int = 17, batch: int | str = "batch", crop: Size = CROP, names=("simcc_x", "simcc_y")
+) -> Path:
     """Write a file with the input and outputs of RTMPose's releases."""
     rng = np.random.default_rng(keypoints)
     constants = {
@@ -27,12 +29,12 @@ def write_simcc(path: Path, keypoints: int = 17, batch: int | str = "batch", cro
         helper.make_node("Conv", ["input", "rows"], ["y_maps"]),
         helper.make_node("Reshape", ["x_maps", "x_shape"], ["x_lines"]),
         helper.make_node("Reshape", ["y_maps", "y_shape"], ["y_lines"]),
-        helper.make_node("MatMul", ["x_lines", "to_x"], ["simcc_x"]),
-        helper.make_node("MatMul", ["y_lines", "to_y"], ["simcc_y"]),
+        helper.make_node("MatMul", ["x_lines", "to_x"], [names[0]]),
+        helper.make_node("MatMul", ["y_lines", "to_y"], [names[1]]),
     ]
     inputs = {"input": (TensorProto.FLOAT, [batch, 3, crop.height, crop.width])}
     outputs = {
-        "simcc_x": (TensorProto.FLOAT, [batch, keypoints, 2 * crop.width]),
-        "simcc_y": (TensorProto.FLOAT, [batch, keypoints, 2 * crop.height]),
+        names[0]: (TensorProto.FLOAT, [batch, keypoints, 2 * crop.width]),
+        names[1]: (TensorProto.FLOAT, [batch, keypoints, 2 * crop.height]),
     }
     return save_graph(path, nodes, constants, inputs, outputs)

@@ -1,16 +1,9 @@
 """Settings of SimCC models, which are read from ONNX files of other projects."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from everypose.backbones.settings import BackboneSettings
+from everypose.backbones.settings import OnnxBackboneSettings
 from everypose.methods.top_down.settings import TopDownNetworkSettings
-
-
-class OnnxBackboneSettings(BackboneSettings):
-    """A backbone of which only the ONNX graph is known."""
-
-    kind: Literal["onnx"] = "onnx"
-    step: ClassVar[int] = 1
 
 
 class SimCCSettings(TopDownNetworkSettings):

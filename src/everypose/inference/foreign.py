@@ -1,0 +1,189 @@
+"""Pose models in ONNX files of other projects: recognized by inputs and outputs, or by a named family."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from everypose.errors import EveryposeError, UsageError
+from everypose.inference.runtimes.fixed_input import (
+    DETRPOSE_INPUTS,
+    DETRPOSE_OUTPUTS,
+    RTMO_OUTPUTS,
+    DetrPoseRuntime,
+    RtmoRuntime,
+    detrpose_config,
+    is_detrpose,
+    is_rtmo,
+    rtmo_config,
+)
+from everypose.inference.runtimes.onnx import Arrays, CropRuntime, ModelMeta, Node, Runtime, Session
+from everypose.inference.runtimes.simcc import OUTPUTS as SIMCC_OUTPUTS
+from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config, takes_batches
+from everypose.models.config import ModelConfig
+
+Opened = tuple[Runtime, None, ModelConfig] | tuple[None, CropRuntime, ModelConfig]
+"""The runtime of a model that finds people by itself or that of a top-down model, and the configuration."""
+
+Kind = Literal["simcc", "rtmo", "detrpose"]
+"""How a file is read."""
+FAMILIES: dict[str, Kind] = {"rtmpose": "simcc", "rtmw": "simcc", "rtmo": "rtmo", "detrpose": "detrpose"}
+"""The families of pose models in files of other projects, and how such a file is read."""
+CONTRACTS: dict[Kind, str] = {
+    "simcc": "one image to simcc_x and simcc_y, the scores of x and of y, each (images, keypoints, places)",
+    "rtmo": "one image to dets (images, people, 5) and keypoints (images, people, keypoints, 3)",
+    "detrpose": "images and orig_target_sizes to scores, labels and keypoints (images, people, keypoints, 2)",
+}
+
+
+@dataclass(frozen=True)
+class ForeignFile:
+    """A pose model of another project in an open ``.onnx`` file.
+
+    Attributes:
+        path: the file.
+        kind: how it is read.
+        session: what runs it, with the names of its kind.
+        declared: the same file open in ONNX Runtime, which states shapes, with the names of its kind.
+    """
+
+    path: Path
+    kind: Kind
+    session: Session
+    declared: Any
+
+    def config(self, skeleton: str | None = None) -> ModelConfig:
+        """Read the model's configuration from the file's inputs and outputs.
+
+        Raises:
+            UsageError: if the skeleton does not fit, or must be named.
+            EveryposeError: if the file leaves open what is needed.
+        """
+        read = {"simcc": simcc_config, "rtmo": rtmo_config, "detrpose": detrpose_config}[self.kind]
+        return read(self.declared, self.path, skeleton)
+
+    def open(self, skeleton: str | None = None, *, flip: bool = False) -> Opened:
+        """Make what runs the model; errors as :meth:`config`.
+
+        Raises:
+            UsageError: if a flip test is wanted of a model that has none.
+        """
+        config, batches = self.config(skeleton), takes_batches(self.declared)
+        if self.kind == "simcc":
+            return None, SimCCRuntime(self.session, config, self.path, batches=batches, flip=flip), config
+        if flip:
+            raise UsageError(f"{self.path}: there is no flip test for models of the family {self.kind}")
+        runtime = RtmoRuntime if self.kind == "rtmo" else DetrPoseRuntime
+        return runtime(self.session, config, self.path, batches=batches), None, config
+
+
+def recognize(session: Any) -> Kind | None:
+    """Return how an open file of ONNX Runtime is read; None if its inputs and outputs are of no known kind."""
+    if is_simcc(session):
+        return "simcc"
+    if is_rtmo(session):
+        return "rtmo"
+    return "detrpose" if is_detrpose(session) else None
+
+
+def find_foreign(session: Session, declared: Any, path: Path, family: str | None = None) -> ForeignFile:
+    """Determine how the pose model of another project is read.
+
+    Args:
+        session: what runs the file.
+        declared: the file open in ONNX Runtime, which states shapes.
+        path: the file.
+        family: its family, one of :data:`FAMILIES`; by default its kind is recognized by the names of its inputs and
+            outputs. With a family the names may differ: shapes and order count.
+
+    Raises:
+        UsageError: if there is no such family.
+        EveryposeError: if the file is not recognized, or cannot be of the family.
+    """
+    if family is not None and family not in FAMILIES:
+        raise UsageError(f"there is no family {family!r} of ONNX files: choose from {', '.join(FAMILIES)}")
+    kind = recognize(declared)
+    if family is None:
+        if kind is None:
+            inputs, outputs = (", ".join(node.name for node in nodes) for nodes in _nodes(declared))
+            raise EveryposeError(
+                f"{path} is an ONNX file, but not a model of everypose, and its inputs ({inputs}) and outputs "
+                f"({outputs}) do not tell what it is: name its family with --family ({', '.join(FAMILIES)})"
+            )
+        return ForeignFile(path, kind, session, declared)
+    wanted = FAMILIES[family]
+    if kind == wanted:
+        return ForeignFile(path, kind, session, declared)
+    names = _names_by_shape(declared, wanted)
+    if names is None:
+        raise EveryposeError(f"{path} is no model of the family {family}, whose files have {CONTRACTS[wanted]}")
+    return ForeignFile(path, wanted, RenamedSession(session, names), RenamedSession(declared, names))
+
+
+@dataclass(frozen=True)
+class RenamedNode:
+    """An input or output under another name."""
+
+    name: str
+    shape: list[Any]
+    type: str
+
+
+class RenamedSession:
+    """An open file whose inputs and outputs have the names of its family."""
+
+    def __init__(self, session: Any, names: dict[str, str]) -> None:
+        """Take an open file and, for each of its names that counts, that of the family."""
+        self._session = session
+        self._names = names
+        self._own = {other: own for own, other in names.items()}
+
+    def get_inputs(self) -> Sequence[Node]:
+        """The inputs that the family has."""
+        return self._renamed(self._session.get_inputs())
+
+    def get_outputs(self) -> Sequence[Node]:
+        """The outputs that the family has."""
+        return self._renamed(self._session.get_outputs())
+
+    def get_modelmeta(self) -> ModelMeta:
+        """The file's metadata."""
+        meta: ModelMeta = self._session.get_modelmeta()
+        return meta
+
+    def run(self, outputs: Sequence[str], feed: Arrays) -> list[Any]:
+        """Run the file."""
+        own = {self._own[name]: values for name, values in feed.items()}
+        found: list[Any] = self._session.run([self._own[name] for name in outputs], own)
+        return found
+
+    def _renamed(self, nodes: Sequence[Any]) -> list[RenamedNode]:
+        return [
+            RenamedNode(self._names[node.name], getattr(node, "shape", []), getattr(node, "type", ""))
+            for node in nodes
+            if node.name in self._names
+        ]
+
+
+def _nodes(session: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    return session.get_inputs(), session.get_outputs()
+
+
+def _names_by_shape(session: Any, kind: Kind) -> dict[str, str] | None:
+    """The family's name of each input and output, by shapes and order; None if they cannot be the family's."""
+    inputs, outputs = _nodes(session)
+    ranks = [len(node.shape) for node in outputs]
+    if kind == "detrpose":
+        if sorted(len(node.shape) for node in inputs) != [2, 4] or sorted(ranks) != [2, 2, 4]:
+            return None
+        # The labels are the one output of whole numbers.
+        role = {"tensor(int64)": "labels", "tensor(int32)": "labels"}
+        named = {node.name: role.get(node.type, "scores") if len(node.shape) == 2 else "keypoints" for node in outputs}
+        named |= {node.name: DETRPOSE_INPUTS[0 if len(node.shape) == 4 else 1] for node in inputs}
+        return named if {*named.values()} == {*DETRPOSE_INPUTS, *DETRPOSE_OUTPUTS} else None
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        return None
+    expected, names = ([3, 3], SIMCC_OUTPUTS) if kind == "simcc" else ([3, 4], RTMO_OUTPUTS)
+    if ranks != expected:
+        return None
+    return {inputs[0].name: inputs[0].name} | {node.name: name for node, name in zip(outputs, names, strict=True)}
