@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from everypose.inference.boxes import Boxes, Photo
+from everypose.inference.fixed_input import FixedInputEstimator
 from everypose.inference.loading import load
+from everypose.inference.runtimes.fixed_input import RtmoRuntime, rtmo_config
+from everypose.inference.runtimes.onnx import open_session
 from everypose.inference.top_down import TopDownEstimator
 from inference.runtimes.fixed_input_files import INPUT, PEOPLE, write_rtmo
 from inference.runtimes.simcc_files import CROP, write_simcc
@@ -41,11 +44,10 @@ def test_rtmo(tmp_path, nms):
     theirs = rtmlib.RTMO(str(path), model_input_size=(INPUT.height, INPUT.width), nms_thr=nms, score_thr=0.3)
     expected, scores = theirs(np.ascontiguousarray(image[..., ::-1]))
 
-    pose = load(path, min_score=0.3)
-    pose.config = pose.config.model_copy(
-        update={"inference": pose.config.on_fixed_input.model_copy(update={"nms": nms})}
-    )
-    pose._runtime.config = pose.config
+    session = open_session(path, 1)
+    config = rtmo_config(session, path)
+    config = config.model_copy(update={"inference": config.on_fixed_input.model_copy(update={"nms": nms})})
+    pose = FixedInputEstimator(RtmoRuntime(session, config, path), config, min_score=0.3)
     people = pose(image)
     assert 1 < len(people) < PEOPLE
     assert people.keypoints[..., :2] == pytest.approx(expected, abs=1e-3)

@@ -35,7 +35,14 @@ def test_the_defaults_are_bundled():
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.published], ids=lambda entry: entry.name)
 def test_published_numbers_are_there(entry):
     where = entry.published
-    assert published_of(where.model, where.datasets, where.input_size)
+    assert published_of(where.model, where.datasets, where.input_size, where.note)
+
+
+@pytest.mark.parametrize(("name", "ap"), [("boir-w32-crowdpose", 70.6), ("boir-w32-crowdpose-finetune", 75.8)])
+def test_numbers_are_those_of_the_training(name, ap):
+    where = require_entry(name).published
+    (result,) = published_of(where.model, where.datasets, where.input_size, where.note)
+    assert result.numbers["AP"] == ap
 
 
 def test_what_downloads_states_source_and_training_data():

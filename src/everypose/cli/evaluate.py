@@ -10,6 +10,7 @@ import typer
 from everypose.cli.evaluation_options import (
     BoxOptions,
     DataOptions,
+    FamilyOption,
     RunOptions,
     SizeOption,
     parse_protocol_fields,
@@ -55,6 +56,7 @@ def evaluate(
         ),
     ] = None,
     size: SizeOption = None,
+    family: FamilyOption = None,
     tracking: Annotated[
         bool,
         typer.Option(
@@ -83,7 +85,7 @@ def evaluate(
     """
     if tracking:
         values = {"MODEL": model, "--metric": metric, "--state": state, "--report": report, "--sigmas": run.sigmas}
-        _require_no_model_options(run, data, boxes, size=size, others=values)
+        _require_no_model_options(run, data, boxes, size=size, family=family, others=values)
         _evaluate_tracking(
             predictions, data, similarity=similarity, skeleton=skeleton, out=out, as_json=as_json, quiet=run.quiet
         )
@@ -98,11 +100,11 @@ def evaluate(
         layout, names = data.find()
         names |= parse_protocol_fields(state or [], ("dataset", "split"))
         source = boxes.source(boxes.box_threshold)
-        options = run.evaluation(source, metric=metric, size=size, skeleton=skeleton)
+        options = run.evaluation(source, metric=metric, size=size, skeleton=skeleton, family=family)
         evaluation = evaluate_model(model, layout, options, protocol=names)
     else:
         assert predictions is not None
-        _require_no_model_options(run, data, boxes, size=size)
+        _require_no_model_options(run, data, boxes, size=size, family=family)
         evaluation = _of_predictions(predictions, data, run, metric=metric, skeleton=skeleton, state=state)
     if out is not None:
         evaluation.record.write(out)
@@ -207,6 +209,7 @@ def _require_no_model_options(
     boxes: BoxOptions,
     *,
     size: int | None,
+    family: str | None,
     others: Mapping[str, object] | None = None,
 ) -> None:
     """Refuse options that say how a model is run: given predictions were made before."""
@@ -220,6 +223,7 @@ def _require_no_model_options(
         "--flip": run.flip or None,
         "--device": None if run.device == RunOptions.device else run.device,
         "--size": size,
+        "--family": family,
         "--batch": run.batch,
         **(others or {}),
     }

@@ -141,6 +141,7 @@ class RunOptions:
         metric: Metric | None = None,
         size: int | None = None,
         skeleton: str | None = None,
+        family: str | None = None,
     ) -> "EvaluationOptions":
         """The options of an evaluation.
 
@@ -149,6 +150,7 @@ class RunOptions:
             metric: default: the one that the data set is published with.
             size: short side of a single-stage model's input.
             skeleton: of a model of several data sets.
+            family: of an ONNX file of another project.
 
         Raises:
             UsageError: if the sigmas are not positive numbers.
@@ -164,7 +166,7 @@ class RunOptions:
             batch_size=self.batch,
             boxes=boxes,
             skeleton=skeleton,
-            family=self.family,
+            family=family,
             quiet=self.quiet,
         )
 

@@ -33,7 +33,7 @@ def list_models(
         list[str] | None, typer.Argument(metavar="WORD", help="Only entries that contain all of these words.")
     ] = None,
     *,
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only this kind: pose or detector.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only this kind: pose, detector or refiner.")] = None,
     family: Annotated[str | None, typer.Option(metavar="NAME", help="Only this family, such as vitpose.")] = None,
     skeleton: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only models with these keypoints, such as coco_wholebody.")
@@ -43,7 +43,7 @@ def list_models(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models and detectors of the catalog; folders, files and hub ids work wherever a name does.
+    """List the models, detectors and refiners of the catalog; folders, files and hub ids work wherever a name does.
 
     Published AP is that of the authors, in percent. Numbers with different boxes are not comparable.
 
@@ -52,8 +52,8 @@ def list_models(
     from everypose.errors import UsageError
     from everypose.models.catalog import catalog
 
-    if kind not in (None, "pose", "detector"):
-        raise UsageError(f"--kind {kind}: choose pose or detector")
+    if kind not in (None, "pose", "detector", "refiner"):
+        raise UsageError(f"--kind {kind}: choose pose, detector or refiner")
     found = [
         entry
         for entry in catalog().model
@@ -103,6 +103,8 @@ def show_model(name: NameArgument, as_json: JsonOption = False) -> None:
     ]
     for data in (data for data in catalog().data if data.name in entry.data):
         rows.append(("trained on", f"{data.title}: {data.terms or f'read the terms at {data.page}'}"))
+    if entry.obtain:
+        rows.append(("weights", entry.obtain))
     rows += [("published", _in_words(result)) for result in results]
     if entry.box_ap is not None:
         rows.append(("published", f"AP of boxes {entry.box_ap.ap}, {entry.box_ap.protocol} ({entry.box_ap.source})"))
@@ -206,7 +208,7 @@ def _published(entry: "Entry") -> list["Published"]:
     from everypose.evaluation.report.published import published_of
 
     where = entry.published
-    return [] if where is None else published_of(where.model, where.datasets, where.input_size)
+    return [] if where is None else published_of(where.model, where.datasets, where.input_size, where.note)
 
 
 def _headline(entry: "Entry") -> str:
@@ -228,10 +230,12 @@ def _in_words(result: "Published") -> str:
     return f"{result.dataset} {result.split}: {numbers} (boxes: {result.boxes}{size}; {result.source}{note})"
 
 
-def _weights(entry: "Entry") -> Literal["bundled", "download", "import or train"]:
+def _weights(entry: "Entry") -> Literal["bundled", "download", "see show", "import or train"]:
     """Where the weights come from."""
     if entry.bundled:
         return "bundled"
+    if entry.obtain:
+        return "see show"
     return "download" if entry.downloads else "import or train"
 
 

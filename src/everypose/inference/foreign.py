@@ -108,7 +108,7 @@ def find_foreign(session: Session, declared: Any, path: Path, family: str | None
             inputs, outputs = (", ".join(node.name for node in nodes) for nodes in _nodes(declared))
             raise EveryposeError(
                 f"{path} is an ONNX file, but not a model of everypose, and its inputs ({inputs}) and outputs "
-                f"({outputs}) do not tell what it is: name its family with --family ({', '.join(FAMILIES)})"
+                f"({outputs}) do not identify it: name its family with --family ({', '.join(FAMILIES)})"
             )
         return ForeignFile(path, kind, session, declared)
     wanted = FAMILIES[family]

@@ -99,11 +99,13 @@ class PublishedAs(Settings):
         model: the model's name there.
         datasets: the data sets whose results are of these weights.
         input_size: the input size there; None if it is not stated.
+        note: the note there, such as that of fine-tuned weights; "" for results without one; None for any.
     """
 
     model: str
     datasets: tuple[str, ...]
     input_size: str | None = None
+    note: str | None = None
 
 
 class BoxAP(Settings):
@@ -141,7 +143,7 @@ class Entry(Settings):
 
     Attributes:
         name: what it is called by.
-        kind: "pose" or "detector".
+        kind: "pose", "detector", or "refiner" of poses.
         family: its method.
         description: one line.
         skeleton: name of its keypoints' skeleton; "" for detectors.
@@ -156,7 +158,7 @@ class Entry(Settings):
     """
 
     name: Name | Repository
-    kind: Literal["pose", "detector"] = "pose"
+    kind: Literal["pose", "detector", "refiner"] = "pose"
     family: str
     description: str
     skeleton: str = "coco"

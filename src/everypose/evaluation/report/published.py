@@ -40,18 +40,24 @@ def published(dataset: str, split: str) -> list[Published]:
     return sorted(found, key=lambda result: (result.boxes, next(iter(result.numbers.values()))))
 
 
-def published_of(model: str, datasets: tuple[str, ...], input_size: str | None = None) -> list[Published]:
+def published_of(
+    model: str, datasets: tuple[str, ...], input_size: str | None = None, note: str | None = None
+) -> list[Published]:
     """The published results of one model, by data set in the given order, split and AP, each descending.
 
     Args:
         model: name of the model.
         datasets: names of the data sets.
         input_size: as published; None for any.
+        note: as published, "" for none; None for any.
     """
     found = [
         result
         for result in _all()
-        if result.model == model and result.dataset in datasets and input_size in (None, result.input_size)
+        if result.model == model
+        and result.dataset in datasets
+        and input_size in (None, result.input_size)
+        and note in (None, result.note)
     ]
     splits = ("val", "test-dev", "test")
     return sorted(
