@@ -208,7 +208,12 @@ def _cgroup_cpus() -> int | None:
 
 
 def peak_memory_mb() -> float:
-    """Return the largest resident memory of this process so far, in MB; 0 on Windows, where it is not measured."""
+    """Return the largest resident memory of this process so far, in MB; 0 on Windows, where it is not measured.
+
+    Example:
+        >>> peak_memory_mb() > 1
+        True
+    """
     try:
         import resource
     except ImportError:

@@ -5,16 +5,29 @@ OKS fast, and every metric takes the same arrays. What pycocotools would silentl
 note that is printed with the scores.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from everypose.core.arrays import Float64, Int64, Mask
-from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.data.formats.coco import AREA_OF_BOX
-from everypose.data.formats.coco_entries import WHOLE_BODY_PARTS
 from everypose.errors import EveryposeError
+from everypose.evaluation.coco_columns import (
+    box_areas,
+    category_index,
+    detection_areas,
+    index_of,
+    read_areas,
+    read_boxes,
+    read_categories,
+    read_crowd_index,
+    read_keypoints,
+    read_num_keypoints,
+    require_unique,
+    result_notes,
+    scored_images,
+)
 from everypose.evaluation.coco_schema import (
     JsonId,
     JsonObject,
@@ -80,7 +93,7 @@ class GroundTruth:
 
     def with_box_areas(self) -> "GroundTruth":
         """The same people with 0.53 x box as area, as CrowdPose's tool takes it."""
-        return replace(self, areas=_box_areas(self.boxes), area_source=f"{AREA_OF_BOX} x box")
+        return replace(self, areas=box_areas(self.boxes), area_source=f"{AREA_OF_BOX} x box")
 
     def select_images(self, image_ids: Sequence[JsonId]) -> "GroundTruth":
         """The ground truth of some of the images.
@@ -156,30 +169,30 @@ def read_ground_truth(content: JsonObject, keypoint_count: int) -> GroundTruth:
     annotations: list[JsonObject] = content["annotations"]
     listed_categories: list[JsonObject] | None = content.get("categories")
     notes: list[str] = []
-    scored = _scored_images(images, notes)
+    scored = scored_images(images, notes)
     index = {image["id"]: row for row, image in enumerate(scored)}
-    _require_unique([a["id"] for a in annotations if "id" in a], "annotation id")
+    require_unique([a["id"] for a in annotations if "id" in a], "annotation id")
     listed = [a for a in annotations if a["image_id"] in index]
     if len(listed) < len(annotations):
         notes.append(f"{len(annotations) - len(listed)} annotations belong to no scored image and are not used")
-    categories = _categories(listed_categories, listed)
+    categories = read_categories(listed_categories, listed)
     names = [f"annotation {a.get('id', row)}" for row, a in enumerate(listed)]
-    keypoints = _keypoints(listed, keypoint_count, names)
-    boxes = _boxes(listed, keypoints, names)
-    areas, area_source = _areas(listed, boxes, names)
+    keypoints = read_keypoints(listed, keypoint_count, names)
+    boxes = read_boxes(listed, keypoints, names)
+    areas, area_source = read_areas(listed, boxes, names)
     return GroundTruth(
         image_ids=[image["id"] for image in scored],
         file_names=[image.get("file_name") for image in scored],
-        crowd_index=_crowd_index(scored),
+        crowd_index=read_crowd_index(scored),
         categories=categories,
         image=np.array([index[a["image_id"]] for a in listed], np.int64),
-        category=_category_index(listed, categories),
+        category=category_index(listed, categories),
         annotation_ids=[a.get("id", row) for row, a in enumerate(listed)],
         keypoints=keypoints,
         boxes=boxes,
         areas=areas,
         is_crowd=flag_array([a.get("iscrowd") for a in listed], names, "iscrowd"),
-        num_keypoints=_num_keypoints(listed, (keypoints[:, :, 2] > 0).sum(axis=1), names, notes),
+        num_keypoints=read_num_keypoints(listed, (keypoints[:, :, 2] > 0).sum(axis=1), names, notes),
         head_sizes=read_head_sizes(listed, names),
         area_source=area_source,
         notes=notes,
@@ -206,12 +219,12 @@ def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Re
     chosen = [results[row] for row in rows]
     names = [f"prediction {row}" for row in rows]
     only = only_category(ground_truth)
-    image = _index_of("image_id", [matched.image_ids[row] for row in rows], ground_truth.image_ids, names)
+    image = index_of("image_id", [matched.image_ids[row] for row in rows], ground_truth.image_ids, names)
     category_ids = [identity for identity, _ in ground_truth.categories]
-    category = _index_of("category_id", [r.get("category_id", only) for r in chosen], category_ids, names)
+    category = index_of("category_id", [r.get("category_id", only) for r in chosen], category_ids, names)
     scores = number_array([r.get("score") for r in chosen], names, "score")
-    keypoints = _keypoints(chosen, ground_truth.keypoints.shape[1], names)
-    areas, area_source = _detection_areas(chosen, keypoints, names)
+    keypoints = read_keypoints(chosen, ground_truth.keypoints.shape[1], names)
+    areas, area_source = detection_areas(chosen, keypoints, names)
     return Results(
         image=image,
         category=category,
@@ -220,7 +233,7 @@ def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Re
         areas=areas,
         area_source=area_source,
         annotation_ids=[r.get("annotation_id") for r in chosen],
-        notes=_result_notes(matched.corrected, image, scores, keypoints),
+        notes=result_notes(matched.corrected, image, scores, keypoints),
     )
 
 
@@ -257,170 +270,3 @@ def category_of_images(ground_truth: GroundTruth) -> dict[JsonId, JsonId]:
                 " score a results file with category_id (--predictions)"
             )
     return found
-
-
-def _scored_images(entries: Sequence[JsonObject], notes: list[str]) -> list[JsonObject]:
-    """Image entries by ascending id, without those that PoseTrack18 marks with ``is_labeled`` false."""
-    _require_unique([entry["id"] for entry in entries], "image id")
-    scored = [entry for entry in entries if entry.get("is_labeled", True)]
-    if len(scored) < len(entries):
-        notes.append(f"{len(entries) - len(scored)} images are marked as not labeled and are not scored")
-    try:
-        return sorted(scored, key=lambda entry: entry["id"])
-    except TypeError as error:
-        raise EveryposeError("the annotation file mixes text and numbers as image ids") from error
-
-
-def _require_unique(ids: Sequence[object], what: str) -> None:
-    if len(set(ids)) == len(ids):
-        return
-    seen: set[object] = set()
-    first = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
-    raise EveryposeError(
-        f"the annotation file has {len(ids) - len(set(ids))} duplicate {what}s (first: {first});"
-        " `everypose data doctor` finds them"
-    )
-
-
-def _categories(entries: Sequence[JsonObject] | None, annotations: Sequence[JsonObject]) -> list[tuple[JsonId, str]]:
-    """(id, name) of the listed categories, or of those that the annotations use."""
-    if entries:
-        _require_unique([entry["id"] for entry in entries], "category id")
-        pairs = {entry["id"]: str(entry.get("name", entry["id"])) for entry in entries}
-    else:
-        pairs = {identity: str(identity) for identity in (a.get("category_id", 1) for a in annotations)}
-    if not pairs:
-        raise EveryposeError("the annotation file has no category and no annotation: nothing to measure")
-    try:
-        return sorted(pairs.items())
-    except TypeError as error:
-        raise EveryposeError("the annotation file mixes text and numbers as category ids") from error
-
-
-def _category_index(annotations: Sequence[JsonObject], categories: Sequence[tuple[JsonId, str]]) -> Int64:
-    """(N,) index of each annotation's category; the first where an annotation has none."""
-    index: dict[object, int] = {identity: row for row, (identity, _) in enumerate(categories)}
-    ids = [a.get("category_id", categories[0][0]) for a in annotations]
-    for annotation, identity in zip(annotations, ids, strict=True):
-        if identity not in index:
-            raise EveryposeError(
-                f"annotation {annotation.get('id')} has category {identity}, not listed in the annotation file"
-            )
-    return np.array([index[identity] for identity in ids], np.int64)
-
-
-def _index_of(what: str, values: Sequence[object], known: Sequence[JsonId], names: Sequence[str]) -> Int64:
-    """(M,) index of each value in ``known``."""
-    index: Mapping[object, int] = {identity: row for row, identity in enumerate(known)}
-    unknown = [row for row, value in enumerate(values) if value not in index]
-    if unknown:
-        raise EveryposeError(
-            f"{len(unknown)} predictions whose {what} is not in the annotation file"
-            f" (first: {names[unknown[0]]}, {what} {values[unknown[0]]!r:.60});"
-            " are these predictions for this annotation file?"
-        )
-    return np.array([index[value] for value in values], np.int64)
-
-
-def _keypoints(entries: Sequence[JsonObject], count: int, names: Sequence[str]) -> Float64:
-    """(N, K, 3) of all entries; zeros, which is COCO's "not labeled", for entries without keypoints."""
-    flat = []
-    for entry, name in zip(entries, names, strict=True):
-        values = entry.get("keypoints") or [0.0] * (3 * count)
-        if not isinstance(values, list):
-            raise EveryposeError(f"{name}: keypoints must be a list of {3 * count} numbers")
-        if count == 133 and len(values) == 51:
-            values = _joined_parts(entry, values)
-        if len(values) != 3 * count:
-            raise EveryposeError(
-                f"{name} (image {entry.get('image_id')}) has {len(values) / 3:g} keypoints, the skeleton has {count}"
-            )
-        flat.append(values)
-    return number_array(flat, names, "keypoints", 3 * count).reshape(len(entries), count, 3)
-
-
-def _joined_parts(entry: JsonObject, body: list[object]) -> list[object]:
-    """The five lists of a COCO-WholeBody annotation as one; ``body`` alone where a list is missing."""
-    parts = [entry.get(part) or () for part in WHOLE_BODY_PARTS]
-    if not all(isinstance(part, list) for part in parts):
-        return body
-    return [value for part in parts for value in part]
-
-
-def _boxes(annotations: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> Float64:
-    """(N, 4) x, y, width, height; the labeled keypoints' extent where ``bbox`` is missing or has no size."""
-    boxes = number_array([a.get("bbox") or (0, 0, 0, 0) for a in annotations], names, "bbox", 4)
-    empty = (boxes[:, 2:] <= 0).any(axis=1) & (keypoints[:, :, 2] > 0).any(axis=1)
-    boxes[empty] = xyxy_to_xywh(keypoint_boxes(keypoints[empty]))
-    return boxes
-
-
-def _num_keypoints(annotations: Sequence[JsonObject], labeled: Int64, names: Sequence[str], notes: list[str]) -> Int64:
-    """(N,) ``num_keypoints`` of the file, as pycocotools takes it; the labeled keypoints where it is missing or null.
-
-    A file with separate whole-body parts counts the body alone there: the labeled keypoints are taken instead.
-    """
-    if any(WHOLE_BODY_PARTS[1] in a for a in annotations):
-        return labeled
-    given = [
-        n if (value := a.get("num_keypoints")) is None else value
-        for a, n in zip(annotations, labeled.tolist(), strict=True)
-    ]
-    counts = number_array(given, names, "num_keypoints").clip(0, 2**31).astype(np.int64)
-    if differing := int((counts != labeled).sum()):
-        notes.append(f"num_keypoints of {differing} people disagrees with their labels; the file's numbers are used")
-    return counts
-
-
-def _areas(annotations: Sequence[JsonObject], boxes: Float64, names: Sequence[str]) -> tuple[Float64, str]:
-    """(N,) areas and where they come from, in words; an area of 0, as CVAT writes it, is a missing one."""
-    given = number_array([a.get("area") or 0.0 for a in annotations], names, "area")
-    if (negative := np.flatnonzero(given < 0)).size:
-        raise EveryposeError(f"{names[negative[0]]}: area must not be negative, it is {given[negative[0]]:g}")
-    missing = given == 0
-    if annotations and missing.all():
-        return _box_areas(boxes), f"{AREA_OF_BOX} x box"
-    source = f"annotation, {AREA_OF_BOX} x box for {missing.sum()} without" if missing.any() else "annotation"
-    return np.where(missing, _box_areas(boxes), given), source
-
-
-def _box_areas(boxes: Float64) -> Float64:
-    """(N,) 0.53 x the area of boxes (N, 4); the order of the product is that of CrowdPose's tool."""
-    areas: Float64 = AREA_OF_BOX * boxes[:, 3].clip(min=0) * boxes[:, 2].clip(min=0)
-    return areas
-
-
-def _crowd_index(images: Sequence[JsonObject]) -> Float64:
-    """(images,) ``crowdIndex``; NaN where it is missing."""
-    given = [row for row, image in enumerate(images) if image.get("crowdIndex") is not None]
-    index = np.full(len(images), np.nan)
-    names = [f"image {images[row]['id']}" for row in given]
-    index[given] = number_array([images[row]["crowdIndex"] for row in given], names, "crowdIndex")
-    return index
-
-
-def _detection_areas(results: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> tuple[Float64, str]:
-    """(M,) areas by pycocotools' rule: the first result decides for all between boxes and keypoint extents."""
-    if results and results[0].get("bbox"):
-        boxes = number_array([r.get("bbox") for r in results], names, "bbox", 4)
-        return boxes[:, 2] * boxes[:, 3], "bbox"
-    extent = keypoints[:, :, :2].max(axis=1) - keypoints[:, :, :2].min(axis=1) if results else np.zeros((0, 2))
-    return extent[:, 0] * extent[:, 1], "keypoint extent"
-
-
-def _result_notes(corrected: int, image: Int64, scores: Float64, keypoints: Float64) -> list[str]:
-    """What a reader of the scores must know about the results."""
-    notes = []
-    if corrected:
-        notes.append(
-            f"the image_id of {corrected} predictions is another image in the annotation file; they are matched to"
-            " images by file_name"
-        )
-    if zero := int((keypoints[:, :, :2] == 0).all(axis=(1, 2)).sum()):
-        notes.append(
-            f"{zero} predictions have all keypoints at (0, 0); they are scored as they are, which tools disagree on"
-        )
-    rows = np.column_stack([image, scores, keypoints.reshape(len(image), -1)]) if len(image) else np.zeros((0, 1))
-    if repeated := len(rows) - len({row.tobytes() for row in rows}):
-        notes.append(f"{repeated} predictions repeat another one exactly; each repetition counts as a false detection")
-    return notes

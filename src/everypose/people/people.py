@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float32, Float64, Image, Int64, Mask
-from everypose.core.files import read_json
+from everypose.core.arrays import Float32, Image, Int64, Mask
 from everypose.core.geometry import keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
+from everypose.people.conversion import ids_of, read_coco, to_coco, to_fiftyone, to_json, to_supervision, to_table
 from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import supervision
 
     from everypose.drawing import Drawing, DrawingStyle
-
-LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -191,22 +189,7 @@ class People:
         Args:
             wide: one row for each person.
         """
-        names = self.skeleton.keypoints
-        corners = zip(("box_x1", "box_y1", "box_x2", "box_y2"), self.boxes.T, strict=True)
-        columns: dict[str, npt.NDArray[np.generic]] = {
-            "person": np.arange(len(self)),
-            **({} if self.ids is None else {"track_id": self.ids}),
-            "person_score": self.scores,
-            **dict(corners),
-            "skeleton": np.full(len(self), self.skeleton.name),
-        }
-        if wide:
-            values = self.keypoints.reshape(len(self), 3 * len(names)).T
-            axes = [f"{name}_{axis}" for name in names for axis in ("x", "y", "score")]
-            return columns | dict(zip(axes, values, strict=True))
-        repeated = {name: np.repeat(column, len(names)) for name, column in columns.items()}
-        x, y, score = self.keypoints.reshape(-1, 3).T
-        return repeated | {"keypoint": np.tile(np.array(names), len(self)), "x": x, "y": y, "score": score}
+        return to_table(self, wide=wide)
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
         """Return a COCO results list.
@@ -214,24 +197,7 @@ class People:
         Each entry has image_id, category_id, keypoints [x, y, score, ...], score and bbox [x, y, width, height]; those
         of tracked people have a ``track_id``, too.
         """
-        sizes = self.boxes[:, 2:] - self.boxes[:, :2]
-        return [
-            {
-                "image_id": image_id,
-                "category_id": category_id,
-                "keypoints": _decimals(keypoints),
-                "score": _decimals(score)[0],
-                "bbox": _decimals(box[:2]) + _decimals(size),
-            }
-            | identity
-            for keypoints, score, box, size, identity in zip(
-                self.keypoints, self.scores, self.boxes, sizes, self._identities("track_id"), strict=True
-            )
-        ]
-
-    def _identities(self, key: str) -> list[dict[str, int]]:
-        """Return each person's id as a dictionary with one entry; empty dictionaries without ids."""
-        return [{} for _ in self.scores] if self.ids is None else [{key: number} for number in self.ids.tolist()]
+        return to_coco(self, image_id, category_id)
 
     @classmethod
     def from_coco(
@@ -256,48 +222,15 @@ class People:
             EveryposeError: if the list is not COCO's or its keypoints do not match the skeleton.
             UsageError: if the list contains several images and ``image_id`` is None.
         """
-        where = str(source) if isinstance(source, Path | str) else "the list"
-        content = read_json(Path(source)) if isinstance(source, Path | str) else source
-        entries = content.get("annotations") if isinstance(content, Mapping) else content
-        if not isinstance(entries, Sequence) or not all(isinstance(entry, Mapping) for entry in entries):
-            raise EveryposeError(f"{where} is neither a COCO results list nor a COCO annotation file")
-        images = {repr(entry.get("image_id")) for entry in entries}
-        if image_id is None and len(images) > 1:
-            raise UsageError(f"{where} contains {len(images)} images: choose one with image_id")
-        chosen = [entry for entry in entries if image_id is None or entry.get("image_id") == image_id]
-        read = []
-        for place, entry in enumerate(chosen):
-            try:
-                read.append(_from_entry(entry, skeleton))
-            except (TypeError, ValueError, OverflowError) as error:
-                raise EveryposeError(f"{where}: entry {place} is not a pose: {error}") from error
-        keypoints, boxes, scores = zip(*read, strict=True) if read else ([], [], [])
-        try:
-            ids = _ids_of(chosen, "track_id")
-        except ValueError as error:
-            raise EveryposeError(f"{where}: {error}") from error
-        shaped = np.reshape(keypoints, (len(read), len(skeleton), 3))
-        return cls(shaped, scores, skeleton, boxes=np.reshape(boxes, (-1, 4)), image=image, ids=ids)
+        keypoints, scores, boxes, ids = read_coco(source, skeleton, image_id)
+        return cls(keypoints, scores, skeleton, boxes=boxes, image=image, ids=ids)
 
     def to_json(self) -> str:
         """Return JSON with the skeleton and each person's score, box (x1, y1, x2, y2) and keypoints by name.
 
         Each keypoint is [x, y, score]. Tracked people have an ``id``, too.
         """
-        people = [
-            {
-                "score": _decimals(score)[0],
-                "box": _decimals(box),
-                "keypoints": {
-                    name: _decimals(point) for name, point in zip(self.skeleton.keypoints, keypoints, strict=True)
-                },
-            }
-            | identity
-            for keypoints, score, box, identity in zip(
-                self.keypoints, self.scores, self.boxes, self._identities("id"), strict=True
-            )
-        ]
-        return json.dumps({"skeleton": self.skeleton.to_dict(), "people": people}, allow_nan=False)
+        return to_json(self)
 
     @classmethod
     def from_json(cls, text: str, image: Image | None = None) -> "People":
@@ -314,7 +247,7 @@ class People:
             scores = [person["score"] for person in people]
             boxes = np.reshape([person["box"] for person in people], (-1, 4))
             shaped = np.reshape(keypoints, (-1, len(skeleton), 3))
-            return cls(shaped, scores, skeleton, boxes=boxes, image=image, ids=_ids_of(people, "id"))
+            return cls(shaped, scores, skeleton, boxes=boxes, image=image, ids=ids_of(people, "id"))
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EveryposeError(f"not the JSON of People: {error!r}") from error
 
@@ -324,15 +257,7 @@ class People:
         Raises:
             UsageError: if the package ``supervision`` is not installed.
         """
-        try:
-            import supervision
-        except ImportError as error:
-            raise UsageError("to_supervision needs the package supervision: pip install supervision") from error
-        places, scores = self.keypoints[..., :2], self.keypoints[..., 2]
-        try:
-            return supervision.KeyPoints(xy=places, keypoint_confidence=scores, detection_confidence=self.scores)
-        except TypeError:  # before supervision 0.29
-            return supervision.KeyPoints(xy=places, confidence=scores)
+        return to_supervision(self)
 
     def to_fiftyone(self, size: tuple[int, int] | None = None) -> "fiftyone.Keypoints":
         """Return the people as ``fiftyone.Keypoints``: points from 0 to 1, NaN for keypoints that were not found.
@@ -346,27 +271,7 @@ class People:
             UsageError: if the package ``fiftyone`` is not installed.
             EveryposeError: if the size is neither given nor known.
         """
-        try:
-            import fiftyone
-        except ImportError as error:
-            raise UsageError("to_fiftyone needs the package fiftyone: pip install fiftyone") from error
-        if size is None and self.image is None:
-            raise EveryposeError("to_fiftyone needs the image's size: these people have no image")
-        whole = self.image.shape[1::-1] if size is None and self.image is not None else size
-        points = self.keypoints[..., :2].astype(np.float64) / np.asarray(whole, dtype=np.float64)
-        points[self.keypoints[..., 2] <= 0] = np.nan
-        return fiftyone.Keypoints(
-            keypoints=[
-                fiftyone.Keypoint(
-                    label="person",
-                    points=[(x, y) for x, y in own.tolist()],
-                    confidence=scores.tolist(),
-                    index=None if self.ids is None else int(self.ids[position]),
-                    person_score=float(self.scores[position]),
-                )
-                for position, (own, scores) in enumerate(zip(points, self.keypoints[..., 2], strict=True))
-            ]
-        )
+        return to_fiftyone(self, size)
 
     def draw(self, image: Image | Path | str | None = None, style: "DrawingStyle | None" = None) -> "Drawing":
         """Draw the people on an image.
@@ -392,42 +297,3 @@ class People:
     def _repr_png_(self) -> bytes | None:
         """Return the picture that notebooks show; None, and so the text, without an image."""
         return None if self.image is None else self.draw().to_png()
-
-
-def _decimals(values: npt.ArrayLike) -> list[float]:
-    """Return the shortest decimal numbers that read back as the same float32."""
-    return [float(str(value)) for value in np.ravel(values)]
-
-
-def _ids_of(entries: Sequence[Mapping[str, Any]], key: str) -> list[int] | None:
-    """Return the identities of all entries; None if an entry has none, or there are no entries.
-
-    Raises:
-        ValueError: if one is out of range.
-    """
-    ids = [number for entry in entries if isinstance(number := entry.get(key), int)]
-    if not ids or len(ids) < len(entries):
-        return None
-    if not all(0 <= number <= LARGEST_ID for number in ids):
-        raise ValueError(f"a {key} is not between 0 and 2^63 - 1")
-    return ids
-
-
-def _from_entry(entry: Mapping[str, Any], skeleton: Skeleton) -> tuple[Float64, list[float], float]:
-    """Return keypoints (K, 3), box x1, y1, x2, y2 and score of one COCO result or annotation.
-
-    Raises:
-        ValueError: if it has another number of keypoints than the skeleton.
-    """
-    flat = np.array(entry.get("keypoints", []), dtype=np.float64)
-    if flat.shape != (3 * len(skeleton),):
-        raise ValueError(
-            f"the skeleton {skeleton.name!r} needs {3 * len(skeleton)} keypoint numbers, it has {flat.size}"
-        )
-    keypoints = flat.reshape(-1, 3)
-    if entry.get("bbox") is None:
-        box = keypoint_boxes(keypoints[None])[0].tolist()
-    else:
-        x, y, width, height = map(float, entry["bbox"])
-        box = [x, y, x + width, y + height]
-    return keypoints, box, float(entry.get("score", 1.0))
