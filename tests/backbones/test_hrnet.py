@@ -20,6 +20,19 @@ def test_steps_give_maps_of_the_promised_widths(outputs: int) -> None:
     assert len(maps) == outputs
 
 
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_stages_are_another_cut_of_the_same_network(outputs: int) -> None:
+    network = HRNet(4, (1, 2, 2), 1, 1, outputs).eval()
+    maps = [torch.randn(2, 3, 64, 96)]
+    with torch.no_grad():
+        feature = network(maps[0])
+        for step, widths in zip(network.stages(), network.stage_widths, strict=True):
+            maps = step(maps)
+            assert [x.shape for x in maps] == [(2, c, 16 >> i, 24 >> i) for i, c in enumerate(widths)]
+        assert torch.equal(network.finish(maps), feature)
+    assert [len(widths) for widths in network.stage_widths] == [1, 2, 3, outputs]
+
+
 def test_branch_0_alone_is_the_first_part_of_all() -> None:
     every, first = HRNet(4, (1, 2, 2), 1, 1).eval(), HRNet(4, (1, 2, 2), 1, 1, outputs=1).eval()
     shared = {name: value for name, value in every.state_dict().items() if name in first.state_dict()}

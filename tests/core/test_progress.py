@@ -1,4 +1,4 @@
-from everypose.core.progress import track
+from everypose.core.progress import elapsed_time, track
 
 
 def test_items_pass_through_in_order():
@@ -26,3 +26,19 @@ def test_quiet_shows_nothing_even_there(capsys, monkeypatch):
     list(track(range(5), "counting", quiet=True, delay=-1))
     list(track(range(5), "counting", delay=60))
     assert capsys.readouterr().err == ""
+
+
+def test_the_time_of_a_block_is_shown_on_a_terminal_only(capsys, monkeypatch):
+    with elapsed_time("fitting"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with elapsed_time("fitting", quiet=True):
+        pass
+    assert capsys.readouterr().err == ""
+    with elapsed_time("fitting"):
+        pass
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fitting" in err

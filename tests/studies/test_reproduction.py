@@ -114,6 +114,32 @@ def test_reasons(coco, tmp_path):
     assert "no boxes of Faster R-CNN: --boxes coco-val=FILE" in {row.reason for row in detected}
 
 
+def test_ochuman_is_scored_as_published_and_as_trained(tmp_path):
+    folder = tmp_path / "data" / "ochuman"
+    (folder / "annotations").mkdir(parents=True)
+    write_set(folder / "images", content())
+    shutil.move(folder / "images" / "truth.json", folder / "annotations" / "ochuman_test.json")
+    udp = {"convention": "udp", "decoder": "udp"}
+    tiny_folder(tmp_path / "models" / "posebh-b", family="hrnet", inference=udp)
+    rows = [
+        row
+        for row in reproduce(table("posebh"), resources(tmp_path, flip=False))
+        if (row.published.model, row.published.dataset) == ("PoseBH-B", "ochuman")
+    ]
+    published, trained = rows
+    assert [row.record.protocol.decoder for row in rows] == ["quarter", "udp"]
+    assert (published.extra, trained.extra) == (False, True)
+    names = {path.name for path in (tmp_path / "records").iterdir()}
+    assert names == {f"posebh-b-ochuman-test-annotated-{decoder}.json" for decoder in ("quarter", "udp")}
+    text = table_markdown(table("posebh"), rows)
+    assert text.count("| published |") == 1
+    assert "flip no, decoder quarter |" in text
+    assert "flip no, decoder udp |" in text
+    missing = reproduce(table("posebh"), Resources(None, None, tmp_path / "none"))
+    reasons = [(row.published.note, row.reason) for row in missing if row.published.model == "PoseBH-H"]
+    assert ("decoder udp", "no weights: posebh-h in --models") in reasons
+
+
 def test_other_models_run_on_the_tables_data(coco, tmp_path):
     mine = tiny_folder(tmp_path / "mine")
     rows = reproduce(table("mipnet-2"), resources(coco, extra=(mine,), flip=False))

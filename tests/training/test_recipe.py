@@ -219,10 +219,22 @@ def test_the_resolved_recipe_reads_back_as_itself(name, write):
     assert load_recipe(write(recipe.to_toml())) == recipe
 
 
+def test_stage_ends_differ_from_the_released_places_alone() -> None:
+    released: Any = load_recipe("mipnet-w32-256-coco")
+    ends: Any = load_recipe("mipnet-w32-256-coco-stage-ends")
+    assert ends.model == released.model.model_copy(update={"placement": "stage-ends"})
+    same = {"name", "description", "model"}
+    assert ends.model_dump(exclude=same) == released.model_dump(exclude=same)
+    assert "placement stage-ends is for hrnet: with resnet give released" in message(
+        "mipnet-r50-256-coco", "model.placement=stage-ends"
+    )
+
+
+@pytest.mark.parametrize("size", ["w32-256", "w48-384"])
 @pytest.mark.parametrize("people", [3, 4])
-def test_mipnet_for_more_people_differs_in_their_number_alone(people: int) -> None:
-    two: Any = load_recipe("mipnet-w32-256-coco")
-    more: Any = load_recipe(f"mipnet-w32-256-coco-n{people}")
+def test_mipnet_for_more_people_differs_in_their_number_alone(people: int, size: str) -> None:
+    two: Any = load_recipe(f"mipnet-{size}-coco")
+    more: Any = load_recipe(f"mipnet-{size}-coco-n{people}")
     assert more.model == two.model.model_copy(update={"instances": people})
     same = {"name", "description", "model"}
     assert more.model_dump(exclude=same) == two.model_dump(exclude=same)

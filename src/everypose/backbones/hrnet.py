@@ -111,6 +111,7 @@ class HRNet(SteppedBackbone):
     Attributes:
         channels: channels of the feature.
         step_widths: channels of the maps after each of the :meth:`steps`.
+        stage_widths: channels of the maps after each of the :meth:`stages`.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class HRNet(SteppedBackbone):
         self.widths = [width, 2 * width, 4 * width, 8 * width]
         self.channels = sum(self.widths[:outputs])
         self.step_widths = [self.widths[:count] for count in (2, 3, 4, outputs)]
+        self.stage_widths = [[Bottleneck.expansion * 64], *(self.widths[:count] for count in (2, 3, outputs))]
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
@@ -162,11 +164,27 @@ class HRNet(SteppedBackbone):
             self.stage4,
         ]
 
+    def stages(self) -> list[Step]:
+        """The four stages, from ``[images]`` to the maps that :meth:`finish` takes.
+
+        They are the network of the :meth:`steps`, cut elsewhere: each ends with the outputs of its last block, before
+        the branch that the next one adds is started.
+        """
+        return [
+            self._first_stage,
+            lambda maps: self.stage2([layer(maps[0]) for layer in self.transition1]),
+            lambda maps: self.stage3(_grow(maps, self.transition2)),
+            lambda maps: self.stage4(_grow(maps, self.transition3)),
+        ]
+
     def _begin(self, images: list[Tensor]) -> list[Tensor]:
+        (x,) = self._first_stage(images)
+        return [layer(x) for layer in self.transition1]
+
+    def _first_stage(self, images: list[Tensor]) -> list[Tensor]:
         x = F.relu(self.bn1(self.conv1(images[0])), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-        x = self.layer1(x)
-        return [layer(x) for layer in self.transition1]
+        return [self.layer1(x)]
 
     def finish(self, maps: list[Tensor]) -> Tensor:
         """The maps of the last step, resized bilinearly to the first and joined: (B, channels, H/4, W/4)."""

@@ -16,6 +16,7 @@ from everypose.cli.evaluation_options import (
     parse_protocol_fields,
 )
 from everypose.cli.option_groups import expand_options
+from everypose.core.decoder_names import Decoder
 from everypose.errors import UsageError
 from everypose.evaluation.metrics.metric import Metric
 
@@ -57,6 +58,13 @@ def evaluate(
     ] = None,
     size: SizeOption = None,
     family: FamilyOption = None,
+    decoder: Annotated[
+        Decoder | None,
+        typer.Option(
+            help="How a top-down model's heatmaps become keypoints, with crops of that convention (classic or UDP). "
+            "Default: the model's own; an exported file has no other."
+        ),
+    ] = None,
     tracking: Annotated[
         bool,
         typer.Option(
@@ -85,7 +93,7 @@ def evaluate(
     """
     if tracking:
         values = {"MODEL": model, "--metric": metric, "--state": state, "--report": report, "--sigmas": run.sigmas}
-        _require_no_model_options(run, data, boxes, size=size, family=family, others=values)
+        _require_no_model_options(run, data, boxes, size=size, family=family, decoder=decoder, others=values)
         _evaluate_tracking(
             predictions, data, similarity=similarity, skeleton=skeleton, out=out, as_json=as_json, quiet=run.quiet
         )
@@ -100,11 +108,11 @@ def evaluate(
         layout, names = data.find()
         names |= parse_protocol_fields(state or [], ("dataset", "split"))
         source = boxes.source(boxes.box_threshold)
-        options = run.evaluation(source, metric=metric, size=size, skeleton=skeleton, family=family)
+        options = run.evaluation(source, metric=metric, size=size, skeleton=skeleton, family=family, decoder=decoder)
         evaluation = evaluate_model(model, layout, options, protocol=names)
     else:
         assert predictions is not None
-        _require_no_model_options(run, data, boxes, size=size, family=family)
+        _require_no_model_options(run, data, boxes, size=size, family=family, decoder=decoder)
         evaluation = _of_predictions(predictions, data, run, metric=metric, skeleton=skeleton, state=state)
     if out is not None:
         evaluation.record.write(out)
@@ -210,6 +218,7 @@ def _require_no_model_options(
     *,
     size: int | None,
     family: str | None,
+    decoder: Decoder | None,
     others: Mapping[str, object] | None = None,
 ) -> None:
     """Refuse options that say how a model is run: given predictions were made before."""
@@ -224,6 +233,7 @@ def _require_no_model_options(
         "--device": None if run.device == RunOptions.device else run.device,
         "--size": size,
         "--family": family,
+        "--decoder": decoder,
         "--batch": run.batch,
         **(others or {}),
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everypose.core.decoder_names import Decoder
 from everypose.errors import UsageError
 from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.run_settings import RunSettings
@@ -142,6 +143,7 @@ class RunOptions:
         size: int | None = None,
         skeleton: str | None = None,
         family: str | None = None,
+        decoder: Decoder | None = None,
     ) -> "EvaluationOptions":
         """The options of an evaluation.
 
@@ -151,6 +153,7 @@ class RunOptions:
             size: short side of a single-stage model's input.
             skeleton: of a model of several data sets.
             family: of an ONNX file of another project.
+            decoder: of a top-down model.
 
         Raises:
             UsageError: if the sigmas are not positive numbers.
@@ -167,6 +170,7 @@ class RunOptions:
             boxes=boxes,
             skeleton=skeleton,
             family=family,
+            decoder=decoder,
             quiet=self.quiet,
         )
 

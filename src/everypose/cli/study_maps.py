@@ -68,7 +68,7 @@ def tsne(
     from everypose.studies.inner_maps import open_features
 
     opened = [open_features(model) for model in models]
-    study = study_colors(opened, read_image(image), method=method, cells=cells, name=image.name)
+    study = study_colors(opened, read_image(image), method=method, cells=cells, name=image.name, quiet=quiet)
     finish(study, out, as_json=as_json, quiet=quiet)
 
 

@@ -57,6 +57,27 @@ def _with_bar(items: Iterator[Item], description: str, total: int | None, done: 
 
 
 @contextmanager
+def elapsed_time(description: str, quiet: bool = False) -> Iterator[None]:
+    """Show the time that a block takes, as a line on a terminal: for libraries that do not report their progress.
+
+    Args:
+        description: label of the line.
+        quiet: show nothing at all.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(description, total=None)
+        yield
+
+
+@contextmanager
 def byte_progress(description: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows how many bytes of how many were transferred, as a bar on a terminal.
 

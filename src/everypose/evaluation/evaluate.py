@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import everypose
+from everypose.core.decoder_names import Decoder
 from everypose.core.files import read_json, sha256
 from everypose.data.discovery.layouts import Layout
 from everypose.errors import UsageError
@@ -72,6 +73,7 @@ class EvaluationSetup:
         sha256: of the model's weights.
         flip: whether predictions are averaged with those of the mirror image.
         device: what the model runs on, and why.
+        decoder: what replaces the decoder of a top-down model; None if it has its own.
     """
 
     estimator: "Estimator"
@@ -80,6 +82,7 @@ class EvaluationSetup:
     sha256: str
     flip: bool
     device: DeviceChoice
+    decoder: Decoder | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -101,7 +104,8 @@ class EvaluationSetup:
             size, boxes = f"{width} x {height}", self.boxes.describe(DEFAULT_DETECTOR)
             rule = "soft OKS" if crops.soft_nms else "OKS"
             nms = "none" if crops.nms is None or self.annotated.one_prediction_per_person else f"{rule} {crops.nms:g}"
-        return {"boxes": boxes, "flip": self.flip, "input_size": size, "nms": nms}
+        fields: dict[str, str | bool] = {"boxes": boxes, "flip": self.flip, "input_size": size, "nms": nms}
+        return fields if self.decoder is None else {**fields, "decoder": self.decoder}
 
     def notes(self) -> list[str]:
         """What a reader of the scores must know, after the model was run."""
@@ -181,9 +185,11 @@ def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions 
         box_threshold=options.boxes.detector_threshold,
         skeleton=options.skeleton,
         family=options.family,
+        decoder=options.decoder,
     )
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
-    return EvaluationSetup(estimator, annotated, options.boxes, model_sha256(resolve(model).path), options.flip, device)
+    sha256 = model_sha256(resolve(model).path)
+    return EvaluationSetup(estimator, annotated, options.boxes, sha256, options.flip, device, options.decoder)
 
 
 def evaluate_model(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from everypose.core.decoder_names import Decoder
 from everypose.evaluation.box_source import BoxSource
 from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.run_settings import RunSettings
@@ -18,6 +19,7 @@ class EvaluationOptions(RunSettings):
         boxes: where a top-down model's boxes come from; not for single-stage models.
         skeleton: of a model of several data sets, which skeleton it predicts; default: its first.
         family: of an ``.onnx`` file of another project that is not recognized.
+        decoder: how a top-down model's heatmaps become keypoints, on crops of its convention; default: the model's own.
     """
 
     metric: Metric | None = None
@@ -26,3 +28,4 @@ class EvaluationOptions(RunSettings):
     boxes: BoxSource = field(default_factory=BoxSource)
     skeleton: str | None = None
     family: str | None = None
+    decoder: Decoder | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from everypose.core.decoder_names import Decoder
 from everypose.core.files import sha256
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.box_fusion import FusedDetectors
@@ -53,6 +54,7 @@ def load(
     skeleton: str | None = None,
     tiles: int | None = None,
     family: str | None = None,
+    decoder: Decoder | None = None,
 ) -> Estimator:
     """Load a model, ready to find people.
 
@@ -77,17 +79,22 @@ def load(
             2 to 8: it finds smaller people in more time.
         family: of an ``.onnx`` file of another project whose inputs and outputs have unknown names:
             rtmpose, rtmw, rtmo or detrpose.
+        decoder: how a top-down model's heatmaps become keypoints, see
+            :func:`everypose.methods.top_down.decoding.decode`; crops are cut by the convention of the decoder, classic
+            or UDP. By default the model's own; an exported file has no other.
 
     Raises:
         EveryposeError: when the model is damaged or no model of everypose.
         UsageError: when there is no such model, skeleton or device, a package that it needs is missing, a detector is
-            given to a model that finds people by itself, or none to one that finds animals or hands.
+            given to a model that finds people by itself, or none to one that finds animals or hands; or when a decoder
+            is given to a model that finds people by itself, or to an exported one.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
     if device == AUTO:
         device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton, family=family).device
-    request = _Request(model, device, threads, flip=flip, skeleton=skeleton, family=family or _catalog_family(model))
+    family = family or _catalog_family(model)
+    request = _Request(model, device, threads, flip=flip, skeleton=skeleton, family=family, decoder=decoder)
     runtime, crops, config = _open(resolve(model), request)
     if crops is not None:
         if size is not None:
@@ -193,6 +200,13 @@ def _at_size(config: ModelConfig, size: int) -> ModelConfig:
     return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
 
 
+def _with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:
+    """The configuration of a top-down model with another decoder."""
+    if not config.is_top_down:
+        raise UsageError(f"{config.name} finds people by itself: a decoder is for models that take boxes")
+    return config.model_copy(update={"inference": config.on_crops.with_decoder(decoder)})
+
+
 def find_detector(
     source: str | Path | Detector,
     threshold: float | None = None,
@@ -259,6 +273,7 @@ class _Request:
         flip: whether to use test-time flip augmentation.
         skeleton: which one of a model with several.
         family: of an ONNX file of another project.
+        decoder: as in :func:`load`.
     """
 
     name: str | Path
@@ -267,11 +282,16 @@ class _Request:
     flip: bool = False
     skeleton: str | None = None
     family: str | None = None
+    decoder: Decoder | None = None
 
 
 def _open(file: ModelFile, request: _Request) -> Opened:
     """Open a model's file or folder."""
-    return _open_onnx(file.path, request) if file.kind == "onnx" else _open_torch(file, request)
+    if file.kind != "onnx":
+        return _open_torch(file, request)
+    if request.decoder is not None:
+        raise UsageError(f"{request.name} is exported, which fixes its decoder: give the model's folder")
+    return _open_onnx(file.path, request)
 
 
 def _open_onnx(path: Path, request: _Request) -> Opened:
@@ -316,6 +336,8 @@ def _open_torch(file: ModelFile, request: _Request) -> Opened:
     network, config = read_network(file, request.skeleton)
     config.require_finds_people()
     flip, threads = request.flip, request.threads
+    if request.decoder is not None:
+        config = _with_decoder(config, request.decoder)
     if config.is_top_down:
         return None, TorchCropRuntime(network, config, device=device, flip=flip, threads=threads), config
     return TorchRuntime(network, config, device=device, flip=flip, threads=threads), None, config

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from everypose.core.arrays import Float32, Image
+from everypose.core.decoder_names import Decoder
 from everypose.errors import UsageError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import model_sha256
@@ -20,7 +21,6 @@ from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
-from everypose.methods.top_down.decoding import Decoder
 from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR
 from everypose.studies.chart import line_chart
@@ -31,7 +31,8 @@ from everypose.studies.subject import facts_of, require_top_down
 if TYPE_CHECKING:
     from everypose.data.discovery.layouts import Layout
 
-DECODERS: tuple[Decoder, ...] = ("quarter", "dark")
+DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "dark-17")
+"""``dark`` smooths with 11 cells, as MIPNet's code at any size; ``dark-17`` with 17, as DARK's own at 384 x 288."""
 
 
 class ConcatenatedRuntimes:
@@ -72,7 +73,7 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
 
 def with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:
     """The configuration with another decoder."""
-    return config.model_copy(update={"inference": config.on_crops.model_copy(update={"decoder": decoder})})
+    return config.model_copy(update={"inference": config.on_crops.with_decoder(decoder)})
 
 
 def study_dark(setup: EvaluationSetup, *, quiet: bool = False) -> Study:

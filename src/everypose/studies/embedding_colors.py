@@ -9,6 +9,7 @@ import numpy as np
 
 from everypose.core.arrays import Float32, Float64, Image, Int64
 from everypose.core.geometry import Size
+from everypose.core.progress import elapsed_time
 from everypose.drawing import contact_sheet, encode
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.studies.inner_maps import MapModel
@@ -101,6 +102,7 @@ def study_colors(
     method: Reduction = "tsne",
     cells: int = 4096,
     name: str = "the image",
+    quiet: bool = False,
 ) -> Study:
     """Run the study.
 
@@ -110,6 +112,7 @@ def study_colors(
         method: how features become three values.
         cells: the most cells of a map; a larger map is averaged to fewer.
         name: of the image.
+        quiet: do not show how long t-SNE has taken.
 
     Raises:
         UsageError: if there are too few cells, or t-SNE needs scikit-learn, which is not installed.
@@ -123,7 +126,8 @@ def study_colors(
         feature, to_image = feature_map(model, image)
         small, enlarge = _averaged(feature, cells)
         pixels = small.reshape(len(small), -1).T
-        values = three_values(pixels, method)
+        with elapsed_time(f"t-SNE of {label}, {len(pixels):,} pixels", quiet=quiet or method != "tsne"):
+            values = three_values(pixels, method)
         colors = colors_of(values).reshape(*small.shape[1:], 3)
         panels.append(np.rint(255 * spread(colors, compose(to_image, enlarge), size)).astype(np.uint8))
         captions.append(label)

@@ -5,6 +5,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+from everypose.core.decoder_names import Decoder
 from everypose.core.settings import Settings
 from everypose.errors import UsageError
 from everypose.evaluation.report.published import Published, published_from
@@ -29,6 +30,22 @@ class Recipe(Settings):
     dataset: str
     fine_tuned: bool
     name: str
+
+
+class Decoders(Settings):
+    """The decoders of results whose authors evaluate a model otherwise than it was trained.
+
+    Attributes:
+        source: of the published results.
+        dataset: name of the data set.
+        published: decoder of the published numbers.
+        trained: decoder of the model's training, with which it is scored a second time.
+    """
+
+    source: str
+    dataset: str
+    published: Decoder
+    trained: Decoder
 
 
 class Weights(NamedTuple):
@@ -106,6 +123,17 @@ def find_tables(names: list[str]) -> list[PaperTable]:
     if unknown := [name for name in names if name not in known and name != ALL]:
         raise UsageError(f"there is no table {unknown[0]!r}; the tables are {', '.join(known)}, or {ALL}")
     return list(known.values()) if ALL in names else [known[name] for name in names]
+
+
+def decoders_of(result: Published) -> Decoders | None:
+    """The decoders of a published result; None if the model's own is the one of its numbers.
+
+    >>> found = decoders_of(next(one for one in published_from("PoseBH, released README") if one.dataset == "ochuman"))
+    >>> found.published, found.trained
+    ('quarter', 'udp')
+    """
+    listed = map(Decoders.model_validate, _content()["decoders"])
+    return next((one for one in listed if (one.source, one.dataset) == (result.source, result.dataset)), None)
 
 
 def weights_of(result: Published) -> Weights | None:

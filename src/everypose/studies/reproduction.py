@@ -1,20 +1,21 @@
 """The papers' tables with this installation's numbers next to the published ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from everypose.core.decoder_names import Decoder
 from everypose.data.discovery.layouts import Layout, find_data
 from everypose.errors import EveryposeError
 from everypose.evaluation.box_source import GROUND_TRUTH, BoxSource
 from everypose.evaluation.evaluate import evaluate_model
 from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.report.published import Published
-from everypose.evaluation.report.record import Record
+from everypose.evaluation.report.record import OWN_DECODER, Record
 from everypose.inference.loading import load
 from everypose.models.locate import bundled, resolve
-from everypose.studies.paper_tables import PaperTable, Weights, weights_of
+from everypose.studies.paper_tables import PaperTable, Weights, decoders_of, weights_of
 
 NO_BOXES, ANNOTATED = "none", "ground truth"
 PIXELS = ("EPE",)
@@ -55,11 +56,11 @@ class Row:
     """One published result with this installation's, or another model's on the same data.
 
     Attributes:
-        published: the printed numbers; of another model, its data and boxes.
+        published: the printed numbers; of another model or decoder, its data and boxes.
         record: this installation's; None if the row could not be run.
         reason: why not.
         failed: whether running it was tried and failed.
-        extra: whether it is another model.
+        extra: whether it is another model, or another decoder.
     """
 
     published: Published
@@ -84,13 +85,22 @@ def reproduce(table: PaperTable, resources: Resources) -> list[Row]:
     """
     rows = []
     for result in table.results():
-        try:
-            rows.append(Row(result, _record(result, resources)))
-        except NotRunError as reason:
-            rows.append(Row(result, reason=str(reason)))
-        except EveryposeError as error:
-            rows.append(Row(result, reason=str(error), failed=True))
+        decoders = decoders_of(result)
+        rows.append(_row(result, resources, None if decoders is None else decoders.published))
+        if decoders is not None and weights_of(result) is not None:
+            second = result.model_copy(update={"numbers": {}, "note": f"decoder {decoders.trained}"})
+            rows.append(replace(_row(second, resources, decoders.trained), extra=True))
     return rows + _extra_rows(table, resources)
+
+
+def _row(result: Published, resources: Resources, decoder: Decoder | None) -> Row:
+    """The row of a published result, decoded by its model's own decoder or by another one."""
+    try:
+        return Row(result, _record(result, resources, decoder))
+    except NotRunError as reason:
+        return Row(result, reason=str(reason))
+    except EveryposeError as error:
+        return Row(result, reason=str(error), failed=True)
 
 
 def _extra_rows(table: PaperTable, resources: Resources) -> list[Row]:
@@ -115,7 +125,7 @@ def _extra_rows(table: PaperTable, resources: Resources) -> list[Row]:
     return rows
 
 
-def _record(result: Published, resources: Resources) -> Record:
+def _record(result: Published, resources: Resources, decoder: Decoder | None) -> Record:
     """The record of a published result's model, read or made.
 
     Raises:
@@ -125,10 +135,12 @@ def _record(result: Published, resources: Resources) -> Record:
     weights = weights_of(result)
     if weights is None:
         raise NotRunError("no such model in everypose")
-    return _run(result, weights, _find(weights, resources.models), resources)
+    return _run(result, weights, _find(weights, resources.models), resources, decoder=decoder)
 
 
-def _run(result: Published, weights: Weights, model: Path | None, resources: Resources) -> Record:
+def _run(
+    result: Published, weights: Weights, model: Path | None, resources: Resources, *, decoder: Decoder | None = None
+) -> Record:
     """The record of weights on the data of a result; errors as ``_record``.
 
     Args:
@@ -136,11 +148,12 @@ def _run(result: Published, weights: Weights, model: Path | None, resources: Res
         weights: what is run.
         model: where they are; None if they are not there.
         resources: data and records.
+        decoder: replaces the model's own.
     """
     if (result.dataset, result.split) in HIDDEN_LABELS:
         raise NotRunError("annotations are not public")
-    words = [weights.name, result.dataset, result.split, _boxes_word(result), *(["flip"] if resources.flip else [])]
-    path = resources.records / f"{'-'.join(words)}.json"
+    words = [weights.name, result.dataset, result.split, _boxes_word(result), decoder, "flip" if resources.flip else ""]
+    path = resources.records / f"{'-'.join(word for word in words if word)}.json"
     if path.is_file():
         return Record.read(path)
     if model is None:
@@ -150,7 +163,12 @@ def _run(result: Published, weights: Weights, model: Path | None, resources: Res
     if not resources.run:
         raise NotRunError("not run yet")
     options = EvaluationOptions(
-        boxes=boxes, flip=resources.flip, device=resources.device, skeleton=weights.skeleton, quiet=resources.quiet
+        boxes=boxes,
+        flip=resources.flip,
+        device=resources.device,
+        skeleton=weights.skeleton,
+        decoder=decoder,
+        quiet=resources.quiet,
     )
     names: dict[str, str | bool] = {"dataset": result.dataset, "split": result.split}
     record = evaluate_model(str(model), layout, options, protocol=names).record
@@ -258,7 +276,9 @@ def _printed(name: str, value: float | None) -> str:
 def _size(row: Row) -> str:
     assert row.record is not None
     protocol = row.record.protocol
-    return f"here: {protocol.images:,} images, {protocol.persons:,} people, flip {'yes' if protocol.flip else 'no'}"
+    decoder = "" if protocol.decoder == OWN_DECODER else f", decoder {protocol.decoder}"
+    flip = "yes" if protocol.flip else "no"
+    return f"here: {protocol.images:,} images, {protocol.persons:,} people, flip {flip}{decoder}"
 
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,10 +1,18 @@
 """Clustered prototypes against the golden vectors and their literal twins."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from everypose.methods.posebh.clusters import Clusters, cluster_loss, cluster_prototypes
+from everypose.methods.posebh.clusters import (
+    Clusters,
+    _centers,
+    choose_count,
+    cluster_loss,
+    cluster_prototypes,
+    reconstruction_error,
+)
 from everypose.methods.posebh.settings import PoseBHLosses
 from golden_vectors import load, relative_error
 from methods.posebh.golden_networks import SIZES, targets_of, tensors
@@ -43,6 +51,39 @@ def test_a_cluster_takes_the_prototypes_around_it() -> None:
     assert all(
         keypoint in ({0, 4, 5}, {1, 4}, {2, 4}, {3, 5})[c] for c, keypoint in enumerate(clusters.keypoint.tolist())
     )
+
+
+def test_the_reconstruction_error_equals_the_golden_one() -> None:
+    get = tensors(load("posebh/h_cps_clusters"), "")
+    centers = _centers(get["prototypes"], int(get["n_cluster"]), int(get["iters"]))
+    assert reconstruction_error(get["prototypes"], centers) == pytest.approx(float(get["error"]), rel=1e-4)
+
+
+def literal_cost(bank: torch.Tensor, count: int, iterations: int) -> float:
+    centers = _centers(bank, count, iterations).double().numpy()
+    error = 0.0
+    for vector in bank.flatten(0, 1).double().numpy():
+        weights = np.linalg.lstsq(centers.T, vector, rcond=float(np.finfo(np.float32).eps))[0]
+        error += float(((vector - weights @ centers) ** 2).sum())
+    return error * (count / len(bank)) ** 2
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_number_of_clusters_has_the_smallest_cost(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    # The prototypes lie around six of sixteen directions: four clusters miss some of these.
+    directions = torch.eye(16)[torch.arange(12) % 6]
+    bank = F.normalize(directions[:, None] + 0.1 * torch.randn(12, 3, 16, generator=generator), dim=-1)
+    costs = {count: literal_cost(bank, count, 30) for count in (2, 4, 6, 9)}
+    assert choose_count(bank, (9, 4, 2, 6), 30) == min(costs, key=lambda count: costs[count])
+
+
+def test_equal_errors_give_the_smallest_number_and_too_many_clusters_none() -> None:
+    bank = F.normalize(torch.randn(30, 3, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
+    # Eight or more centers span all eight dimensions: every error is rounding.
+    assert choose_count(bank, (20, 12, 16), 5) == 12
+    assert choose_count(bank, (64, 12, 96), 5) == 12
+    assert choose_count(bank, (64, 96), 5) == 30
 
 
 def test_the_released_order_explains_the_golden_loss() -> None:

@@ -20,7 +20,7 @@ from everypose.methods.posebh.prototypes import (
     similarity,
 )
 from everypose.methods.posebh.settings import Phase, PoseBHLosses
-from everypose.methods.posebh.sinkhorn import assign, sinkhorn
+from everypose.methods.posebh.sinkhorn import Assignment, assign, gumbel_noise, moving_prototypes, sinkhorn
 from golden_vectors import load, relative_error
 from methods.posebh.golden_networks import SIZES, noise, targets_of, tensors, tiny
 from methods.posebh.twins import literal_prototypes, literal_sinkhorn, literal_supervision
@@ -131,6 +131,60 @@ def test_one_data_set_equals_the_golden_prototypes(weight: str, step: str) -> No
     moved = np.abs(bank.numpy() - vectors["proto_before"]).max((1, 2)) > 1e-6
     # In the second step keypoint 2 has no confidence, so that its prototypes stay.
     assert moved.tolist() == [True, True, (weight, step) != ("soft", "s1"), True, True]
+
+
+@pytest.mark.parametrize("step", ["s0.", "s1."])
+@pytest.mark.parametrize("weight", ["soft", "hard"])
+def test_the_released_draw_moves_the_prototypes_as_recorded(weight: str, step: str) -> None:
+    get = tensors(load(f"posebh/c_prototypes_single_{weight}"), step)
+    prototypes = bank_of(get["proto_before"], [5])
+    embedding, heat = maps_of(get["feats"], get["gt_local"], get["conf_in"], 5)
+    alike = similarity(embedding, prototypes.of(0))
+    assignment = assign(alike, heat, -0.5)
+    noise = torch.zeros_like(assignment.plan)
+    for k in range(5):
+        noise[0, 0, get["gt_local"] == k] = get[f"gumbel_k{k}"]
+    drawn = moving_prototypes(assignment, "gumbel-released", noise)
+    assert not torch.equal(drawn, assignment.prototype)
+    weights = recognized(alike, assignment) * (assignment.confidence if weight == "soft" else 1)
+    bank = prototypes.moved(0, embedding, drawn, weight=weights.square())
+    assert relative_error(bank, get["proto_after"].numpy()) < 1e-5
+
+
+def test_prototypes_are_drawn_by_their_probabilities_or_as_released() -> None:
+    plan = torch.tensor([0.7, 0.25, 0.05]).expand(1, 1, 200_000, 3)
+    keypoint = torch.full((1, 1, 200_000), 4)
+    assignment = Assignment(keypoint > 0, keypoint / 4, keypoint, 3 * keypoint, plan)
+    noise = gumbel_noise(plan, torch.Generator().manual_seed(0))
+    shares = {
+        rule: torch.bincount(moving_prototypes(assignment, rule, noise).flatten() - 12, minlength=3) / 200_000
+        for rule in ("likeliest", "gumbel", "gumbel-released")
+    }
+    assert shares["likeliest"].tolist() == [1, 0, 0]
+    torch.testing.assert_close(shares["gumbel"], plan[0, 0, 0], atol=0.005, rtol=0)
+    torch.testing.assert_close(shares["gumbel-released"], plan[0, 0, 0].softmax(0), atol=0.005, rtol=0)
+
+
+def test_a_generator_decides_on_the_draws_of_a_step() -> None:
+    datasets = [0, 1, 0, 1, 1]
+    embedding, truth, weights = mixed_batch(8, datasets)
+    bank = Prototypes(SIZES, 3, 8).bank
+    settings = PoseBHLosses(assignment="gumbel", momentum=0.5)
+    network, targets = tiny(), targets_of(datasets, truth, weights, SIZES)
+    heads = tuple(torch.zeros(5, count, *embedding.shape[2:]) for count in SIZES)
+
+    def moved(settings: PoseBHLosses, seed: int) -> Tensor:
+        network.prototypes = bank_of(bank, SIZES)
+        generator = torch.Generator().manual_seed(seed)
+        outputs = PoseBHOutputs(heads, embedding)
+        step = losses(network, outputs, targets, phase=FIRST_PHASE, settings=settings, generator=generator)
+        assert step.bank is not None
+        return step.bank
+
+    assert torch.equal(moved(settings, 0), moved(settings, 0))
+    assert not torch.equal(moved(settings, 0), moved(settings, 1))
+    likeliest = PoseBHLosses(momentum=0.5)
+    assert torch.equal(moved(likeliest, 0), moved(likeliest, 1))
 
 
 @pytest.mark.parametrize("weight", ["soft", "hard"])

@@ -1,5 +1,7 @@
 """Decoders against recorded ones, literal twins, and what comes out where there is nothing."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -74,9 +76,10 @@ def literal_quarter(heatmap, x, y):
     )
 
 
-def literal_dark(heatmap, x, y):
+def literal_dark(heatmap, x, y, cells=11):
+    """OpenCV chooses the sigma for a size, as in DARK's own code: 2.0 for 11 cells, 2.9 for 17."""
     height, width = heatmap.shape
-    framed = cv2.GaussianBlur(np.pad(heatmap, 10), (11, 11), 2.0)[10:-10, 10:-10]
+    framed = cv2.GaussianBlur(np.pad(heatmap, 10), (cells, cells), 0)[10:-10, 10:-10]
     log = np.log(np.maximum(framed * heatmap.max() / framed.max(), 1e-10))
     if not (1 < x < width - 2 and 1 < y < height - 2):
         return 0.0, 0.0
@@ -103,7 +106,12 @@ def literal_dark_udp(heatmap, x, y):
     return -np.linalg.inv(np.array([[xx, xy], [xy, yy]]) + np.finfo(np.float32).eps * np.eye(2)) @ gradient
 
 
-TWINS = {"quarter": literal_quarter, "dark": literal_dark, "udp": literal_dark_udp}
+TWINS = {
+    "quarter": literal_quarter,
+    "dark": literal_dark,
+    "dark-17": partial(literal_dark, cells=17),
+    "udp": literal_dark_udp,
+}
 
 
 def some_heatmaps(height=24, width=18):
@@ -133,7 +141,7 @@ def test_decoders_equal_their_literal_twins(decoder):
         assert ours[at][2] == heatmap.max()
 
 
-@pytest.mark.parametrize("decoder", ["dark", "udp"])
+@pytest.mark.parametrize("decoder", ["dark", "dark-17", "udp"])
 def test_dark_finds_the_peak_of_a_gaussian_between_cells(decoder):
     rows, columns = np.mgrid[:64, :48]
     heatmap = np.exp(-((columns - 20.3) ** 2 + (rows - 30.6) ** 2) / 8)

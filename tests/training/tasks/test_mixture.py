@@ -77,6 +77,38 @@ def test_clusters_are_made_of_prototypes_at_rest(mixture):
         mixture("phases.clusters_from=1")
 
 
+def test_the_number_of_clusters_is_chosen_from_several(mixture):
+    task = make_task(mixture("phases.clusters_from=3", "prototypes.cluster_count=[16, 40, 20]"))
+    assert isinstance(task, MixtureTask)
+    network = task.make_network().train()
+    task.begin_step(network, 3)
+    assert task._clusters is not None
+    assert len(task._clusters.keypoint) == 16
+
+
+def test_draws_of_prototypes_depend_on_seed_and_step_alone(mixture):
+    def bank(seed, epoch):
+        task = make_task(mixture("prototypes.assignment=gumbel", "prototypes.momentum=0", f"trainer.seed={seed}"))
+        assert isinstance(task, MixtureTask)
+        network = task.make_network().train()
+        task.begin_step(network, epoch)
+        generator = torch.Generator().manual_seed(0)
+        network.prototypes.bank.copy_(torch.randn(network.prototypes.bank.shape, generator=generator))
+        for value in network.embedding.parameters():
+            torch.nn.init.normal_(value, std=0.1, generator=generator)
+        task.losses(network, batch)
+        return task._bank
+
+    first = make_task(mixture())
+    batch = first.samples.collate([first.samples[position] for position in range(6)])
+    torch.manual_seed(1)
+    one = bank(0, 1.0)
+    torch.manual_seed(2)
+    assert torch.equal(bank(0, 1.0), one)
+    assert not torch.equal(bank(0, 1.25), one)
+    assert not torch.equal(bank(1, 1.0), one)
+
+
 def test_vitpose_plus_plus_learns_everywhere_all_the_time(plus_plus):
     task = make_task(plus_plus("start.heads=framework"))
     network = task.make_network().train()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NOT_STATED = "not stated"
+OWN_DECODER = "the model's own"
 IN_PIXELS = "EPE"
 """The one number that is in pixels; all others are shares."""
 
@@ -32,6 +33,7 @@ class Protocol(BaseModel):
         flip: whether test-time flip augmentation was used; None if it is not stated.
         input_size: in words, such as "short side 512".
         nms: in words, such as "OKS 0.8".
+        decoder: how heatmaps became keypoints, if not as the model's settings say.
         keypoints: name of the skeleton.
         sigmas: digest of the sigmas.
         area: where people's areas come from, in words.
@@ -50,6 +52,7 @@ class Protocol(BaseModel):
     flip: bool | None = None
     input_size: str = NOT_STATED
     nms: str = NOT_STATED
+    decoder: str = OWN_DECODER
     keypoints: str
     sigmas: str | None = None
     area: str | None = None

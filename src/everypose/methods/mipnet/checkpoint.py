@@ -1,8 +1,8 @@
 """The released MIPNet checkpoints: parameter names, and the network's sizes from their names and shapes.
 
 The modulation sites of a file, and its number of people, are read from its tensors. Files of the authors' scripts for
-three and four people have the same shapes as those for two: their selectors hold a binary code of two numbers, which is
-not the paper's, so they predict other people than those selected.
+three and four people have the same shapes as those for two, as their selectors are binary codes of two numbers. They
+are recognized, and converted to the paper's one-hot selectors (:mod:`everypose.methods.mipnet.binary_selectors`).
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from everypose.backbones.settings import BackboneSettings
 from everypose.core.renaming import Renaming
+from everypose.errors import EveryposeError
+from everypose.methods.mipnet.binary_selectors import count_people, one_hot_state
 from everypose.methods.mipnet.settings import MIPNetSettings
 from everypose.methods.spec import Imported
 from everypose.methods.top_down.checkpoint import (
@@ -48,28 +50,46 @@ def recognizes(state: Mapping[str, Tensor]) -> bool:
     return recognizes_top_down(state) and is_modulated(state)
 
 
-def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
+def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
     """Read the network's settings and rename its parameters.
 
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
+        EveryposeError: if the number of people cannot be determined.
     """
     resnet = is_resnet(state)
     names = [site for site, _ in (_RESNET_SITES if resnet else _HRNET_SITES)]
     one, two, three, four = sites = [any(name.startswith(f"{site}.") for name in state) for site in names]
-    selector_weights = state[f"{names[sites.index(True)]}.se_layers.0.fc_lambda.0.weight"]
+    instances = state[f"{names[sites.index(True)]}.se_layers.0.fc_lambda.0.weight"].shape[1]
+    if instances == 2:
+        try:
+            instances = count_people(state)
+        except EveryposeError as error:
+            raise EveryposeError(f"{path}: {error}") from error
+        state = one_hot_state(state, instances) if instances > 2 else state
     backbone: BackboneSettings
     if resnet:
         baseline = read_simple_baseline(state)
         backbone, deconv = baseline.backbone, {"deconv": baseline.deconv}
     else:
         backbone, deconv = read_hrnet(state).backbone, {}
-    settings = MIPNetSettings(
-        backbone=backbone, sites=(one, two, three, four), instances=selector_weights.shape[1], **deconv
-    )
+    settings = MIPNetSettings(backbone=backbone, sites=(one, two, three, four), instances=instances, **deconv)
     return Imported(settings, len(state["final_layer.weight"]), renamed(state, _RESNET if resnet else _HRNET))
 
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of a MIPNet to those of a released checkpoint."""
-    return (_RESNET if "head.final.weight" in state else _HRNET).to_released(state)
+    """Rename the parameters of a MIPNet to those of a released checkpoint.
+
+    Raises:
+        EveryposeError: if its blocks are at the ends of HRNet's stages, which no released network has.
+    """
+    if "head.final.weight" in state:
+        return _RESNET.to_released(state)
+    for site, (_, branches) in enumerate(_HRNET_SITES):
+        blocks = {name.split(".")[2] for name in state if name.startswith(f"modulation.{site}.")}
+        if blocks and len(blocks) != branches:
+            raise EveryposeError(
+                "a MIPNet with placement stage-ends has no authors' form: only one with placement released can be "
+                "written with --back"
+            )
+    return _HRNET.to_released(state)

@@ -14,7 +14,7 @@ from everypose.methods.top_down.checkpoint import released_inference
 def build(settings: MIPNetSettings, keypoints: int) -> MIPNet:
     """Make the network with the framework's initial weights."""
     baseline = make_baseline(build_crop_backbone(settings.backbone), keypoints, settings.deconv)
-    return MIPNet(baseline, settings.sites, settings.instances, settings.gain)
+    return MIPNet(baseline, settings.sites, settings.instances, gain=settings.gain, placement=settings.placement)
 
 
 def initialize_whole(network: MIPNet, initialization: Initialization) -> None:

@@ -1,14 +1,16 @@
 """MIPNet (section 3): a baseline on crops that predicts the heatmaps of several people, one for each selector."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from everypose.backbones.backbone import SteppedBackbone
+from everypose.backbones.backbone import Step, SteppedBackbone
 from everypose.backbones.hrnet import HRNet
 from everypose.errors import UsageError
 from everypose.methods.mipnet.modulation import MIMB, select
+from everypose.methods.mipnet.settings import Placement
 from everypose.methods.top_down.baselines import Baseline
 
 Sites = tuple[bool, bool, bool, bool]
@@ -20,7 +22,8 @@ class MIPNet(nn.Module):
 
     In HRNet the sites are the inputs of stages 2, 3 and 4 (a block for each of their branches) and the output of
     stage 4; in ResNet the inputs of layers 1 to 4. The published networks have the last two, in the places of the
-    release; the paper speaks of the ends of HRNet's stages 3 and 4.
+    release. The paper's text speaks of the ends of HRNet's stages 3 and 4: with the placement ``stage-ends`` the four
+    sites are the outputs of stages 1 to 4, which for stage 3 leaves out the branch that stage 4 adds.
 
     The trunk, all layers before the first block, does not depend on the selector: it is computed once for all people
     of a crop, and the rest as one batch. Training shares the trunk, too, where the released code repeats each crop N
@@ -32,33 +35,56 @@ class MIPNet(nn.Module):
         sites: where there are blocks.
         instances: number of people that are predicted in a crop, N.
         gain: factor of the blocks' gates; see :class:`MIMB`.
+        placement: where the sites are.
 
     Raises:
-        UsageError: when no site has blocks, so that all people would be the same one.
+        UsageError: when no site has blocks, so that all people would be the same one; or when the backbone is no HRNet
+            and the placement is not that of the release.
     """
 
     selectors: Tensor
 
     def __init__(
-        self, baseline: Baseline, sites: Sites = PUBLISHED_SITES, instances: int = 2, gain: float = 1.0
+        self,
+        baseline: Baseline,
+        sites: Sites = PUBLISHED_SITES,
+        instances: int = 2,
+        *,
+        gain: float = 1.0,
+        placement: Placement = "released",
     ) -> None:
         super().__init__()
         if not any(sites):
             raise UsageError("MIPNet needs modulation blocks: at least one of its four sites must be on")
         self.backbone = cast(SteppedBackbone, baseline.backbone)
         self.head = baseline.head
+        self.placement = placement
         self.modulation = nn.ModuleList(
             nn.ModuleList(MIMB(channels, instances, gain) for channels in widths if on)
-            for widths, on in zip(self.backbone.step_widths, sites, strict=True)
+            for widths, on in zip(self._widths(), sites, strict=True)
         )
         self.first_site = sites.index(True)
         every_person = torch.stack([select(i, instances) for i in range(instances)])
         self.register_buffer("selectors", every_person, persistent=False)
 
+    def _widths(self) -> Sequence[Sequence[int]]:
+        """Channels of the maps at each site."""
+        if self.placement == "released":
+            return self.backbone.step_widths
+        if not hasattr(self.backbone, "stage_widths"):
+            raise UsageError("only an HRNet has modulation blocks at the ends of its stages: give placement=released")
+        return cast(HRNet, self.backbone).stage_widths
+
+    def steps(self) -> list[Step]:
+        """The parts of the backbone that end at the four sites."""
+        if self.placement == "released":
+            return self.backbone.steps()
+        return cast(HRNet, self.backbone).stages()
+
     def trunk(self, images: Tensor) -> list[Tensor]:
         """Compute what all people of a crop share: normalized crops (B, 3, H, W) to the maps before the first block."""
         maps = [images]
-        for step in self.backbone.steps()[: self.first_site + 1]:
+        for step in self.steps()[: self.first_site + 1]:
             maps = step(maps)
         return maps
 
@@ -77,7 +103,7 @@ class MIPNet(nn.Module):
         maps = [torch.cat([x] * people) for x in self.trunk(images)]
         maps = _modulate(maps, self.modulation[self.first_site], selectors)
         rest = slice(self.first_site + 1, None)
-        for step, blocks in zip(self.backbone.steps()[rest], self.modulation[rest], strict=True):
+        for step, blocks in zip(self.steps()[rest], self.modulation[rest], strict=True):
             maps = _modulate(step(maps), blocks, selectors)
         heatmaps: Tensor = self.head(self.backbone.finish(maps))
         return heatmaps.reshape(people, -1, *heatmaps.shape[1:]).transpose(0, 1)

@@ -1,9 +1,9 @@
 """Settings of MIPNet: network, training samples, and the description for the table of methods; without torch."""
 
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, model_validator
 
 from everypose.backbones.settings import HRNetSettings, MIPNetBackbone
 from everypose.core.settings import PositiveInt
@@ -16,6 +16,9 @@ from everypose.methods.top_down.settings import (
     TopDownTraining,
 )
 
+Placement = Literal["released", "stage-ends"]
+"""Where the four sites are; see :class:`everypose.methods.mipnet.network.MIPNet`."""
+
 
 class MIPNetSettings(TopDownNetworkSettings):
     """MIPNet; see :class:`everypose.methods.mipnet.network.MIPNet`.
@@ -25,6 +28,7 @@ class MIPNetSettings(TopDownNetworkSettings):
         sites: which of the backbone's four sites have modulation blocks.
         instances: how many people the network finds in one crop, N.
         gain: factor of the modulation blocks' gates; with 4, the blocks of a pretrained network start as the identity.
+        placement: where the sites are: as released, or at the ends of HRNet's stages 1 to 4, as in the paper's text.
     """
 
     family: Literal["mipnet"] = "mipnet"
@@ -33,6 +37,13 @@ class MIPNetSettings(TopDownNetworkSettings):
     sites: tuple[bool, bool, bool, bool] = (False, False, True, True)
     instances: PositiveInt = 2
     gain: PositiveFloat = 1.0
+    placement: Placement = "released"
+
+    @model_validator(mode="after")
+    def _only_hrnet_has_stage_ends(self) -> Self:
+        if self.placement == "stage-ends" and self.backbone.kind != "hrnet":
+            raise ValueError(f"placement stage-ends is for hrnet: with {self.backbone.kind} give released")
+        return self
 
     @property
     def people_per_crop(self) -> int:

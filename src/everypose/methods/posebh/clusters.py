@@ -1,8 +1,8 @@
 """Clustered prototypes: neighboring prototypes of any data sets stand for one common keypoint.
 
 This is part of the released code, but not of the abstract, and off by default: with the released weights the loss is
-about 5e-9. The released code chooses among 64, 96 and 128 clusters by errors that are rounding noise; here the number
-is a setting.
+about 5e-9. The released code chooses among 64, 96 and 128 clusters. There, as many centers as an embedding has
+dimensions or more reproduce every prototype, so that rounding decides; here equal errors give the smallest number.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from everypose.methods.posebh.targets import Target
 from everypose.methods.top_down.losses import joints_mse
 
 SHARPNESS = 20.0
+EXACT = 1e-9
+"""Errors below this share of the vectors' squares are rounding, in float32: they count as 0."""
 
 
 class Clusters(NamedTuple):
@@ -45,12 +47,50 @@ def cluster_prototypes(prototypes: Tensor, count: int = 96, iterations: int = 50
     """
     _, each, _ = prototypes.shape
     vectors = prototypes.flatten(0, 1)
-    centers = prototypes[:count, 0]
+    nearest = _distance(vectors, _centers(prototypes, count, iterations)).argsort(dim=0)[:each].T
+    return Clusters(vectors[nearest], nearest[:, 0] // each)
+
+
+@torch.no_grad()
+def choose_count(prototypes: Tensor, candidates: Sequence[int], iterations: int = 500) -> int:
+    """Choose the number of clusters C with the smallest error x (C / J)^2; of equals, the smallest C.
+
+    Args:
+        prototypes: (J, M, D) unit vectors.
+        candidates: numbers of clusters; those of J and more are left out, unless all are: then C is J.
+        iterations: iterations of k-means.
+    """
+    keypoints = len(prototypes)
+    possible = sorted(count for count in candidates if count < keypoints) or [keypoints]
+    costs = [
+        reconstruction_error(prototypes, _centers(prototypes, count, iterations)) * (count / keypoints) ** 2
+        for count in possible
+    ]
+    return possible[costs.index(min(costs))]
+
+
+def reconstruction_error(prototypes: Tensor, centers: Tensor) -> float:
+    """Sum the squared residuals of the least-squares fit of all prototypes by linear combinations of the centers.
+
+    Args:
+        prototypes: (J, M, D).
+        centers: (C, D).
+    """
+    vectors = prototypes.flatten(0, 1).double()
+    basis = torch.linalg.svd(centers.double(), full_matrices=False)
+    spanned = basis.Vh[basis.S[0] * torch.finfo(torch.float32).eps < basis.S]
+    squares = (vectors**2).sum()
+    error = squares - ((vectors @ spanned.T) ** 2).sum()
+    return float(error) if error > EXACT * squares else 0.0
+
+
+def _centers(prototypes: Tensor, count: int, iterations: int) -> Tensor:
+    """The centers (C, D) of soft spherical k-means, which begins with the first prototypes of keypoints 0 to C - 1."""
+    vectors, centers = prototypes.flatten(0, 1), prototypes[:count, 0]
     for _ in range(iterations):
         share = torch.softmax(-SHARPNESS * _distance(vectors, centers), dim=1)
         centers = (share.T @ vectors) / share.sum(0)[:, None]
-    nearest = _distance(vectors, centers).argsort(dim=0)[:each].T
-    return Clusters(vectors[nearest], nearest[:, 0] // each)
+    return centers
 
 
 def _distance(vectors: Tensor, centers: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from everypose.methods.posebh.losses import PrototypeLosses, heatmap_loss, proto
 from everypose.methods.posebh.network import PoseBH, PoseBHOutputs
 from everypose.methods.posebh.prototypes import Prototypes, mean_over_processes
 from everypose.methods.posebh.settings import Phase, PoseBHLosses
+from everypose.methods.posebh.sinkhorn import gumbel_noise, moving_prototypes
 from everypose.methods.posebh.targets import Target
 
 
@@ -35,6 +36,7 @@ def losses(
     phase: Phase,
     settings: PoseBHLosses,
     clusters: Clusters | None = None,
+    generator: torch.Generator | None = None,
 ) -> PoseBHStep:
     """Return the weighted losses of a batch and the moved prototypes; the network is not changed.
 
@@ -47,6 +49,8 @@ def losses(
         phase: what happens in this epoch.
         settings: weights and thresholds.
         clusters: those of the prototypes, if the phase uses them.
+        generator: draws the prototypes that pixels move, if the settings ask for a draw; on the CPU. None for torch's
+            own.
 
     Returns:
         ``heatmap_NAME`` of each data set; with an embedding ``prototype`` and ``prototype_heatmap``, and in the second
@@ -65,7 +69,7 @@ def losses(
         values["prototype"] = sum((one.prototype for one in found.values()), zero)
         values["prototype_heatmap"] = sum((one.prototype_heatmap for one in found.values()), zero)
         if phase.prototypes:
-            bank = _moved_bank(outputs.embedding, targets, prototypes, found, settings)
+            bank = _moved_bank(outputs.embedding, targets, prototypes, found, settings=settings, generator=generator)
             prototypes = prototypes.with_bank(bank)
         if phase.cross_type:
             rows = [target.rows for target in targets]
@@ -93,7 +97,9 @@ def _moved_bank(
     targets: Sequence[Target],
     prototypes: Prototypes,
     found: dict[int, PrototypeLosses],
+    *,
     settings: PoseBHLosses,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """Return the bank after all data sets' prototypes have moved, as the mean over all processes."""
     parts = []
@@ -103,11 +109,13 @@ def _moved_bank(
             continue
         one = found[dataset]
         counts = one.assignment.confidence if settings.pixel_weight == "confidence" else 1.0
+        plan = one.assignment.plan
+        noise = plan if settings.assignment == "likeliest" else gumbel_noise(plan, generator)
         parts.append(
             prototypes.moved(
                 dataset,
                 embedding[target.rows],
-                one.assignment.prototype,
+                moving_prototypes(one.assignment, settings.assignment, noise),
                 weight=one.recognized * counts,
                 momentum=settings.momentum,
             )

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from everypose.backbones.settings import ViTSettings
 from everypose.core.settings import NoneWord, PositiveInt, Probability, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.top_down.settings import Convention, CropRule
 
+AssignmentRule = Literal["likeliest", "gumbel", "gumbel-released"]
+"""Which prototype a pixel moves; see :func:`everypose.methods.posebh.sinkhorn.moving_prototypes`."""
+ClusterCount = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+"""A number of clusters, or several to choose from by their errors."""
 OptionalEpoch = Annotated[NonNegativeInt | None, NoneWord]
 """An epoch, counted from 0; None (in a recipe "none") for never."""
 
@@ -71,9 +75,13 @@ class PoseBHLosses(Settings):
         threshold: pixels whose ground truth heatmap is higher belong to a keypoint.
         pixel_weight: weight of a recognized pixel when its prototype moves: its heatmap's value, or 1.
         momentum: momentum of the prototypes.
+        assignment: which of its keypoint's prototypes a pixel moves: the likeliest one, or one drawn at random by the
+            probabilities (``gumbel``) or as the released code draws it (``gumbel-released``).
         peak: a heatmap and a prototype heatmap agree on a keypoint if both have a peak higher than this ...
         match: ... and these peaks are at most this many heatmap pixels apart.
-        cluster_count: number of clusters; at most the number of keypoints of all data sets.
+        cluster_count: number of clusters, at most the number of keypoints of all data sets; or several numbers, of
+            which one is chosen (:func:`everypose.methods.posebh.clusters.choose_count`). The released code has
+            [64, 96, 128].
     """
 
     prototype: NonNegativeFloat = 1.25e-5
@@ -85,9 +93,10 @@ class PoseBHLosses(Settings):
     threshold: Probability = 0.0
     pixel_weight: Literal["confidence", "equal"] = "confidence"
     momentum: Probability = 0.999
+    assignment: AssignmentRule = "likeliest"
     peak: NonNegativeFloat = 0.25
     match: NonNegativeFloat = 2.1
-    cluster_count: PositiveInt = 96
+    cluster_count: ClusterCount = 96
 
 
 class Phase(NamedTuple):

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from everypose.methods.posebh.settings import AssignmentRule
+
 SHARPNESS = 20.0
 ITERATIONS = 3
 
@@ -18,20 +20,20 @@ class Assignment(NamedTuple):
 
     ``kept`` (B, h, w) bool, False for pixels that belong to no keypoint, whose other values mean nothing;
     ``confidence`` (B, h, w), the ground truth heatmap's value; ``keypoint`` (B, h, w), the keypoint whose heatmap is
-    the highest there; ``prototype`` (B, h, w), M x keypoint + the prototype's number among the keypoint's own.
+    the highest there; ``prototype`` (B, h, w), M x keypoint + the number of the likeliest prototype among the
+    keypoint's own; ``plan`` (B, h, w, M), the probability of each of these.
     """
 
     kept: Tensor
     confidence: Tensor
     keypoint: Tensor
     prototype: Tensor
+    plan: Tensor
 
 
 @torch.no_grad()
 def assign(similarity: Tensor, heatmaps: Tensor, threshold: float) -> Assignment:
-    """Label the pixels by the ground truth and give each to one prototype of its keypoint.
-
-    Where the released code adds noise to the plan before it decides, the most likely prototype is taken.
+    """Label the pixels by the ground truth and give each to the likeliest prototype of its keypoint.
 
     Args:
         similarity: (B, K, M, h, w) of the pixels' embeddings with a data set's prototypes.
@@ -43,8 +45,46 @@ def assign(similarity: Tensor, heatmaps: Tensor, threshold: float) -> Assignment
     kept = confidence > threshold
     index = keypoint[:, None, None].expand(-1, 1, count, -1, -1)
     own = similarity.gather(1, index).movedim(2, -1).flatten(0, -2)
-    plan = sinkhorn(own, keypoint.flatten(), kept.flatten(), keypoints)
-    return Assignment(kept, confidence, keypoint, keypoint * count + plan.argmax(1).view_as(keypoint))
+    plan = sinkhorn(own, keypoint.flatten(), kept.flatten(), keypoints).view(*keypoint.shape, count)
+    return Assignment(kept, confidence, keypoint, keypoint * count + plan.argmax(-1), plan)
+
+
+@torch.no_grad()
+def moving_prototypes(assignment: Assignment, rule: AssignmentRule, noise: Tensor) -> Tensor:
+    """Choose the prototype that each pixel moves: the likeliest one, or one drawn at random.
+
+    Adding standard Gumbel noise to logarithms of probabilities and taking the largest draws by these probabilities. The
+    released code adds it to the probabilities themselves, which draws in proportion to exp(probability): a pixel that
+    belongs to one of three prototypes for certain moves it in 58 % of the draws.
+
+    Args:
+        assignment: of a data set's samples.
+        rule: how to choose.
+        noise: (B, h, w, M) standard Gumbel noise; not used by the rule ``likeliest``.
+
+    Returns:
+        (B, h, w), numbered as ``assignment.prototype``.
+
+    Example:
+        >>> plan = torch.tensor([[[[0.9, 0.1]]]])
+        >>> keypoint = torch.tensor([[[3]]])
+        >>> assignment = Assignment(keypoint > 0, keypoint / 3, keypoint, 2 * keypoint, plan)
+        >>> noise = torch.tensor([[[[0.0, 1.0]]]])
+        >>> moving_prototypes(assignment, "gumbel", noise).item()  # log 0.9 + 0 is above log 0.1 + 1
+        6
+        >>> moving_prototypes(assignment, "gumbel-released", noise).item()  # 0.9 + 0 is below 0.1 + 1
+        7
+    """
+    if rule == "likeliest":
+        return assignment.prototype
+    plan = assignment.plan.log() if rule == "gumbel" else assignment.plan
+    return assignment.keypoint * plan.shape[-1] + (plan + noise).argmax(-1)
+
+
+def gumbel_noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw standard Gumbel noise of the shape and on the device of a tensor, on the CPU, which all devices share."""
+    exponential = torch.empty(like.shape).exponential_(generator=generator)
+    return -exponential.log().to(like.device)
 
 
 def sinkhorn(scores: Tensor, keypoint: Tensor, kept: Tensor, keypoints: int) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from everypose.backbones.settings import ResNetSettings
+from everypose.core.decoder_names import Decoder
 from everypose.core.renaming import Renaming
 from everypose.methods.checkpoint_sizes import count_parts, hrnet_settings
 from everypose.methods.spec import Imported
-from everypose.methods.top_down.decoding import Decoder
 from everypose.methods.top_down.settings import (
     HRNetPoseSettings,
     SimpleBaselineSettings,

@@ -11,22 +11,23 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from everypose.core.decoder_names import UDP_DECODERS, Decoder
 from everypose.core.geometry import Size
 
-Decoder = Literal["quarter", "dark", "dark-3", "udp", "udp-0.8"]
 BlurBorder = Literal["zeros", "mirror", "symmetric"]
 """What lies outside a map: zeros, its mirror image without the border cells, or its mirror image with them."""
-UDP_DECODERS: tuple[Decoder, ...] = ("udp", "udp-0.8")
-"""The decoders for crops of the UDP convention."""
 
 Blur = tuple[int, float]
 
-# Radius in cells and sigma. DARK smooths with 11 cells and sigma 2, whatever the sigma of the targets; PP-TinyPose with
-# weights of 1/4, 1/2 and 1/4.
+# Radius in cells and sigma. MIPNet's code smooths with 11 cells and sigma 2, whatever the sigma of the targets; DARK's
+# own code with 17 cells at 384 x 288 pixels, and the sigma that OpenCV chooses for 17; PP-TinyPose has weights of 1/4,
+# 1/2 and 1/4.
 _BLUR = (5, 2.0)
+_BLUR_17 = (8, 2.9)
 _BLUR_3 = (1, math.sqrt(0.5 / math.log(2)))
 # UDP's decoder in Hugging Face transformers: 11 cells, sigma 0.8.
 _BLUR_NARROW = (5, 0.8)
+_DARK_BLURS = {"dark": _BLUR, "dark-17": _BLUR_17, "dark-3": _BLUR_3}
 _DARK_LEAST = 1e-10
 _UDP_RANGE = (0.001, 50.0)
 # Keeps UDP's Hessian invertible: float32's epsilon, as in the release.
@@ -52,8 +53,8 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
     y = torch.div(position, width, rounding_mode="floor")
     if decoder == "quarter":
         moves = quarter_offset(heatmaps, x, y)
-    elif decoder in ("dark", "dark-3"):
-        moves = dark(heatmaps, x, y, _BLUR if decoder == "dark" else _BLUR_3)
+    elif decoder in _DARK_BLURS:
+        moves = dark(heatmaps, x, y, _DARK_BLURS[decoder])
     else:
         moves = dark_udp(heatmaps, x, y, narrow=decoder == "udp-0.8")
     end = 1 if decoder in UDP_DECODERS else 0

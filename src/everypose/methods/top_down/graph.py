@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from everypose.backbones.normalization import normalize
+from everypose.core.decoder_names import UDP_DECODERS, Decoder
 from everypose.core.geometry import Size
-from everypose.methods.top_down.decoding import UDP_DECODERS, Decoder, decode
+from everypose.methods.top_down.decoding import decode
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, fie
 
 from everypose.backbones.settings import HRNetPoseBackbone, HRNetSettings, ResNetSettings, SimpleBaselineBackbone
 from everypose.core.arrays import Float32, Float64, Int64
+from everypose.core.decoder_names import UDP_DECODERS, Decoder
 from everypose.core.geometry import Size
 from everypose.core.settings import NoneWord, Probability, Settings
 from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
@@ -190,13 +191,22 @@ class TopDownInference(CropInference):
 
     convention: Convention = "classic"
     crop: CropRule = "box"
-    decoder: Literal["quarter", "dark", "dark-3", "udp", "udp-0.8", "simcc"] = "quarter"
+    decoder: Decoder | Literal["simcc"] = "quarter"
 
     @model_validator(mode="after")
     def _decoder_fits_the_crops(self) -> Self:
-        if (self.convention == "udp") != self.decoder.startswith("udp"):
+        if (self.convention == "udp") != (self.decoder in UDP_DECODERS):
             raise ValueError("the udp decoders go with crops of the udp convention, and with no others")
         return self
+
+    def with_decoder(self, decoder: Decoder) -> Self:
+        """Return the settings with another decoder and the crops of its convention.
+
+        >>> TopDownInference(crop_size=Size(192, 256)).with_decoder("udp").convention
+        'udp'
+        """
+        convention: Convention = "udp" if decoder in UDP_DECODERS else "classic"
+        return self.model_copy(update={"decoder": decoder, "convention": convention})
 
 
 class SimpleBaselineSettings(TopDownNetworkSettings):

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from everypose.backbones.normalization import normalize
 from everypose.errors import EveryposeError
-from everypose.methods.posebh.clusters import Clusters, cluster_prototypes
+from everypose.methods.posebh.clusters import Clusters, choose_count, cluster_prototypes
 from everypose.methods.posebh.network import PoseBH
 from everypose.methods.posebh.objective import losses
 from everypose.methods.posebh.phases import freeze
@@ -53,6 +54,7 @@ class MixtureTask:
         self.sets = [one for own in people for one in own.training]
         self._phase = recipe.phases.phase(0)
         self._clusters: Clusters | None = None
+        self._generator = torch.Generator()
         self._bank: Tensor | None = None
 
     def make_network(self) -> PoseBH:
@@ -67,9 +69,14 @@ class MixtureTask:
         """Freeze what is not trained in this epoch."""
         self._phase = self._recipe.phases.phase(epoch)
         freeze(network, self._phase)
+        # A function of the step, so that a resumed run draws what it would have drawn.
+        draws = np.random.default_rng((self._recipe.trainer.seed, 3, round(epoch * len(self.samples))))
+        self._generator.manual_seed(int(draws.integers(2**63)))
         if self._phase.clusters and self._clusters is None and network.prototypes is not None:
             bank = network.prototypes.of()
-            self._clusters = cluster_prototypes(bank, min(self._recipe.prototypes.cluster_count, len(bank)))
+            count = self._recipe.prototypes.cluster_count
+            chosen = min(count, len(bank)) if isinstance(count, int) else choose_count(bank, count)
+            self._clusters = cluster_prototypes(bank, chosen)
 
     def losses(self, network: PoseBH, batch: MixedBatch) -> dict[str, Tensor]:
         """Return the method's losses; targets are rendered here, on the device. Those of later phases are 0 until then.
@@ -88,6 +95,7 @@ class MixtureTask:
             phase=self._phase,
             settings=self._recipe.prototypes,
             clusters=self._clusters,
+            generator=self._generator,
         )
         self._bank = step.bank
         zero = images.new_zeros(())

@@ -1,0 +1,119 @@
+"""Train CID, BoIR and BoIR without single losses on stored trunk maps.
+
+    python -m research.boir_against_cid.train TRUNK.safetensors --train train.json images --train crowds.json crowds
+        --pool 2000 --steps 500 --runs cid:0 boir:0 cid:1 boir:1 no-bbox:0 -o OUT
+
+All networks see the same samples with the same augmentation, in an order that depends on the seed; the seed also
+determines the initial weights. What OUT holds already is not trained again.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TextIO
+
+import torch
+from torch import Tensor, nn
+
+from everypose.errors import exit_on_user_error
+from everypose.methods.boir.network import BoIROutputs
+from everypose.methods.single_stage.targets import Targets
+from everypose.models.storage import save_model
+from everypose.training.ema import Ema
+from everypose.training.lr_schedule import LearningRateSchedule
+from everypose.training.recipe import SingleStageRecipe
+from everypose.training.sample_stream import index_at
+from everypose.training.tasks.single_stage import SingleStageTask
+from research.boir_against_cid.samples import SamplePool, StoredTrunk
+from research.boir_against_cid.variants import VARIANTS, Variant, recipe_of, without_bottom_up
+
+LOG_EVERY = 20
+
+
+def main() -> None:
+    """Make the pool of samples, then train every run of the list."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("trunk", type=Path)
+    parser.add_argument(
+        "--train", nargs=2, type=Path, action="append", required=True, metavar=("ANNOTATIONS", "IMAGES")
+    )
+    parser.add_argument("--pool", type=int, default=2000, help="number of samples")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--runs", nargs="+", required=True, metavar="NAME:SEED")
+    parser.add_argument("--float32", action="store_true", help="without bfloat16")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    sources = [(annotations.resolve(), images.resolve()) for annotations, images in arguments.train]
+    variants = {variant.name: variant for variant in VARIANTS}
+
+    def recipe(name: str, seed: int) -> SingleStageRecipe:
+        return recipe_of(variants[name], arguments.trunk.resolve(), sources, seed=seed, steps=arguments.steps)
+
+    begin = time.process_time()
+    trunk = SingleStageTask(recipe("boir", 0)).make_network().get_submodule("backbone.trunk")
+    pool = SamplePool(recipe("boir", 0), arguments.pool, arguments.out / "pool", trunk.eval())
+    print(f"pool: {time.process_time() - begin:.0f} CPU seconds", flush=True)
+    with (arguments.out / "log.jsonl").open("a", encoding="utf-8") as log:
+        for run in arguments.runs:
+            name, seed = run.split(":")
+            folder = arguments.out / f"{name}-{seed}"
+            if not folder.exists():
+                begin = time.process_time()
+                train(variants[name], recipe(name, int(seed)), pool, folder, log, bf16=not arguments.float32)
+                print(f"{run}: {time.process_time() - begin:.0f} CPU seconds", flush=True)
+
+
+def train(
+    variant: Variant, recipe: SingleStageRecipe, pool: SamplePool, folder: Path, log: TextIO, *, bf16: bool
+) -> None:
+    """Train one network and save it, its weights averaged as the recipe says."""
+    task = SingleStageTask(recipe)
+    if not variant.bottom_up:
+        leave_out_bottom_up(task)
+    network = task.make_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trunk, stored = network.backbone.trunk, StoredTrunk()
+    network.backbone.trunk = stored
+    groups = [dict(group) for group in task.parameter_groups(network)]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.optim.lr, weight_decay=recipe.optim.weight_decay)
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    schedule = LearningRateSchedule.of(recipe, len(task.samples), 1)
+    ema, batch_size = Ema(network, recipe.ema.decay), recipe.trainer.batch
+    network.train()
+    for step in range(schedule.steps):
+        first = step * batch_size
+        places = range(first, first + batch_size)
+        batch, stored.maps = pool.batch([index_at(place, len(pool.samples), recipe.trainer.seed) for place in places])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses = task.losses(network, batch)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        norm = nn.utils.clip_grad_norm_(parameters, recipe.optim.clip)
+        if norm.isfinite():
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.learning_rate(step) * group["scale"]
+            optimizer.step()
+            ema.update()
+        if (step + 1) % LOG_EVERY == 0:
+            row = {"run": folder.name, "step": step + 1, **{name: round(x.item(), 4) for name, x in losses.items()}}
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+    network.load_state_dict(ema.average)
+    network.backbone.trunk = trunk
+    save_model(network, task.config.model_copy(update={"name": folder.name}), folder)
+
+
+def leave_out_bottom_up(task: SingleStageTask) -> None:
+    """Let a task's first heatmap loss see the center map only."""
+    whole = task._objective
+
+    def center_only(outputs: BoIROutputs, targets: Targets) -> dict[str, Tensor]:
+        return whole(*without_bottom_up(outputs, targets))
+
+    task._objective = center_only
+
+
+if __name__ == "__main__":
+    with exit_on_user_error("boir_against_cid"):
+        main()

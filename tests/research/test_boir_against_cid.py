@@ -1,0 +1,137 @@
+"""BoIR against CID: stored trunk maps train as the trunk does, and the AP of the intervals is the evaluation's."""
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from research.boir_against_cid import score, train
+from research.boir_against_cid.average_precision import average_precision, bootstrap, match_images
+from research.boir_against_cid.samples import SamplePool, StoredTrunk
+from research.boir_against_cid.variants import VARIANTS, recipe_of
+from safetensors.torch import save_file
+
+from evaluation.made import dataset, pycocotools_numbers
+from everypose.backbones.openpose_light import OpenPoseLight
+from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
+from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.skeleton.skeleton import Skeleton
+from everypose.training.tasks.single_stage import SingleStageTask
+
+COCO = Skeleton.named("coco")
+
+
+def pairs_of(seed):
+    truth, results = dataset(seed)
+    ground_truth = read_ground_truth(truth, 17)
+    return truth, results, compute_oks(ground_truth, read_results(results, ground_truth), COCO.require_sigmas())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ap_of_all_images_is_the_evaluations(seed):
+    truth, results, pairs = pairs_of(seed)
+    found = average_precision(match_images(pairs))
+    assert found == pytest.approx(score_oks(pairs).ap, abs=1e-12)
+    assert found == pytest.approx(pycocotools_numbers(truth, results, COCO.sigmas)[0], abs=1e-12)
+    overlap = largest_overlap(pairs.ground_truth)
+    members = overlap > np.median(overlap)
+    expected = class_score(pairs, "", members, hidden=hidden_oks(pairs)).ap
+    assert average_precision(match_images(pairs, members)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_repeated_image_counts_as_two_images():
+    truth, results, pairs = pairs_of(3)
+    chosen = np.array([0, 0, 4, 7, 7, 7])
+    repeated, doubled = {"images": [], "annotations": [], "categories": truth["categories"]}, []
+    for place, index in enumerate(chosen.tolist(), 1):
+        image = copy.deepcopy(truth["images"][index]) | {"id": place}
+        repeated["images"].append(image)
+        for entries, target in ((truth["annotations"], repeated["annotations"]), (results, doubled)):
+            target += [entry | {"image_id": place} for entry in entries if entry["image_id"] == index + 1]
+    for number, annotation in enumerate(repeated["annotations"], 1):
+        annotation["id"] = number
+    ground_truth = read_ground_truth(repeated, 17)
+    expected = score_oks(compute_oks(ground_truth, read_results(doubled, ground_truth), COCO.require_sigmas())).ap
+    assert average_precision(match_images(pairs), chosen) == pytest.approx(expected, abs=1e-12)
+
+
+def test_intervals_hold_the_value_and_pair_the_resamples():
+    first, second = (match_images(pairs_of(seed)[2]) for seed in (0, 1))
+    alone = bootstrap([first], resamples=50)
+    assert alone.low <= alone.value <= alone.high
+    assert alone.value == average_precision(first)
+    same = bootstrap([first, second], [second, first], resamples=20)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Four images with two people each, and random weights of the trunk."""
+    rng = np.random.default_rng(0)
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person",
+               "keypoints": list(COCO.keypoints)}]}  # fmt: skip
+    for image in range(1, 5):
+        cv2.imwrite(str(tmp_path / f"{image}.png"), rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
+        content["images"].append({"id": image, "file_name": f"{image}.png", "width": 96, "height": 96})
+        for x in (10.0, 40.0):
+            points = np.c_[rng.uniform((x, 10), (x + 40, 80), (17, 2)), np.full(17, 2)]
+            content["annotations"].append(
+                {"id": len(content["annotations"]) + 1, "image_id": image, "category_id": 1, "iscrowd": 0,
+                 "bbox": [x, 10, 40, 70], "area": 1500, "num_keypoints": 17, "keypoints": points.ravel().tolist()}
+            )  # fmt: skip
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    torch.manual_seed(0)
+    trunk = {f"trunk.{name}": value for name, value in OpenPoseLight().trunk.state_dict().items()}
+    save_file(trunk, tmp_path / "trunk.safetensors")
+    return tmp_path
+
+
+def recipe(files, variant, seed=0):
+    small = variant.__class__(variant.name, (*variant.overrides, "data.size=64", "trainer.batch=2"), variant.bottom_up)
+    return recipe_of(small, files / "trunk.safetensors", [(files / "train.json", files)], seed=seed, steps=2)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_stored_maps_give_the_losses_of_the_trunk(files, variant):
+    task = SingleStageTask(recipe(files, variant))
+    if not variant.bottom_up:
+        train.leave_out_bottom_up(task)
+    network = task.make_network().train()
+    pool = SamplePool(recipe(files, VARIANTS[1]), 2, files / "pool", network.backbone.trunk)
+    batch, maps = pool.batch([0, 1])
+    whole = task.samples.collate([task.samples[position] for position in (0, 1)])
+    expected = task.losses(network, whole)
+    network.backbone.trunk = StoredTrunk()
+    network.backbone.trunk.maps = maps
+    found = task.losses(network, batch)
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=0.01, abs=1e-6), name
+
+
+def test_the_commands_train_and_score(files, monkeypatch, capsys):
+    monkeypatch.setattr(train, "recipe_of", lambda variant, *_, seed, **__: recipe(files, variant, seed))
+    data = ["--train", str(files / "train.json"), str(files)]
+    out = ["-o", str(files / "out")]
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["train", str(files / "trunk.safetensors"), *data, "--pool", "3", "--runs", "cid:0", "boir:0", *out],
+    )
+    train.main()
+    train.main()  # what is trained is not trained again
+    assert "boir:0: " in capsys.readouterr().out
+    test = ["--test", "photos", str(files / "train.json"), str(files), "--resamples", "5"]
+    monkeypatch.setattr(sys, "argv", ["score", str(files / "out"), *test])
+    score.main()
+    printed = capsys.readouterr().out
+    assert "| all (8) | boir | " in printed
+    assert " less cid |" in printed
+    scores = json.loads(Path(files / "out" / "scores.json").read_text())
+    assert set(scores["photos"]["all"]) == {"boir", "cid"}
+    assert set(scores["photos"]["all"]["boir"]["seeds"]) == {"0"}
