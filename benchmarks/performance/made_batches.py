@@ -1,9 +1,13 @@
 """Batches and outputs of a network that are made up, to measure losses without data."""
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from everypose.methods.boir.network import BoIROutputs
+from everypose.methods.single_stage.counts import count
 from everypose.methods.single_stage.samples import ImageBatch
 from everypose.methods.single_stage.targets import Targets
 
@@ -21,7 +25,7 @@ def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch[
     center = corner + extent / 2
     points = corner[:, None] + extent[:, None] * torch.rand(people, KEYPOINTS, 2, generator=generator)
     image = torch.arange(images).repeat_interleave(people_each)
-    return ImageBatch(
+    batch: ImageBatch[Tensor] = ImageBatch(
         images=torch.randint(0, 255, (images, size, size, 3), dtype=torch.uint8, generator=generator),
         loss_mask=torch.ones(images, 1, side, side, dtype=torch.bool),
         person_image=image,
@@ -36,6 +40,7 @@ def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch[
         most_instances=people_each,
         keys=tuple(f"made {number}" for number in range(images)),
     )
+    return replace(batch, counts=count(batch.map(np.asarray)))
 
 
 def random_outputs(targets: Targets) -> BoIROutputs:

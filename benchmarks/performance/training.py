@@ -133,7 +133,7 @@ def literal_losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses)
         "bbox": bbox_loss(outputs.box_distances, boxes, index, targets.instance_yx),
         "bbox_mask": bbox_mask_loss(outputs.embedding, boxes, index),
     }
-    return total_of({name: value * getattr(settings, name) for name, value in values.items()}) / len(targets.loss_mask)
+    return total_of({name: value * getattr(settings, name) for name, value in values.items()}) / settings.divisor
 
 
 def total_of(values: Mapping[str, Tensor]) -> Tensor:

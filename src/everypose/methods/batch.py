@@ -1,6 +1,6 @@
 """Batches of training samples, as numpy arrays in the loader's workers and as tensors on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -28,8 +28,17 @@ class Batch(Generic[Array]):
         ('a.jpg',)
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed = {name: function(value) for name, value in values.items() if not isinstance(value, int | tuple)}
+        changed = {name: function(value) for name, value in values.items() if not isinstance(value, int | tuple | None)}
         return replace(self, **changed)
+
+    def in_step(self, batches: Sequence[Self]) -> Self:
+        """Return the batch with what its losses depend on of all batches of its optimizer step: nothing, by default.
+
+        Args:
+            batches: this process's batches of the step, this one included.
+        """
+        del batches
+        return self
 
     def to(self, device: "torch.device | str") -> Self:
         """Copy a batch of tensors to a device; Lightning calls it."""

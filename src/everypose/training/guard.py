@@ -32,7 +32,7 @@ class FiniteGuard:
         Raises:
             EveryposeError: a loss of the batch before is not finite.
         """
-        before, self._pending = self._pending, (*_fetch(values), names, keys, step)
+        before, self._pending = self._pending, (*fetch(values), names, keys, step)
         if before is not None:
             _check(*before)
 
@@ -43,8 +43,12 @@ class FiniteGuard:
             _check(*before)
 
 
-def _fetch(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """Start copying to the host; the event says when the copy is complete."""
+def fetch(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Start copying to the host; the event says when the copy is complete, None that it is.
+
+    >>> fetch(torch.ones(2))
+    (tensor([1., 1.]), None)
+    """
     if not values.is_cuda:
         return values, None
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)

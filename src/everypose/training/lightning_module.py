@@ -19,7 +19,7 @@ from everypose.training.ema import Ema
 from everypose.training.guard import FiniteGuard, GradientGuard
 from everypose.training.lr_schedule import LearningRateSchedule
 from everypose.training.recipe import Recipe
-from everypose.training.sample_stream import StepBatches, training_loader
+from everypose.training.sample_stream import StepBatches, StepLoader, training_loader
 from everypose.training.tasks.protocol import AnyTask
 
 
@@ -58,7 +58,7 @@ class PoseTraining(LightningModule):
         if recipe.trainer.compile:
             compile_network(network, recipe.model.task)
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> "DataLoader[Any] | StepLoader":
         """The rest of the run, as one pass of this process's batches."""
         settings, trainer = self.recipe.trainer, self.trainer
         batches = StepBatches(

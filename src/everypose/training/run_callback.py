@@ -16,7 +16,7 @@ from everypose.training.console import Display
 from everypose.training.guard import finite_weights
 from everypose.training.lightning_module import PoseTraining
 from everypose.training.run_logs import RunLogs
-from everypose.training.stop_requests import RunEnded, StopRequests
+from everypose.training.stop_requests import Agreement, RunEnded, StopRequests
 from everypose.training.validation import Validator
 
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
@@ -47,6 +47,7 @@ class RunCallback(Callback):
     ) -> None:
         self._folder = folder
         self._requests = requests or StopRequests()
+        self._agreement = Agreement()
         self._config = config
         self._validators = validators
         self._display = display
@@ -83,6 +84,8 @@ class RunCallback(Callback):
     def _answer_requests(self, trainer: Trainer, module: PoseTraining) -> None:
         """Save, or save and end the run, where a signal or the time limit asks for it."""
         request = self._requests.take()
+        if trainer.world_size > 1:
+            request = self._agreement.answer(request, module.device)
         if request is None:
             return
         if trainer.is_global_zero:

@@ -7,6 +7,7 @@ resuming changes the samples, and process r of R takes every R-th sample of the 
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -49,11 +50,15 @@ class StepBatches(Sampler[list[int]]):
         accumulate: batches a step.
         rank: this process among ``world_size``.
         world_size: number of processes.
+
+    Attributes:
+        accumulate: as given.
     """
 
     def __init__(
         self, first_step: int, last_step: int, batch: int, accumulate: int = 1, rank: int = 0, world_size: int = 1
     ) -> None:
+        self.accumulate = accumulate
         self._batches = range(first_step * accumulate, last_step * accumulate)
         self._batch = batch
         self._rank = rank
@@ -68,14 +73,38 @@ class StepBatches(Sampler[list[int]]):
         return len(self._batches)
 
 
-def training_loader(samples: "Samples[Any, Any]", batches: StepBatches, workers: int, pin: bool) -> DataLoader[Any]:
-    """The loader of one process, for the whole rest of the run."""
+class StepLoader:
+    """Yields each batch with what its losses depend on of the other batches of its optimizer step.
+
+    Args:
+        loader: the batches of one process.
+        accumulate: batches of a step.
+    """
+
+    def __init__(self, loader: "DataLoader[Any]", accumulate: int) -> None:
+        self._loader = loader
+        self._accumulate = accumulate
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self._loader)
+        while step := list(islice(batches, self._accumulate)):
+            yield from (batch.in_step(step) for batch in step)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+
+def training_loader(
+    samples: "Samples[Any, Any]", batches: StepBatches, workers: int, pin: bool
+) -> "DataLoader[Any] | StepLoader":
+    """Return the batches of one process, for the whole rest of the run."""
     if workers:
         use_one_opencv_thread()
-    return DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         cast(Dataset[Any], samples),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=samples.collate,
         pin_memory=pin,
     )
+    return loader if batches.accumulate == 1 else StepLoader(loader, batches.accumulate)

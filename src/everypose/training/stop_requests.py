@@ -5,7 +5,13 @@ import time
 from types import FrameType
 from typing import Literal
 
+import torch
+from torch import Tensor
+
+from everypose.training.guard import fetch
+
 Request = Literal["save", "end"]
+_BY_URGENCY: tuple[Request | None, ...] = (None, "save", "end")
 
 
 class StopRequests:
@@ -61,6 +67,34 @@ class StopRequests:
 
     def _ask_to_save(self, _: int, __: FrameType | None) -> None:
         self._save = True
+
+
+class Agreement:
+    """Makes all processes of a run answer a request after the same step, whichever of them received it.
+
+    A process that ended alone would leave the others waiting for its gradients. The most urgent request is found by
+    one all-reduce a step, whose result is read a step later, so that the host does not wait for the device.
+    """
+
+    def __init__(self) -> None:
+        self._pending: tuple[Tensor, torch.cuda.Event | None] | None = None
+
+    def answer(self, request: Request | None, device: torch.device) -> Request | None:
+        """Return the most urgent request of all processes after the step before.
+
+        Args:
+            request: of this process now; every process must call this after each step.
+            device: of the processes' communication.
+        """
+        urgency = torch.tensor(_BY_URGENCY.index(request), device=device)
+        torch.distributed.all_reduce(urgency, torch.distributed.ReduceOp.MAX)
+        before, self._pending = self._pending, fetch(urgency)
+        if before is None:
+            return None
+        value, arrived = before
+        if arrived is not None:
+            arrived.synchronize()
+        return _BY_URGENCY[int(value)]
 
 
 class RunEnded(BaseException):  # a request that was answered, and no fault

@@ -23,13 +23,15 @@ def test_losses_and_gradients_equal_the_corrected_release(background: str) -> No
     network = tiny_boir().train()
     images, targets = batch()
     values = losses(
-        network(images, targets.instance_image, targets.instance_yx), targets, BoIRLosses(background=background)
+        network(images, targets.instance_image, targets.instance_yx),
+        targets,
+        BoIRLosses(background=background, divisor=2),
     )
     total = sum(values.values())
     total.backward()
     assert len(values) == 4
     for name, value in values.items():
-        # The vectors hold the sum over the batch; ours are already divided by its two images.
+        # The vectors hold the sum over the batch; everypose's are divided by its two images.
         assert 2 * value.item() == pytest.approx(float(vectors[f"{prefix}/loss/{name}_loss"]), rel=1e-5)
     assert total.item() == pytest.approx(float(vectors[f"{prefix}/loss/total_per_image"]), rel=1e-5)
     parameters = boir.RENAMING.to_released(dict(network.named_parameters()))

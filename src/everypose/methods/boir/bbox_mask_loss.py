@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everypose.methods.boir.settings import Background
-from everypose.methods.single_stage.losses import instance_slots, over_processes
+from everypose.methods.single_stage.losses import instance_slots
 
 BETA = 10.0
 SMALLEST_SUPPORT = 1e-5
@@ -30,7 +30,13 @@ class InstanceSlots(NamedTuple):
 
 
 def bbox_mask_loss(
-    embedding: Tensor, boxes: Tensor, image_index: Tensor, most: int, background: Background = "both"
+    embedding: Tensor,
+    boxes: Tensor,
+    image_index: Tensor,
+    most: int,
+    background: Background = "both",
+    *,
+    count: Tensor | None = None,
 ) -> Tensor:
     """In-box pull, out-box push and instance push, summed over instances and images, over the number of instances.
 
@@ -42,6 +48,7 @@ def bbox_mask_loss(
         background: what the instances are pushed from. "instance": each from the mean outside its own box;
             "image": all from one mean outside every box, without the pull, as the published recipes do;
             "both": the paper's full loss, the image's background with the pull.
+        count: the number to divide by, instead of the batch's instances.
 
     Returns:
         A scalar; 0 without instances.
@@ -57,8 +64,7 @@ def bbox_mask_loss(
         loss = _push_apart(center, torch.cat([layout.valid, there], dim=1))
         if background == "both":
             loss = loss + _in_box_mean_and_pull(unit, layout)[1].sum()
-    instances = torch.full((), len(boxes), dtype=loss.dtype, device=loss.device)
-    return loss / over_processes(instances).clamp(min=1)
+    return loss / (max(len(boxes), 1) if count is None else count)
 
 
 def _lay_out(unit: Tensor, boxes: Tensor, image_index: Tensor, most: int, height: int, width: int) -> InstanceSlots:

@@ -12,38 +12,50 @@ from everypose.methods.boir.bbox_mask_loss import bbox_mask_loss
 from everypose.methods.boir.network import BoIROutputs
 from everypose.methods.boir.offset_loss import offset_loss
 from everypose.methods.boir.settings import BoIRLosses
-from everypose.methods.single_stage.losses import focal_loss, over_processes
+from everypose.methods.single_stage.losses import focal_loss
 from everypose.methods.single_stage.targets import Targets
 
 EPSILON = 1e-10
 
 
 def losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> dict[str, Tensor]:
-    """The weighted losses of a batch; training minimizes their sum.
+    """Return the weighted losses of a batch; training minimizes their sum.
 
-    The paper's are divided by the number of images; the offset loss, where it has a weight, is a mean already.
+    Each is a mean over pixels or instances; the paper's are also divided by ``settings.divisor``, the offset loss is
+    not.
     """
+    count = targets.normalizers
     values = {
-        "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask),
-        "single_heatmap": focal_loss(outputs.instance_heatmaps, targets.instance_heatmaps, targets.instance_mask),
-        "bbox": bbox_loss(outputs.box_distances, targets.instance_boxes, targets.instance_image, targets.instance_yx),
+        "multi_heatmap": focal_loss(outputs.multi_heatmap, targets.multi_heatmap, targets.loss_mask, count.positives),
+        "single_heatmap": focal_loss(
+            outputs.instance_heatmaps, targets.instance_heatmaps, targets.instance_mask, count.instance_positives
+        ),
+        "bbox": bbox_loss(
+            outputs.box_distances,
+            targets.instance_boxes,
+            targets.instance_image,
+            targets.instance_yx,
+            count=count.box_pixels,
+        ),
         "bbox_mask": bbox_mask_loss(
             outputs.embedding,
             targets.instance_boxes,
             targets.instance_image,
             targets.most_instances,
             settings.background,
+            count=count.instances,
         ),
     }
-    images = len(targets.multi_heatmap)
-    weighted = {name: value * getattr(settings, name) / images for name, value in values.items()}
+    weighted = {name: value * getattr(settings, name) / settings.divisor for name, value in values.items()}
     if settings.offset:
         assert outputs.offsets is not None, "the offset loss needs a backbone that predicts offsets"
-        weighted["offset"] = settings.offset * offset_loss(outputs.offsets, targets.owners)
+        weighted["offset"] = settings.offset * offset_loss(outputs.offsets, targets.owners, count.offset_pixels)
     return weighted
 
 
-def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
+def bbox_loss(
+    distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor, *, count: Tensor | None = None
+) -> Tensor:
     """CIoU loss of the boxes that the nine pixels around each center predict; those off the map are left out.
 
     Args:
@@ -51,6 +63,7 @@ def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor)
         boxes: (I, 4) x, y, width, height of the instances.
         image_index: (I,), each instance's image.
         yx: (I, 2), each instance's center.
+        count: the number to divide by, instead of the batch's pixels used.
 
     Returns:
         The mean over all pixels used; 0 without instances.
@@ -67,7 +80,7 @@ def bbox_loss(distances: Tensor, boxes: Tensor, image_index: Tensor, yx: Tensor)
     x, y, w, h = boxes.to(predicted)[:, None].unbind(-1)
     truth = torch.stack([x, y, x + w, y + h], dim=-1).expand_as(predicted)
     loss = (ciou_loss(predicted, truth) * on_map).sum()
-    return loss / over_processes(on_map.sum()).clamp(min=1)
+    return loss / (on_map.sum().clamp(min=1) if count is None else count)
 
 
 def ciou_loss(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -7,16 +7,16 @@ does not learn it within a training budget that fits a CPU; with this supervisio
 import torch
 from torch import Tensor
 
-from everypose.methods.single_stage.losses import over_processes
 from everypose.methods.single_stage.targets import Owners
 
 
-def offset_loss(offsets: Tensor, owners: Owners) -> Tensor:
+def offset_loss(offsets: Tensor, owners: Owners, count: Tensor | None = None) -> Tensor:
     """Distance between where the nine pixels around each visible keypoint point and the person's center.
 
     Args:
         offsets: (B, 2, h, w) x, y, in output pixels, from each pixel to the center of the person that it belongs to.
         owners: the visible keypoints.
+        count: the number to divide by, instead of the batch's pixels used.
 
     Returns:
         The mean over all pixels used, in units of each person's size; 0 without any. Pixels off the map are left out.
@@ -30,4 +30,4 @@ def offset_loss(offsets: Tensor, owners: Owners) -> Tensor:
     found = pixel + offsets.float()[image, :, y.clamp(0, height - 1), x.clamp(0, width - 1)]
     away = torch.linalg.vector_norm(found - owners.center[:, None, None], dim=-1) / owners.size[:, None, None]
     total: Tensor = (away * used).sum()
-    return total / over_processes(used.sum()).clamp(min=1)
+    return total / (used.sum().clamp(min=1) if count is None else count)

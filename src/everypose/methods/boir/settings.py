@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from everypose.core.settings import Settings
+from everypose.core.settings import PositiveInt, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings
-from everypose.methods.single_stage.settings import SingleStageNetworkSettings
+from everypose.methods.single_stage.settings import RELEASED_DIVISOR, SingleStageNetworkSettings
 
 Background = Literal["instance", "image", "both"]
 """What the Bbox Mask Loss pushes instances away from; see :mod:`everypose.methods.boir.bbox_mask_loss`."""
@@ -43,6 +43,7 @@ class BoIRLosses(Settings):
         bbox_mask: Bbox Mask Loss of the embeddings.
         background: what the Bbox Mask Loss pushes instances away from.
         offset: an additional loss for small backbones, see :mod:`everypose.methods.boir.offset_loss`; not in the paper.
+        divisor: the number that the paper's losses are divided by, whatever the images in a step; 20 as released.
     """
 
     multi_heatmap: NonNegativeFloat = 1.0
@@ -51,6 +52,7 @@ class BoIRLosses(Settings):
     bbox_mask: NonNegativeFloat = 0.25
     background: Background = "both"
     offset: NonNegativeFloat = 0.0
+    divisor: PositiveInt = RELEASED_DIVISOR
 
 
 class BoIRTraining(MethodTraining):

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat
 
-from everypose.core.settings import Settings
+from everypose.core.settings import PositiveInt, Settings
 from everypose.methods.method import Method, MethodTraining
-from everypose.methods.single_stage.settings import SingleStageNetworkSettings
+from everypose.methods.single_stage.settings import RELEASED_DIVISOR, SingleStageNetworkSettings
 
 
 class CIDSettings(SingleStageNetworkSettings):
@@ -23,11 +23,13 @@ class CIDLosses(Settings):
         multi_heatmap: focal loss of all people's keypoints and centers in one heatmap.
         single_heatmap: focal loss of each instance's own heatmaps.
         contrastive: contrastive loss of the instances' parameter vectors.
+        divisor: the number that the losses are divided by, whatever the number of images in a step; 20 as released.
     """
 
     multi_heatmap: NonNegativeFloat = 1.0
     single_heatmap: NonNegativeFloat = 4.0
     contrastive: NonNegativeFloat = 1.0
+    divisor: PositiveInt = RELEASED_DIVISOR
 
 
 class CIDTraining(MethodTraining):

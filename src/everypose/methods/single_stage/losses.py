@@ -1,7 +1,6 @@
 """Losses of CID and BoIR, and their helpers."""
 
 import torch
-import torch.distributed
 from torch import Tensor
 
 SMALLEST_PROBABILITY = 1e-4
@@ -12,24 +11,14 @@ def probabilities(logits: Tensor) -> Tensor:
     return logits.float().sigmoid().clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
 
 
-def over_processes(count: Tensor) -> Tensor:
-    """Sum ``count`` over all training processes.
-
-    Losses divide by it, so that the average of the processes' gradients is the gradient of the whole batch.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        count = count.detach().clone()
-        torch.distributed.all_reduce(count)
-    return count
-
-
-def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor | None = None) -> Tensor:
     """Compute CornerNet's focal loss (alpha 2, beta 4), divided by the number of positives in the mask.
 
     Args:
         predicted: (N, C, h, w) probabilities, float32.
         truth: (N, C, h, w) Gaussian peaks; a positive is a pixel that equals 1.
         mask: broadcastable to the others; pixels that are 0 are ignored.
+        count: the number to divide by, instead of the batch's positives.
 
     Returns:
         A scalar; 0 when N is 0. Not divided when there is no positive.
@@ -37,7 +26,7 @@ def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     positive = (truth == 1).float() * mask
     hit = predicted.log() * (1 - predicted) ** 2 * positive
     miss = (1 - predicted).log() * predicted**2 * (1 - truth) ** 4 * (mask - positive)
-    return -(hit + miss).sum() / over_processes(positive.sum()).clamp(min=1)
+    return -(hit + miss).sum() / (positive.sum().clamp(min=1) if count is None else count)
 
 
 def instance_slots(instance_image: Tensor, images: int) -> Tensor:

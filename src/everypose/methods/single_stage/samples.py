@@ -5,7 +5,8 @@ pixels are those of the network's maps, at a quarter of the input's size.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.methods.batch import Array, Batch
 from everypose.methods.single_stage.augmentation import ImageDraws, recolor, region_matrix
+from everypose.methods.single_stage.counts import LossCounts, count
 from everypose.methods.single_stage.settings import ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
 
@@ -76,6 +78,7 @@ class ImageBatch(Batch[Array]):
         instance_boxes: (I, 4) float32: x, y, width, height in output pixels.
         most_instances: largest number of instances in one image; known on the host, so that nothing waits for the
             device.
+        counts: what the losses are means over, in all batches of the optimizer step; None for this batch alone.
     """
 
     images: Array
@@ -90,6 +93,11 @@ class ImageBatch(Batch[Array]):
     instance_yx: Array
     instance_boxes: Array
     most_instances: int
+    counts: LossCounts | None = None
+
+    def in_step(self, batches: Sequence[Self]) -> Self:
+        """Return the batch with the counts of all batches of its step."""
+        return replace(self, counts=LossCounts.total([batch.counts for batch in batches if batch.counts is not None]))
 
 
 def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene]:
@@ -184,7 +192,7 @@ def gaussian_radius(corners: Float64, output_size: int) -> Int64:
 def collate(
     samples: Sequence[ImageSample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES
 ) -> ImageBatch[npt.NDArray[np.generic]]:
-    """Join samples; of more than ``most_instances`` instances, a random choice is kept, in order."""
+    """Join samples, and count; of more than ``most_instances`` instances, a random choice is kept, in order."""
     people = np.array([len(sample.radius) for sample in samples])
     instances = np.array([len(sample.instance_person) for sample in samples])
     images = np.arange(len(samples), dtype=np.int64)
@@ -194,7 +202,7 @@ def collate(
     if len(kept) > most_instances:
         kept = np.sort(rng.choice(len(kept), most_instances, replace=False))
     instance_person = np.concatenate([sample.instance_person for sample in samples]) + first_person[instance_image]
-    return ImageBatch(
+    batch = ImageBatch(
         images=np.stack([sample.image for sample in samples]),
         loss_mask=np.stack([sample.loss_mask[None] for sample in samples]),
         person_image=np.repeat(images, people),
@@ -209,6 +217,7 @@ def collate(
         most_instances=int(np.bincount(instance_image[kept], minlength=1).max()),
         keys=tuple(sample.key for sample in samples),
     )
+    return replace(batch, counts=count(batch))
 
 
 def _moved(scene: Scene, people: Int64, to_output: Float64) -> tuple[Float64, Float64]:

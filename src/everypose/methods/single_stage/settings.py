@@ -10,6 +10,8 @@ from everypose.methods.method import InferenceSettings, NetworkSettings, Task
 
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
 """Smallest side of a single-stage model's input, in pixels: its maps must hold the tiles of a coarse search."""
+RELEASED_DIVISOR = 20
+"""What the released training code of BoIR and CID divides losses by: the images of one of its processes."""
 Step = Literal[16, 32, 64]
 """The sides of a single-stage model's input are multiples of this many pixels."""
 

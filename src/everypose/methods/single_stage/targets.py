@@ -6,10 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from everypose.methods.single_stage.counts import OF_THE_BATCH, VISIBLE, Normalizers, mean_over_step
 from everypose.methods.single_stage.samples import ImageBatch
 
-VISIBLE = 2
-"""COCO's visibility of a keypoint that is visible, not only labeled."""
 # The square root of a person's area is about this times the radius of its Gaussians (the median on COCO is 2.9).
 SIZE_OF_RADIUS = 3
 
@@ -46,6 +45,7 @@ class Targets:
         instance_boxes: (I, 4), as in :class:`ImageBatch`.
         most_instances: as in :class:`ImageBatch`.
         owners: the people that visible keypoints belong to.
+        normalizers: what the losses are divided by; each divides by its own pixels or instances where it is None.
     """
 
     multi_heatmap: Tensor
@@ -57,6 +57,7 @@ class Targets:
     instance_boxes: Tensor
     most_instances: int
     owners: Owners
+    normalizers: Normalizers = OF_THE_BATCH
 
 
 def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width: int) -> Tensor:
@@ -105,6 +106,7 @@ def render_targets(batch: ImageBatch[Tensor]) -> Targets:
         instance_boxes=batch.instance_boxes,
         most_instances=batch.most_instances,
         owners=_owners(batch),
+        normalizers=OF_THE_BATCH if batch.counts is None else mean_over_step(batch.counts, maps.device),
     )
 
 

@@ -119,6 +119,11 @@ class MixedBatch:
         """What names the samples."""
         return self.crops.keys
 
+    def in_step(self, batches: Sequence["MixedBatch"]) -> "MixedBatch":
+        """Return the batch itself: its losses do not depend on the other batches of its step."""
+        del batches
+        return self
+
     def to(self, device: torch.device | str) -> "MixedBatch":
         """The same batch on ``device``."""
         return MixedBatch(self.crops.to(device), tuple(own.to(device, non_blocking=True) for own in self.rows))

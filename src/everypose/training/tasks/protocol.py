@@ -33,7 +33,7 @@ class Samples(Protocol[Sample, BatchT_co]):
         ...
 
     def collate(self, samples: Sequence[Sample]) -> BatchT_co:
-        """Join samples to a batch with ``keys``, ``to(device)`` and ``pin_memory()``."""
+        """Join samples to a batch with ``keys``, ``in_step(batches)``, ``to(device)`` and ``pin_memory()``."""
         ...
 
 
@@ -78,7 +78,10 @@ class Task(Protocol[Sample, BatchT, NetworkT]):
         ...
 
     def losses(self, network: NetworkT, batch: BatchT) -> Mapping[str, Tensor]:
-        """Return the weighted losses of a batch on the device; training minimizes their sum."""
+        """Return the weighted losses of a batch on the device; training minimizes their sum.
+
+        Their average over the batches and processes of a step is the loss of all its samples in one batch.
+        """
         ...
 
     def end_step(self, network: NetworkT) -> None:
