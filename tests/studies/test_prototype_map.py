@@ -63,7 +63,7 @@ def test_the_command_draws_a_model_and_refuses_others(tmp_path):
     assert done.output.strip().endswith("out.png: 47 keypoints of 3 data sets, 3 prototypes each")
     assert cv2.imread(str(tmp_path / "out.png")).shape == (1200, 1660, 3)
     save_model(*select_skeleton(*tiny(), "coco"), tmp_path / "plain")  # type: ignore[call-arg]
-    with pytest.raises(UsageError, match="has no prototypes: it is no PoseBH"):
+    with pytest.raises(UsageError, match="has no prototypes: it is not a PoseBH model"):
         CliRunner().invoke(app, ["prototypes", str(tmp_path / "plain")], catch_exceptions=False)
     with pytest.raises(UsageError, match="is an ONNX file, which has no prototypes"):
         CliRunner().invoke(app, ["prototypes", "boir-lite"], catch_exceptions=False)

@@ -292,7 +292,7 @@ def test_networks_that_a_study_cannot_look_into(tmp_path):
     exported = stand_in.write_model(tmp_path / "stand_in.onnx")
     with pytest.raises(UsageError, match="is exported"):
         read_top_down(str(exported))
-    with pytest.raises(UsageError, match="is no MIPNet"):
+    with pytest.raises(UsageError, match="is not a MIPNet model"):
         read_mipnet(tiny_folder(tmp_path / "hrnet", family="hrnet"))
     single = ModelConfig(
         name="single", network={"family": "cid", "backbone": NARROW}, skeleton=COCO.to_dict(), inference={}

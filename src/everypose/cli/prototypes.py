@@ -1,4 +1,4 @@
-"""``everypose prototypes``: draw the keypoint prototypes of a PoseBH."""
+"""``everypose prototypes``: draw the keypoint prototypes of a PoseBH model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +10,11 @@ from everypose.errors import MissingDependencyError, UsageError
 
 def prototypes(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A PoseBH: a folder, a released checkpoint or a hub id.")
+        str, typer.Argument(metavar="MODEL", help="A PoseBH model: a folder, a released checkpoint or a hub id.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The image file to write.")] = Path("prototypes.png"),
 ) -> None:
-    """Draw the keypoint prototypes of a PoseBH in two dimensions.
+    """Draw the keypoint prototypes of a PoseBH model in two dimensions.
 
     Equal body parts of different data sets have one color; prototypes that the model has learned to align are close to
     each other. The marker's shape is the data set.
@@ -38,7 +38,7 @@ def prototypes(
         raise MissingDependencyError("reading prototypes", "train") from error
     network, config = read_whole_network(file)
     if not isinstance(config.network, PoseBHSettings) or not config.network.embedding:
-        raise UsageError(f"{model} has no prototypes: it is no PoseBH")
+        raise UsageError(f"{model} has no prototypes: it is not a PoseBH model")
     bank = network.state_dict()["prototypes.bank"]
     unit = bank / bank.norm(dim=-1, keepdim=True)
     skeletons = {own.name: Skeleton.from_dict(own.skeleton) for own in config.network.datasets}

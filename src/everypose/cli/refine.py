@@ -17,7 +17,7 @@ def refine(
         Path, typer.Argument(metavar="RESULTS", help="A COCO results list (.json) of any pose estimator on images.")
     ],
     images: Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder of the images.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A PoseFix: a folder, an .onnx file or a hub id.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A PoseFix model: a folder, an .onnx file or a hub id.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The COCO results list to write.")],
     flip: Annotated[
         bool, typer.Option("--flip/--no-flip", help="Test-time flip augmentation: better keypoints in twice the time.")

@@ -30,7 +30,7 @@ study_app = typer.Typer(
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A top-down model: a folder, a file or a hub id.")]
 FolderArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A MIPNet: a model folder or a released checkpoint.")
+    str, typer.Argument(metavar="MODEL", help="A MIPNet model: a folder or a released checkpoint.")
 ]
 AgainstOption = Annotated[str, typer.Option("--against", metavar="BASELINE", help="The model to compare with.")]
 

@@ -73,7 +73,9 @@ def tsne(
 
 
 def heatmaps(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A MIPNet: a name, a folder, a file or a hub id.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A MIPNet model: a name, a folder, a file or a hub id.")
+    ],
     image: ImageArgument,
     against: Annotated[
         str | None, typer.Option("--against", metavar="BASELINE", help="A top-down model to show next to it.")

@@ -1,4 +1,4 @@
-"""Files that grow while a run goes on, and are complete at any time, also after a crash."""
+"""Files that grow during a run and are complete at any time, also after a crash."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What other installed packages add to everypose, by entry points; and references that are imported late."""
+"""Entry points by which other installed packages extend everypose; references that are imported late."""
 
 import warnings
 from importlib import import_module, metadata

@@ -19,7 +19,7 @@ class Renaming:
     pairs: tuple[tuple[str, str], ...]
 
     def to_everypose(self, state: Mapping[str, Value]) -> dict[str, Value]:
-        """Rename a released state dict to everypose's names."""
+        """Rename the tensors of a released state dict to everypose's names."""
         return {_renamed(name, self.pairs): value for name, value in state.items()}
 
     def to_released(self, state: Mapping[str, Value]) -> dict[str, Value]:

@@ -77,7 +77,7 @@ def draw_people(
 
 
 def _draw_skeletons(drawn: Image, people: "People", style: DrawingStyle) -> None:
-    """Draw everyone's limbs and keypoints into an image."""
+    """Draw the limbs and keypoints of all people into an image."""
     side = max(drawn.shape[:2])
     finer = style.supersampling or min(4, max(1, FINE_SIDE // max(1, side)))
     visible = [_visible(person, style.keypoint_share) for person in people]
@@ -114,7 +114,7 @@ def _draw_skeletons(drawn: Image, people: "People", style: DrawingStyle) -> None
 
 
 def _draw_boxes(drawn: Image, people: "People", style: DrawingStyle) -> None:
-    """Draw everyone's box into an image."""
+    """Draw the boxes of all people into an image."""
     width = round(style.line_width) if style.line_width else max(1, round(0.0025 * max(drawn.shape[:2])))
     corners = np.rint(people.boxes * 2**FRACTION_BITS).clip(-(2**28), 2**28).astype(int).tolist()
     for index, (x1, y1, x2, y2) in enumerate(corners):
@@ -135,7 +135,7 @@ def _size(person: "Person", visible: Mask) -> float:
 
 
 def _region(people: "People", visible: Sequence[Mask], width: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return the rows and columns of the image that contain everyone, drawn with limbs of at most this width."""
+    """Return the rows and columns of the image that contain all people, drawn with limbs of at most this width."""
     points = people.keypoints[np.array(visible, dtype=np.bool_).reshape(people.keypoints.shape[:2]), :2]
     if not len(points):
         return slice(0, 0), slice(0, 0)

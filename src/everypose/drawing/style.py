@@ -35,6 +35,6 @@ class DrawingStyle(Settings):
     blur_faces: bool = False
     """Whether to make faces unrecognizable, also those of people below ``min_score``."""
     trail_seconds: float = Field(default=0.0, ge=0)
-    """For how long the way of each tracked person is drawn in videos; 0 for no trails."""
+    """Seconds for which the path of each tracked person is drawn in videos; 0 for no trails."""
     supersampling: int | None = Field(default=None, ge=1, le=4)
     """Drawing is done on this many times the pixels a side; by default as many as make thin lines smooth."""

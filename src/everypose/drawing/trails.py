@@ -1,4 +1,4 @@
-"""Trails: the way of each tracked person over the last seconds."""
+"""Trails: the path of each tracked person over the last seconds."""
 
 from collections import deque
 from itertools import islice, pairwise
@@ -31,7 +31,7 @@ class _Place(NamedTuple):
 
 
 class Trails:
-    """Remembers where tracked people stood, and draws it, fading with age.
+    """Stores the positions of tracked people and draws them as lines that fade with age.
 
     >>> trails = Trails(seconds=2.0, palette="vivid")
     """

@@ -1,6 +1,6 @@
 """Resuming an interrupted prediction run, and cleaning up after an earlier one, by the JSON files of its images.
 
-An image's JSON file is written last and whole. So it says that the image is done, and it holds its people exactly.
+An image's JSON file is written last and atomically: if it exists, the image is done. It holds its people exactly.
 """
 
 import hashlib

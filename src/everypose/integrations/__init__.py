@@ -1,1 +1,1 @@
-"""Everypose in the tools that teams label and look at data with. Each module imports its tool only when it is used."""
+"""Everypose in tools for labeling and viewing data. Each module imports its tool only when it is used."""

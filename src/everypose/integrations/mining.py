@@ -16,7 +16,7 @@ from everypose.people import People
 
 @dataclass(frozen=True)
 class MinedImage:
-    """One image and what speaks for labeling it.
+    """One image and its measures of labeling value.
 
     Attributes:
         path: the file.

@@ -14,7 +14,7 @@ MOST_PARAMETERS = 2_000_000_000
 def require_buildable(build: Callable[[], nn.Module], where: str) -> None:
     """Build a network without memory for its weights, and check its sizes.
 
-    Whatever a framework raises on impossible sizes becomes one line here.
+    Any error of the framework on impossible sizes becomes one line.
 
     Args:
         build: makes the network.

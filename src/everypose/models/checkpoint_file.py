@@ -22,8 +22,8 @@ _START = 512
 def read_checkpoint(path: Path) -> Any:
     """Read a file of ``torch.save`` on the CPU; nothing in it is run.
 
-    Whatever torch raises on a damaged file becomes one line here, because its types cannot be listed: flipped bits in
-    a pickle have given KeyError, TypeError, AssertionError and others.
+    Any error of torch on a damaged file becomes one line, because its types cannot be listed: flipped bits in a pickle
+    have raised KeyError, TypeError, AssertionError and others.
 
     Args:
         path: the file.
@@ -53,7 +53,7 @@ def read_checkpoint(path: Path) -> Any:
 
 
 def write_checkpoint(content: Any, path: Path) -> None:
-    """Write ``content`` by ``torch.save``, whole or not at all.
+    """Write ``content`` by ``torch.save``, atomically.
 
     Raises:
         EveryposeError: the file cannot be written, for example because the disk is full.

@@ -1,4 +1,4 @@
-"""What a model is: a typed configuration and weights.
+"""The configuration of a model, and where it is stored.
 
 On disk a model is a folder with ``config.json`` and ``model.safetensors``, or one ``.onnx`` file that holds the same
 configuration in its metadata under the key ``everypose``. Nothing here needs torch.

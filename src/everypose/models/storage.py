@@ -18,7 +18,7 @@ from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, read
 def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelConfig:
     """Write ``config.json`` and ``model.safetensors``; the configuration then names the weights' SHA-256.
 
-    The weights are written first, each file whole or not at all.
+    The weights are written first; each file is written atomically.
     """
     weights = folder / WEIGHTS_FILE
     with written_whole(weights) as part:

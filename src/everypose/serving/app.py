@@ -1,4 +1,4 @@
-"""The ASGI application: routes, failures as JSON, and what every request passes."""
+"""The ASGI application: routes, middleware, and errors as JSON."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Why a request has no answer: each reason is one HTTP status and one line."""
+"""Errors of requests, each with its HTTP status and one line for the client."""
 
 
 class RequestError(Exception):

@@ -1,4 +1,4 @@
-"""What every request passes: host and origin checks, a request id, security headers, log and metrics."""
+"""Middleware of every request: host and origin checks, a request id, security headers, log and metrics."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""One JSON line a request on standard error: what was asked and how it ended, never what was sent."""
+"""One JSON line a request on standard error: the request and its outcome, never its content."""
 
 import json
 import logging

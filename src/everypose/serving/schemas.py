@@ -11,7 +11,7 @@ Point = tuple[float, float, float]
 
 
 class PoseOptions(BaseModel):
-    """What a client may ask for; each is a query parameter or a field of the form."""
+    """Options of a request; each is a query parameter or a field of the form."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

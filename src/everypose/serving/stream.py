@@ -27,7 +27,7 @@ LONGEST_OPTIONS = 4096
 
 
 class StreamOptions(BaseModel):
-    """What a client may ask for at the start of a stream.
+    """Options that a client sends at the start of a stream.
 
     Attributes:
         token: a token of the server's token file, for clients that cannot set an Authorization header.
@@ -137,7 +137,7 @@ class Tracking:
 
 
 async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
-    """The next message; a client that sends none for long is sent away."""
+    """Return the next message; a client that sends none for too long is disconnected."""
     try:
         message = await asyncio.wait_for(socket.receive(), service.settings.stream_idle)
     except TimeoutError:

@@ -141,7 +141,7 @@ class Worker:
         return people, render(people, header["format"], model=name, image_id=header["image_id"])
 
     def _refuse(self, header: Header, what: str, error: Exception) -> None:
-        """Send one line that says why there is no answer; what is not the input's fault goes to the log, too."""
+        """Send one line with the reason for the failure; failures that are not the input's are logged, too."""
         if isinstance(error, EveryposeError):
             detail = str(error)
         else:

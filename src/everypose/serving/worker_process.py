@@ -1,4 +1,4 @@
-"""A worker process as the service sees it: it starts, takes images, gives answers, and may end at any time."""
+"""The service's side of a worker process: start it, send images, receive answers, handle its end."""
 
 import asyncio
 import contextlib

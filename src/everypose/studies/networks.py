@@ -33,10 +33,10 @@ def read_top_down(model: str) -> tuple[nn.Module, ModelConfig, ModelFile]:
 
 
 def read_mipnet(model: str) -> tuple[MIPNet, ModelConfig]:
-    """Read a MIPNet and its configuration; errors as ``read_top_down``."""
+    """Read a MIPNet model and its configuration; errors as ``read_top_down``."""
     network, config, _ = read_top_down(model)
     if not isinstance(network, MIPNet):
-        raise UsageError(f"{config.name} is no MIPNet: it has no selector")
+        raise UsageError(f"{config.name} is not a MIPNet model: it has no selector")
     return network, config
 
 

@@ -16,7 +16,7 @@ from everypose.tracking.settings import MotionSettings
 INITIAL_SPEED = 1.5
 """Standard deviation of an unknown velocity, in sizes per second: a person who walks fast, seen upright."""
 LEAST_RELIABLE_NOISE = 3.0
-"""Noise of the least reliable detections, often cut by an occluder, relative to that of the surest."""
+"""Noise of the least reliable detections, often cut by an occluder, relative to that of the most reliable ones."""
 SMALLEST_SIDE = 1.0
 """Width and height in pixels are at least this."""
 

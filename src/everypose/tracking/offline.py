@@ -83,7 +83,7 @@ class OfflineTracker:
         for number, track in enumerate(self._joined(), 1):
             for frame, person in self._filled(track):
                 found[frame].append((number, person))
-        return [_together(people, self.skeleton) for people in found]
+        return [_concatenated(people, self.skeleton) for people in found]
 
     def _joined(self) -> list[_Track]:
         """The tracks to return, by the first frame; those that were recognized later as one."""
@@ -173,8 +173,8 @@ def _interpolate(times: Float64, values: Float64, at: Float64) -> Float64:
     return np.stack([np.interp(at, times, column) for column in values.T], axis=1)
 
 
-def _together(people: Sequence[tuple[int, People]], skeleton: Skeleton) -> People:
-    """Several people as one object, detected ones first."""
+def _concatenated(people: Sequence[tuple[int, People]], skeleton: Skeleton) -> People:
+    """Concatenate several people, detected ones first."""
     if not people:
         return People(np.zeros((0, len(skeleton), 3)), np.zeros(0), skeleton, boxes=np.zeros((0, 4)), ids=np.zeros(0))
     order = sorted(people, key=lambda one: not one[1].keypoints[..., 2].any())

@@ -1,7 +1,7 @@
 """Score thresholds that follow the range of a model's scores.
 
-A sure person scores 0.1 with some single-stage models and 0.9 with others: fixed thresholds would exclude everyone of
-the former.
+A clearly visible person scores 0.1 with some single-stage models and 0.9 with others: fixed thresholds would exclude
+all people of the former.
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ from everypose.tracking.settings import TrackerSettings
 
 HIGH_SHARE, LOW_SHARE = 0.7, 0.45
 """The default thresholds as shares of the top score."""
-SURE_SHARE = 0.5
-"""A frame whose best score is below this share of the top score has no sure person, and does not change the range."""
+CONFIDENT_SHARE = 0.5
+"""A frame whose best score is below this share of the top score does not change the range."""
 
 
 class ScoreRange:
@@ -36,13 +36,13 @@ class ScoreRange:
     def observe(self, scores: Float64) -> None:
         """Take a frame's scores (N,) into account."""
         best = float(scores.max(initial=0.0))
-        if best > 0 and best >= SURE_SHARE * self.top:
+        if best > 0 and best >= CONFIDENT_SHARE * self.top:
             self._total += best
             self._frames += 1
 
     @property
     def top(self) -> float:
-        """What a sure person scores; 0 before the first detection."""
+        """What a clearly visible person scores; 0 before the first detection."""
         return self._total / max(1, self._frames)
 
     @property

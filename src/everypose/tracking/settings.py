@@ -12,9 +12,9 @@ class MotionSettings(Settings):
 
     Attributes:
         acceleration: of a person's acceleration, in sizes per second squared, integrated over one second.
-        position_noise: of a sure detection's center, in sizes.
+        position_noise: of a confident detection's center, in sizes.
         size_drift: of the change of width and height in one second, in sizes.
-        size_noise: of a sure detection's width and height, in sizes.
+        size_noise: of a confident detection's width and height, in sizes.
 
     Example:
         >>> MotionSettings(acceleration=2.0).acceleration

@@ -23,18 +23,18 @@ from everypose.tracking.settings import TrackerSettings
 from everypose.tracking.tracks import Detections, Tracks
 
 RECENT = 0.5
-"""Seconds since the last sure detection for which a less sure detection may continue a track."""
+"""Seconds since the last confident detection for which a less confident detection may continue a track."""
 UNCONFIRMED_MEMORY = 0.3
 """Seconds without a detection after which an unconfirmed track ends."""
 OCCLUDED_SHARE = 0.5
 """Share of a box that another person must cover for its person to count as occluded."""
 REACH = 1.0
 WALKING_SPEED = 1.5
-"""A lost person may be found again within REACH sizes plus WALKING_SPEED sizes for each second."""
+"""A lost person may be re-identified within REACH sizes plus WALKING_SPEED sizes for each second."""
 BORDER = 0.1
 """Boxes nearer to the border of the frame than this share of their size reach it."""
 SIZE_RATIO = 1.6
-"""The most by which the size of someone found again may differ."""
+"""Largest ratio of sizes between a lost track and the person re-identified with it."""
 
 
 class Tracker:
@@ -183,7 +183,7 @@ class Tracker:
         self._tracks = self._tracks.extend(new)
 
     def _confirm(self, time: float) -> None:
-        """Confirm tracks with enough evidence, as someone who was lost where one fits."""
+        """Confirm tracks with enough evidence; re-identify them with a lost track that fits."""
         tracks = self._tracks
         new = np.flatnonzero(~tracks.confirmed & (tracks.evidence >= self.settings.confirmation))
         tracks.confirmed[new] = True

@@ -10,7 +10,7 @@ from everypose.tracking.motion import Motion
 from everypose.tracking.settings import MotionSettings
 
 COLOR_MEMORY = 0.9
-"""What stays of a track's mean colors when a sure detection is added."""
+"""Weight of a track's mean colors when a confident detection is added."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Detections:
         keypoints: (N, K, 3) x, y in image pixels, score.
         boxes: (N, 4) x1 y1 x2 y2.
         scores: (N,)
-        reliability: (N,) from 0, the least score that counts, to 1, a sure person's.
+        reliability: (N,) from 0, the least score that counts, to 1, a clearly visible person's.
         colors: (N, B) histograms; zeros where no frame is given.
 
     Example:
@@ -58,7 +58,7 @@ class Detections:
 
 @dataclass
 class Tracks:
-    """T people that are followed.
+    """T tracked people.
 
     Attributes:
         ids: (T,) identities, by the order in which tracks begin.

@@ -1,4 +1,4 @@
-"""Training checkpoints: whole or not there, plain tensors and numbers, never unpickled as code."""
+"""Training checkpoints: written atomically, plain tensors and numbers, never unpickled as code."""
 
 import time
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Checkpoint:
     format: int = FORMAT
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         write_checkpoint({name: getattr(self, name) for name in self.__dataclass_fields__}, path)
 
     @classmethod
@@ -62,10 +62,10 @@ class Checkpoint:
 
 
 class CheckpointClock:
-    """Says when the next checkpoint is due: by the minutes, by the steps, and at epoch ends.
+    """Schedule of checkpoints: by minutes, by steps, and at epoch ends.
 
-    Epochs of seconds would write without pause, so the end of an epoch counts only half a minute after the last file.
-    The first one is due after a minute, or sooner by ``minutes``, so that a short run leaves something, too.
+    At epoch ends only if the last checkpoint is at least half a minute old, for epochs of seconds. The first checkpoint
+    is due after a minute, or sooner by ``minutes``, so that a short run has one, too.
     """
 
     def __init__(self, minutes: float, steps: int) -> None:

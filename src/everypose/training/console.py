@@ -55,7 +55,7 @@ class Display:
         self._started, self._first = time.monotonic(), first
 
     def step(self, step: int, steps: int, note: str) -> None:
-        """``step`` of ``steps`` steps are taken; ``note`` says how it goes."""
+        """Show that ``step`` of ``steps`` steps are done, with a ``note`` on losses."""
         if self._training is not None:
             self._progress.update(self._training, completed=step, note=note)
         now = time.monotonic()

@@ -28,10 +28,10 @@ def read_training_set(data: OneSetSection) -> list[SceneSet]:
 
 
 def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
-    """See that two sets of one run have the same keypoints.
+    """Check that two sets of one run have the same keypoints.
 
     Raises:
-        EveryposeError: they have not.
+        EveryposeError: if they differ.
     """
     if other.skeleton.keypoints != first.skeleton.keypoints:
         raise EveryposeError(
@@ -57,7 +57,7 @@ def _skeleton(data: OneSetSection) -> Skeleton | None:
 
 
 def trainable(sets: Sequence[SceneSet], *, mask_unlabeled: bool) -> list[Scene]:
-    """The scenes of all sets that are worth training on.
+    """The scenes of all sets that have something to train on.
 
     Raises:
         EveryposeError: there is none.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Ema:
     """Keeps the moving average of every parameter and floating-point buffer of a network.
 
-    The decay of update t is min(decay, (1 + t) / (10 + t)), so that a short run is not held back by its first weights.
+    The decay of update t is min(decay, (1 + t) / (10 + t)), so that the initial weights do not dominate a short run.
     Integer buffers (BatchNorm's counters) are copied.
     """
 

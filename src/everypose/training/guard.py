@@ -1,4 +1,4 @@
-"""A clear stop at a loss, or at gradients, that are not finite."""
+"""Guards that stop a run whose losses or gradients are not finite."""
 
 import math
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def finite_weights(parameters: Sequence[Tensor]) -> bool:
 
 
 class GradientGuard:
-    """Leaves out single steps whose gradients are not finite, and ends a run in which that does not pass.
+    """Skips single steps whose gradients are not finite, and ends a run after many of them in a row.
 
     Attributes:
         left_out: how many steps, since the start or the last resumption.
@@ -95,7 +95,7 @@ class GradientGuard:
         """Drop all gradients if one of them is not finite; waits for the device.
 
         Raises:
-            EveryposeError: so it has been for many steps in a row.
+            EveryposeError: if they were not finite for many steps in a row.
         """
         gradients = [value.grad for value in parameters if value.grad is not None]
         if not gradients or torch.stack([gradient.isfinite().all() for gradient in gradients]).all():

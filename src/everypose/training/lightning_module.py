@@ -112,7 +112,7 @@ class PoseTraining(LightningModule):
         return torch.stack(list(losses.values())).sum()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Leave out a step whose gradients oneDNN spoilt.
+        """Skip a step whose gradients oneDNN computed wrongly.
 
         On CPUs, its bfloat16 gradients of dilated convolutions are now and then not finite where the losses are (seen
         with torch 2.13). Other machines keep them, so that a run that diverges ends.
@@ -141,8 +141,8 @@ class PoseTraining(LightningModule):
     def mean_losses(self) -> dict[str, float]:
         """Each loss and their ``total``, averaged over the batches since the last call and over all processes.
 
-        A loss that looks at some of the samples only, such as that of one data set of a mixture, is there a second time
-        as ``NAME_per_sample``, the mean over these alone: it can be compared with that of a larger set. The total has
+        A loss of some of the samples only, such as that of one data set of a mixture, is also reported as
+        ``NAME_per_sample``, the mean over these alone, which can be compared between data sets. The total contains
         it once. Every process must call this at the same step.
         """
         if self.loss_sum is None:

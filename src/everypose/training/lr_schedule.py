@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: what a run resumes with is what it would have had."""
+"""The learning rate as a pure function of the step, so that a resumed run continues exactly."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which parameters learn, and how fast."""
+"""Parameter groups of the optimizer: frozen parameters and learning-rate multipliers."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,7 @@ def freeze(network: nn.Module, scales: Mapping[str, float]) -> None:
     """Make the parameters whose learning rate is scaled by 0 stay as they are.
 
     Raises:
-        UsageError: a beginning in ``scales`` that no parameter has.
+        UsageError: if no parameter begins with a prefix of ``scales``.
     """
     names = [name for name, _ in network.named_parameters()]
     for beginning in scales:

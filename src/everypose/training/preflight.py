@@ -1,4 +1,4 @@
-"""Checks of a run before its first step: what would fail hours later, or with a traceback, is one line at once."""
+"""Checks of a run before its first step: errors that would otherwise appear hours later, as one line."""
 
 from torch import nn
 
@@ -17,7 +17,7 @@ def check_run(recipe: Recipe, task: AnyTask) -> None:
         task: its data and validation sets.
 
     Raises:
-        UsageError: a setting cannot work; the message has the ``--set`` that mends it.
+        UsageError: a setting cannot work; the message has the ``--set`` that fixes it.
         EveryposeError: a validation set has no labeled person.
     """
     keypoints = len(task.config.skeleton)

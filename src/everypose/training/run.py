@@ -170,12 +170,12 @@ def make_task(recipe: Recipe) -> AnyTask:
 
 
 def _fit(trainer: Trainer, module: PoseTraining, folder: Path) -> None:
-    """Train; what a user can mend is one line, also where a loader worker met it."""
+    """Train; errors that a user can fix become one line, also those of loader workers."""
     try:
         trainer.fit(module)
         module.guard.finish()
     except SystemExit as error:
-        # What Lightning makes of Ctrl-C, which it then ignores for the rest of the process.
+        # Lightning turns Ctrl-C into this exit, and ignores it for the rest of the process.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
     except EveryposeError as error:

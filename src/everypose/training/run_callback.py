@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: log, validation, checkpoints, progress."""
+"""Callback of a run: logs, validation, checkpoints, progress."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ FINAL_MODEL = "models/final"
 
 
 class RunCallback(Callback):
-    """After each step: logs, validates, and writes checkpoints and models, each when its time has come.
+    """After each step: logs, validates, and writes checkpoints and models, each when it is due.
 
     Lightning's own logger, checkpoint callback and validation loop count in its epochs, of which a run here has one.
 
@@ -66,7 +66,7 @@ class RunCallback(Callback):
         self._requests.install()
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, _: Any, __: Any, batch_idx: int) -> None:
-        """Do what the step that has just been taken calls for."""
+        """Log, validate and save after a step, as far as each is due."""
         assert isinstance(module, PoseTraining)
         settings, schedule, step = module.recipe.trainer, module.schedule, module.step
         if (batch_idx + 1) % settings.accumulate:

@@ -17,8 +17,8 @@ _BY_URGENCY: tuple[Request | None, ...] = (None, "save", "end")
 class StopRequests:
     """Collects requests that reach a run at any moment, to be answered after the step in progress.
 
-    SIGTERM and SIGHUP end the run, SIGUSR1 saves a checkpoint and lets it go on, and so does the time limit, which
-    ends it. Schedulers send them some time before they kill a job.
+    SIGTERM, SIGHUP and the time limit save a checkpoint and end the run; SIGUSR1 saves one and lets it continue.
+    Schedulers send these signals some time before they kill a job.
 
     Attributes:
         number: the signal that asked to end the run; None for the time limit, or while nothing asks to end it.

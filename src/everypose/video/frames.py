@@ -1,4 +1,4 @@
-"""What video sources yield, and what all sources have in common."""
+"""Frames of videos, and the base of all video sources."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -56,8 +56,8 @@ class VideoSource(ABC):
         pixel_aspect: width of a pixel relative to its height; None for square pixels.
         duration: length in seconds; None if unknown, as for live sources.
         corrupt: packets and frames that were damaged, and skipped, so far.
-        skipped: frames of a live source that were replaced by newer ones before they were processed, so far.
-        reconnections: how often a live source was lost and found again, so far.
+        skipped: number of frames of a live source that were replaced by newer ones before they were processed.
+        reconnections: number of times that a live source was lost and opened again.
     """
 
     name: str

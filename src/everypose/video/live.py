@@ -1,4 +1,4 @@
-"""Live sources: the newest frame is processed, older ones are skipped, and a lost source is opened again."""
+"""Live sources: the newest frame is processed, older ones are skipped, and a lost source is reconnected."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from everypose.video.selection import Selection
 RETRY_SECONDS = 1.0
 """Pause between two attempts to open a lost source again."""
 GIVE_UP_SECONDS = 30.0
-"""A lost source that has given no frame for so long is given up."""
+"""A lost source without a frame for this long is given up."""
 JOIN_SECONDS = 6.0
 """How long closing waits for the reading thread, which may wait for the network."""
 SMALLEST_STEP = 0.001
@@ -91,7 +91,7 @@ class LiveSource(VideoSource):
             name: what messages and tables call it.
             connect: opens the source; raises an `EveryposeError` if that fails.
             selection: the frames to yield; by default all that are not skipped.
-            give_up: a lost source that has given no frame for so many seconds is given up.
+            give_up: seconds without a frame after which a lost source is given up.
             retry: seconds between two attempts to open it again.
 
         Raises:

@@ -1,4 +1,4 @@
-"""From what the user names to a video source."""
+"""Opening videos: files, numbered frames, cameras and network streams."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -19,7 +19,7 @@ class _End:
 
 
 def in_thread(items: Iterable[Item], *, ahead: int, stop: Callable[[], None] | None = None) -> Generator[Item]:
-    """Iterate in a thread of its own, so that the making of the next items overlaps with the use of the last.
+    """Iterate in a thread of its own, so that the next items are computed while the last is used.
 
     Errors of ``items`` are raised here. Closing this iterator ends the thread after the item that it is making, and
     closes ``items``. At most ``ahead + 2`` items are held: those that wait, the one being made and the one in use.

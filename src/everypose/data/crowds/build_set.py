@@ -31,7 +31,7 @@ _COMPOSED_NAME = re.compile(r"\d{6,}\.jpg|\..*", re.DOTALL)
 
 @dataclass
 class Tally:
-    """What a set of labels holds: people (labeled, no crowd regions), pasted ones, and overlapping ones.
+    """Counts of a set of labels: people (labeled, no crowd regions), pasted ones, and overlapping ones.
 
     ``overlapping`` counts, for each of ``THRESHOLDS``, the people whose box has a greater IoU with another's.
     """
@@ -55,7 +55,7 @@ class Tally:
         return [float(share) for share in self.overlapping / max(1, self.people)]
 
     def aim(self, wanted: float) -> float:
-        """The share that the next photo should have, so that the whole set comes to ``wanted``."""
+        """Return the target share of the next photo, so that the whole set reaches ``wanted``."""
         expected = self.people / max(1, self.photos)
         return min(1.0, max(0.0, wanted + (wanted * self.people - int(self.overlapping[0])) / max(1.0, expected)))
 
@@ -140,7 +140,7 @@ def compose_set(
         out: folder, made if needed.
         count: photos to make.
         settings: of one photo; ``overlap`` is kept over the whole set.
-        seed: decides everything that is left to chance.
+        seed: of all random numbers.
         problems: receives one line for each photo that cannot be read; it is left out.
         quiet: no progress bar.
 

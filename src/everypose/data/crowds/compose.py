@@ -4,7 +4,7 @@ How labels change:
 
 * A visible keypoint (2) that a pasted person covers becomes hidden (1) and keeps its coordinates.
 * Boxes and areas go on describing the whole person: the OKS tolerance and the rule for small people are about a
-  person's size, not about who stands in front. Of a pasted person, what falls outside the photo is cut off from the
+  person's size, not its visibility. Of a pasted person, what falls outside the photo is cut off from the
   box and, in proportion, from the area; keypoints there become unlabeled.
 * Segmentations describe what is seen.
 * A cut-out is not pasted if it would hide more than ``Settings.most_hidden`` of another person's visible keypoints.
@@ -63,7 +63,7 @@ def compose(
     apart. Each goes in front of all before.
 
     Args:
-        rng: decides everything that is left to chance.
+        rng: source of all random numbers.
         scene: the photo's labels; they are not changed.
         image: the photo (H, W, 3) uint8 RGB; it is not changed.
         cutouts: at least one; those from the same photo are not used.

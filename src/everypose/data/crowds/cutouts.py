@@ -1,4 +1,4 @@
-"""Cut-outs: people taken out of annotated photos, with soft edges, judged before anyone uses them."""
+"""Cut-outs: people segmented from annotated photos, with soft edges and a quality check."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ FILL = (0.2, 0.95)  # how much of the box the mask fills: a standing person abou
 BOX_IOU = 0.75  # between the mask's own box and the labeled box
 INSIDE = 0.85  # of the visible keypoints must lie in the mask
 ONE_PIECE = 0.9  # of the mask must be its largest component
-STRANGERS = 0.1  # at most, of the visible keypoints of others in the box may lie in the mask
+OTHERS_INSIDE = 0.1  # at most, of the visible keypoints of others in the box may lie in the mask
 CROWD = 0.3  # at most, of the box may lie in a region of unlabeled people
 AT_BORDER = 0.1  # at most, of the box's width or height may be mask cut off by the photo's left, right or upper border
 FEATHER = 0.004  # standard deviation of the soft edge, of the box's longer side; at least 0.7 pixel
@@ -84,7 +84,7 @@ class CutOut:
 
 
 def may_be_cut_out(scene: Scene, person: int, skeleton: Skeleton) -> bool:
-    """Whether the labels promise a good cut-out: enough keypoints, visible, large enough, outside crowd regions."""
+    """Whether the labels suffice for a cut-out: enough visible keypoints, large enough, outside crowd regions."""
     visibility, box = scene.keypoints[person, :, 2], scene.boxes[person]
     labeled = int((visibility > 0).sum())
     if scene.is_crowd[person] or labeled < LABELED * len(skeleton) - 0.5:
@@ -153,7 +153,7 @@ def is_clean(mask: Mask, scene: Scene, person: int) -> bool:
     others = np.delete(scene.keypoints, person, axis=0).reshape(-1, 3)
     in_box = ((others[:, :2] >= box[:2]) & (others[:, :2] <= box[2:])).all(axis=1)
     strangers = _covered(mask, others[in_box])
-    if strangers.sum() > STRANGERS * max(1, len(strangers)):
+    if strangers.sum() > OTHERS_INSIDE * max(1, len(strangers)):
         return False
     reach = max(1, round(0.02 * float(span.max())))
     wide = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0

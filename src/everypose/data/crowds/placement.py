@@ -1,4 +1,4 @@
-"""Where to paste a person so that it could have stood there: how large, on which ground, how close to whom."""
+"""Plausible places for pasted people: size, ground line and distance to others."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from everypose.data.crowds.cutouts import CutOut
 
 Floats = npt.NDArray[np.float64]
 
-SCALE = (0.15, 1.6)  # of a cut-out: smaller is not worth it, larger is a blur
-RELATIVE_SIZE = (0.9, 1.15)  # of the newcomer, who stands in front, to the neighbor
-IN_FRONT = 0.08  # at most, of its height, the newcomer's feet are lower than the neighbor's
-CLOSE = (0.35, 0.8)  # the IoU aimed at when people are to overlap
-REALLY_CLOSE = 0.31  # the least that is accepted
+SCALE = (0.15, 1.6)  # of a cut-out: smaller ones are useless, larger ones blurred
+RELATIVE_SIZE = (0.9, 1.15)  # of the pasted person, in front, to the neighbor
+IN_FRONT = 0.08  # largest share of its height by which the pasted person's feet are lower than the neighbor's
+CLOSE = (0.35, 0.8)  # range of the target IoU of overlapping people
+LEAST_CLOSE = 0.31  # smallest accepted IoU
 APART = 0.15  # the greatest IoU with any person otherwise
-IN_PHOTO = 0.6  # at least, of the newcomer's box
+IN_PHOTO = 0.6  # least share of the pasted person's box
 NEIGHBOR_HEIGHT = 48  # pixels; cut-outs are not placed next to smaller people
 
 
 @dataclass(frozen=True)
 class People:
-    """Those on the photo already: boxes (N, 4) x1 y1 x2 y2 cut to the photo, and body sizes (N,), in pixels."""
+    """People in the photo: boxes (N, 4) x1 y1 x2 y2 cut to the photo, and body sizes (N,), in pixels."""
 
     boxes: Floats
     sizes: Floats
@@ -53,7 +53,7 @@ def find_place(
     Args:
         rng: draws the neighbor, the size and the place.
         people: the people in the photo. If none is large enough, the cut-out is placed in the lower half.
-        cutout: the newcomer, not scaled yet.
+        cutout: the person to paste, not scaled yet.
         close: over the neighbor (IoU above 0.31) or apart from all people (below 0.15).
         height: of the photo.
         width: of the photo.
@@ -66,7 +66,7 @@ def find_place(
     if not len(candidates):
         scale = height * rng.uniform(0.4, 0.8) / (cutout.box[3] - cutout.box[1])
         bottom = height * rng.uniform(0.8, 1.0) if cutout.reaches_ground else height
-        return _beside(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
+        return _apart(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
     if close:
         alone = candidates[heaviest_overlap(people.boxes)[candidates] <= CLOSE[0]]
         candidates = alone if len(alone) else candidates
@@ -75,14 +75,14 @@ def find_place(
     bottom = _ground(rng, people.boxes[neighbor], cutout, scale, height)
     if close:
         return _over(rng, people.boxes[neighbor], cutout, scale=scale, bottom=bottom, height=height, width=width)
-    return _beside(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
+    return _apart(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
 
 
 def _ground(rng: np.random.Generator, neighbor: Floats, cutout: CutOut, scale: float, height: int) -> float:
-    """The row at which the newcomer's box should end."""
+    """The row at which the pasted person's box ends."""
     own_height = scale * float(cutout.box[3] - cutout.box[1])
     if not cutout.reaches_ground:
-        return height  # legs that were never seen must stay out of the photo
+        return height  # legs that the source photo does not show stay below the border
     if neighbor[3] < height - 2:
         return float(neighbor[3]) + rng.uniform(0, IN_FRONT) * own_height
     # The neighbor's feet are outside the photo, so the heads are brought to about one height.
@@ -107,12 +107,12 @@ def _over(
     boxes = _boxes(cutout, scale, centers, bottom)
     overlaps = box_iou(_cut(boxes, height, width), neighbor[None])[:, 0]
     best = int(np.abs(overlaps - wanted).argmin())
-    if overlaps[best] < REALLY_CLOSE:
+    if overlaps[best] < LEAST_CLOSE:
         return None
     return _checked(cutout, scale, boxes[best], height, width)
 
 
-def _beside(
+def _apart(
     rng: np.random.Generator, people: People, cutout: CutOut, *, scale: float, bottom: float, height: int, width: int
 ) -> Place | None:
     """A place anywhere on the same ground, away from all people."""

@@ -18,7 +18,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that a walk met and could not use.
+    """A file or folder that a walk could not use.
 
     Attributes:
         path: the file or folder.

@@ -29,7 +29,7 @@ class ImageFindings:
 
     Attributes:
         flaws: those of the image entries and files.
-        sizes: (I, 2) float64 width and height that the labels refer to; NaN where nothing is known.
+        sizes: (I, 2) float64 width and height that the labels refer to; NaN where unknown.
         upright: (I, 2) float64 the corrected size to write; as ``sizes`` except for labels of a stored frame.
         gone: (I,) bool, missing and unreadable files.
         stored: (I,) int64 EXIF orientation of images whose labels are of the stored frame; 1 for all others.

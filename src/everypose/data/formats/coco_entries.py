@@ -1,4 +1,4 @@
-"""The types of a COCO file's entries, checked once before anything reads them.
+"""Type checks of a COCO file's entries, done once when a file is read.
 
 JSON allows a text or a list wherever a number is meant. :func:`parse_entries` returns content in which every field that
 everypose reads has its type, or raises one line that names the entry and the field.

@@ -62,7 +62,7 @@ def read_yolo(yaml_file: Path, skeleton: Skeleton | None = None) -> list[Split]:
 def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
     """Write splits as a YOLO-pose data set; images are linked, or copied.
 
-    What the format cannot hold is left out and said: crowd regions, areas, ids, keypoints outside the image.
+    What the format cannot hold is left out and reported: crowd regions, areas, ids, keypoints outside the image.
 
     Returns:
         One sentence for each kind of thing that was left out.

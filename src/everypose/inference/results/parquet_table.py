@@ -76,7 +76,7 @@ class ParquetWriter(ResultsWriter):
             self._write_part()
 
     def _write_part(self) -> None:
-        """Write the pending rows as a part, whole or not at all."""
+        """Write the pending rows as a part, atomically."""
         import pyarrow
         from pyarrow import parquet
 

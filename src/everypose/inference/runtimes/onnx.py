@@ -1,4 +1,4 @@
-"""What runs a model's graph: uint8 images in and keypoints out, with scores and image indices where it found people."""
+"""ONNX Runtime: runs a model's graph from uint8 images to keypoints, scores and image indices."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""Starting the training of a PoseBH from another one: with the same data sets, or transferred to a new skeleton."""
+"""Initial weights of a PoseBH model from another one: with the same data sets, or transferred to a new skeleton."""
 
 from torch import nn
 
@@ -52,7 +52,7 @@ def adapt_source(source: nn.Module, network: PoseBH, name: str, like: str) -> nn
     known = [own.name for own in posebh.datasets] if posebh is not None else []
     if names != known:
         raise UsageError(
-            f"{name} has {len(known)} data sets ({', '.join(known) or 'it is no PoseBH'}), the recipe "
+            f"{name} has {len(known)} data sets ({', '.join(known) or 'it is not a PoseBH model'}), the recipe "
             f"{len(names)} ({', '.join(names)}): its experts and heads need the same sets in the same order; for one "
             "new set, give start.transfer_like"
         )

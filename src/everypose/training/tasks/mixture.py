@@ -108,7 +108,7 @@ class MixtureTask:
         self._bank = None
 
     def sample_counts(self, batch: MixedBatch) -> dict[str, int]:
-        """Return the number of people of each data set: the heatmap loss of each counts all others as faultless."""
+        """Return the number of people of each data set: the heatmap loss of each counts all others as 0."""
         names = [f"heatmap_{own.name}" for own in self._recipe.data.sets]
         return {name: len(rows) for name, rows in zip(names, batch.rows, strict=True)}
 

@@ -116,7 +116,7 @@ class MixedBatch:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What names the samples."""
+        """Names of the samples, for messages."""
         return self.crops.keys
 
     def in_step(self, batches: Sequence["MixedBatch"]) -> "MixedBatch":
@@ -153,7 +153,7 @@ class MixedSamples(Dataset[CropSample]):
         return sum(self.shares)
 
     def index(self, position: int) -> tuple[int, int]:
-        """Which data set and which of its people stand at a position."""
+        """Return the data set and the person at a position."""
         epoch, place = divmod(position, len(self))
         dataset, person = _epoch_order(self._seed, epoch, self._sizes, self.shares)[place]
         return int(dataset), int(person)
