@@ -25,8 +25,8 @@ from everypose.data.scenes import Scene
 from everypose.errors import exit_on_user_error
 from everypose.inference.resize import resize
 from everypose.methods.boir.network import BoIR
+from everypose.methods.single_stage.counts import VISIBLE
 from everypose.methods.single_stage.decoding import STRIDE
-from everypose.methods.single_stage.targets import VISIBLE
 from everypose.models.storage import load_model
 
 Floats = npt.NDArray[np.float64]
