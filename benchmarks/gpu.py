@@ -99,6 +99,7 @@ class Rough(nn.Module):
         if hasattr(network, "heatmaps"):
             self._heatmaps = wrap(rough.heatmaps, example)
         else:
+            self.normalization = rough.normalization
             self._features = wrap(rough.features, example)
             self._center_map = wrap(rough.center_map, rough.features(example))
 

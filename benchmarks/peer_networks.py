@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 import transformers
 from torch import Tensor, nn
@@ -57,7 +58,9 @@ def fit(layer: nn.Conv2d, features: Tensor, targets: Tensor) -> None:
     wanted = targets.flatten(1).T.repeat(len(features), 1).double()
     gram = columns.T @ columns
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    weights = torch.linalg.solve(gram, columns.T @ wanted).float()
+    weights = torch.linalg.solve(gram, columns.T @ wanted)
+    # Peaks of 1, so that people are confident: the fit alone flattens them.
+    weights = (weights / (columns @ weights).amax(0)).float()
     layer.weight.copy_(weights[:-1].T[:, :, None, None])
     assert layer.bias is not None
     layer.bias.copy_(weights[-1])
@@ -130,3 +133,9 @@ class RTMPoseShaped(nn.Module):
             dynamic_axes={name: {0: "batch"} for name in names},
             dynamo=False,
         )
+        model = onnx.load(path)
+        for output, length in zip(model.graph.output, (2 * PIXELS[0], 2 * PIXELS[1]), strict=True):
+            # Tracing leaves these sizes open; RTMPose's releases state them.
+            _, keypoints, scores = output.type.tensor_type.shape.dim
+            keypoints.dim_value, scores.dim_value = 17, length
+        onnx.save(model, path)
