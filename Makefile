@@ -30,7 +30,7 @@ test-transformers: .venv-transformers/ready
 
 # Speed next to transformers and rtmlib, about five minutes.
 compare-speed: .venv-transformers/ready
-	.venv-transformers/bin/python -m benchmarks.peers --out docs/evidence/logs/performance/peers.json
+	.venv-transformers/bin/python -m benchmarks.peers
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .

@@ -37,6 +37,8 @@ SECTIONS = {
     "startup": "Start-up",
     "memory": "Memory",
 }
+APART = {"peers": "Next to transformers and rtmlib"}
+"""Sections that need an environment of their own: `make compare-speed`."""
 PATIENCE = 600
 """Seconds after which a section is stopped."""
 
@@ -120,9 +122,10 @@ def measure_section(name: str, arguments: Sequence[str], options: Options, out: 
 
 def write_page(out: Path) -> None:
     """Write the page from all existing records."""
-    found = {name: record_of(name, out) for name in SECTIONS}
+    found = {name: record_of(name, out) for name in (*SECTIONS, *APART)}
     records = {name: Record.read(path) for name, path in found.items() if path.exists()}
-    (out / "performance.md").write_text(page.render(SECTIONS, records), encoding="utf-8")
+    titles = SECTIONS | {name: title for name, title in APART.items() if name in records}
+    (out / "performance.md").write_text(page.render(titles, records), encoding="utf-8")
     print(out / "performance.md")
 
 

@@ -24,7 +24,7 @@ from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.vitpose.settings import ViTPoseSettings
 from everypose.models.config import ModelConfig
 
-SECONDS = 330
+SECONDS = 200
 CROPS = 4
 """At once, of top-down networks; images of single-stage ones come one at a time."""
 GOALS = {BF16: 0.6, INT8: 0.4}
