@@ -145,7 +145,7 @@ def measure(effort: Effort, threads: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         timings = in_turns(contenders(Path(folder), threads), effort)
     return Measured(
-        command="python -m benchmarks.regression --record",
+        command=f"python -m benchmarks.regression --record --seconds {effort.seconds:g} --threads {threads}",
         date=date.today().isoformat(),
         machine=machine.describe(),
         versions=machine.versions(),

@@ -9,13 +9,14 @@ import pytest
 from benchmarks import gpu, regression
 from benchmarks.performance.float_models import in_float32
 from benchmarks.performance.timing import Timings
-from benchmarks.regression import LARGEST_CHANGE, YARDSTICKS, Change, Measured, changes, ratios, report
+from benchmarks.regression import YARDSTICKS, Measured, changes, ratios, report
 
 from everypose.inference.device_check import agreement, pictures
 from everypose.inference.loading import load
 from everypose.models.locate import bundled
 
 NAME = "boir-lite"
+TINY = gpu.tiny_sizes()
 
 
 def record(*values: float, machine: str = "a machine") -> Measured:
@@ -28,7 +29,7 @@ def record(*values: float, machine: str = "a machine") -> Measured:
         ((1.0, 1.1, 1.2), "", 0),
         ((1.3, 1.4, 1.5), "slower", 1),
         ((1.2, 1.21, 1.22), "", 0),  # apart, but by less than is flagged
-        ((0.9, 1.5, 2.1), "", 0),  # much more, but within the noise
+        ((0.7, 1.5, 2.3), "", 0),  # much more, but within the noise
         ((0.6, 0.7, 0.8), "faster", 0),
     ],
 )
@@ -64,10 +65,6 @@ def test_the_committed_record_has_every_measurement() -> None:
     committed = Measured.read(Path(__file__).parents[1] / regression.RECORD)
     assert committed.ratios.keys() == YARDSTICKS.keys()
     assert all(len(values) >= 3 for values in committed.ratios.values())
-    assert all(
-        Change(name, one.now, one.now).factor == 1 for name, one in zip(YARDSTICKS, changes(committed, committed))
-    )
-    assert LARGEST_CHANGE > 1
 
 
 def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,9 +77,6 @@ def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.
         ("eager", 1), ("eager", 2), (gpu.ONNX, 1), (gpu.ONNX, 2), ("compiled", None)
     ]  # fmt: skip
     assert any(line.get("measured") == "training step" for line in rest)
-
-
-TINY = gpu.tiny_sizes()
 
 
 def test_without_a_gpu_the_script_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from benchmarks.performance.ways import NO_OPENVINO, OPENVINO, config_of, noise,
 from everypose.backbones.settings import HRNetSettings
 from everypose.export.int8 import quantize
 from everypose.export.onnx import export_onnx
-from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxRuntime
+from everypose.inference.runtimes.onnx import CPU_FLAGS, OnnxCropRuntime, OnnxRuntime
 from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.top_down.settings import HRNetPoseSettings
 from everypose.methods.vitpose.settings import ViTPoseSettings
@@ -29,6 +29,7 @@ CROPS = 4
 """At once, of top-down networks; images of single-stage ones come one at a time."""
 GOALS = {BF16: 0.6, INT8: 0.4}
 """Shares of the ceiling of the precision."""
+INSTRUCTIONS = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "bf16", "i8mm")
 NOTES = [
     "The ceiling of a precision is the fastest matrix product of that precision in the same round, of any library.",
     "Forms in int8 compute in 8 bits what the quantizer makes so, and the rest in float32 or bf16; decoding counts for "
@@ -66,7 +67,14 @@ def measure(options: Options) -> Findings:
     header = ("network", "input", "precision", "form", "ms", "GFLOP/s", "% of the ceiling")
     caption = f"{options.threads} threads; images with 10 people one at a time, crops {CROPS} at once"
     tables = [ceilings_table(ceilings, bounds, side), Table(header, rows, caption)]
-    return Findings(targets, tables, [*NOTES, *([] if OPENVINO in devices else [NO_OPENVINO])])
+    notes = [*NOTES, f"The CPU's instructions of reduced precision: {instructions() or 'none'}."]
+    return Findings(targets, tables, [*notes, *([] if OPENVINO in devices else [NO_OPENVINO])])
+
+
+def instructions() -> str:
+    """Those that the CPU says to have, on Linux."""
+    listed = CPU_FLAGS.read_text().split() if CPU_FLAGS.exists() else []
+    return ", ".join(name for name in INSTRUCTIONS if name in listed)
 
 
 def forms_of(
