@@ -1,7 +1,8 @@
-"""Post-training static quantization of an exported single-stage model.
+"""Post-training static quantization of an exported model.
 
-The modules that the network declares, which are computed once for an image, become int8. Per-instance heads and
-decoding stay in float32, as do layers that output positions and logits: they do not survive 256 levels and cost little.
+Of a single-stage model, the modules that the network declares, which are computed once for an image, become int8.
+Per-instance heads and decoding stay in float32, as do layers that output positions and logits: they do not survive 256
+levels and cost little. Of a top-down model, see :mod:`everypose.export.int8_crops`.
 """
 
 import os
@@ -21,12 +22,14 @@ from everypose.core.progress import track
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError, UsageError
 from everypose.export.equalization import Feed, equalize
+from everypose.export.int8_crops import calibration_crops, nodes_of_crops
+from everypose.inference.fixed_input import fit_input
 from everypose.inference.inputs import find_images
 from everypose.inference.resize import resize
 from everypose.inference.runtimes.onnx import Session, open_session, read_metadata
 from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.settings import SingleStageInference
-from everypose.models.config import INT8_KEY
+from everypose.models.config import INT8_KEY, ModelConfig
 
 NORMALIZATION = ("Cast", "Sub", "Mul", "Transpose")
 """The nodes of the input normalization, in order."""
@@ -35,7 +38,7 @@ OPERATIONS = ("Conv", "Relu", "Add")
 
 
 def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
-    """Write the int8 form of an exported single-stage model.
+    """Write the int8 form of an exported model that finds people.
 
     The ranges of the activations are those seen on the photos; weights have a scale for each output channel.
 
@@ -49,29 +52,34 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         The number of photos used for calibration.
 
     Raises:
-        UsageError: there is no photo, the model is in int8 already, or it is a top-down one.
+        UsageError: there is no photo, the model is in int8 already, or it finds no people.
         EveryposeError: the file is no model, or a photo cannot be read.
     """
     session = open_session(source, 1, "cpu")
     config = read_metadata(session, source)
-    if config.network.task != "single-stage":
-        raise UsageError(f"{config.name} is a {config.network.task} model: int8 is made of single-stage models only")
-    scopes = _read_scopes(session, source)
+    config.require_finds_people()
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)
-    feeds = _Photos(files[::step][:most], config.on_images)
+    files = files[::step][:most]
+    scopes = _read_scopes(session, source) if config.network.task == "single-stage" else None
+    whole = None if scopes is None else _Photos(files, config.on_images)
+    feeds = whole or _Feeds(_inputs(source, config, files))
     with tempfile.TemporaryDirectory() as folder, written_whole(out) as part:
         folded, quantized = Path(folder, "folded.onnx"), Path(folder, "int8.onnx")
         # Constants are folded, so that every bias is one, as the quantizer wants it.
         quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
         constants = {one.name for one in model.graph.initializer}
-        nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants, scopes)]
+        if scopes is None:
+            nodes = nodes_of_crops(model.graph, constants)
+        else:
+            nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants, scopes)]
         if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
             raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
-        equalize(model, feeds)
-        onnx.save(model, folded)
-        feeds.rewind()
+        if whole is not None:
+            equalize(model, whole)
+            onnx.save(model, folded)
+            whole.rewind()
         quantize_static(
             os.fspath(folded),
             os.fspath(quantized),
@@ -80,14 +88,14 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=[*OPERATIONS, "Concat"],
+            op_types_to_quantize=[*OPERATIONS, "Concat", "MatMul", "Gemm"],
             nodes_to_quantize=nodes,
         )
         model = onnx.load(quantized)
         take_pixels(model.graph)
         read_unrounded(model.graph, set(nodes))
         onnx.save(model, part)
-    return len(feeds)
+    return len(files)
 
 
 def take_pixels(graph: onnx.GraphProto) -> None:
@@ -192,6 +200,26 @@ def _becomes_int8(node: onnx.NodeProto, constants: Set[str], scopes: Int8Scopes)
         return True
     chosen = node.op_type in OPERATIONS and scopes.contains(node.name)
     return chosen and not (node.op_type == "Add" and constants & set(node.input))
+
+
+def _inputs(source: Path, config: ModelConfig, files: list[Path]) -> list[Feed]:
+    """Photos as the inputs of a top-down model, or of one that takes whole images at one size."""
+    if config.is_top_down:
+        return calibration_crops(source, config, files)
+    least = np.zeros((), np.float32)
+    canvases = (fit_input(read_image(file), config.on_fixed_input)[0] for file in track(files, "reading photos"))
+    return [{"images": canvas[None], "min_score": least} for canvas in canvases]
+
+
+class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
+    """Inputs that are in memory."""
+
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Feed | None:
+        """The inputs of one run, or None after the last."""
+        return next(self._feeds, None)
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types

@@ -98,6 +98,14 @@ def _metadata(network: nn.Module, config: ModelConfig) -> dict[str, str]:
     return metadata
 
 
+def store_as_half(path: Path, out: Path) -> None:
+    """Write an ONNX file of everypose with its large weights as float16; everything is computed in float32."""
+    model = onnx.load(path)
+    store_half(model.graph)
+    with written_whole(out) as part:
+        onnx.save(model, part)
+
+
 def store_half(graph: onnx.GraphProto) -> None:
     """Store the large tensors of a graph as float16; casts, folded on loading, give them their names back."""
     casts = []

@@ -62,6 +62,12 @@ class ForeignFile:
         read = {"simcc": simcc_config, "rtmo": rtmo_config, "detrpose": detrpose_config}[self.kind]
         return read(self.declared, self.path, skeleton)
 
+    def own_names(self) -> dict[str, str]:
+        """Return the file's own name of each input and output that its kind has."""
+        if isinstance(self.session, RenamedSession):
+            return self.session.own_names
+        return {node.name: node.name for nodes in _nodes(self.declared) for node in nodes}
+
     def open(self, skeleton: str | None = None, *, flip: bool = False) -> Opened:
         """Make what runs the model; errors as :meth:`config`.
 
@@ -71,10 +77,19 @@ class ForeignFile:
         config, batches = self.config(skeleton), takes_batches(self.declared)
         if self.kind == "simcc":
             return None, SimCCRuntime(self.session, config, self.path, batches=batches, flip=flip), config
-        if flip:
-            raise UsageError(f"{self.path}: there is no flip test for models of the family {self.kind}")
+        require_no_flip_test(config, flip=flip)
         runtime = RtmoRuntime if self.kind == "rtmo" else DetrPoseRuntime
         return runtime(self.session, config, self.path, batches=batches), None, config
+
+
+def require_no_flip_test(config: ModelConfig, *, flip: bool) -> None:
+    """Check that no flip test is wanted of a model that has none.
+
+    Raises:
+        UsageError: if it is.
+    """
+    if flip:
+        raise UsageError(f"{config.name}: there is no flip test for models of the family {config.network.family}")
 
 
 def recognize(session: Any) -> Kind | None:
@@ -130,13 +145,17 @@ class RenamedNode:
 
 
 class RenamedSession:
-    """An open file whose inputs and outputs have the names of its family."""
+    """An open file whose inputs and outputs have the names of its family.
+
+    Attributes:
+        own_names: the file's own name of each of them.
+    """
 
     def __init__(self, session: Any, names: dict[str, str]) -> None:
         """Take an open file and, for each of its names that counts, that of the family."""
         self._session = session
         self._names = names
-        self._own = {other: own for own, other in names.items()}
+        self.own_names = {other: own for own, other in names.items()}
 
     def get_inputs(self) -> Sequence[Node]:
         """The inputs that the family has."""
@@ -153,8 +172,8 @@ class RenamedSession:
 
     def run(self, outputs: Sequence[str], feed: Arrays) -> list[Any]:
         """Run the file."""
-        own = {self._own[name]: values for name, values in feed.items()}
-        found: list[Any] = self._session.run([self._own[name] for name in outputs], own)
+        own = {self.own_names[name]: values for name, values in feed.items()}
+        found: list[Any] = self._session.run([self.own_names[name] for name in outputs], own)
         return found
 
     def _renamed(self, nodes: Sequence[Any]) -> list[RenamedNode]:

@@ -13,11 +13,12 @@ from everypose.inference.device_check import boxes_of
 from everypose.inference.device_choice import AUTO, DeviceChoice, choose
 from everypose.inference.estimator import Estimator
 from everypose.inference.fixed_input import FixedInputEstimator
-from everypose.inference.foreign import FAMILIES, Opened, find_foreign, recognize
+from everypose.inference.foreign import FAMILIES, Opened, find_foreign, recognize, require_no_flip_test
 from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
 from everypose.inference.runtimes.onnx import (
     OPENVINO,
     OnnxCropRuntime,
+    OnnxFixedInputRuntime,
     OnnxRuntime,
     Runtime,
     is_everypose_model,
@@ -307,6 +308,11 @@ def _open_onnx(path: Path, request: _Request) -> Opened:
         crops = OnnxCropRuntime(session, path, flip=request.flip)
         crops.config.require_only(request.skeleton)
         return None, crops, crops.config
+    if config.has_fixed_input:
+        require_no_flip_test(config, flip=request.flip)
+        fixed = OnnxFixedInputRuntime(session, path)
+        fixed.config.require_only(request.skeleton)
+        return fixed, None, fixed.config
     images = OnnxRuntime(session, path, flip=request.flip)
     images.config.require_only(request.skeleton)
     return images, None, images.config

@@ -120,6 +120,11 @@ class TopDownEstimator(Estimator[Photo]):
             for cut, each in zip(cuts, found, strict=True)
         ]
 
+    def crops(self, photo: Photo) -> list[Image]:
+        """Cut the crops of one image's boxes, (h, w, 3) uint8 RGB, as the network takes them."""
+        (boxes,) = detect_all(self.detector, [photo])
+        return [cut_crop(photo.image, matrix, self._geometry.size) for matrix in self._cut(photo, boxes).matrices]
+
     def people(self, found: BoxPoses, image: Image | None = None) -> People:
         """Convert poses to the people of one image: after NMS and the score threshold, best first.
 

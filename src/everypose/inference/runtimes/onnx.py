@@ -16,6 +16,7 @@ from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
 
 INPUTS = {"images", "mirrored", "min_score"}
+FIXED_INPUTS = {"images", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}
 OUTPUTS = ["keypoints", "scores", "image_index"]
 CROP_OUTPUTS = ["keypoints"]
@@ -160,7 +161,9 @@ class OnnxModel:
         return cls(open_session(path, threads, device), path, flip=flip)
 
     def _run(self, images: npt.NDArray[np.uint8], **more: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        feed: Arrays = {"images": np.ascontiguousarray(images), "mirrored": self._mirrored, **more}
+        feed: Arrays = {"images": np.ascontiguousarray(images), **more}
+        if "mirrored" in self.inputs:
+            feed["mirrored"] = self._mirrored
         return run_session(self._session, self.path, feed, self.outputs)
 
 
@@ -177,6 +180,22 @@ class OnnxRuntime(OnnxModel):
             EveryposeError: when the images have the wrong type or shape, or the model fails (out of memory).
         """
         check_batch(images, self.config.on_images.step)
+        keypoints, scores, image_index = self._run(images, min_score=np.asarray(min_score, np.float32))
+        return keypoints, scores, image_index
+
+
+class OnnxFixedInputRuntime(OnnxModel):
+    """A model that takes whole images at one size, in one ``.onnx`` file of everypose."""
+
+    inputs = FIXED_INPUTS
+    outputs = OUTPUTS
+
+    def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
+        """Find the people in a batch; see `Runtime.run`. The images of people may come in any order.
+
+        Raises:
+            EveryposeError: if the model fails (out of memory).
+        """
         keypoints, scores, image_index = self._run(images, min_score=np.asarray(min_score, np.float32))
         return keypoints, scores, image_index
 
