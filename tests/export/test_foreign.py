@@ -167,7 +167,7 @@ def test_int8_of_a_top_down_model(device, tmp_path, monkeypatch):
     floats = {one.name for one in model.graph.initializer if one.data_type == TensorProto.FLOAT and len(one.dims) == 4}
     assert {name.rsplit("/", 1)[1] for name in floats} == {"columns", "rows"}
     for one, other in zip(found(full), found(int8, device=device), strict=True):
-        assert other[..., 2] == pytest.approx(one[..., 2], abs=0.02)
+        assert other[..., 2] == pytest.approx(one[..., 2], abs=0.04)
         assert (np.abs(one[..., :2] - other[..., :2]).max(axis=2) < 2).mean() > 0.8
 
 
