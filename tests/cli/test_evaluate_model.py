@@ -149,3 +149,15 @@ def test_metrics_of_one_prediction_for_each_person_are_refused_before_the_model_
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "--predictions" in done.err
     assert "--metric coco" in done.err
+
+
+def test_the_record_has_the_device_that_auto_chose(everypose, photo_set, tmp_path, monkeypatch):
+    model, root, _ = photo_set
+    monkeypatch.setenv("EVERYPOSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("everypose.inference.device_choice.candidate_devices", lambda: ["cpu"])
+    options = ["evaluate", model, "--data", root, "--split", "val", "-q", "-o"]
+    for device, count in (("auto", 1), ("cpu", 0)):
+        done = everypose(*options, tmp_path / f"{device}.json", "--device", device)
+        assert done.code == 0, done.err
+        notes = json.loads((tmp_path / f"{device}.json").read_text())["notes"]
+        assert sum(note.startswith("the device auto was cpu: ") for note in notes) == count

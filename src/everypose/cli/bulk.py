@@ -86,7 +86,8 @@ def run(
     from everypose.bulk.segments import VideoSettings
     from everypose.bulk.shards import parse_shard, shard_of_job
     from everypose.bulk.sources import TableOptions, find_sources
-    from everypose.inference.loading import load
+    from everypose.inference.device_choice import AUTO
+    from everypose.inference.loading import choose_device, load
     from everypose.models.identity import identify_model
 
     chosen = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
@@ -99,9 +100,10 @@ def run(
         segment_seconds=segment_seconds,
         quiet=quiet,
     )
+    used_device = choose_device(model, flip=flip, size=size, family=family).device if device == AUTO else device
     estimator = load(
         model,
-        device=device,
+        device=used_device,
         flip=flip,
         min_score=min_score,
         size=size,
@@ -112,6 +114,8 @@ def run(
     )
     used = {"model": model, "sha256": identify_model(model).sha256 or "", "min_score": str(min_score)}
     used |= {"size": str(size), "flip": str(flip), "tiles": str(tiles)}
+    if device == AUTO:
+        used["device"] = used_device
     if found.clips:
         used |= {"every": str(every), "track": str(track)}
     if estimator.config.is_top_down:

@@ -176,7 +176,7 @@ def choose_device(
         return _on_whole_images(runtime, config if size is None else _at_size(config, size), None)
 
     settings = {"model": sha256(file.path), "flip": flip, "size": size, "threads": threads, "skeleton": skeleton}
-    return choose(open_on, settings)
+    return choose(open_on, settings | {"family": request.family})
 
 
 def _torch_device() -> str:
