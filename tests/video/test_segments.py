@@ -51,7 +51,8 @@ def test_length_of_segments(tmp_path):
     write_clip(tmp_path / "clip.mp4", 60, options={"sc_threshold": "0"})  # a key frame every 12 frames, 0.4 s
     assert [one.first for one in find_segments(tmp_path / "clip.mp4", 0.1)] == [0, 12, 24, 36, 48]
     assert [one.first for one in find_segments(tmp_path / "clip.mp4", 0.7)] == [0, 24, 48]
-    assert find_segments(tmp_path / "clip.mp4", 60) == [Segment()]
+    assert [one.packets for one in find_segments(tmp_path / "clip.mp4", 0.7)] == [24, 24, 12]
+    assert find_segments(tmp_path / "clip.mp4", 60) == [Segment(packets=60)]
     with pytest.raises(UsageError):
         find_segments(tmp_path / "clip.mp4", 0)
 
@@ -68,7 +69,7 @@ def test_every_nth_frame_and_what_follows(tmp_path):
 
 def test_videos_without_usable_times_are_one_segment(tmp_path):
     write_clip(tmp_path / "raw.h264", 40, format="h264")
-    assert find_segments(tmp_path / "raw.h264", 0.1) == [Segment()]
+    assert find_segments(tmp_path / "raw.h264", 0.1) == [Segment(packets=40)]
 
 
 def test_files_that_are_no_videos(tmp_path):

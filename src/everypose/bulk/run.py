@@ -94,7 +94,7 @@ def run_shard(
     label = f"shard {shard.index}/{shard.count}"
     remaining = None if own.archives else len(own.images.keys() - done)
     results = track(process_items(estimator, own.items(done)), label, total=remaining, quiet=quiet)
-    of_images = (_write_part(chunk, next(paths)) for chunk in _chunks(results, part_items))
+    of_images = (_write_part(chunk, next(paths), begin) for begin, chunk in _chunks(results, part_items))
     clips = track([clip for clip in own.clips if clip.key not in done], f"{label}, videos", quiet=quiet)
     of_videos = (write_segment(estimator, clip, next(paths), settings=video) for clip in clips)
     images, segments, people, failed, keys = 0, 0, 0, dict[str, str](), set(done)
@@ -135,16 +135,17 @@ def _forget_failed(folder: Path) -> None:
             write_json(path.with_suffix(".json"), record.model_copy(update={"failed": {}}).model_dump())
 
 
-def _chunks(results: Iterable[ItemResult], size: int) -> Iterator[Iterator[ItemResult]]:
-    """Yield the results of one part after the other; each must be used up before the next."""
+def _chunks(results: Iterable[ItemResult], size: int) -> Iterator[tuple[float, Iterator[ItemResult]]]:
+    """Yield the time at which each part begins and its results, which must be used up before the next."""
     remaining = iter(results)
-    for first in remaining:
-        yield chain([first], islice(remaining, size - 1))
-
-
-def _write_part(results: Iterable[ItemResult], path: Path) -> tuple[PartRecord, int]:
-    """Write one part and its record; return the record and the number of people."""
     begin = time.monotonic()
+    for first in remaining:
+        yield begin, chain([first], islice(remaining, size - 1))
+        begin = time.monotonic()
+
+
+def _write_part(results: Iterable[ItemResult], path: Path, begin: float) -> tuple[PartRecord, int]:
+    """Write one part, which took from ``begin`` on, and its record; return it and the number of people."""
     items: list[str] = []
     failed: dict[str, str] = {}
     rows, people = 0, 0

@@ -111,7 +111,7 @@ def write_segment(
     segment, people, failed = None, 0, dict[str, str]()
     with ParquetWriter(path) as writer:
         try:
-            source = _open(clip, chosen)
+            source = open_segment(clip, chosen)
         except EveryposeError as error:
             failed = {clip.key: str(error)}
         else:
@@ -131,8 +131,8 @@ def write_segment(
     return record, people
 
 
-def _open(clip: Clip, settings: VideoSettings) -> "VideoSegment":
-    """Open a segment.
+def open_segment(clip: Clip, settings: VideoSettings) -> "VideoSegment":
+    """Open a segment, with what follows it for tracking.
 
     Raises:
         EveryposeError: if the video cannot be read.

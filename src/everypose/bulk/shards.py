@@ -78,9 +78,14 @@ def keys_of_shard(keys: Iterable[str], shard: Shard) -> list[str]:
     >>> sorted(keys_of_shard("abcdef", Shard(0, 2)) + keys_of_shard("abcdef", Shard(1, 2)))
     ['a', 'b', 'c', 'd', 'e', 'f']
     """
-    return sorted(key for key in set(keys) if _hash(key) % shard.count == shard.index)
+    return sorted(key for key in set(keys) if shard_of_key(key, shard.count) == shard.index)
 
 
-def _hash(key: str) -> int:
-    """Return 64 bits of the key's BLAKE2b hash: the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest())
+def shard_of_key(key: str, count: int) -> int:
+    """Return the index of a key's shard among ``count`` shards: the same on every machine.
+
+    >>> shard_of_key("photos/a.jpg", 16)
+    1
+    """
+    hashed = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(hashed) % count

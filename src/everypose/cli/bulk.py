@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from everypose.cli.bulk_plan import plan
 from everypose.cli.evaluation_options import DEVICE_HELP, FamilyOption, SizeOption
 from everypose.cli.predict_options import TilesOption
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 bulk_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Large sets of images in shards.")
 
+bulk_app.command()(plan)
 Run = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of 'everypose bulk run'.")]
 
 
@@ -146,16 +148,20 @@ def run(
 
 @bulk_app.command("status")
 def status(out: Run) -> None:
-    """Print how far each shard is.
+    """Print how far each shard is, and how the run compares with its plan, if it has one.
 
     Example: everypose bulk status poses
     """
     from everypose.bulk.check import states
+    from everypose.bulk.plan import compare, read_plan
 
-    for one in states(out):
+    found = states(out)
+    for one in found:
         state = "finished" if one.finished else "not finished"
         images = "?" if one.items is None else one.items
         print(f"{one.shard.folder}  {one.done}/{images} images, {one.failed} failed, {one.rows} rows, {state}")
+    if (made := read_plan(out)) is not None:
+        print("\n".join(compare(made, found)))
 
 
 @bulk_app.command("verify")

@@ -26,6 +26,7 @@ class Segment:
         key_frame: decoding time stamp of the key frame; None for the start of the video.
         start: time stamp of the first frame; None for the start of the video.
         stop: time stamp of the next segment's first frame; None for the rest of the video.
+        packets: number of its frames by the packets, of which some may be damaged.
     """
 
     first: int = 0
@@ -33,6 +34,7 @@ class Segment:
     key_frame: int | None = None
     start: int | None = None
     stop: int | None = None
+    packets: int = 0
 
 
 def find_segments(path: str | PathLike[str], seconds: float) -> list[Segment]:
@@ -59,30 +61,29 @@ def find_segments(path: str | PathLike[str], seconds: float) -> list[Segment]:
         stream = video_stream(container, name)
         unit = fraction(stream.time_base)
         shown, decoded, flags = array("q"), array("q"), bytearray()
+        times_are_known = unit is not None
         for packet in read_packets(container, stream):
-            if not packet.size:
-                continue
-            if packet.pts is None or unit is None:
-                return [Segment()]
-            shown.append(packet.pts)
-            decoded.append(packet.pts if packet.dts is None else packet.dts)  # Matroska states pts only
-            flags.append(packet.is_keyframe + 2 * packet.is_discard)
-    if unit is None or len(shown) < 2:
-        return [Segment()]
+            if packet.size:
+                flags.append(packet.is_keyframe + 2 * packet.is_discard)
+                times_are_known &= packet.pts is not None
+                shown.append(packet.pts or 0)
+                decoded.append(packet.dts if packet.dts is not None else packet.pts or 0)  # Matroska states pts only
     marks = np.frombuffer(flags, np.uint8)
     stamps = np.array(shown, np.int64)
-    if len(np.unique(stamps)) < len(stamps):
-        return [Segment()]
+    counts = np.concatenate([[0], np.cumsum(marks < 2)])
+    total = int(counts[-1])
+    if not times_are_known or unit is None or len(stamps) < 2 or len(np.unique(stamps)) < len(stamps):
+        return [Segment(packets=total)]
     borders = _borders(stamps, marks % 2 == 1, least=float(seconds / unit))
-    numbers = np.concatenate([[0], np.cumsum(marks < 2)])[borders].tolist()
+    numbers = counts[borders].tolist()
     starts = stamps[borders].tolist()
     keys = np.array(decoded, np.int64)[borders].tolist()
-    segments = [Segment(end=numbers[0], stop=starts[0])] if borders.size else [Segment()]
-    for place, first in enumerate(numbers):
-        last = place + 1 == len(numbers)
-        end, stop = (None, None) if last else (numbers[place + 1], starts[place + 1])
-        segments.append(Segment(first, end, keys[place], starts[place], stop))
-    return segments
+    ends = [*numbers, None]
+    stops = [*starts, None]
+    return [
+        Segment(first, end, key, start, stop, packets=(total if end is None else end) - first)
+        for first, end, key, start, stop in zip([0, *numbers], ends, [None, *keys], [None, *starts], stops, strict=True)
+    ]
 
 
 def _borders(stamps: Int64, is_key: Mask, *, least: float) -> Int64:

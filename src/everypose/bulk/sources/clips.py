@@ -54,6 +54,7 @@ class _SegmentRecord(Settings):
     key_frame: int | None
     start: int | None
     stop: int | None
+    packets: int
 
 
 class _VideoRecord(Settings):

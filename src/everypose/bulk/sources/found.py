@@ -10,7 +10,7 @@ from everypose.bulk.addresses import is_address, open_address
 from everypose.bulk.items import Item
 from everypose.bulk.shards import Shard, keys_of_shard
 from everypose.bulk.sources.clips import Clip
-from everypose.bulk.sources.tables import read_table
+from everypose.bulk.sources.tables import count_rows, read_table
 from everypose.bulk.sources.tars import TAR_SUFFIXES, read_tar
 from everypose.data.discovery.walk import problem_of
 from everypose.errors import EveryposeError, UsageError
@@ -63,6 +63,24 @@ class Archive:
             raise
         except EveryposeError as error:
             yield Item(self.key, error)
+
+    def rows(self) -> int | None:
+        """Return the number of rows of a table; None of a tar, or if it cannot be read."""
+        if not self.key.lower().endswith(TABLE_SUFFIX):
+            return None
+        try:
+            with self._open() as file:
+                return count_rows(file, self.key)
+        except EveryposeError:
+            return 0
+
+    def size(self) -> int:
+        """Return the bytes of the file; 0 if it cannot be read."""
+        try:
+            with self._open() as file:
+                return file.seek(0, 2)
+        except EveryposeError:
+            return 0
 
     def _open(self) -> BinaryIO:
         """Open the file.

@@ -59,6 +59,18 @@ def read_table(file: BinaryIO, name: str, root: Path | str, column: str | None) 
                 row += 1
 
 
+def count_rows(file: BinaryIO, name: str) -> int:
+    """Return the number of rows of a Parquet table, from its footer.
+
+    Raises:
+        EveryposeError: if it is damaged.
+    """
+    from pyarrow import parquet
+
+    with as_user_error(f"{name} is damaged, or not a Parquet file"):
+        return int(parquet.ParquetFile(file).metadata.num_rows)
+
+
 def _column(schema: "pyarrow.Schema", name: str, wanted: str | None) -> str:
     """Return the name of the column of images.
 

@@ -1,0 +1,199 @@
+"""What the images and frames of a bulk run take, measured on a sample: seconds of each stage, throughput, bytes."""
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from everypose.bulk.addresses import read_address
+from everypose.bulk.items import Item, read_item
+from everypose.bulk.process import process_items
+from everypose.bulk.segments import SegmentTracks, VideoSettings, open_segment
+from everypose.bulk.sources import Archive, Clip, Sources
+from everypose.core.process_setup import available_threads
+from everypose.data.web_images import is_web_address
+from everypose.errors import EveryposeError
+from everypose.inference.estimator import Estimator, Prepared
+from everypose.inference.results.parquet_table import ParquetWriter
+from everypose.inference.results.record import FrameResult
+
+ARCHIVES = 4
+"""Archives whose first images are in the sample."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Seconds of one image or frame in each stage, measured one stage at a time.
+
+    Attributes:
+        reading: the file, from the disk or the store; of frames 0, because decoding reads them.
+        decoding: to pixels, and resizing for the network.
+        network: the network, and what makes people of its outputs.
+        writing: the rows.
+    """
+
+    reading: float
+    decoding: float
+    network: float
+    writing: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one image or frame takes.
+
+    Attributes:
+        sample: how many were measured; those that cannot be read are not.
+        seconds: wall-clock time with overlapping stages, as in a run.
+        megabytes: of an image's file; 0 for frames.
+        stages: seconds of each stage.
+    """
+
+    sample: int
+    seconds: float
+    megabytes: float
+    stages: Stages
+
+
+def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measured | None:
+    """Measure images of a run; None if none of the sample can be read.
+
+    Args:
+        estimator: finds the people.
+        sources: of the run.
+        sample: the most images.
+
+    Raises:
+        EveryposeError: if the model fails.
+    """
+    read: list[Item] = []
+    reading, decoding = 0.0, 0.0
+    prepared: list[Prepared] = []
+    for item in _sample(sources, sample):
+        begin = time.monotonic()
+        try:
+            loaded = Item(item.key, _content(item))
+            middle = time.monotonic()
+            prepared.append(estimator.prepare(read_item(loaded)))
+        except EveryposeError:
+            continue
+        reading += middle - begin
+        decoding += time.monotonic() - middle
+        read.append(loaded)
+    if not read:
+        return None
+    network, writing = _network_and_writing(estimator, prepared)
+    results = (FrameResult(each.key, each.people) for each in process_items(estimator, read) if each.people is not None)
+    together = _seconds_of(results)
+    count = len(read)
+    # Files that were just read are in memory: waiting for the store is added where it would be the bottleneck.
+    seconds = max(together, reading / min(4, available_threads())) / count
+    size = sum(len(item.content) for item in read if isinstance(item.content, bytes)) / count / 1e6
+    return Measured(count, seconds, size, Stages(reading / count, decoding / count, network / count, writing / count))
+
+
+def measure_frames(
+    estimator: Estimator, clips: Sequence[Clip], sample: int, settings: VideoSettings
+) -> Measured | None:
+    """Measure the first frames of a segment in the middle of a run; None if it cannot be read.
+
+    Args:
+        estimator: finds the people.
+        clips: segments of the run.
+        sample: the most frames.
+        settings: how videos are processed.
+
+    Raises:
+        EveryposeError: if the model fails.
+    """
+    from everypose.video.stream import FrameStream
+
+    clip = clips[len(clips) // 2]
+    try:
+        with open_segment(clip, settings) as video:
+            begin = time.monotonic()
+            prepared = [estimator.prepare(frame.image) for frame in islice(video, sample)]
+            decoding = time.monotonic() - begin
+    except EveryposeError:
+        return None
+    if not prepared:
+        return None
+    network, writing = _network_and_writing(estimator, prepared)
+    with FrameStream(estimator, open_segment(clip, settings)) as frames:
+        tracks = SegmentTracks(estimator.skeleton) if settings.track else None
+
+        def results() -> Iterator[FrameResult]:
+            for frame in islice(frames, sample):
+                if tracks is not None:
+                    tracks.follow(frame.people, frame.time)
+                yield FrameResult(clip.video, frame.people, frame=frame.index, time=frame.time)
+
+        seconds = _seconds_of(results())
+    count = len(prepared)
+    return Measured(count, seconds / count, 0.0, Stages(0.0, decoding / count, network / count, writing / count))
+
+
+def count_images(archive: Archive, sample: int = 32) -> int:
+    """Return the number of images of an archive; of a large tar, an estimate by the bytes of the first ones.
+
+    Raises:
+        UsageError: if a table has no column of images.
+    """
+    if (rows := archive.rows()) is not None:
+        return rows
+    first = list(islice(archive.items(), sample + 1))
+    sizes = [len(item.content) for item in first if isinstance(item.content, bytes)]
+    if len(first) <= sample or not sizes:
+        return len(sizes)
+    # Each image has a header of 512 bytes, and often a small file of labels with another.
+    return max(len(first), round(archive.size() / (sum(sizes) / len(sizes) + 1536)))
+
+
+def _sample(sources: Sources, sample: int) -> Iterator[Item]:
+    """Yield image files spread over the run; if there are none, the first images of some archives."""
+    keys = sorted(sources.images)[:: max(1, len(sources.images) // sample)][:sample]
+    yield from Sources({key: sources.images[key] for key in keys}).items()
+    if not keys:
+        archives = sources.archives[:: max(1, len(sources.archives) // ARCHIVES)][:ARCHIVES]
+        for archive in archives:
+            yield from islice(archive.items(), max(1, sample // len(archives)))
+
+
+def _content(item: Item) -> bytes | str | EveryposeError:
+    """Return the bytes of an image's file; an image on the web remains an address.
+
+    Raises:
+        EveryposeError: if it cannot be read.
+    """
+    if isinstance(item.content, Path):
+        try:
+            return item.content.read_bytes()
+        except OSError as error:
+            raise EveryposeError(f"cannot read {item.key}: {error.strerror or error}") from error
+    if isinstance(item.content, str) and not is_web_address(item.content):
+        return read_address(item.content)
+    return item.content
+
+
+def _network_and_writing(estimator: Estimator, prepared: Sequence[Prepared]) -> tuple[float, float]:
+    """Return the seconds of the network, after one run to warm up, and of writing the rows."""
+    estimator.predict(prepared[: estimator.batch_size])
+    begin = time.monotonic()
+    people = [
+        found
+        for start in range(0, len(prepared), estimator.batch_size)
+        for found in estimator.predict(prepared[start : start + estimator.batch_size])
+    ]
+    network = time.monotonic() - begin
+    return network, _seconds_of(FrameResult("image", found) for found in people)
+
+
+def _seconds_of(results: Iterable[FrameResult]) -> float:
+    """Return the seconds of making results and writing their rows."""
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, ParquetWriter(Path(folder) / "part.parquet") as writer:
+        for result in results:
+            writer.add(result)
+    return time.monotonic() - begin

@@ -1,0 +1,230 @@
+"""Predict what a bulk run takes, and compare the prediction with the run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from everypose.bulk.check import ShardState
+from everypose.bulk.measure import Measured, Stages, count_images, measure_frames, measure_images
+from everypose.bulk.segments import VideoSettings
+from everypose.bulk.shards import shard_of_key
+from everypose.bulk.sources import Sources
+from everypose.core.arrays import Float64
+from everypose.core.files import read_json
+from everypose.core.process_setup import available_threads, peak_memory_mb
+from everypose.core.settings import Settings
+from everypose.errors import EveryposeError
+from everypose.inference.estimator import Estimator
+
+PLAN = "plan.json"
+HOUR = 3600.0
+
+
+class Plan(Settings):
+    """What a run with several workers of this machine's kind is predicted to take.
+
+    Attributes:
+        images: number of images; those of tars are estimated.
+        frames: number of frames of videos.
+        workers: processes, each on a machine of its own.
+        image_seconds: of one image; None without images.
+        frame_seconds: of one frame; None without videos.
+        hours: of the worker with the most to do, without loading the model.
+        mean_hours: of a worker on average.
+        start_seconds: of finding the sources and loading the model.
+        memory_mb: largest resident memory of a worker.
+        read_mb_per_second: what all workers read.
+        bottleneck: the slowest stage, with its share of the cores.
+        stages: seconds of one image, or of one frame without images, by stage.
+        price_per_hour: of a worker; None if not given.
+    """
+
+    images: int
+    frames: int
+    workers: int
+    image_seconds: float | None
+    frame_seconds: float | None
+    hours: float
+    mean_hours: float
+    start_seconds: float
+    memory_mb: float
+    read_mb_per_second: float
+    bottleneck: str
+    stages: dict[str, float]
+    price_per_hour: float | None
+
+    @property
+    def cost(self) -> float | None:
+        """Of all workers, each paid until it has finished; None without a price."""
+        if self.price_per_hour is None:
+            return None
+        return self.workers * (self.mean_hours + self.start_seconds / HOUR) * self.price_per_hour
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        each = [
+            f"{1 / seconds:.3g} {name} a second" for name, seconds in self._speeds() if seconds is not None and seconds
+        ]
+        stages = ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in self.stages.items())
+        lines = [
+            f"{self.images} images and {self.frames} frames of videos, {self.workers} workers",
+            f"speed of a worker: {', '.join(each)}",
+            f"time: {_time(self.hours, self.mean_hours)}, after {self.start_seconds:.1f} s to start",
+            f"memory of a worker: {self.memory_mb:.0f} MB",
+            f"read by all workers: {self.read_mb_per_second:.3g} MB a second",
+            f"stages: {stages}",
+            f"bottleneck: {self.bottleneck}",
+        ]
+        return lines if self.cost is None else [*lines, f"cost: {self.cost:.2f}"]
+
+    def _speeds(self) -> list[tuple[str, float | None]]:
+        return [("images", self.image_seconds), ("frames", self.frame_seconds)]
+
+
+def make_plan(
+    estimator: Estimator,
+    sources: Sources,
+    *,
+    workers: int,
+    sample: int,
+    video: VideoSettings,
+    start_seconds: float,
+    price_per_hour: float | None = None,
+) -> Plan:
+    """Measure a sample of a run and predict the whole.
+
+    Args:
+        estimator: finds the people.
+        sources: of the run.
+        workers: processes, each on a machine like this one.
+        sample: images, and frames, that are measured.
+        video: how videos are processed.
+        start_seconds: of what each worker does before its first image.
+        price_per_hour: of a worker.
+
+    Raises:
+        EveryposeError: if no image or frame of the sample can be read, or the model fails.
+    """
+    has_images = bool(sources.images or sources.archives)
+    images = measure_images(estimator, sources, sample) if has_images else None
+    frames = measure_frames(estimator, sources.clips, sample, video) if sources.clips else None
+    main = images or frames
+    if main is None:
+        raise EveryposeError("none of the sample can be read: see 'everypose bulk run' for the reasons")
+    archived = [count_images(archive) for archive in sources.archives]
+    filmed = [
+        0 if isinstance(clip.segment, EveryposeError) else clip.segment.packets // video.every for clip in sources.clips
+    ]
+    loads = _loads(sources, workers, archived, filmed, images=images, frames=frames)
+    hours = loads / HOUR
+    read = sum(archived) + len(sources.images)
+    megabytes = 0.0 if images is None else read * images.megabytes
+    return Plan(
+        images=read,
+        frames=sum(filmed),
+        workers=workers,
+        image_seconds=None if images is None else images.seconds,
+        frame_seconds=None if frames is None else frames.seconds,
+        hours=float(hours.max()),
+        mean_hours=float(hours.mean()),
+        start_seconds=start_seconds,
+        memory_mb=peak_memory_mb(),
+        read_mb_per_second=megabytes / max(float(loads.max()), 1e-9),
+        bottleneck=bottleneck_of(main.stages, min(4, available_threads())),
+        stages=asdict(main.stages),
+        price_per_hour=price_per_hour,
+    )
+
+
+def bottleneck_of(stages: Stages, threads: int) -> str:
+    """Return the slowest stage: reading and decoding run in several threads, the others in one.
+
+    >>> bottleneck_of(Stages(reading=0.02, decoding=0.01, network=0.008, writing=0.001), threads=4)
+    'network'
+    """
+    overlapped = ("reading", "decoding")
+    share = {name: seconds / (threads if name in overlapped else 1) for name, seconds in asdict(stages).items()}
+    return max(share, key=lambda name: share[name])
+
+
+def compare(plan: Plan, states: Sequence[ShardState]) -> list[str]:
+    """Return how a run compares with its plan, in words.
+
+    Args:
+        plan: of the run.
+        states: of its shards.
+    """
+    slowest = max(state.seconds for state in states) / HOUR
+    mean = sum(state.seconds for state in states) / len(states) / HOUR
+    memory = max(state.peak_mb for state in states)
+    lines = [
+        f"planned: {_time(plan.hours, plan.mean_hours)}, {plan.memory_mb:.0f} MB, {plan.workers} workers",
+        f"measured: {_time(slowest, mean)}, {memory:.0f} MB, {len(states)} shards",
+    ]
+    if not all(state.finished for state in states):
+        return [*lines, "the run is not finished"]
+    if len(states) != plan.workers:
+        return [*lines, "the plan is for another number of workers"]
+    time, space = _share(slowest, plan.hours), _share(memory, plan.memory_mb)
+    return [*lines, f"measured time is {time} of the plan, memory {space}"]
+
+
+def read_plan(out: Path) -> Plan | None:
+    """Return the plan of a run; None if it has none.
+
+    Raises:
+        EveryposeError: if it is damaged.
+    """
+    path = out / PLAN
+    if not path.is_file():
+        return None
+    try:
+        return Plan.model_validate(read_json(path))
+    except ValidationError as error:
+        raise EveryposeError(f"{path} is not a plan of 'everypose bulk plan'") from error
+
+
+def _loads(
+    sources: Sources,
+    workers: int,
+    archived: Sequence[int],
+    filmed: Sequence[int],
+    *,
+    images: Measured | None,
+    frames: Measured | None,
+) -> Float64:
+    """Return the seconds of each worker, by what its shard has."""
+    loads = np.zeros(workers)
+    if images is not None:
+        for key in sources.images:
+            loads[shard_of_key(key, workers)] += images.seconds
+        for place, count in enumerate(archived):
+            loads[place % workers] += count * images.seconds
+    if frames is not None:
+        for place, count in enumerate(filmed):
+            loads[place % workers] += count * frames.seconds
+    return loads
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "?"
+
+
+def _time(longest: float, mean: float) -> str:
+    """Return hours of the slowest worker and of the mean in words."""
+    return f"{_duration(longest)} (mean {_duration(mean)})"
+
+
+def _duration(hours: float) -> str:
+    """Return hours in a fitting unit.
+
+    >>> _duration(0.001), _duration(0.5), _duration(12)
+    ('3.6 s', '30.0 min', '12.0 h')
+    """
+    seconds = hours * HOUR
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if hours < 2 else f"{hours:.1f} h"
