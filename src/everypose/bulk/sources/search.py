@@ -113,7 +113,7 @@ def _real_path(path: Path) -> str:
     """Return the path without links; faster for many files of a folder than `os.path.realpath`."""
     if path.is_symlink():
         return os.path.realpath(path)
-    return os.path.join(_real_folder(str(path.parent)), path.name)  # noqa: PTH118  # faster
+    return os.path.join(_real_folder(str(path.absolute().parent)), path.name)  # noqa: PTH118  # faster
 
 
 @lru_cache(maxsize=16)
