@@ -42,10 +42,10 @@ def unmodified(published: Path, folder: Path) -> Path:
 
 def average_precision(results: list[dict[str, Any]], truth: Mapping[str, Any]) -> tuple[float, float]:
     """AP of all people, and of those whose box overlaps another person's; the others are then ignored."""
-    return _ap(results, truth), _ap(results, {**truth, "annotations": _only_overlapped(truth["annotations"])})
+    return _ap(results, truth), _ap(results, {**truth, "annotations": only_overlapped(truth["annotations"])})
 
 
-def _only_overlapped(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def only_overlapped(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kept = []
     for one in annotations:
         others = [o["bbox"] for o in annotations if o["image_id"] == one["image_id"] and o is not one]

@@ -15,7 +15,7 @@ from everypose.skeleton.skeleton import Skeleton
 from golden_vectors import load
 
 FLIP = torch.from_numpy(Skeleton.named("coco").flip_index)
-DECODERS = ["quarter", "dark", "udp"]
+DECODERS = ["quarter", "dark", "dark-3", "udp"]
 
 
 class Tiny(nn.Module):
@@ -73,8 +73,11 @@ def test_the_graph_equals_its_steps_one_by_one(flip, decoder):
 
     average = maps(crops)
     if flip:
-        other = maps(crops.flip(2)).flip(-1)[:, :, FLIP]
-        if decoder != "udp":
+        mirrored = crops.flip(2)
+        if decoder == "dark-3":
+            mirrored = torch.cat([mirrored[:, :, 3:], mirrored[:, :, -3:]], dim=2)
+        other = maps(mirrored).flip(-1)[:, :, FLIP]
+        if decoder in ("quarter", "dark"):
             other[..., 1:] = other[..., :-1].clone()
         average = (average + other) / 2
     found = run(network, crops, flip, decoder)
@@ -137,3 +140,21 @@ def test_the_exported_graph_equals_torch(decoder, tmp_path):
             assert ours.shape == (count, 2, 17, 3)
             np.testing.assert_allclose(ours[..., 2], twin[..., 2], atol=1e-5)
             assert (np.abs(ours - twin)[..., :2].max(axis=-1) < 0.02).mean() > 0.98
+
+
+class Brightness(nn.Module):
+    """Heatmaps of 17 keypoints that show the crop's red channel at every fourth pixel."""
+
+    def heatmaps(self, images: Tensor) -> Tensor:
+        return images[:, :1, ::4, ::4, None].permute(0, 4, 1, 2, 3).expand(-1, 1, 17, -1, -1)
+
+
+def test_with_dark_3_mirrored_heatmaps_lie_on_those_of_the_crop():
+    crops = smooth_crops(2)
+    with torch.no_grad():
+        plain, aligned = TopDownGraph(Brightness(), FLIP), TopDownGraph(Brightness(), FLIP, "dark-3")
+        maps = aligned.network.heatmaps(crops.permute(0, 3, 1, 2).float())
+        mirrored = aligned.network.heatmaps(aligned.mirrored_crops(crops).permute(0, 3, 1, 2).float())
+        assert torch.equal(aligned.mirrored_back(mirrored)[..., 1:], maps[..., 1:])
+        moved = plain.network.heatmaps(plain.mirrored_crops(crops).permute(0, 3, 1, 2).float())
+        assert not torch.equal(plain.mirrored_back(moved)[..., 1:], maps[..., 1:])

@@ -23,8 +23,16 @@ class HeatmapNetwork(Protocol):
         ...
 
 
+_STRIDE = 4
+"""Pixels of a crop for each cell of a heatmap."""
+
+
 class TopDownGraph(nn.Module):
     """Normalization, network, flip test and decoding of a batch of crops.
+
+    The last column of cells lies 3 pixels before a crop's last column of pixels, so mirrored heatmaps of mirrored crops
+    do not lie on those of the crops. With ``dark-3`` mirrored crops are moved by these 3 pixels, which is exact; with
+    the other classic decoders mirrored heatmaps are moved by one cell, as in their releases, which is off by a quarter.
 
     Args:
         network: whose heatmaps are decoded.
@@ -55,18 +63,26 @@ class TopDownGraph(nn.Module):
             (B, N, K, 3): x, y in crop pixels and confidence.
         """
         flips, count = mirrored.shape[0], images.shape[0]
-        seen = torch.cat([images, images[: count * flips].flip(2)])
+        seen = torch.cat([images, self.mirrored_crops(images[: count * flips])])
         maps = self.network.heatmaps(normalize(seen, bgr=self.bgr))
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2
         return decode(mean.float(), self.decoder, Size(images.shape[2], images.shape[1]))
 
+    def mirrored_crops(self, images: Tensor) -> Tensor:
+        """Crops (B, H, W, 3) mirrored; with ``dark-3`` moved to the left, with the last columns twice."""
+        mirrored = images.flip(2)
+        if self.decoder != "dark-3":
+            return mirrored
+        moved = _STRIDE - 1
+        return torch.cat([mirrored[:, :, moved:], mirrored[:, :, -moved:]], dim=2)
+
     def mirrored_back(self, maps: Tensor) -> Tensor:
         """Heatmaps (B, N, K, h, w) of mirrored crops as those of the crops themselves.
 
-        Classic maps lie one column to the left then, because the middle of a crop is not the middle of its cells;
-        they are moved to the right, and the first column stays.
+        Those of the classic decoders, except ``dark-3``, are moved by one column to the right; the first column stays.
         """
         back = maps.flip(-1)[:, :, self.flip_index]
-        return back if self.decoder in UDP_DECODERS else torch.cat([back[..., :1], back[..., :-1]], dim=-1)
+        aligned = self.decoder == "dark-3" or self.decoder in UDP_DECODERS
+        return back if aligned else torch.cat([back[..., :1], back[..., :-1]], dim=-1)

@@ -117,10 +117,10 @@ def default_box_threshold(settings: CropInference, min_score: float | None = Non
         From 0 to 1, or None if the model has no threshold of its own.
 
     Example:
-        >>> calibration = PersonCalibration(bias=2.5, slope=1.7)
-        >>> model = CropInference(crop_size=(192, 256), min_score=0.45, box_threshold=0.25, calibration=calibration)
-        >>> [round(default_box_threshold(model, score), 2) for score in (0.0, 0.45, 0.7)]
-        [0.2, 0.25, 0.42]
+        >>> calibration = PersonCalibration(bias=5.6, slope=3.24)
+        >>> model = CropInference(crop_size=(192, 256), min_score=0.6, box_threshold=0.25, calibration=calibration)
+        >>> [round(default_box_threshold(model, score), 2) for score in (0.0, 0.6, 0.9)]
+        [0.2, 0.25, 0.39]
     """
     own, calibration = settings.box_threshold, settings.calibration
     if own is None or calibration is None or min_score is None:

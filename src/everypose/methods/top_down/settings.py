@@ -114,7 +114,7 @@ class TopDownTraining(MethodTraining):
 
 
 class PersonCalibration(Settings):
-    """A logistic regression of a pose's quality: the mean, over COCO's ten OKS thresholds, of whether it is reached.
+    """A logistic regression of whether a pose is right: whether its OKS with a person not yet found is 0.5 or more.
 
     Fitted on training photos; see :func:`everypose.methods.top_down.scoring.calibrated_scores`.
 
