@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from everypose.backbones.colours import normalise
+from everypose.backbones.normalization import normalize
 from everypose.core.files import read_json
 from everypose.core.progress import track
 from everypose.data.formats.coco import read_coco
@@ -105,7 +105,7 @@ def main() -> None:
         matrices += cuts
         for begin in range(0, len(crops), BATCH):
             with torch.no_grad():
-                maps = network.trunk(normalise(torch.from_numpy(np.stack(crops[begin : begin + BATCH]))))
+                maps = network.trunk(normalize(torch.from_numpy(np.stack(crops[begin : begin + BATCH]))))
             for level, each in zip(levels, maps, strict=True):
                 level.append(each.numpy().astype(np.float16))
     arrays = {f"level{index}": np.concatenate(level) for index, level in enumerate(levels)}

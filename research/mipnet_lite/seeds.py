@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.methods.mipnet.network import MIPNet
 from research.mipnet_lite.maps import Maps, samples_of
 from research.mipnet_lite.samples import SHARES, Sample
@@ -80,7 +81,9 @@ def main() -> None:
     teacher, network = build(given.published)
     sampler = MapSampler([tuple(one) for one in given.sets], given.seed)
     print("samples", [len(group) for group in sampler.groups], "seed", given.seed, "plain", given.plain, flush=True)
-    published_tail = teacher.backbone.steps()[3]
+    backbone = teacher.backbone
+    assert isinstance(backbone, LiteHRNet)
+    published_tail = backbone.steps()[3]
     blocks = [p for name, p in network.named_parameters() if name.startswith("modulation.") and not given.plain]
     layers = [p for name, p in network.named_parameters() if name.startswith(LEARNING)]
     optimizer = torch.optim.AdamW(
@@ -94,7 +97,7 @@ def main() -> None:
             group["lr"] = group["base"] * min(1, (step + 1) / WARMUP_STEPS) * (LEAST_LR + (1 - LEAST_LR) * decay)
         maps, samples = sampler.draw(BATCH)
         with torch.no_grad():
-            published = teacher.head(teacher.backbone.finish(published_tail(maps)))
+            published = teacher.head(backbone.finish(published_tail(maps)))
         targets, weights = targets_of(samples, published, 1 if given.plain else 2)
         losses = (((tail(network, maps, given.plain) - targets) ** 2).mean((-1, -2)) * weights).mean((1, 2))
         optimizer.zero_grad()

@@ -16,7 +16,7 @@ from everypose.core.files import read_json
 from everypose.core.progress import track
 from everypose.data.images import read_image
 from everypose.inference.detector_input import PERSON
-from everypose.inference.onnx_detectors import PicoDet, recognise
+from everypose.inference.onnx_detectors import PicoDet, recognize
 from everypose.inference.runtimes.onnx import open_session
 
 LEAST = 0.05
@@ -27,7 +27,7 @@ class RawDetector:
 
     def __init__(self, path: Path) -> None:
         self._session = open_session(path, 1)
-        layout = recognise(self._session, path)
+        layout = recognize(self._session, path)
         assert isinstance(layout, PicoDet)
         self._layout = layout
 
