@@ -41,7 +41,8 @@ lint: .venv-dev/ready
 
 # The pages in a real browser: needs Debian's chromium (apt-get install chromium), or CHROMIUM=PATH.
 test-browser: .venv-browser/ready
-	ONNXRUNTIME_WEB=.venv-browser/onnxruntime-web-1.30.0.tgz .venv-browser/bin/python -m pytest tests/browser
+	ONNXRUNTIME_WEB=.venv-browser/onnxruntime-web-1.30.0.tgz FLOAT_MODEL=.venv-browser/float.onnx \
+		.venv-browser/bin/python -m pytest tests/browser
 
 coverage: .venv-dev/ready
 	.venv-dev/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html:out/coverage
@@ -91,10 +92,11 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 	.venv-transformers/bin/pip install $(PIP_OPTIONS) --no-deps rtmlib==0.0.16
 	touch $@
 
-.venv-browser/ready: pyproject.toml
+.venv-browser/ready: pyproject.toml .venv-dev/ready
 	$(PYTHON) -m venv .venv-browser
 	.venv-browser/bin/pip install $(PIP_OPTIONS) -e '.[serve,video]' httpx onnx playwright pytest
 	cd .venv-browser && npm pack onnxruntime-web@1.30.0 --silent
+	.venv-dev/bin/python -m everypose export weights/boir-lite -o .venv-browser/float.onnx
 	touch $@
 
 .venv-docs/ready: pyproject.toml

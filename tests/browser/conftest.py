@@ -38,16 +38,30 @@ def webcam(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def browser(chromium, webcam):
+def driver():
+    with playwright.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(driver, chromium, webcam):
     flags = [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={webcam}",
     ]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
-        yield opened
-        opened.close()
+    opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def browser_with_webgpu(driver, chromium):
+    """A browser whose WebGPU is computed by the CPU."""
+    flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from everypose.people import People
 from everypose.serving.web_app import write_web_app
 
 EXAMPLES = Path(everypose.__file__).parent / "examples"
+SLOW = 600_000
+"""Milliseconds: shaders that the CPU computes take minutes to compile."""
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -33,10 +36,9 @@ def runtime():
     return path
 
 
-@pytest.fixture(scope="session")
-def web_app(runtime, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("web-app")
-    write_web_app(folder, "boir-lite", runtime=runtime)
+@contextmanager
+def served(folder):
+    """The address of a static web server for a folder."""
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -44,10 +46,27 @@ def web_app(runtime, tmp_path_factory):
         server.shutdown()
 
 
-def answer_of(page, path):
+@pytest.fixture(scope="session")
+def web_app(runtime, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web-app")
+    write_web_app(folder, "boir-lite", runtime=runtime)
+    with served(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def float_model():
+    """`boir-lite` in 32 bits, as ``make test-browser`` exports it."""
+    path = Path(os.environ.get("FLOAT_MODEL", "missing"))
+    if not path.exists():
+        pytest.skip("FLOAT_MODEL names no exported model")
+    return path
+
+
+def answer_of(page, path, timeout=60_000):
     page.set_input_files("#files", path)
     card = page.locator("article", has_text=path.name).first
-    card.get_by_role("button", name="Save JSON").wait_for(timeout=60_000)
+    card.get_by_role("button", name="Save JSON").wait_for(timeout=timeout)
     with page.expect_download() as waiting:
         card.get_by_role("button", name="Save JSON").click()
     return json.loads(waiting.value.path().read_bytes())
@@ -64,6 +83,21 @@ def test_people_are_those_of_python(open_page, web_app, name, screenshot):
     assert np.abs(found.boxes - expected.boxes).max() < 0.1
     assert found.scores == pytest.approx(expected.scores, abs=1e-4)
     screenshot(page, f"web-app-{name}")
+
+
+def test_people_on_webgpu_are_those_of_python(browser_with_webgpu, runtime, float_model, tmp_path):
+    write_web_app(tmp_path / "app", "boir-lite", runtime=runtime, float_model=float_model)
+    pose = everypose.load(str(float_model))
+    with served(tmp_path / "app") as url, browser_with_webgpu.new_context(accept_downloads=True) as context:
+        page = context.new_page()
+        page.goto(url)
+        page.locator("#status", has_text="Ready: boir-lite on webgpu").wait_for(timeout=SLOW)
+        for name in ("astronaut.jpg", "group.jpg", "pedestrians.jpg"):
+            found = People.from_json(json.dumps(answer_of(page, EXAMPLES / name, timeout=SLOW)))
+            expected = pose(EXAMPLES / name)
+            assert len(found) == len(expected) > 0
+            assert np.abs(found.keypoints[..., :2] - expected.keypoints[..., :2]).max() < 0.1
+            assert found.scores == pytest.approx(expected.scores, abs=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(97, 61), (64, 700), (300, 20), (33, 1000), (480, 640)])
