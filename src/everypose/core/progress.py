@@ -63,6 +63,11 @@ def elapsed_time(description: str, quiet: bool = False) -> Iterator[None]:
     Args:
         description: label of the line.
         quiet: show nothing at all.
+
+    Example:
+        >>> with elapsed_time("export"):
+        ...     print("done")
+        done
     """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -9,6 +9,10 @@ def label_definition(skeleton: Skeleton, label: str = "person") -> list[dict[str
     Args:
         skeleton: its keypoints and links.
         label: name of the label.
+
+    Example:
+        >>> label_definition(Skeleton.named("coco"))[0]["name"]
+        'person'
     """
     places = _places(skeleton)
     edges = [

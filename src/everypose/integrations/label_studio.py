@@ -33,6 +33,11 @@ class Controls:
         labels: its labels.
         rectangle: name of the rectangle control; None when there is none.
         person: the rectangle's label for a person; None when there is none.
+
+    Example:
+        >>> config = labeling_config(Skeleton.named("coco"))
+        >>> read_controls(config).keypoints
+        'keypoints'
     """
 
     image: str
@@ -97,6 +102,14 @@ def prediction(people: People, controls: Controls, model: str) -> dict[str, obje
 
     Raises:
         EveryposeError: no label has the name of a keypoint, or the people have no image.
+
+    Example:
+        >>> import numpy as np
+        >>> skeleton = Skeleton.named("coco")
+        >>> image = np.zeros((100, 100, 3), np.uint8)
+        >>> people = People(np.full((1, 17, 3), 50.0), [0.9], skeleton, image=image)
+        >>> len(prediction(people, read_controls(labeling_config(skeleton)), "boir-lite")["result"]) > 1
+        True
     """
     if people.image is None:
         raise EveryposeError("percent of the image's size need the image: these people have none")
@@ -152,7 +165,12 @@ def _percent(value: float, size: int) -> float:
 
 
 def labeling_config(skeleton: Skeleton) -> str:
-    """A labeling configuration with a label for each keypoint, and the person's rectangle around them."""
+    """A labeling configuration with a label for each keypoint, and the person's rectangle around them.
+
+    Example:
+        >>> labeling_config(Skeleton.named("coco")).count("<Label value=")
+        18
+    """
     labels = "\n".join(
         f'    <Label value="{name}" model_index="{index}"/>' for index, name in enumerate(skeleton.keypoints)
     )

@@ -24,6 +24,13 @@ class MinedImage:
         uncertainty: mean over people of how far their keypoints' scores are from the person's best, 0 to 1.
         crowding: sum over people of the largest IoU of their box with another's.
         inconsistency: 1 minus the mean OKS of people and those of the mirrored image, 0 to 1; missing ones count 0.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (2, 17, 3))
+        >>> people = People(pose, [0.9, 0.8], Skeleton.named("coco"))
+        >>> MinedImage(Path("a.jpg"), people, uncertainty=0.2, crowding=0.0, inconsistency=0.1).crowding
+        0.0
     """
 
     path: Path
@@ -40,6 +47,14 @@ class RankedImage:
     Attributes:
         image: the image.
         value: mean percentile rank of its three measures among all images, 0 to 1.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (2, 17, 3))
+        >>> people = People(pose, [0.9, 0.8], Skeleton.named("coco"))
+        >>> image = MinedImage(Path("a.jpg"), people, uncertainty=0.2, crowding=0.0, inconsistency=0.1)
+        >>> RankedImage(image, value=0.5).value
+        0.5
     """
 
     image: MinedImage
@@ -68,7 +83,16 @@ def mine(pose: Estimator, paths: Sequence[Path], failed: list[str]) -> Iterator[
 
 
 def rank(images: Sequence[MinedImage]) -> list[RankedImage]:
-    """Order images by falling labeling value; of equal values the earlier image comes first."""
+    """Order images by falling labeling value; of equal values the earlier image comes first.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (2, 17, 3))
+        >>> people = People(pose, [0.9, 0.8], Skeleton.named("coco"))
+        >>> images = [MinedImage(Path(name), people, value, value, value) for name, value in (("a", 0.1), ("b", 0.4))]
+        >>> [str(one.image.path) for one in rank(images)]
+        ['b', 'a']
+    """
     measures = np.array([[one.uncertainty, one.crowding, one.inconsistency] for one in images]).reshape(-1, 3)
     values = percentile_ranks(measures).mean(axis=1)
     order = np.argsort(-values, kind="stable")
@@ -100,7 +124,14 @@ def percentile_ranks(measures: Float64) -> Float64:
 
 
 def uncertainty(people: People) -> float:
-    """Mean over people of 1 minus the mean share of their keypoints' scores of the person's best; 0 without people."""
+    """Mean over people of 1 minus the mean share of their keypoints' scores of the person's best; 0 without people.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.ones((1, 17, 3))
+        >>> uncertainty(People(pose, [0.9], Skeleton.named("coco")))
+        0.0
+    """
     if not len(people):
         return 0.0
     scores = people.keypoints[..., 2].astype(np.float64)
@@ -109,7 +140,15 @@ def uncertainty(people: People) -> float:
 
 
 def crowding(people: People) -> float:
-    """Sum over people of the largest IoU of their box with another person's."""
+    """Sum over people of the largest IoU of their box with another person's.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> boxes = [[0, 0, 10, 20], [0, 0, 10, 20]]
+        >>> people = People(np.ones((2, 17, 3)), [0.9, 0.8], Skeleton.named("coco"), boxes=boxes)
+        >>> crowding(people)
+        2.0
+    """
     if len(people) < 2:
         return 0.0
     overlaps = box_iou(people.boxes, people.boxes)
@@ -118,7 +157,15 @@ def crowding(people: People) -> float:
 
 
 def inconsistency(people: People, mirrored: People) -> float:
-    """1 minus the OKS of people in an image and in its mirrored copy, matched best first, over the larger number."""
+    """1 minus the OKS of people in an image and in its mirrored copy, matched best first, over the larger number.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (2, 17, 3))
+        >>> people = People(pose, [0.9, 0.8], Skeleton.named("coco"))
+        >>> inconsistency(people, people)
+        0.0
+    """
     most = max(len(people), len(mirrored))
     if most == 0:
         return 0.0
@@ -139,6 +186,14 @@ def unmirror(people: People, width: int) -> People:
     Args:
         people: the people that were found in the mirrored image.
         width: width of the image in pixels.
+
+    Example:
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> pose = np.random.default_rng(0).uniform(10, 90, (2, 17, 3))
+        >>> people = People(pose, [0.9, 0.8], Skeleton.named("coco"))
+        >>> twice = unmirror(unmirror(people, 100), 100)
+        >>> bool(np.allclose(twice.keypoints, people.keypoints))
+        True
     """
     keypoints = people.keypoints[:, people.skeleton.flip_index].copy()
     keypoints[..., 0] = width - 1 - keypoints[..., 0]

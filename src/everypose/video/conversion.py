@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 class RgbConverter:
-    """Converts decoded frames to RGB, with tables that are built once and not for each frame."""
+    """Converts decoded frames to RGB, with tables that are built once and not for each frame.
+
+    Example:
+        >>> import av
+        >>> RgbConverter().to_rgb(av.VideoFrame(64, 48, "yuv420p")).shape
+        (48, 64, 3)
+    """
 
     def __init__(self) -> None:
         """Create the converter; its tables are built with the first frame."""

@@ -232,7 +232,15 @@ def fraction(number: _Rational | None) -> Fraction | None:
 
 @contextmanager
 def one_line_errors(what: str) -> Iterator[None]:
-    """Turn errors of FFmpeg and of the system into an `EveryposeError` that begins with ``what``."""
+    """Turn errors of FFmpeg and of the system into an `EveryposeError` that begins with ``what``.
+
+    Example:
+        >>> with one_line_errors("cannot open clip.mp4"):
+        ...     raise OSError(2, "No such file or directory")
+        Traceback (most recent call last):
+            ...
+        everypose.errors.EveryposeError: cannot open clip.mp4: No such file or directory
+    """
     try:
         yield
     except (av.error.FFmpegError, OSError) as error:

@@ -121,6 +121,19 @@ def open_container(address: str) -> "InputContainer":
 
     Raises:
         EveryposeError: if it cannot be opened; the message names it.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from everypose.video.writer import VideoWriter
+        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
+        >>> with VideoWriter(path) as written:
+        ...     for number in range(3):
+        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+        >>> with open_container(str(path)) as container:
+        ...     len(container.streams.video)
+        1
     """
     is_web = is_web_address(address)
     options = {"protocol_whitelist": WEB_PROTOCOLS if is_web else LOCAL_PROTOCOLS}
@@ -135,6 +148,19 @@ def video_stream(container: "InputContainer", name: str) -> "VideoStream":
 
     Raises:
         EveryposeError: if there is none.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from everypose.video.writer import VideoWriter
+        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
+        >>> with VideoWriter(path) as written:
+        ...     for number in range(3):
+        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+        >>> with open_container(str(path)) as container:
+        ...     video_stream(container, "gray.mp4").width
+        64
     """
     pictures = av.stream.Disposition.attached_pic
     for stream in container.streams.video:
@@ -146,12 +172,40 @@ def video_stream(container: "InputContainer", name: str) -> "VideoStream":
 
 
 def rate_of(stream: "VideoStream") -> Fraction | None:
-    """Return the average frames a second; None if unknown."""
+    """Return the average frames a second; None if unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from everypose.video.writer import VideoWriter
+        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
+        >>> with VideoWriter(path) as written:
+        ...     for number in range(3):
+        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+        >>> with open_container(str(path)) as container:
+        ...     rate_of(video_stream(container, "gray.mp4")) is not None
+        True
+    """
     return fraction(stream.average_rate) or fraction(stream.guessed_rate)
 
 
 def start_of(container: "InputContainer", stream: "VideoStream") -> Fraction:
-    """Return the time stamp at which the earliest stream starts, in seconds: what players call time zero."""
+    """Return the time stamp at which the earliest stream starts, in seconds: what players call time zero.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from everypose.video.writer import VideoWriter
+        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
+        >>> with VideoWriter(path) as written:
+        ...     for number in range(3):
+        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+        >>> with open_container(str(path)) as container:
+        ...     float(start_of(container, video_stream(container, "gray.mp4")))
+        0.0
+    """
     unit = fraction(stream.time_base)
     video = None if stream.start_time is None or unit is None else stream.start_time * unit
     earliest: int | None = getattr(container, "start_time", None)  # None for raw streams, against PyAV's types
@@ -163,7 +217,21 @@ def start_of(container: "InputContainer", stream: "VideoStream") -> Fraction:
 
 
 def duration_of(container: "InputContainer", stream: "VideoStream") -> float | None:
-    """Return the length in seconds; None if unknown."""
+    """Return the length in seconds; None if unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from everypose.video.writer import VideoWriter
+        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
+        >>> with VideoWriter(path) as written:
+        ...     for number in range(3):
+        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+        >>> with open_container(str(path)) as container:
+        ...     duration_of(container, video_stream(container, "gray.mp4")) > 0.2
+        True
+    """
     unit = fraction(stream.time_base)
     if stream.duration and unit:
         return float(stream.duration * unit)

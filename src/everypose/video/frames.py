@@ -19,6 +19,11 @@ class VideoFrame:
         index: number of the frame in the video, from 0. Skipped frames count, so that indices may have gaps.
         time: when it is shown, in seconds from the start of the video; live sources: from the first frame.
         image: (H, W, 3) uint8 RGB, upright.
+
+    Example:
+        >>> import numpy as np
+        >>> VideoFrame(index=3, time=0.1, image=np.zeros((48, 64, 3), np.uint8)).time
+        0.1
     """
 
     index: int
@@ -36,6 +41,13 @@ class Frame:
         image: (H, W, 3) uint8 RGB, upright.
         people: the people in image pixels, with ``people.ids`` when they are tracked.
         raw: the same people before smoothing; None without smoothing.
+
+    Example:
+        >>> import numpy as np
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> people = People.empty(Skeleton.named("coco"))
+        >>> len(Frame(index=3, time=0.1, image=np.zeros((48, 64, 3), np.uint8), people=people).people)
+        0
     """
 
     index: int
@@ -58,6 +70,20 @@ class VideoSource(ABC):
         corrupt: packets and frames that were damaged, and skipped, so far.
         skipped: number of frames of a live source that were replaced by newer ones before they were processed.
         reconnections: number of times that a live source was lost and opened again.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from everypose.video.writer import VideoWriter
+        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
+        >>> with VideoWriter(path) as written:
+        ...     for number in range(3):
+        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+        >>> from everypose.video import open_video
+        >>> with open_video(path) as source:
+        ...     [round(frame.time, 2) for frame in source]
+        [0.0, 0.1, 0.2]
     """
 
     name: str

@@ -57,7 +57,13 @@ class Selection:
 
 
 class Picker:
-    """Decides frame by frame, in the order of their times."""
+    """Decides frame by frame, in the order of their times.
+
+    Example:
+        >>> picker = Selection(every=2).picker()
+        >>> [picker.takes(time) for time in (0.0, 0.1, 0.2)]
+        [True, False, True]
+    """
 
     def __init__(self, selection: Selection) -> None:
         """Start before the first frame."""

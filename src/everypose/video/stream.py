@@ -21,7 +21,13 @@ FRAMES_AHEAD = 2
 
 
 class PeopleFilter(Protocol):
-    """Changes the people of a frame by those of the frames before: a tracker, a smoother."""
+    """Changes the people of a frame by those of the frames before: a tracker, a smoother.
+
+    Example:
+        >>> class Best:
+        ...     def update(self, people, time, *, image=None):
+        ...         return people[:1]
+    """
 
     def update(self, people: People, time: float, *, image: Image | None = None) -> People:
         """Return the people of the next frame.

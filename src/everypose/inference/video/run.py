@@ -35,6 +35,10 @@ class VideoSummary:
         video: the annotated video, or None.
         notes: damaged packets, skipped frames, lost connections, lost audio: one sentence each.
         complete: whether the video came to its end.
+
+    Example:
+        >>> VideoSummary("clip.mp4").frames
+        0
     """
 
     label: str
