@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import cv2
 from torch import nn
 
 from benchmarks.performance.ceilings import BF16, FLOAT32, INT8, PRECISIONS, fastest_of, products
-from benchmarks.performance.int8_crops import quantize_crops
+from benchmarks.performance.photos import example
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.roofline import cost_of, rate, size_of
 from benchmarks.performance.timing import Run, Spread, Timings, in_turns
@@ -27,14 +26,15 @@ from everypose.models.config import ModelConfig
 SECONDS = 200
 CROPS = 4
 """At once, of top-down networks; images of single-stage ones come one at a time."""
+PICTURE = "pedestrians.jpg"
+"""What int8 forms are calibrated with."""
 GOALS = {BF16: 0.6, INT8: 0.4}
 """Shares of the ceiling of the precision."""
 INSTRUCTIONS = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "bf16", "i8mm")
 NOTES = [
     "The ceiling of a precision is the fastest matrix product of that precision in the same round, of any library.",
-    "Forms in int8 compute in 8 bits what the quantizer makes so, and the rest in float32 or bf16; decoding counts for "
-    "nothing. Top-down networks are quantized by ONNX Runtime's own tool, for their time alone: everypose exports "
-    "int8 forms of single-stage models.",
+    "Forms in int8 are those of `everypose export --int8`: they compute in 8 bits what the quantizer makes so, and the "
+    "rest in float32 or bf16. Decoding takes time and counts for nothing.",
     "Weights and pixels are random.",
 ]
 
@@ -82,13 +82,9 @@ def forms_of(
 ) -> dict[str, tuple[str, Run]]:
     """The precision and a run of each form of a network."""
     images = noise(config, count_of(config))
-    float32, int8, picture = folder / "float32.onnx", folder / "int8.onnx", folder / "noise.png"
+    float32, int8 = folder / "float32.onnx", folder / "int8.onnx"
     export_onnx(network, config, float32)
-    if config.is_top_down:
-        quantize_crops(float32, images, int8)
-    else:
-        cv2.imwrite(str(picture), images[0])
-        quantize(float32, [str(picture)], int8)
+    quantize(float32, [str(example(PICTURE))], int8)
     kind = OnnxCropRuntime if config.is_top_down else OnnxRuntime
     found: dict[str, tuple[str, Run]] = {}
     for name, device in devices.items():
