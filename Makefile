@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers lint coverage docs notebooks clean
+.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers test-ray lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -31,6 +31,10 @@ test-transformers: .venv-transformers/ready
 # Speed next to transformers and rtmlib, about five minutes.
 compare-speed: .venv-transformers/ready
 	.venv-transformers/bin/python -m benchmarks.peers
+
+# Bulk runs on local clusters of Ray.
+test-ray: .venv-ray/ready
+	.venv-ray/bin/python -m pytest tests/external/test_ray.py
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
@@ -90,6 +94,11 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 	$(PYTHON) -m venv .venv-transformers
 	.venv-transformers/bin/pip install $(PIP_OPTIONS) pytest hypothesis scipy torchvision transformers==5.23.0 -e '.[train,export,openvino]'
 	.venv-transformers/bin/pip install $(PIP_OPTIONS) --no-deps rtmlib==0.0.16
+	touch $@
+
+.venv-ray/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx -e '.[ray,tables]'
 	touch $@
 
 .venv-browser/ready: pyproject.toml .venv-dev/ready

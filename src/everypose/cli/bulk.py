@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from everypose.cli.bulk_plan import plan
 from everypose.cli.evaluation_options import DEVICE_HELP, FamilyOption, SizeOption
 from everypose.cli.predict_options import TilesOption
+from everypose.errors import UsageError
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 
 bulk_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Large sets of images in shards.")
@@ -35,7 +37,19 @@ def run(
         typer.Option(metavar="I/N", help="Shard I of N, from 0. [default: from a SLURM array or Kubernetes job]"),
     ] = None,
     shards: Annotated[
-        int | None, typer.Option(help="Number of shards of an indexed Kubernetes job. [default: SLURM's]", min=1)
+        int | None,
+        typer.Option(help="Number of shards of an indexed Kubernetes job or a run on Ray. [default: SLURM's]", min=1),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Process all shards on Ray: local, auto, or the address of a cluster."),
+    ] = None,
+    ray_actors: Annotated[
+        int | None, typer.Option(help="Most actors on Ray. [default: as many as the cluster can hold]", min=1)
+    ] = None,
+    ray_cpus: Annotated[int, typer.Option(help="CPUs and threads of an actor.", min=1)] = 1,
+    ray_gpus: Annotated[
+        float | None, typer.Option(help="GPUs of an actor, or a share of one. [default: 1 with --device cuda]", min=0)
     ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
@@ -78,21 +92,26 @@ def run(
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
-    """Process one shard of the images and videos; run it again to resume.
+    """Process one shard of the images and videos, or all of them on Ray; run it again to resume.
 
     Every shard must get the same sources and options. Inputs that cannot be read are recorded; the exit code is then 1.
 
     Example: everypose bulk run photos/ --out poses --shard 3/16
     """
-    from everypose.bulk.run import run_shard
+    from everypose.bulk.run import ShardSummary, run_shard
     from everypose.bulk.segments import VideoSettings
-    from everypose.bulk.shards import parse_shard, shard_of_job
+    from everypose.bulk.shards import Shard, parse_shard, shard_of_job
     from everypose.bulk.sources import TableOptions, find_sources
     from everypose.inference.device_choice import AUTO
+    from everypose.inference.estimator import Estimator
     from everypose.inference.loading import choose_device, load
     from everypose.models.identity import identify_model
 
-    chosen = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
+    if ray is not None and shard is not None:
+        raise UsageError("--ray processes all shards: leave out --shard")
+    chosen = Shard(0, 1)
+    if ray is None:
+        chosen = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
     listed = sys.stdin.buffer if "-" in sources else ()
     found = find_sources(
         sources,
@@ -103,7 +122,8 @@ def run(
         quiet=quiet,
     )
     used_device = choose_device(model, flip=flip, size=size, family=family).device if device == AUTO else device
-    estimator = load(
+    make_estimator = partial(
+        load,
         model,
         device=used_device,
         flip=flip,
@@ -113,7 +133,9 @@ def run(
         detector=detector,
         tiles=tiles,
         family=family,
+        threads=None if ray is None else ray_cpus,
     )
+    estimator = make_estimator()
     used = {"model": model, "sha256": identify_model(model).sha256 or "", "min_score": str(min_score)}
     used |= {"size": str(size), "flip": str(flip), "tiles": str(tiles)}
     if device == AUTO:
@@ -123,22 +145,36 @@ def run(
     if estimator.config.is_top_down:
         used["detector"] = detector or DEFAULT_DETECTOR
         used["detector sha256"] = identify_model(used["detector"]).sha256 or ""
-    summary = run_shard(
-        estimator,
-        found,
-        out,
-        shard=chosen,
-        model=used,
-        part_items=part,
-        video=VideoSettings(every=every, track=track),
-        retry_failed=retry_failed,
-        quiet=quiet,
-    )
+
+    def process(estimator: Estimator, shard: Shard) -> ShardSummary:
+        return run_shard(
+            estimator,
+            found,
+            out,
+            shard=shard,
+            model=used,
+            part_items=part,
+            video=VideoSettings(every=every, track=track),
+            retry_failed=retry_failed,
+            quiet=quiet or ray is not None,
+        )
+
+    if ray is None:
+        summary = process(estimator, chosen)
+        processed = f"shard {chosen.index}/{chosen.count}"
+    else:
+        from everypose.bulk.ray_run import ActorPool, all_shards, run_shards
+
+        gpus = (1.0 if used_device.startswith("cuda") else 0.0) if ray_gpus is None else ray_gpus
+        pool = ActorPool(ray, ray_actors, cpus=ray_cpus, gpus=gpus)
+        chosen_shards = all_shards(found, out, shards)
+        summary = run_shards(make_estimator, process, chosen_shards, pool=pool, quiet=quiet)
+        processed = f"{len(chosen_shards)} shards"
     if not quiet:
         before = f", {summary.done_before} were done before" if summary.done_before else ""
         segments = f" and {summary.segments} segments of videos" if found.clips else ""
         images = f"{summary.images} images{segments}"
-        print(f"{summary.people} people in {images} of shard {chosen.index}/{chosen.count}{before}")
+        print(f"{summary.people} people in {images} of {processed}{before}")
     if summary.failed:
         print(f"everypose: {len(summary.failed)} inputs failed:", file=sys.stderr)
         for reason in summary.failed.values():

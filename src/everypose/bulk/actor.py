@@ -1,0 +1,151 @@
+"""Find people in batches of a table, for pipelines of Ray Data, Daft, Spark or plain Python."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from everypose.core.process_setup import available_threads
+from everypose.errors import EveryposeError, UsageError
+from everypose.inference.image_like import ImageLike
+from everypose.inference.results.table import LONG_COLUMNS, wide_columns
+from everypose.models.default_names import DEFAULT_MODEL
+from everypose.people import People
+
+if TYPE_CHECKING:
+    from everypose.inference.estimator import Estimator, Prepared
+
+Column = npt.NDArray[np.generic] | Sequence[object]
+"""A column of a batch: an array, or a list of paths, bytes or arrays."""
+
+_TEXTS = ("file", "skeleton", "keypoint", "problem")
+_OF_VIDEOS = ("frame", "time_s", "track_id")
+
+
+class PoseActor:
+    """Finds the people of a batch of images; the model is loaded once, when the actor is made.
+
+    A batch is a mapping from column names to columns, as Ray Data passes with ``batch_format="numpy"``. The result has
+    the columns of ``everypose predict --save parquet`` without those of videos, and the column ``problem``: an image
+    that cannot be read has one row with its reason, -1 as ``person``, and all others empty.
+
+    Args:
+        model: as for `everypose.load`.
+        key: the column with each image's name; also its path or address, if ``image`` is None.
+        image: the column of images as bytes of a file or (H, W, 3) uint8 RGB arrays; None to read the files of ``key``.
+        rows: a row for each keypoint ("keypoints") or for each person ("people").
+        device: as for `everypose.load`.
+        detector: as for `everypose.load`.
+        min_score: as for `everypose.load`.
+        batch_size: as for `everypose.load`.
+        threads: CPU threads of the model; those that Ray reserved for the actor should be given here.
+
+    Raises:
+        EveryposeError: if the model is damaged.
+        UsageError: if there is no such model, detector or device.
+
+    >>> actor = PoseActor("boir-lite", key="path", rows="people", threads=1)
+    >>> actor({"path": ["no-such-photo.jpg"]})["problem"].tolist()
+    ['cannot read the image no-such-photo.jpg: No such file or directory']
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        key: str = "path",
+        *,
+        image: str | None = None,
+        rows: Literal["keypoints", "people"] = "keypoints",
+        device: str = "cpu",
+        detector: str | Path | None = None,
+        min_score: float | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        from everypose.inference.loading import load
+
+        self._key = key
+        self._image = image
+        self._wide = rows == "people"
+        self.estimator: Estimator = load(
+            model,
+            device=device,
+            detector=detector,
+            min_score=min_score,
+            batch_size=batch_size,
+            threads=threads,
+        )
+
+    def __call__(self, batch: Mapping[str, Column]) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the rows of all people in the batch's images.
+
+        Args:
+            batch: columns of B images by name.
+
+        Raises:
+            UsageError: if the batch does not have the actor's columns.
+        """
+        for name in filter(None, (self._key, self._image)):
+            if name not in batch:
+                raise UsageError(f"the batch has no column {name!r}, only {', '.join(batch)}")
+        keys = [str(key) for key in batch[self._key]]
+        images = keys if self._image is None else list(batch[self._image])
+        columns = wide_columns(self.estimator.skeleton) if self._wide else LONG_COLUMNS
+        names = [*(name for name in columns if name not in _OF_VIDEOS), "problem"]
+        tables = [self._table(key, outcome) for key, outcome in zip(keys, self._outcomes(images), strict=True)]
+        return {name: np.concatenate([_empty(name), *(table[name] for table in tables)]) for name in names}
+
+    def _outcomes(self, images: Sequence[object]) -> list[People | str]:
+        """Return each image's people, or why it could not be read; decoding overlaps with the network."""
+        outcomes: list[People | str] = []
+        waiting: list[Prepared] = []
+        places: list[int] = []
+
+        def run() -> None:
+            for place, people in zip(places, self.estimator.predict(waiting), strict=True):
+                outcomes[place] = people
+            waiting.clear()
+            places.clear()
+
+        with ThreadPoolExecutor(min(4, available_threads())) as pool:
+            for place, prepared in enumerate(pool.map(self._prepared, images)):
+                outcomes.append(prepared if isinstance(prepared, str) else "")
+                if isinstance(prepared, str):
+                    continue
+                waiting.append(prepared)
+                places.append(place)
+                if len(waiting) == self.estimator.batch_size:
+                    run()
+        if waiting:
+            run()
+        return outcomes
+
+    def _prepared(self, image: object) -> "Prepared | str":
+        try:
+            prepared: Prepared = self.estimator.prepare(cast(ImageLike, image))
+        except EveryposeError as error:
+            return str(error)
+        return prepared
+
+    def _table(self, key: str, outcome: People | str) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the rows of one image."""
+        if isinstance(outcome, str):
+            return _Problem({"file": np.array([key]), "problem": np.array([outcome]), "person": np.array([-1])})
+        table = {name: column for name, column in outcome.to_table(wide=self._wide).items() if name not in _OF_VIDEOS}
+        rows = len(table["person"])
+        return table | {"file": np.full(rows, key), "problem": np.full(rows, "")}
+
+
+class _Problem(dict[str, npt.NDArray[np.generic]]):
+    """The only row of an image that could not be read: columns that it does not have are empty."""
+
+    def __missing__(self, name: str) -> npt.NDArray[np.generic]:
+        return np.array([""]) if name in _TEXTS else np.array([np.nan], dtype=np.float32)
+
+
+def _empty(name: str) -> npt.NDArray[np.generic]:
+    """Return a column without rows, which determines the type of an empty table."""
+    return np.empty(0, dtype="U1" if name in _TEXTS else np.int64 if name == "person" else np.float32)
