@@ -87,7 +87,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 
 .venv-bulk/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-bulk
-	.venv-bulk/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx boto3 'moto[server]>=5' s3fs -e '.[bulk]'
+	.venv-bulk/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx s3fs 'moto[server]>=5' -e '.[bulk]'
 	touch $@
 
 .venv-transformers/ready: pyproject.toml

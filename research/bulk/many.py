@@ -4,7 +4,7 @@
     python -m research.bulk.many video --out FOLDER
 
 The model is the stand-in of the tests, an ONNX file whose people are known, so that every row is counted. Shard 0 is
-killed by SIGKILL at random moments and started again; shard 1 runs undisturbed, and its memory is sampled. The last
+killed by SIGKILL at random moments and started again; shard 1 runs undisturbed, and its memory is compared. The last
 line of the output is a JSON object with the counts.
 """
 
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from everypose.bulk.check import problems, states
 from everypose.bulk.merge import merge
+from everypose.bulk.records import read_parts
 from everypose.core.arrays import Image
 
 ROOT = Path(__file__).parents[2]
@@ -77,15 +77,6 @@ def write_video(path: Path, frames: int) -> int:
     return sum(people_of_frame(number) for number in range(frames))
 
 
-def resident_mb(process: int) -> float | None:
-    """Return a process's resident memory in MB; None if it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS")), None)
-
-
 def run(command: list[str], out: Path, *, kills: int, items: int) -> dict[str, float]:
     """Run both shards to their end; kill shard 0 at random moments.
 
@@ -96,7 +87,7 @@ def run(command: list[str], out: Path, *, kills: int, items: int) -> dict[str, f
         items: parts of a shard, over which the kills are spread.
 
     Returns:
-        Seconds, kills, and the memory of shard 1 in MB: the median of its second tenth and of its last tenth.
+        Seconds and kills.
     """
     rng = random.Random(0)
     begin = time.monotonic()
@@ -107,12 +98,9 @@ def run(command: list[str], out: Path, *, kills: int, items: int) -> dict[str, f
 
     processes = [start(0), start(1)]
     done = 0
-    memory: list[float] = []
     deadline, parts_before = _next_kill(rng, items / (kills + 1)), 0
     while any(process.poll() is None for process in processes):
         time.sleep(0.2)
-        if (now := resident_mb(processes[1].pid)) is not None:
-            memory.append(now)
         if done < kills and processes[0].poll() is None:
             parts = len(list((out / "shard-00000-of-00002").glob("part-*.json")))
             if parts - parts_before >= deadline:
@@ -123,13 +111,7 @@ def run(command: list[str], out: Path, *, kills: int, items: int) -> dict[str, f
                 print(f"kill {done} after {parts} parts, {time.monotonic() - begin:.0f} s", flush=True)
                 processes[0] = start(0)
                 deadline, parts_before = _next_kill(rng, (items - parts) / (kills - done + 1)), parts
-    tenth = max(1, len(memory) // 10)
-    return {
-        "seconds": round(time.monotonic() - begin),
-        "kills": done,
-        "memory at 10 to 20 %": round(float(np.median(memory[tenth : 2 * tenth])), 1),
-        "memory at 90 to 100 %": round(float(np.median(memory[-tenth:])), 1),
-    }
+    return {"seconds": round(time.monotonic() - begin), "kills": done}
 
 
 def _next_kill(rng: random.Random, mean: float) -> float:
@@ -154,8 +136,14 @@ def count_rows(out: Path, people: int) -> dict[str, float]:
         "distinct rows": distinct,
         "items": sum(state.done for state in states(out)),
         "failed": sum(state.failed for state in states(out)),
-        "MB of the largest process": round(max(state.peak_mb for state in states(out)), 1),
+        **memory_mb(out / "shard-00001-of-00002"),
     }
+
+
+def memory_mb(folder: Path) -> dict[str, float]:
+    """Return the largest resident memory of the undisturbed process up to some of its parts."""
+    peaks = [record.peak_mb for record in read_parts(folder).values()]
+    return {f"MB at {share} %": round(peaks[len(peaks) * share // 100 - 1], 1) for share in (10, 25, 50, 75, 100)}
 
 
 def main() -> None:
