@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import everypose
+from everypose.core.files import sha256
 from everypose.inference.results.csv_table import read_csv
 from everypose.inference.results.openpose import openpose_json
 from everypose.people import People
@@ -34,6 +35,9 @@ def test_an_answer_is_the_offline_result(client, model):
     assert answer.headers["content-type"] == "application/json"
     content = answer.json()
     assert (content["model"], content["image"]) == ("stand-in", {"width": 64, "height": 64})
+    weights = {"name": model.name, "revision": None, "sha256": sha256(model)}
+    assert content["weights"] == weights
+    assert client.get("/v1/models").json()["models"][0]["weights"] == weights
     assert People.from_json(answer.text).to_json() == offline(model, photo(PEOPLE)).to_json()
 
 

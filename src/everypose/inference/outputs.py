@@ -252,6 +252,10 @@ def open_outputs(
         recordings = recording_writers(folder, RAW, options.save) if sources else []
         for writer in recordings:
             files.enter_context(writer)
+        found_by = (models or {}).get("model")
+        for writer in (*raw, *smoothed, *recordings):
+            if found_by is not None:
+                writer.state_model(found_by)
         outputs = Outputs(
             folder,
             sources,
@@ -261,7 +265,7 @@ def open_outputs(
             add_to_recording=(lambda result: _add(recordings, result)) if recordings else None,
             digest=run_digest(settings or {}),
             resume=resume,
-            model=(models or {}).get("model"),
+            model=found_by,
         )
         if models:
             used = {purpose: identity.model_dump(mode="json") for purpose, identity in models.items()}

@@ -31,16 +31,26 @@ class Rendered:
     media_type: str
 
 
-def render(people: People, output: Format, *, model: str, image_id: int = 1) -> Rendered:
+def render(
+    people: People,
+    output: Format,
+    *,
+    model: str,
+    weights: Mapping[str, object] | None = None,
+    image_id: int = 1,
+) -> Rendered:
     """The people of one image in one of the service's formats.
 
     Args:
         people: the people, with their image attached.
         output: the format.
         model: name of the model that found them.
+        weights: name, revision and SHA-256 of its weights, for JSON.
         image_id: the image's id in COCO results.
     """
-    return _RENDERERS[output](people, model, image_id)
+    if output == "json":
+        return _as_json(to_content(people, model, weights))
+    return _RENDERERS[output](people, image_id)
 
 
 def in_skeleton(people: People, name: str) -> People:
@@ -62,25 +72,22 @@ def in_skeleton(people: People, name: str) -> People:
     )
 
 
-def to_content(people: People, model: str) -> dict[str, object]:
-    """The JSON object of one image: the model, the image's size, and what :meth:`People.to_json` writes."""
+def to_content(people: People, model: str, weights: Mapping[str, object] | None = None) -> dict[str, object]:
+    """The JSON object of one image: model, weights, the image's size, and what :meth:`People.to_json` writes."""
     height, width = (0, 0) if people.image is None else people.image.shape[:2]
-    return {"model": model, "image": {"width": width, "height": height}, **json.loads(people.to_json())}
+    found_by = {"model": model} if weights is None else {"model": model, "weights": dict(weights)}
+    return {**found_by, "image": {"width": width, "height": height}, **json.loads(people.to_json())}
 
 
-def _json(people: People, model: str, _image_id: int) -> Rendered:
-    return _as_json(to_content(people, model))
-
-
-def _coco(people: People, _model: str, image_id: int) -> Rendered:
+def _coco(people: People, image_id: int) -> Rendered:
     return _as_json(people.to_coco(image_id=image_id))
 
 
-def _openpose(people: People, _model: str, _image_id: int) -> Rendered:
+def _openpose(people: People, _image_id: int) -> Rendered:
     return _as_json(openpose_json(people))
 
 
-def _csv(people: People, _model: str, image_id: int) -> Rendered:
+def _csv(people: People, image_id: int) -> Rendered:
     return Rendered(to_csv([FrameResult("image", people, image_id=image_id)]), "text/csv; charset=utf-8")
 
 
@@ -88,17 +95,16 @@ def _as_json(content: object) -> Rendered:
     return Rendered(json.dumps(content, allow_nan=False).encode(), "application/json")
 
 
-def _picture(suffix: str, media_type: str) -> Callable[[People, str, int], Rendered]:
+def _picture(suffix: str, media_type: str) -> Callable[[People, int], Rendered]:
     """A renderer of drawn pictures."""
 
-    def draw(people: People, _model: str, _image_id: int) -> Rendered:
+    def draw(people: People, _image_id: int) -> Rendered:
         return Rendered(encode(people.draw().image, suffix), media_type)
 
     return draw
 
 
-_RENDERERS: Mapping[Format, Callable[[People, str, int], Rendered]] = {
-    "json": _json,
+_RENDERERS: Mapping[Format, Callable[[People, int], Rendered]] = {
     "coco": _coco,
     "openpose": _openpose,
     "csv": _csv,

@@ -49,10 +49,19 @@ class PersonAnswer(BaseModel):
     id: int | None = Field(None, description="Identity over time, in videos and streams.")
 
 
+class Weights(BaseModel):
+    """Which weights a model has."""
+
+    name: str = Field(description="Name in the catalog, hub id or file name.")
+    revision: str | None = Field(description="Commit of a hub repository.")
+    sha256: str | None
+
+
 class PosesAnswer(BaseModel):
     """The people of one image."""
 
     model: str
+    weights: Weights
     image: ImageSize
     skeleton: dict[str, Any] = Field(description="Keypoint names, links, flip pairs and sigmas.")
     people: list[PersonAnswer]
@@ -97,6 +106,7 @@ class ModelDescription(BaseModel):
     size: int | tuple[int, int] | None = Field(description="Short side of the input, or width and height of a crop.")
     min_score: float
     batch_size: int
+    weights: Weights
     ready: bool
 
 

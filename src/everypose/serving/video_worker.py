@@ -20,7 +20,7 @@ from everypose.inference.results.csv_table import to_csv
 from everypose.inference.results.record import FrameResult
 from everypose.serving.messages import Header, pack, read_message
 from everypose.serving.rendering import in_skeleton
-from everypose.serving.worker import take_standard_streams
+from everypose.serving.worker import take_standard_streams, weights_of
 
 CONTAINERS = re.compile(
     rb"....(?:ftyp|moov|mdat|wide|free|skip)"  # MP4, MOV
@@ -96,7 +96,7 @@ def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header,
                 reported = time.monotonic()
                 target.write(pack({"frames": len(results), "total": total}))
                 target.flush()
-    media_type, body = _render(results, options["format"], estimator.config.name)
+    media_type, body = _render(results, options["format"], estimator.config.name, weights_of(options["model"]))
     return {"frames": len(results), "total": len(results), "media_type": media_type}, body
 
 
@@ -110,7 +110,7 @@ def _in_memory(content: bytes) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _render(results: Sequence[FrameResult], output: str, model: str) -> tuple[str, bytes]:
+def _render(results: Sequence[FrameResult], output: str, model: str, weights: Header) -> tuple[str, bytes]:
     """Media type and content of all results."""
     if output == "csv":
         return "text/csv; charset=utf-8", to_csv(results)
@@ -124,7 +124,7 @@ def _render(results: Sequence[FrameResult], output: str, model: str) -> tuple[st
         skeleton = content["skeleton"]
         frames.append({"frame": result.frame, "time": result.time, "people": content["people"]})
     size = {"width": results[0].width, "height": results[0].height} if results else {"width": 0, "height": 0}
-    content = {"model": model, "image": size, "skeleton": skeleton, "frames": frames}
+    content = {"model": model, "weights": weights, "image": size, "skeleton": skeleton, "frames": frames}
     return "application/json", json.dumps(content, allow_nan=False).encode()
 
 

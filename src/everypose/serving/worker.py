@@ -49,10 +49,12 @@ class Worker:
         estimator: the loaded model.
         send: sends one message to the service.
         batch_wait: seconds to wait for more images when others are on their way.
+        weights: which weights the model has (:func:`weights_of`), for answers in JSON.
     """
 
-    def __init__(self, estimator: Estimator, send: Send, batch_wait: float) -> None:
+    def __init__(self, estimator: Estimator, send: Send, batch_wait: float, weights: Header | None = None) -> None:
         self._estimator = estimator
+        self._weights = weights
         self._send = send
         self._batch_wait = batch_wait
         self._ready: SimpleQueue[Request | None] = SimpleQueue()
@@ -138,7 +140,7 @@ class Worker:
         if header["skeleton"] is not None:
             people = in_skeleton(people, header["skeleton"])
         name = self._estimator.config.name
-        return people, render(people, header["format"], model=name, image_id=header["image_id"])
+        return people, render(people, header["format"], model=name, weights=self._weights, image_id=header["image_id"])
 
     def _refuse(self, header: Header, what: str, error: Exception) -> None:
         """Send one line with the reason for the failure; failures that are not the input's are logged, too."""
@@ -168,6 +170,13 @@ def describe(estimator: Estimator) -> Header:
     }
 
 
+def weights_of(model: str) -> Header:
+    """Return which weights a model has: their name, revision and SHA-256, without where they lie."""
+    from everypose.models.identity import identify_model
+
+    return identify_model(model).model_dump(include={"name", "revision", "sha256"})
+
+
 def main() -> None:
     """Load the model that the first message names, and answer requests until standard input ends."""
     source, target = take_standard_streams()
@@ -193,8 +202,9 @@ def main() -> None:
     except EveryposeError as error:
         send({"error": str(error), "exit_code": error.exit_code})
         return
-    send({"ready": describe(estimator), "pid": os.getpid()})
-    Worker(estimator, send, start["batch_wait"]).run(source)
+    weights = weights_of(start["model"])
+    send({"ready": {**describe(estimator), "weights": weights}, "pid": os.getpid()})
+    Worker(estimator, send, start["batch_wait"], weights).run(source)
 
 
 def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:

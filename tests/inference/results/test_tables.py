@@ -16,7 +16,8 @@ from pyarrow import parquet
 from everypose.errors import EveryposeError, MissingDependencyError
 from everypose.inference.results import FrameResult, read_results
 from everypose.inference.results.csv_table import CsvWriter
-from everypose.inference.results.parquet_table import ParquetWriter
+from everypose.inference.results.parquet_table import ParquetWriter, read_parquet
+from everypose.models.identity import ModelIdentity, identify_model
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
 from inference.results.made import COCO, people, photos, same, video
@@ -84,6 +85,19 @@ def test_types_of_a_parquet_file(tmp_path):
     assert schema.field("x").type == pyarrow.float32()
     assert schema.field("time_s").type == pyarrow.float64()
     assert schema.field("track_id").type == pyarrow.int64()
+
+
+def test_a_parquet_file_names_the_weights(tmp_path):
+    identity = identify_model("boir-lite")
+    path = tmp_path / "t.parquet"
+    with ParquetWriter(path) as writer:
+        writer.state_model(identity)
+        for result in video():
+            writer.add(result)
+    stored = parquet.read_schema(path).metadata[b"everypose.model"]
+    assert ModelIdentity.model_validate_json(stored) == identity
+    assert identity.sha256 is not None
+    assert len(list(read_parquet(path))) == len(list(read_parquet(write(tmp_path / "plain.parquet", video()))))
 
 
 def test_people_as_a_table():
@@ -184,7 +198,7 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from inference.results.made import video
 from everypose.inference.results.csv_table import CsvWriter
-from everypose.inference.results.parquet_table import ParquetWriter
+from everypose.inference.results.parquet_table import ParquetWriter, read_parquet
 folder = Path({folder!r})
 writers = [CsvWriter(folder / "t.csv"), ParquetWriter(folder / "t.parquet")]
 result = video()[3]

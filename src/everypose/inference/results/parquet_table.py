@@ -12,12 +12,17 @@ from everypose.core.files import written_whole
 from everypose.errors import EveryposeError, MissingDependencyError
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.inference.results.table import LONG_COLUMNS, Row, results_of, table_of, wide_columns
+from everypose.models.identity import ModelIdentity
 
 if TYPE_CHECKING:
     import pyarrow
 
 PART_SECONDS = 1.0
 """Rows are written as a part after so many seconds: what a killed run can lose."""
+
+
+MODEL_KEY = "everypose.model"
+"""The key of the file's metadata that names the weights."""
 
 
 class ParquetWriter(ResultsWriter):
@@ -43,6 +48,7 @@ class ParquetWriter(ResultsWriter):
         self._wide = wide
         self._parts = path.with_name(f"{path.name}.parts")
         self._schema: pyarrow.Schema | None = None
+        self._metadata: dict[str, str] | None = None
         self._pending: list[pyarrow.RecordBatch] = []
         self._written = 0
         self._last_part = time.monotonic()
@@ -51,6 +57,10 @@ class ParquetWriter(ResultsWriter):
             self._parts.mkdir(parents=True)
         except OSError as error:
             raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def state_model(self, model: ModelIdentity) -> None:
+        """Write which weights found the people to the file's metadata, as JSON under the key `MODEL_KEY`."""
+        self._metadata = {MODEL_KEY: model.model_dump_json()}
 
     def add(self, result: FrameResult) -> None:
         """Add the rows of one frame; an id below 0 is an empty cell.
@@ -62,7 +72,7 @@ class ParquetWriter(ResultsWriter):
 
         columns = wide_columns(result.people.skeleton) if self._wide else LONG_COLUMNS
         if self._schema is None:
-            self._schema = _schema(columns)
+            self._schema = _schema(columns, self._metadata)
         if tuple(self._schema.names) != columns:
             raise EveryposeError(f"{self.path}: a wide table cannot hold people of different skeletons")
         rows = len(result.people) * (1 if self._wide else len(result.people.skeleton))
@@ -96,14 +106,14 @@ class ParquetWriter(ResultsWriter):
 
         if self._pending:
             self._write_part()
-        schema = _schema(LONG_COLUMNS) if self._schema is None else self._schema
+        schema = _schema(LONG_COLUMNS, self._metadata) if self._schema is None else self._schema
         with written_whole(self.path) as whole, parquet.ParquetWriter(whole, schema) as writer:
             for part in sorted(self._parts.glob("part-*.parquet")):
                 writer.write_table(parquet.read_table(part, schema=schema))
         shutil.rmtree(self._parts, ignore_errors=True)
 
 
-def _schema(columns: tuple[str, ...]) -> "pyarrow.Schema":
+def _schema(columns: tuple[str, ...], metadata: dict[str, str] | None) -> "pyarrow.Schema":
     """Return the types of the columns: texts as dictionaries, numbers of people as 32-bit floats."""
     import pyarrow
 
@@ -114,7 +124,7 @@ def _schema(columns: tuple[str, ...]) -> "pyarrow.Schema":
         "track_id": pyarrow.int64(),
         **dict.fromkeys(("file", "skeleton", "keypoint"), pyarrow.dictionary(pyarrow.int32(), pyarrow.string())),
     }
-    return pyarrow.schema([(name, types.get(name, pyarrow.float32())) for name in columns])
+    return pyarrow.schema([(name, types.get(name, pyarrow.float32())) for name in columns], metadata)
 
 
 def _require_pyarrow() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from everypose.models.identity import ModelIdentity
 from everypose.people import People
 
 
@@ -48,6 +49,9 @@ class ResultsWriter(ABC):
         Raises:
             EveryposeError: if the format cannot hold it, or the disk is full.
         """
+
+    def state_model(self, model: ModelIdentity) -> None:  # noqa: B027  # most formats have no place for it
+        """Write which weights found the people, if the format has a place for it; called before the first result."""
 
     @abstractmethod
     def close(self) -> None:
