@@ -9,13 +9,16 @@ person's Gaussians by the paper's loop into K + 1 maps for the image and K for e
 
 import argparse
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
@@ -25,12 +28,14 @@ from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
+from everypose.training.process_setup import keep_freed_memory
 
 BATCH = 6
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)[:, None, None]
 STD = np.array((0.229, 0.224, 0.225), np.float32)[:, None, None]
 
-Arrays = list[np.ndarray]
+Form = partial[list[Tensor]]
+"""Makes the tensors of a batch of scenes."""
 
 
 class Cost(NamedTuple):
@@ -39,6 +44,7 @@ class Cost(NamedTuple):
     Attributes:
         fast: seconds from the file to the batch in shared memory.
         reading: seconds of it to read and decode the file.
+        decoding: seconds of it to decode the JPEG, the bytes being in memory.
         literal: seconds of the literal form.
         our_bytes: bytes transferred.
         literal_bytes: bytes transferred by the literal form.
@@ -46,34 +52,58 @@ class Cost(NamedTuple):
 
     fast: float
     reading: float
+    decoding: float
     literal: float
     our_bytes: float
     literal_bytes: float
 
 
 def costs(scenes: SceneSet, size: int, count: int) -> list[Cost]:
-    """Costs of samples of the first ``count`` images in both forms, alternating batch by batch, on one core."""
-    cv2.setNumThreads(1)
+    """Costs of samples of the first ``count`` images in both forms, batch by batch.
+
+    Each form runs in a worker of torch's loader. Seconds are those of the worker's CPU, which other work on the machine
+    does not change. The first batch is run once before, not counted.
+    """
     chosen = training_scenes(scenes)[:count]
     batches = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
-    return [cost(batch, scenes.skeleton, size) for batch in batches]
+    fast = worker_costs([batches[0], *batches], partial(our_batch, skeleton=scenes.skeleton, size=size))
+    literal = worker_costs([batches[0], *batches], partial(literal_batch, skeleton=scenes.skeleton, size=size))
+    read = [reading_costs(batch) for batch in (batches[0], *batches)][1:]
+    return [
+        Cost(*(value / len(batch) for value in (one[0], *parts, other[0], one[1], other[1])))
+        for batch, one, parts, other in zip(batches, fast, read, literal, strict=True)
+    ]
 
 
-def cost(scenes: Sequence[Scene], skeleton: Skeleton, size: int) -> Cost:
-    """Of one batch."""
-    start = time.perf_counter()
+def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[float, int]]:
+    """CPU seconds and bytes of each batch but the first in a loader's worker."""
+
+    def stamped(scenes: Sequence[Sequence[Scene]]) -> tuple[list[Tensor], float]:
+        return form(scenes[0]), time.process_time()
+
+    def set_up(_: int) -> None:
+        cv2.setNumThreads(1)
+        if form.func is our_batch:
+            keep_freed_memory()
+
+    loader = DataLoader(
+        cast(Dataset[Sequence[Scene]], batches), batch_size=1, num_workers=1, collate_fn=stamped, worker_init_fn=set_up
+    )
+    ends, sizes = zip(*((end, sum(one.nbytes for one in tensors)) for tensors, end in loader), strict=True)
+    return list(zip(np.diff(ends).tolist(), sizes[1:], strict=True))
+
+
+def reading_costs(scenes: Sequence[Scene]) -> tuple[float, float]:
+    """CPU seconds to read and decode the files of a batch, and those to decode them from memory."""
+    cv2.setNumThreads(1)
+    contents = [scene.path.read_bytes() for scene in scenes]
+    start = time.process_time()
+    for content in contents:
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    decoded = time.process_time()
     for scene in scenes:
         read_image(scene.path)
-    read = time.perf_counter()
-    fast = our_batch([sample_of(scene, skeleton, size) for scene in scenes])
-    hand_over(fast)
-    middle = time.perf_counter()
-    literal = literal_batch([sample_of(scene, skeleton, size) for scene in scenes])
-    hand_over(literal)
-    end = time.perf_counter()
-    our_bytes, literal_bytes = (sum(array.nbytes for array in arrays) for arrays in (fast, literal))
-    total = (middle - read, read - start, end - middle, our_bytes, literal_bytes)
-    return Cost(*(value / len(scenes) for value in total))
+    return time.process_time() - decoded, decoded - start
 
 
 def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
@@ -85,23 +115,19 @@ def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
     return make_sample(scene, image, skeleton, settings, draws=draws, reduction=reduction)
 
 
-def our_batch(samples: Sequence[ImageSample]) -> Arrays:
-    """The arrays of a batch."""
-    batch = collate(samples, np.random.default_rng(0))
-    return [value for value in vars(batch).values() if isinstance(value, np.ndarray)]
+def our_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> list[Tensor]:
+    """The tensors of a batch."""
+    batch = collate([sample_of(scene, skeleton, size) for scene in scenes], np.random.default_rng(0))
+    return [torch.from_numpy(value) for value in vars(batch).values() if isinstance(value, np.ndarray)]
 
 
-def literal_batch(samples: Sequence[ImageSample]) -> Arrays:
+def literal_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> list[Tensor]:
     """Images, multi heatmaps and instance heatmaps of a batch, and the loss mask."""
+    samples = [sample_of(scene, skeleton, size) for scene in scenes]
     images, multi, single = zip(*(literal_targets(sample) for sample in samples), strict=True)
     masks = np.stack([sample.loss_mask for sample in samples])
-    return [np.stack(images), np.stack(multi), np.concatenate(single), masks]
-
-
-def hand_over(arrays: Iterable[np.ndarray]) -> None:
-    """Into shared memory, through which a worker passes a batch to the training process."""
-    for array in arrays:
-        torch.from_numpy(array).share_memory_()
+    arrays = (np.stack(images), np.stack(multi), np.concatenate(single), masks)
+    return [torch.from_numpy(array) for array in arrays]
 
 
 def literal_targets(sample: ImageSample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,12 +176,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     arguments = parser.parse_args()
     scenes = read_coco(arguments.annotations, arguments.images)
-    fast, reading, literal, our_bytes, literal_bytes = np.median(costs(scenes, arguments.size, arguments.count), axis=0)
+    found = Cost(*np.median(costs(scenes, arguments.size, arguments.count), axis=0))
     print(
-        f"everypose: {1 / fast:.0f} samples/s, {our_bytes / 1e6:.1f} MB a sample; reading is {reading / fast:.0%} of it"
+        f"everypose: {1 / found.fast:.0f} samples/s, {found.our_bytes / 1e6:.1f} MB a sample; reading is "
+        f"{found.reading / found.fast:.0%} of it, decoding alone {found.decoding / found.fast:.0%}"
     )
-    print(f"literal: {1 / literal:.0f} samples/s, {literal_bytes / 1e6:.1f} MB a sample")
-    print(f"ratio {literal / fast:.1f}, input {arguments.size}, one core")
+    print(f"literal: {1 / found.literal:.0f} samples/s, {found.literal_bytes / 1e6:.1f} MB a sample")
+    print(f"ratio {found.literal / found.fast:.1f}, input {arguments.size}, one core")
 
 
 if __name__ == "__main__":

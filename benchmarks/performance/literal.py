@@ -1,17 +1,51 @@
 """The papers' literal forms, which everypose is compared with."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Conv2d
 
 from everypose.backbones.vit import Attention
+from everypose.methods.boir import losses as boir_losses
+from everypose.methods.boir import network as boir_network
+from everypose.methods.boir.dilated_conv import DilatedConv2d
 from everypose.methods.boir.instance_head import InstanceHead
 from everypose.methods.mipnet.network import MIPNet
+from everypose.methods.single_stage.attention_head import AttentionHead
+from everypose.methods.single_stage.losses import SMALLEST_PROBABILITY
 
 BETA = 10.0
 SMALLEST_SUPPORT = 1e-5
+
+
+@contextmanager
+def people_together() -> Iterator[None]:
+    """Train inside this block as autograd does it: all people together, every intermediate value kept."""
+    with (
+        mock.patch.object(AttentionHead, "forward", AttentionHead.logits_together),
+        mock.patch.object(DilatedConv2d, "forward", Conv2d.forward),
+        mock.patch.object(boir_network, "probabilities", probabilities),
+        mock.patch.object(boir_losses, "focal_loss", focal_loss),
+    ):
+        yield
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """A clamped sigmoid."""
+    return logits.sigmoid().clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+
+
+def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor | None = None) -> Tensor:
+    """CornerNet's focal loss as its formula has it; see the package's for arguments."""
+    positive = (truth == 1).float() * mask
+    hit = predicted.log() * (1 - predicted) ** 2 * positive
+    miss = (1 - predicted).log() * predicted**2 * (1 - truth) ** 4 * (mask - positive)
+    return -(hit + miss).sum() / (positive.sum().clamp(min=1) if count is None else count)
 
 
 class LiteralHead(InstanceHead):

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from everypose.core.progress import track
 from everypose.data.discovery.walk import is_file
 from everypose.data.images import read_header
 from everypose.errors import EveryposeError
-from everypose.inference.estimator import Estimator, Prepared
+from everypose.inference.estimator import Estimator, Prepared, PreparedT
 from everypose.inference.inputs import Source
 from everypose.inference.outputs import Outputs
 from everypose.people import People
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 MOST_PIXELS = 100_000_000
 """Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
+MOST_NETWORK_PIXELS = 1_500_000
+"""Pixels of the network's inputs that may be in work at a time: a larger input goes through alone."""
 
 
 @dataclass
@@ -46,8 +48,9 @@ class Summary:
 def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Outputs, *, quiet: bool = False) -> Summary:
     """Run the estimator on all images and write the results in their order.
 
-    Decoding and writing run in worker threads. At most three batches of images and two images a thread are held at a
-    time, fewer of large ones (`MOST_PIXELS`). Unreadable images are recorded in ``Summary.failed`` and skipped.
+    Decoding, the network and writing run in threads of their own. At most ``4 + estimator.runs_at_once`` batches of
+    images and two images a worker are held at a time, fewer of large ones (`MOST_PIXELS`). Unreadable images are
+    recorded in ``Summary.failed`` and skipped.
 
     Args:
         estimator: finds the people.
@@ -130,6 +133,8 @@ def in_order(
     items: Iterable[Item],
     window: int,
     size: Callable[[Item], int] = lambda _: 0,
+    *,
+    most: int = MOST_PIXELS,
 ) -> Iterator[Result]:
     """Yield ``work(item)`` for each item, in order, computed in the threads of a pool.
 
@@ -138,7 +143,8 @@ def in_order(
         work: what is done with each item.
         items: taken one by one, never more than ``window`` ahead of what was yielded.
         window: the most items in work or waiting to be yielded.
-        size: an item's pixels; the items that wait have at most `MOST_PIXELS` together, unless it is one alone.
+        size: an item's pixels.
+        most: pixels that the items in work or waiting have together, unless it is one alone.
     """
     waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
@@ -152,7 +158,7 @@ def in_order(
     try:
         for item in items:
             pixels = size(item)
-            while waiting and held + pixels > MOST_PIXELS:
+            while waiting and held + pixels > most:
                 yield first()
             waiting.append((pool.submit(work, item), pixels))
             held += pixels
@@ -185,21 +191,49 @@ def _pixels(image: Image | None) -> int:
 def _through_network(
     estimator: Estimator, outcomes: Iterable[tuple[Item, Prepared | EveryposeError]]
 ) -> Iterator[tuple[Item, People | EveryposeError]]:
-    """Run the network on batches of prepared images; errors are passed on."""
-    batch: list[tuple[Item, Prepared]] = []
-    for item, outcome in outcomes:
-        if isinstance(outcome, EveryposeError):
-            yield item, outcome
-            continue
-        batch.append((item, outcome))
-        if len(batch) == estimator.batch_size or sum(_pixels(one.image) for _, one in batch) > MOST_PIXELS:
-            yield from _one_batch(estimator, batch)
-            batch = []
-    if batch:
-        yield from _one_batch(estimator, batch)
+    """Run the network on batches of prepared images; errors are passed on, before the people of the next batch."""
+    failed: deque[tuple[Item, EveryposeError]] = deque()
+
+    def batches() -> Iterator[list[tuple[Item, Prepared]]]:
+        batch: list[tuple[Item, Prepared]] = []
+        for item, outcome in outcomes:
+            if isinstance(outcome, EveryposeError):
+                failed.append((item, outcome))
+                continue
+            batch.append((item, outcome))
+            if len(batch) == estimator.batch_size or sum(_pixels(one.image) for _, one in batch) > MOST_PIXELS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    for found in predict_batches(estimator, batches()):
+        while failed:
+            yield failed.popleft()
+        yield found
+    yield from failed
 
 
-def _one_batch(estimator: Estimator, batch: list[tuple[Item, Prepared]]) -> Iterator[tuple[Item, People]]:
-    """Return the people of each image of a batch."""
-    people = estimator.predict([prepared for _, prepared in batch])
-    return zip([item for item, _ in batch], people, strict=True)
+def predict_batches(
+    estimator: Estimator, batches: Iterable[Sequence[tuple[Item, PreparedT]]]
+) -> Generator[tuple[Item, People]]:
+    """Yield each item's people, in order; the network runs in threads of its own, ahead of their use.
+
+    One batch more than the estimator runs at a time is taken from ``batches``, so that no run waits for its input.
+
+    Args:
+        estimator: finds the people.
+        batches: items and their prepared images.
+    """
+
+    def run(batch: Sequence[tuple[Item, PreparedT]]) -> Iterator[tuple[Item, People]]:
+        people = estimator.predict([prepared for _, prepared in batch])
+        return zip([item for item, _ in batch], people, strict=True)
+
+    def pixels(batch: Sequence[tuple[Item, PreparedT]]) -> int:
+        return sum(estimator.input_pixels(prepared) for _, prepared in batch)
+
+    runs = estimator.runs_at_once
+    with ThreadPoolExecutor(runs, thread_name_prefix="everypose network") as pool:
+        for found in in_order(pool, run, batches, runs + 1, pixels, most=MOST_NETWORK_PIXELS):
+            yield from found

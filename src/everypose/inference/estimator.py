@@ -37,14 +37,17 @@ class Estimator(ABC, Generic[PreparedT]):
         config: the model's configuration.
         min_score: people with lower scores are left out.
         batch_size: the most images per batch.
+        runs_at_once: batches that go through the network at the same time, in threads of their own, where many images
+            are processed.
     """
 
-    def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int) -> None:
+    def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int, *, runs_at_once: int = 1) -> None:
         """Store the configuration; ``min_score`` None is the configuration's."""
         self.config = config
         self.skeleton = config.skeleton
         self.min_score = config.min_score if min_score is None else min_score
         self.batch_size = batch_size
+        self.runs_at_once = runs_at_once
 
     @overload
     def __call__(self, images: ImageLike) -> People: ...  # type: ignore[overload-overlap]  # a str is a Sequence of str
@@ -121,6 +124,10 @@ class Estimator(ABC, Generic[PreparedT]):
     @abstractmethod
     def prepare(self, image: ImageLike) -> PreparedT:
         """Read an image if it is a path, and resize or convert it: what threads can do ahead of the network."""
+
+    def input_pixels(self, prepared: PreparedT) -> int:  # noqa: ARG002  # for subclasses
+        """Return the pixels of the network's input, which determine the memory of a run; 0 if every input is alike."""
+        return 0
 
     @abstractmethod
     def predict(self, prepared: Sequence[PreparedT]) -> list[People]:

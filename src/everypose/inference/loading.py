@@ -26,7 +26,13 @@ from everypose.inference.runtimes.onnx import (
     open_session,
     read_metadata,
 )
-from everypose.inference.single_stage import LARGEST_SIZE, TOGETHER, SingleStageEstimator, images_at_once
+from everypose.inference.single_stage import (
+    LARGEST_SIZE,
+    TOGETHER,
+    SingleStageEstimator,
+    images_at_once,
+    runs_at_once,
+)
 from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
@@ -113,7 +119,10 @@ def load(
         finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads)
         if tiles is not None:
             finds_boxes = TiledDetector(finds_boxes, tiles)
-        return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER)
+        # A detector that is given as an object may not be made for several threads.
+        loaded = detector is None or isinstance(detector, str | Path)
+        runs = runs_at_once(crops, device, threads) if loaded else 1
+        return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER, runs_at_once=runs)
     if detector is not None or box_threshold is not None or tiles is not None:
         raise UsageError(
             f"{config.name} finds people by itself: it takes no detector, boxes, threshold of boxes or tiles"
@@ -121,15 +130,17 @@ def load(
     assert runtime is not None
     if size is not None:
         config = _at_size(config, size)
-    return _on_whole_images(runtime, config, min_score, batch_size or images_at_once(device))
+    runs = runs_at_once(runtime, device, threads)
+    return _on_whole_images(runtime, config, min_score, batch_size or images_at_once(device), runs)
 
 
 def _on_whole_images(
-    runtime: Runtime, config: ModelConfig, min_score: float | None, batch_size: int = 1
+    runtime: Runtime, config: ModelConfig, min_score: float | None, batch_size: int = 1, runs: int = 1
 ) -> SingleStageEstimator | FixedInputEstimator:
     """The estimator of a model that finds people by itself."""
-    estimator = FixedInputEstimator if config.has_fixed_input else SingleStageEstimator
-    return estimator(runtime, config, min_score, batch_size)
+    if config.has_fixed_input:
+        return FixedInputEstimator(runtime, config, min_score, batch_size)
+    return SingleStageEstimator(runtime, config, min_score, batch_size, runs_at_once=runs)
 
 
 def choose_device(

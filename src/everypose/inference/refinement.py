@@ -164,7 +164,9 @@ class RefiningEstimator(Estimator[PreparedT]):
         Raises:
             UsageError: if their keypoints differ.
         """
-        super().__init__(estimator.config, estimator.min_score, estimator.batch_size)
+        super().__init__(
+            estimator.config, estimator.min_score, estimator.batch_size, runs_at_once=estimator.runs_at_once
+        )
         if estimator.skeleton.keypoints != refiner.skeleton.keypoints:
             raise UsageError(
                 f"{refiner.config.name} refines the keypoints of {refiner.skeleton.name}, and {estimator.config.name} "
@@ -176,6 +178,10 @@ class RefiningEstimator(Estimator[PreparedT]):
     def prepare(self, image: ImageLike) -> PreparedT:
         """Prepare an image for the estimator."""
         return self.estimator.prepare(image)
+
+    def input_pixels(self, prepared: PreparedT) -> int:
+        """Return those of the estimator."""
+        return self.estimator.input_pixels(prepared)
 
     def predict(self, prepared: Sequence[PreparedT]) -> list[People]:
         """Find the people in prepared images and refine their poses."""

@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from everypose.core import geometry
 from everypose.core.arrays import Float64, Image
+from everypose.core.process_setup import available_threads
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_pixels
 from everypose.inference.resize import resize
-from everypose.inference.runtimes.onnx import OPENVINO, RawPoses, Runtime
+from everypose.inference.runtimes.onnx import OPENVINO, OnnxModel, RawPoses, Runtime
 from everypose.models.config import ModelConfig
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
@@ -46,7 +47,13 @@ class SingleStageEstimator(Estimator[Resized]):
     """Finds the people in images by one pass over the whole image."""
 
     def __init__(
-        self, runtime: Runtime, config: ModelConfig, min_score: float | None = None, batch_size: int = 1
+        self,
+        runtime: Runtime,
+        config: ModelConfig,
+        min_score: float | None = None,
+        batch_size: int = 1,
+        *,
+        runs_at_once: int = 1,
     ) -> None:
         """Join a loaded model and its configuration.
 
@@ -55,11 +62,12 @@ class SingleStageEstimator(Estimator[Resized]):
             config: its configuration: skeleton, input size, thresholds.
             min_score: lowest person score to report; the configuration's by default.
             batch_size: the most images that go through the network at once (`images_at_once`).
+            runs_at_once: batches that go through the network at the same time, where many images are processed.
 
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
         """
-        super().__init__(config, min_score, batch_size)
+        super().__init__(config, min_score, batch_size, runs_at_once=runs_at_once)
         self._runtime = runtime
         self._sigmas = self.skeleton.require_sigmas()
 
@@ -68,6 +76,11 @@ class SingleStageEstimator(Estimator[Resized]):
         pixels = image_pixels(image)
         canvas, matrix = resize(pixels, self.config.on_images.size, self.config.on_images.step)
         return Resized(pixels, canvas, matrix)
+
+    def input_pixels(self, prepared: Resized) -> int:
+        """Return the pixels of the canvas."""
+        height, width, _ = prepared.canvas.shape
+        return int(height * width)
 
     def predict(self, prepared: Sequence[Resized]) -> list[People]:
         """Find the people in prepared images; those with equal canvases go through the network together."""
@@ -140,3 +153,13 @@ def check_poses(raw: RawPoses, skeleton: Skeleton, images: int) -> None:
 def images_at_once(device: str) -> int:
     """How many images best go through a single-stage network together: on a CPU, several take no less time each."""
     return 1 if device == "cpu" or device in OPENVINO else TOGETHER
+
+
+def runs_at_once(runtime: object, device: str, threads: int | None) -> int:
+    """Return how many batches of many images best go through a model at the same time.
+
+    Two runs of ONNX Runtime share its threads, and each uses those that the other leaves idle between operators. A
+    number of threads that the user gave is kept, with one run.
+    """
+    shared = device == "cpu" and threads is None and isinstance(runtime, OnnxModel)
+    return min(2, available_threads()) if shared else 1

@@ -1,6 +1,7 @@
 """The estimator of top-down models: boxes, a crop for each, the poses in each crop, NMS of duplicates."""
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -67,7 +68,7 @@ class TopDownEstimator(Estimator[Photo]):
 
     def __init__(
         self, runtime: CropRuntime, config: ModelConfig, detector: Detector, min_score: float | None = None,
-        batch_size: int = TOGETHER, crops_at_once: int = 16,
+        batch_size: int = TOGETHER, crops_at_once: int = 16, *, runs_at_once: int = 1,
     ) -> None:  # fmt: skip
         """Join a loaded model, its configuration and a source of boxes.
 
@@ -78,16 +79,19 @@ class TopDownEstimator(Estimator[Photo]):
             min_score: lowest person score to report; the configuration's by default.
             batch_size: the most images whose crops go through the network together.
             crops_at_once: the most crops that go through the network at once.
+            runs_at_once: batches of images that go through detector and network at the same time, where many are
+                processed.
 
         Raises:
             EveryposeError: when the skeleton has no sigmas, which the NMS of duplicate detections needs.
         """
-        super().__init__(config, min_score, batch_size)
+        super().__init__(config, min_score, batch_size, runs_at_once=runs_at_once)
         settings = config.on_crops
         self._crop_runtime = runtime
         self.detector = detector
         self.crops_at_once = crops_at_once
         self.dropped = 0
+        self._counting = threading.Lock()
         self._geometry = CropGeometry(settings.crop_size, settings.convention, settings.padding, settings.crop)
         self._scoring = ScoringSettings(
             confident=settings.confident,
@@ -148,7 +152,8 @@ class TopDownEstimator(Estimator[Photo]):
         if isinstance(self.detector, AnnotatedBoxes):
             found = Boxes(self._geometry.cleaned(found.boxes, Size(width, height)), found.scores)
         boxes = found[self._usable(found.boxes, (width, height))]
-        self.dropped += len(found) - len(boxes)
+        with self._counting:  # batches may run at the same time
+            self.dropped += len(found) - len(boxes)
         centers, sizes = self._geometry.regions(boxes.boxes)
         matrices = [self._geometry.matrix(center, size) for center, size in zip(centers, sizes, strict=True)]
         return _Cuts(boxes, sizes, matrices)

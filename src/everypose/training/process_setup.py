@@ -1,8 +1,10 @@
 """What a training run changes in the state of the whole process: threads, seeds, warnings, loggers, exit hooks."""
 
 import atexit
+import ctypes
 import logging
 import os
+import platform
 import warnings
 
 import cv2
@@ -15,6 +17,8 @@ EXPECTED_WARNINGS = (
     "Grad strides do not.*",
 )
 """Warnings of torch and Lightning that a training run causes on purpose."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's ``mallopt``."""
 
 
 def use_one_opencv_thread() -> None:
@@ -25,13 +29,30 @@ def use_one_opencv_thread() -> None:
     cv2.setNumThreads(1)
 
 
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next allocation, where the process uses glibc.
+
+    A training step allocates the same sizes again and again. By default glibc returns arrays of some megabytes to the
+    system as soon as they are freed, and the system must clear and map every page of the next one again. The process
+    then keeps the most memory that it used.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            library.mallopt(parameter, 2**31 - 1)
+
+
 def seed_torch(seed: int) -> None:
     """Seed torch's generators, on all devices."""
     torch.manual_seed(seed)
 
 
 def prepare_training() -> None:
-    """Silence what Lightning says of runs that are set up on purpose, and leave process groups cleanly at exit."""
+    """Silence what Lightning says of runs that are set up on purpose, keep memory, and leave process groups cleanly.
+
+    Loader workers are forked from this process, and keep their memory, too.
+    """
+    keep_freed_memory()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     for message in EXPECTED_WARNINGS:

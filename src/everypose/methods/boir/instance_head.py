@@ -12,6 +12,8 @@ EPSILON = 1e-5
 class InstanceHead(AttentionHead):
     """Layer normalization of the attentions, instance normalization of the mask and the fusion."""
 
+    epsilon = EPSILON
+
     def attention(self, inputs: int, channels: int) -> nn.Module:
         """(..., D) to (..., C)."""
         return nn.Sequential(nn.Linear(inputs, channels), nn.LayerNorm(channels))

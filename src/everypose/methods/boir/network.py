@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from everypose.backbones.backbone import Backbone
 from everypose.backbones.hrnet import conv_bn
+from everypose.methods.boir.dilated_conv import DilatedConv2d
 from everypose.methods.boir.instance_head import InstanceHead
 from everypose.methods.single_stage.initialization import PAPER_STD, initialize_normal, start_at_prior
 from everypose.methods.single_stage.int8_scopes import Int8Scopes
@@ -30,7 +31,7 @@ class ASPP(nn.Module):
         inputs = squeeze or inputs
         dilated = (
             nn.Sequential(
-                nn.Conv2d(inputs, branch, 3, padding=dilation, dilation=dilation, bias=False),
+                DilatedConv2d(inputs, branch, dilation),
                 nn.BatchNorm2d(branch),
                 nn.ReLU(inplace=True),
             )

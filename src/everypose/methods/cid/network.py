@@ -17,6 +17,8 @@ from everypose.methods.spec import Initialization
 class GFD(AttentionHead):
     """Global feature decoupling (section 3.3): a person's heatmaps by spatial and channel attention."""
 
+    epsilon = None
+
     def attention(self, inputs: int, channels: int) -> nn.Module:
         """(..., D) to (..., C)."""
         return nn.Linear(inputs, channels)

@@ -1,7 +1,7 @@
 """The instance head of CID and BoIR; subclasses differ in the norms."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from everypose.methods.single_stage.attention import (
     spatial_response,
     split_fusion,
 )
+from everypose.methods.single_stage.people_in_turn import HeadInputs, people_logits, response_in_buckets
 
 
 class InstanceEncoding(NamedTuple):
@@ -57,7 +58,12 @@ class AttentionHead(nn.Module, ABC):
         inputs: D, channels of the feature.
         channels: C, channels of the head.
         keypoints: K.
+
+    Attributes:
+        epsilon: added to the variance by the instance normalization of the fused maps; None if they are not normalized.
     """
+
+    epsilon: ClassVar[float | None]
 
     def __init__(self, inputs: int, channels: int, keypoints: int) -> None:
         super().__init__()
@@ -98,12 +104,40 @@ class AttentionHead(nn.Module, ABC):
         Returns:
             (P, K, h, w).
         """
+        if feature.is_cpu and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling():
+            return self.logits_in_turn(feature, image_index, yx)
+        return self.logits_together(feature, image_index, yx)
+
+    def logits_together(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
+        """Compute the logits of :meth:`forward` in few operators, for GPUs and compilers; nothing waits for values."""
         shared = self.down(feature)
         masked = self._spatial_projection(shared)[image_index]
         parameters = instance_parameters(feature, image_index, yx)
         people = self._encode(shared[image_index], parameters[:, None], yx[:, None])
         logits: Tensor = self.heatmap(self.activate(fuse_attention(people.shared, masked, people.folded, people.mask)))
         return logits
+
+    def logits_in_turn(self, feature: Tensor, image_index: Tensor, yx: Tensor) -> Tensor:
+        """Compute the logits of :meth:`forward` one person after the other, in a CPU's cache."""
+        assert self.fuse.bias is not None
+        assert self.heatmap.bias is not None
+        height, width = feature.shape[-2:]
+        # Pixels of a channel side by side, whatever the memory format of the backbone.
+        shared = self.down(feature).contiguous()
+        parameters = instance_parameters(feature, image_index, yx)
+        weights = self.spatial_attention(parameters)
+        response = response_in_buckets(shared, weights, self.spatial_conv, image_index, yx)
+        mask = self.mask(torch.unflatten(response, 1, (1, height, width)))
+        inputs = HeadInputs(
+            shared=shared.flatten(2),
+            masked=self._spatial_projection(shared).contiguous().flatten(2),
+            folded=fold(split_fusion(self.fuse)[0], self.channel_attention(parameters)[:, None])[:, 0],
+            mask=mask.flatten(1),
+            shift=self.fuse.bias,
+            weight=self.heatmap.weight.flatten(1),
+            bias=self.heatmap.bias,
+        )
+        return torch.unflatten(people_logits(inputs, image_index.tolist(), self.epsilon), 2, (height, width))
 
     def batched_logits(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor:
         """Compute the same for N people in each of B images, with less memory traffic, for inference.

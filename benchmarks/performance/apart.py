@@ -1,0 +1,45 @@
+"""Contenders in processes of their own: memory that one allocates or keeps does not change what another's costs."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
+
+@contextmanager
+def apart(make: Callable[[], Callable[[Given], Found]]) -> Iterator[Callable[[Given], Found]]:
+    """Start a process that makes a contender; yields what runs it there.
+
+    Args:
+        make: called in the new process; picklable, as are what the contender is given and what it finds.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(make, there), daemon=True)
+    process.start()
+    there.close()
+
+    def run(given: Given) -> Found:
+        here.send((given,))
+        found: Found = here.recv()
+        return found
+
+    try:
+        yield run
+    finally:
+        here.close()
+        process.join()
+
+
+def _serve(make: Callable[[], Callable[[Any], Any]], connection: Connection) -> None:
+    work = make()
+    while True:
+        try:
+            (given,) = connection.recv()
+        except EOFError:
+            return
+        connection.send(work(given))
