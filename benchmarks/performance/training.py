@@ -190,7 +190,7 @@ def training_step(size: int, options: Options) -> Findings:
 
 
 def step_form(form: str, *, settings: BoIRSettings, size: int, threads: int) -> Callable[[int], float]:
-    """CPU seconds of a step with so many people in each image; called in the process that measures."""
+    """CPU seconds of a step with the given number of people in each image; called in the process that measures."""
     torch.set_num_threads(threads)
     network: Any = build_network(settings, 17, initialization=Initialization.FRAMEWORK)
     settle(network, single_stage_forward(network))
