@@ -24,6 +24,10 @@ def segmentation_mask(segmentation: Segmentation, height: int, width: int) -> Ma
 
     Raises:
         EveryposeError: when it is neither, or its runs do not add up to the image.
+
+    Example:
+        >>> segmentation_mask([[0, 0, 2, 0, 2, 2, 0, 2]], height=3, width=4).astype(int).sum(axis=1).tolist()
+        [2, 2, 0]
     """
     if segmentation is None:
         return np.zeros((height, width), dtype=np.bool_)

@@ -38,7 +38,7 @@ def bbox_mask_loss(
     *,
     count: Tensor | None = None,
 ) -> Tensor:
-    """In-box pull, out-box push and instance push, summed over instances and images, over the number of instances.
+    """In-box pull, out-box push and instance push, divided by the number of instances.
 
     Args:
         embedding: (B, E, h, w), not normalized.
@@ -52,6 +52,13 @@ def bbox_mask_loss(
 
     Returns:
         A scalar; 0 without instances.
+
+    Example:
+        >>> embedding = torch.zeros(1, 2, 4, 4)
+        >>> embedding[:, 1], embedding[:, 0, :2, :2] = 1, 1
+        >>> boxes, image_index = torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([0])
+        >>> bbox_mask_loss(embedding, boxes, image_index, 1).shape
+        torch.Size([])
     """
     unit = F.normalize(embedding.float(), dim=1).flatten(2).transpose(1, 2)
     layout = _lay_out(unit, boxes, image_index, most, embedding.shape[-2], embedding.shape[-1])

@@ -67,6 +67,12 @@ def bbox_loss(
 
     Returns:
         The mean over all pixels used; 0 without instances.
+
+    Example:
+        >>> distances = torch.full((1, 4, 5, 5), 2.0)
+        >>> only_person = torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([0]), torch.tensor([[2, 2]])
+        >>> float(bbox_loss(distances, *only_person)) < 1
+        True
     """
     height, width = distances.shape[-2:]
     step = torch.arange(-1, 2, device=yx.device)
@@ -84,7 +90,13 @@ def bbox_loss(
 
 
 def ciou_loss(predicted: Tensor, truth: Tensor) -> Tensor:
-    """1 - IoU + center distance + aspect ratio (Zheng et al., AAAI 2020): (..., 4) x1 y1 x2 y2 boxes to (...)."""
+    """1 - IoU + center distance + aspect ratio (Zheng et al., AAAI 2020): (..., 4) x1 y1 x2 y2 boxes to (...).
+
+    Example:
+        >>> box = torch.tensor([0.0, 0.0, 2.0, 2.0])
+        >>> round(float(ciou_loss(box + 1, box)), 3)  # an IoU of 1 / 7, centers a third of the diagonal apart
+        0.968
+    """
     low = torch.maximum(predicted[..., :2], truth[..., :2])
     high = torch.minimum(predicted[..., 2:], truth[..., 2:])
     shared = (high - low).clamp(min=0).prod(-1)

@@ -38,6 +38,13 @@ def contrastive_loss(parameters: Tensor, image_index: Tensor, count: Tensor | No
 
     Returns:
         Cross-entropy of each vector's similarities / 0.05 with itself as the answer, a mean over instances.
+
+    Example:
+        >>> parameters = torch.eye(2)  # two people whose vectors have nothing in common
+        >>> float(contrastive_loss(parameters, torch.tensor([0, 0]))) < 1e-6
+        True
+        >>> round(float(contrastive_loss(torch.ones(2, 2), torch.tensor([0, 0]))), 3)  # equal vectors: log 2
+        0.693
     """
     unit = F.normalize(parameters.float(), dim=-1)
     elsewhere = image_index[:, None] != image_index

@@ -31,6 +31,11 @@ class MIMB(nn.Module):
         channels: channels of the map, 4 at least.
         instances: length of the selectors, N.
         gain: constant factor of the product of both gates; 4 lets a block with small weights start as the identity.
+
+    Example:
+        >>> block = MIMB(channels=8).eval()
+        >>> block(torch.ones(2, 8, 4, 4), torch.eye(2)).shape  # one map for each of two people
+        torch.Size([2, 8, 4, 4])
     """
 
     def __init__(self, channels: int, instances: int = 2, gain: float = 1.0) -> None:

@@ -70,6 +70,14 @@ def pixel_prototype_loss(similarity: Tensor, prototype: Tensor, kept: Tensor, se
         prototype: (B, h, w), the assigned one, from 0 to C - 1.
         kept: (B, h, w) bool.
         settings: the weights.
+
+    Example:
+        >>> import torch
+        >>> similarity = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)  # one pixel, two prototypes
+        >>> settings = PoseBHLosses(prototype=1.0, contrast=0.0, distance=1.0)
+        >>> assigned, kept = torch.ones(1, 1, 1, dtype=torch.long), torch.ones(1, 1, 1, dtype=torch.bool)
+        >>> float(pixel_prototype_loss(similarity, assigned, kept, settings))
+        1.0
     """
     chosen = similarity.gather(1, prototype[:, None])[:, 0]
     contrast = F.cross_entropy(similarity, prototype, reduction="none")

@@ -17,6 +17,12 @@ def joints_mse(heatmaps: Tensor, targets: Tensor, weights: Tensor, per_sample: b
 
     Returns:
         The mean over all, or (B, ...) means of each sample.
+
+    Example:
+        >>> import torch
+        >>> heatmaps, targets = torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
+        >>> float(joints_mse(heatmaps, targets, torch.tensor([[1.0, 0.0]])))
+        0.5
     """
     squared = ((heatmaps - targets) * weights[..., None, None]).square()
     return squared.mean(dim=(-3, -2, -1)) if per_sample else squared.mean()
