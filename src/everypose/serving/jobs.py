@@ -18,7 +18,7 @@ RUNNING: tuple[State, ...] = ("queued", "running")
 
 @dataclass
 class Job:
-    """One video on its way.
+    """One video that is processed.
 
     Attributes:
         id: its unguessable name.

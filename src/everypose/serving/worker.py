@@ -31,7 +31,7 @@ Send = Callable[[Header, bytes], None]
 
 @dataclass(frozen=True)
 class Request:
-    """One image on its way through the worker.
+    """A request for the people of one image.
 
     Attributes:
         header: the message that asked for it: ``id``, ``format``, ``min_score``, ``skeleton``, ``image_id``.

@@ -115,7 +115,7 @@ def _repair_names(images: list[Entry], root: Path | None) -> int:
 
 
 def _on_disk(folder: Path, name: str) -> str:
-    """The only folder that begins like ``name`` up to a letter outside ASCII; ``name`` if there is not just one."""
+    """The one folder with the same ASCII beginning as ``name``; ``name`` itself if there are none or several."""
     start = _ascii_start(name)
     if (folder / name).is_dir() or not folder.is_dir():
         return name

@@ -11,7 +11,7 @@ from everypose.evaluation.tracking.sequence import SequenceComparison
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _NO_TRACK = -1
-# Larger than any similarity: keeping a person's track of the previous frame goes before a better overlap.
+# Larger than any similarity: keeping a person's track of the previous frame takes precedence over a better overlap.
 _CONTINUITY = 1000.0
 
 

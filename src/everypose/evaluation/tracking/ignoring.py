@@ -1,4 +1,4 @@
-"""Tracked people that are neither right nor wrong, because the annotation does not count who is there."""
+"""Tracked people that are neither right nor wrong, because they match an ignored annotation."""
 
 import numpy as np
 

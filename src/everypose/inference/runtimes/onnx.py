@@ -257,7 +257,7 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
 
 
 def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Session]:
-    """What opens a file in ONNX Runtime."""
+    """The session factory of ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -273,7 +273,7 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Ses
 
 
 def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Session]:
-    """What opens a file in OpenVINO."""
+    """The session factory of OpenVINO."""
     try:
         from everypose.inference.runtimes.openvino import OpenVinoSession, computes_in
     except ImportError as error:
@@ -313,7 +313,7 @@ def onnx_can_use(device: str) -> bool:
 
 
 def is_everypose_model(session: Session) -> bool:
-    """Whether an open file carries a configuration of everypose, and so is no one else's detector."""
+    """Return whether an open file carries a configuration of everypose."""
     return METADATA_KEY in session.get_modelmeta().custom_metadata_map
 
 

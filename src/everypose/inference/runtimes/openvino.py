@@ -29,7 +29,7 @@ class ModelMeta:
 
 
 class OpenVinoSession:
-    """An open file, with those methods of ``onnxruntime.InferenceSession`` that the models of everypose need."""
+    """An open file, with the methods of ``onnxruntime.InferenceSession`` that everypose uses."""
 
     def __init__(self, path: str | Path, threads: int | None = None, precision: str = "f32") -> None:
         """Read and compile the file, for images and crops of any size.
@@ -47,7 +47,7 @@ class OpenVinoSession:
             "PERFORMANCE_HINT": "LATENCY",
             # Left alone, OpenVINO computes in bf16 wherever the CPU can.
             "INFERENCE_PRECISION_HINT": precision,
-            # Pinned threads of two processes would share one core, and leave another idle.
+            # Pinned threads of two processes could share a core while others are idle.
             "ENABLE_CPU_PINNING": False,
         }
         if threads is not None:
@@ -79,9 +79,9 @@ class OpenVinoSession:
         """
         with self._alone, _in_one_line():
             request = self._request or _compile(_read(self._path), self._properties)
-            # A model that has failed keeps shapes of that run, so the next run is given a new one.
+            # After a failure the request keeps the shapes of that run: the next run gets a new request.
             self._request = None
-            # Not infer(): on one thread it passes over failures in silence and leaves the results of the run before.
+            # Not infer(): with one thread it hides failures and returns the results of the previous run.
             request.start_async(feed)
             request.wait()
             found = [np.array(request.get_tensor(name).data) for name in outputs]
@@ -96,28 +96,28 @@ def computes_in(precision: str) -> bool:
 
 @cache
 def _core() -> Core:
-    """OpenVINO itself, once for as long as the program runs.
+    """The only OpenVINO core of the process; it is never freed.
 
-    Each one exchanges the alternate signal stack when it first uses the CPU, and puts back the stack before it when it
-    is freed. Of two, freed in the order in which they were made, that leaves a stack that is gone, and the next signal
-    with a handler, such as that of torch's loader for the end of a child process, is a segmentation fault.
+    A core replaces the alternate signal stack when it first uses the CPU, and restores the previous one when it is
+    freed. Two cores that are freed in the order of their creation leave a stack whose memory is gone: the next signal
+    with a handler, such as that of torch's data loader for the end of a child process, is then a segmentation fault.
     """
     return Core()
 
 
 def _read(path: str | Path) -> Any:
-    """The model in a file; `Core.read_model` would offer a damaged one to all front ends, which write to stderr."""
+    """Read a model by the ONNX front end; `Core.read_model` tries a damaged file with all, which write to stderr."""
     reader = FrontEndManager().load_by_framework("onnx")
     return reader.convert(reader.load(str(path)))
 
 
 def _compile(model: Any, properties: dict[str, Any]) -> Any:
-    """What runs a model on the CPU, one image or batch at a time."""
+    """Compile a model for the CPU; the request runs one batch at a time."""
     return _core().compile_model(model, "CPU", properties).create_infer_request()
 
 
 def _metadata_of(model: Any) -> ModelMeta:
-    """What the file carried, which OpenVINO keeps under the name of the framework."""
+    """The metadata of the ONNX file, which OpenVINO stores as those of the framework."""
     about = model.get_rt_info()
     carried = about["framework"] if "framework" in about else {}  # noqa: SIM401  # it has no get
     return ModelMeta({key: str(text.value) for key, text in carried.items()})
@@ -129,7 +129,7 @@ def _nodes(ports: Sequence[Any]) -> list[Node]:
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Keep of an error of OpenVINO its last line: those before it say in which source files it was passed on."""
+    """Shorten errors of OpenVINO to the last line; the lines before it name OpenVINO's source files."""
     try:
         yield
     except RuntimeError as error:
