@@ -80,6 +80,7 @@ def main() -> None:
         shared: dict[str, Any] = {"threads": given.threads, "min_score": 0.0}
         models: dict[str, Estimator] = {
             "mipnet-lite": load("mipnet-lite", box_threshold=given.boxes, **shared),
+            "mipnet-lite, flip test": load("mipnet-lite", box_threshold=given.boxes, flip=True, **shared),
             "unmodified": load(
                 unmodified(given.tinypose, Path(folder)), detector=given.picodet, box_threshold=given.boxes, **shared
             ),
