@@ -215,7 +215,7 @@ def test_a_size_other_than_the_models_own(model):
     assert load(model, size=1280).config.on_images.size == 1280
     for size in (0, -64, 100, 1344):
         with pytest.raises(
-            UsageError, match=f"a size of {size} pixels cannot be: give a multiple of 64 from 64 to 1280$"
+            UsageError, match=f"a size of {size} pixels is not possible: give a multiple of 64 from 64 to 1280$"
         ):
             load(model, size=size)
 
