@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everypose.bulk.addresses import read_address
 from everypose.bulk.items import Item, read_item
@@ -18,6 +19,9 @@ from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.results.parquet_table import ParquetWriter
 from everypose.inference.results.record import FrameResult
+
+if TYPE_CHECKING:
+    from everypose.video.frames import VideoSource
 
 ARCHIVES = 4
 """Archives whose first images are in the sample."""
@@ -68,30 +72,32 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
     Raises:
         EveryposeError: if the model fails.
     """
-    read: list[Item] = []
-    reading, decoding = 0.0, 0.0
-    prepared: list[Prepared] = []
-    for item in _sample(sources, sample):
-        begin = time.monotonic()
-        try:
-            loaded = Item(item.key, _content(item))
-            middle = time.monotonic()
-            prepared.append(estimator.prepare(read_item(loaded)))
-        except EveryposeError:
-            continue
-        reading += middle - begin
-        decoding += time.monotonic() - middle
-        read.append(loaded)
-    if not read:
+    reading, decoding, size = 0.0, 0.0, 0
+
+    def prepared() -> Iterator[Prepared]:
+        nonlocal reading, decoding, size
+        for item in _sample(sources, sample):
+            begin = time.monotonic()
+            try:
+                content = _content(item)
+                middle = time.monotonic()
+                one = estimator.prepare(read_item(Item(item.key, content)))
+            except EveryposeError:
+                continue
+            reading += middle - begin
+            decoding += time.monotonic() - middle
+            size += len(content) if isinstance(content, bytes) else 0
+            yield one
+
+    count, network, writing = _network_and_writing(estimator, prepared())
+    if not count:
         return None
-    network, writing = _network_and_writing(estimator, prepared)
-    results = (FrameResult(each.key, each.people) for each in process_items(estimator, read) if each.people is not None)
-    together = _seconds_of(results)
-    count = len(read)
+    results = process_items(estimator, _sample(sources, sample))
+    together = _seconds_of(FrameResult(each.key, each.people) for each in results if each.people is not None)
     # Files that were just read are in memory: waiting for the store is added where it would be the bottleneck.
     seconds = max(together, reading / min(4, available_threads())) / count
-    size = sum(len(item.content) for item in read if isinstance(item.content, bytes)) / count / 1e6
-    return Measured(count, seconds, size, Stages(reading / count, decoding / count, network / count, writing / count))
+    stages = Stages(reading / count, decoding / count, network / count, writing / count)
+    return Measured(count, seconds, size / count / 1e6, stages)
 
 
 def measure_frames(
@@ -111,16 +117,25 @@ def measure_frames(
     from everypose.video.stream import FrameStream
 
     clip = clips[len(clips) // 2]
-    try:
-        with open_segment(clip, settings) as video:
+    decoding = 0.0
+
+    def prepared(video: "VideoSource") -> Iterator[Prepared]:
+        nonlocal decoding
+        begin = time.monotonic()
+        for frame in islice(video, sample):
+            one = estimator.prepare(frame.image)
+            decoding += time.monotonic() - begin
+            yield one
             begin = time.monotonic()
-            prepared = [estimator.prepare(frame.image) for frame in islice(video, sample)]
-            decoding = time.monotonic() - begin
+
+    try:
+        source = open_segment(clip, settings)
     except EveryposeError:
         return None
-    if not prepared:
+    with source:
+        count, network, writing = _network_and_writing(estimator, prepared(source))
+    if not count:
         return None
-    network, writing = _network_and_writing(estimator, prepared)
     with FrameStream(estimator, open_segment(clip, settings)) as frames:
         tracks = SegmentTracks(estimator.skeleton) if settings.track else None
 
@@ -131,7 +146,6 @@ def measure_frames(
                 yield FrameResult(clip.video, frame.people, frame=frame.index, time=frame.time)
 
         seconds = _seconds_of(results())
-    count = len(prepared)
     return Measured(count, seconds / count, 0.0, Stages(0.0, decoding / count, network / count, writing / count))
 
 
@@ -177,17 +191,28 @@ def _content(item: Item) -> bytes | str | EveryposeError:
     return item.content
 
 
-def _network_and_writing(estimator: Estimator, prepared: Sequence[Prepared]) -> tuple[float, float]:
-    """Return the seconds of the network, after one run to warm up, and of writing the rows."""
-    estimator.predict(prepared[: estimator.batch_size])
-    begin = time.monotonic()
-    people = [
-        found
-        for start in range(0, len(prepared), estimator.batch_size)
-        for found in estimator.predict(prepared[start : start + estimator.batch_size])
-    ]
-    network = time.monotonic() - begin
-    return network, _seconds_of(FrameResult("image", found) for found in people)
+def _network_and_writing(estimator: Estimator, prepared: Iterator[Prepared]) -> tuple[int, float, float]:
+    """Return the number of images, the seconds of the network and those of writing the rows; one batch is held."""
+    count, network = 0, 0.0
+
+    def results() -> Iterator[FrameResult]:
+        nonlocal count, network
+        while batch := list(islice(prepared, estimator.batch_size)):
+            if not count:
+                estimator.predict(batch)  # the first run allocates memory
+            begin = time.monotonic()
+            people = estimator.predict(batch)
+            network += time.monotonic() - begin
+            count += len(batch)
+            yield from (FrameResult("image", found) for found in people)
+
+    writing = 0.0
+    with tempfile.TemporaryDirectory() as folder, ParquetWriter(Path(folder) / "part.parquet") as writer:
+        for result in results():
+            begin = time.monotonic()
+            writer.add(result)
+            writing += time.monotonic() - begin
+    return count, network, writing
 
 
 def _seconds_of(results: Iterable[FrameResult]) -> float:
