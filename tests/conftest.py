@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 from everypose.cli.main import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+with suppress(ImportError):  # the environments of single make targets may lack it
+    from hypothesis import settings
+
+    settings.register_profile("everypose", deadline=None)  # how long an example takes depends on what else runs
+    settings.load_profile("everypose")
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test connects to the hub; those of downloads have a stand-in
 
 
