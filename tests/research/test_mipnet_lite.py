@@ -88,7 +88,9 @@ def test_constants_of_the_published_sides_are_their_own():
     np.testing.assert_array_equal(resize_detector.resized(first, second, 416), second)
     np.testing.assert_array_equal(resize_detector.resized(first, second, 640), resize_detector.constants(640))
     centers = [(np.arange(side // 8, dtype=np.float32) + 0.5) * 8 for side in resize_detector.PUBLISHED]
-    np.testing.assert_array_equal(resize_detector.resized(centers[0], centers[1], 512), (np.arange(64, dtype=np.float32) + 0.5) * 8)
+    np.testing.assert_array_equal(
+        resize_detector.resized(centers[0], centers[1], 512), (np.arange(64, dtype=np.float32) + 0.5) * 8
+    )
     with pytest.raises(ValueError, match="does not follow"):
         resize_detector.resized(np.array([3]), np.array([4]), 640)
 
