@@ -81,7 +81,7 @@ def test_dark(everypose, tmp_path, data, folder):
     out = tmp_path / "out"
     done = everypose("study", "dark", folder, *data[1], "--boxes", "truth", "-o", out)
     assert done.code == 0, done.err
-    assert [row["decoder"] for row in written(out, "dark")["rows"]] == ["quarter", "dark"]
+    assert [row["decoder"] for row in written(out, "dark")["rows"]] == ["quarter", "dark", "dark-17"]
 
 
 def test_selector(everypose, tmp_path, monkeypatch, folder):

@@ -66,8 +66,11 @@ def test_without_a_number_the_cpus_of_the_process_count(monkeypatch, wanted):
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="SIGHUP is POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_an_exception_with_the_exit_code_of_shells(number):
-    before = signal.getsignal(number)
-    with pytest.raises(Terminated) as raised, termination_as_exception():
-        os.kill(os.getpid(), number)
-    assert raised.value.exit_code == 128 + number
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, signal.SIG_DFL)  # a run under nohup ignores SIGHUP, and would keep doing so
+    try:
+        with pytest.raises(Terminated) as raised, termination_as_exception():
+            os.kill(os.getpid(), number)
+        assert raised.value.exit_code == 128 + number
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)

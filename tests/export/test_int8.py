@@ -19,7 +19,6 @@ from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import OnnxRuntime
 from everypose.methods.boir.settings import BoIRSettings
 from everypose.methods.single_stage.settings import SingleStageInference
-from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
 from everypose.models.build import build_network
 from everypose.models.config import ModelConfig
 from everypose.skeleton.skeleton import Skeleton
@@ -137,14 +136,6 @@ def test_what_cannot_become_int8(exported: Path, photos: Path, tmp_path: Path) -
     with pytest.raises(UsageError):
         quantize(exported, [str(tmp_path / "empty")], tmp_path / "none.onnx")
     assert not (tmp_path / "none.onnx").exists()
-    narrow = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_blocks": 1}
-    settings = HRNetPoseSettings.model_validate({"backbone": narrow})
-    inference = TopDownInference(crop_size=(64, 64))
-    config = ModelConfig(name="crops", network=settings, skeleton=COCO, inference=inference)
-    torch.manual_seed(0)
-    export_onnx(build_network(settings, 17).eval(), config, tmp_path / "crops.onnx")
-    with pytest.raises(UsageError, match="top-down"):
-        quantize(tmp_path / "crops.onnx", [str(photos)], tmp_path / "none.onnx")
 
 
 def normalized_in_8_bits(normalization: Normalization, scale: float, zero: int) -> onnx.ModelProto:

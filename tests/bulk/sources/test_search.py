@@ -117,7 +117,7 @@ def test_tables_of_paths_in_a_store(folder):
     fsspec.filesystem("memory").pipe_file("/lists/paths.parquet", (folder / "paths.parquet").read_bytes())
     options = TableOptions(root="memory://bucket")
     found = scores(find(["memory://lists/paths.parquet"], table=options))
-    assert list(found.values())[:2] == [[50], [60]]
+    assert [one for one in found.values() if isinstance(one, list)] == [[50], [60]]
     assert "does not lie below memory://bucket" in found["memory:///lists/paths.parquet/../bucket2/a.png"]
 
 
