@@ -85,12 +85,13 @@ def test_people_are_those_of_python(open_page, web_app, name, screenshot):
     screenshot(page, f"web-app-{name}")
 
 
+@pytest.mark.xfail(strict=True, reason="onnxruntime-web 1.30.0 finds nobody on a WebGPU that the CPU computes")
 def test_people_on_webgpu_are_those_of_python(browser_with_webgpu, runtime, float_model, tmp_path):
     write_web_app(tmp_path / "app", "boir-lite", runtime=runtime, float_model=float_model)
     pose = everypose.load(str(float_model))
     with served(tmp_path / "app") as url, browser_with_webgpu.new_context(accept_downloads=True) as context:
         page = context.new_page()
-        page.goto(url)
+        page.goto(f"{url}/?webgpu")
         page.locator("#status", has_text="Ready: boir-lite on webgpu").wait_for(timeout=SLOW)
         for name in ("astronaut.jpg", "group.jpg", "pedestrians.jpg"):
             found = People.from_json(json.dumps(answer_of(page, EXAMPLES / name, timeout=SLOW)))

@@ -3,7 +3,7 @@
 import { ImageCard, LiveCard, peopleCount } from "./results.js";
 
 const $ = (id) => document.getElementById(id);
-const worker = new Worker("infer.js", { type: "module" });
+const worker = new Worker("infer.js" + location.search, { type: "module" });
 const waiting = new Map();
 const cards = [];
 let session = null; // the webcam session that is running

@@ -5,10 +5,11 @@ import { boxAround, fit, resize, suppress } from "./geometry.js";
 let session = null;
 let model = null;
 
-/** Load the runtime and the model: the float file on WebGPU where both are there, the other on WebAssembly. */
+/** Load the runtime and the model: the float file on WebGPU if the address ends in ?webgpu, else the other on WebAssembly. */
 async function load() {
   model = await (await fetch("model.json")).json();
-  const adapter = model.float_file && navigator.gpu ? await navigator.gpu.requestAdapter() : null;
+  const wanted = new URLSearchParams(self.location.search).has("webgpu");
+  const adapter = wanted && model.float_file && navigator.gpu ? await navigator.gpu.requestAdapter() : null;
   const ort = await import(adapter ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs");
   ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
