@@ -85,7 +85,9 @@ def test_people_are_those_of_python(open_page, web_app, name, screenshot):
     screenshot(page, f"web-app-{name}")
 
 
-@pytest.mark.xfail(strict=True, reason="onnxruntime-web 1.30.0 does not find the people on a WebGPU that the CPU computes")
+@pytest.mark.xfail(
+    strict=True, reason="onnxruntime-web 1.30.0 does not find the people on a WebGPU that the CPU computes"
+)
 def test_people_on_webgpu_are_those_of_python(browser_with_webgpu, runtime, float_model, tmp_path):
     write_web_app(tmp_path / "app", "boir-lite", runtime=runtime, float_model=float_model)
     pose = everypose.load(str(float_model))
