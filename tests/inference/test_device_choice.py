@@ -105,7 +105,7 @@ def literal_agreement(reference: list[People], other: list[People], least: float
 places = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 500)), max_size=4)
 
 
-@given(places, places, st.floats(0.05, 0.95))
+@given(places, places, st.floats(0.0625, 0.9375, width=32))
 def test_agreement_is_the_literal_mean(
     first: list[tuple[float, float]], second: list[tuple[float, float]], least: float
 ) -> None:
