@@ -57,3 +57,11 @@ def test_help_and_checks_are_those_of_the_fields(app):
     assert "Show a size." in shown
     assert "In pixels." in shown
     assert CliRunner().invoke(app, ["show", "a", "-w", "0"]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [("bulk", "plan"), ("bulk", "run", "-o", "out")])
+def test_a_field_without_default_is_a_required_argument(everypose, command):
+    done = everypose(*command)
+    assert done.code == 2
+    assert "SOURCE" in done.err
+    assert "_MISSING_TYPE" not in everypose("bulk", command[1], "--help").out

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from everypose.cli.bulk_options import BulkModelOptions, BulkSourceOptions
 from everypose.cli.bulk_plan import plan
-from everypose.cli.evaluation_options import DEVICE_HELP, FamilyOption, SizeOption
-from everypose.cli.predict_options import TilesOption
+from everypose.cli.option_groups import expand_options
 from everypose.errors import UsageError
-from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
+from everypose.models.default_names import DEFAULT_DETECTOR
 
 bulk_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Large sets of images in shards.")
 
@@ -21,16 +21,10 @@ Run = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of 'e
 
 
 @bulk_app.command("run")
+@expand_options
 def run(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Images, videos, tars, Parquet tables; folders, globs and addresses (s3://bucket/photos) of these; "
-            "- for a list on standard input.",
-        ),
-    ],
     *,
+    inputs: BulkSourceOptions,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of all shards.")],
     shard: Annotated[
         str | None,
@@ -51,45 +45,11 @@ def run(
     ray_gpus: Annotated[
         float | None, typer.Option(help="GPUs of an actor, or a share of one. [default: 1 with --device cuda]", min=0)
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")
-    ] = DEFAULT_MODEL,
-    detector: Annotated[
-        str | None,
-        typer.Option(help="The detector of a top-down model, as for 'everypose predict'. [default: picodet-s]"),
-    ] = None,
-    tiles: TilesOption = None,
-    size: SizeOption = None,
-    flip: Annotated[
-        bool, typer.Option("--flip/--no-flip", help="Test-time flip augmentation: better keypoints in twice the time.")
-    ] = False,
-    min_score: Annotated[
-        float | None, typer.Option(help="Lowest score of a person. [default: the model's]", min=0, max=1)
-    ] = None,
-    family: FamilyOption = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest]", min=1)] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Column of images of Parquet tables. [default: the only one that can be]"),
-    ] = None,
-    root: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Where the paths in Parquet tables begin. [default: the table's folder]"),
-    ] = None,
-    track: Annotated[
-        bool, typer.Option("--track", help="Videos: give each person an identity; 'bulk merge' joins the segments.")
-    ] = False,
-    every: Annotated[
-        int, typer.Option("--every", metavar="N", help="Videos: process frames 0, N, 2N and so on.", min=1)
-    ] = 1,
-    segment_seconds: Annotated[
-        float, typer.Option(metavar="S", help="Videos: least length of a segment, which ends at a key frame.", min=0.1)
-    ] = 60.0,
+    chosen: BulkModelOptions,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Process images again that could not be read.")
     ] = False,
     part: Annotated[int, typer.Option(help="Images in a Parquet part.", min=1)] = 256,
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
     """Process one shard of the images and videos, or all of them on Ray; run it again to resume.
@@ -99,51 +59,28 @@ def run(
     Example: everypose bulk run photos/ --out poses --shard 3/16
     """
     from everypose.bulk.run import ShardSummary, run_shard
-    from everypose.bulk.segments import VideoSettings
     from everypose.bulk.shards import Shard, parse_shard, shard_of_job
-    from everypose.bulk.sources import TableOptions, find_sources
     from everypose.inference.device_choice import AUTO
     from everypose.inference.estimator import Estimator
-    from everypose.inference.loading import choose_device, load
     from everypose.models.identity import identify_model
 
     if ray is not None and shard is not None:
         raise UsageError("--ray processes all shards: leave out --shard")
-    chosen = Shard(0, 1)
+    own = Shard(0, 1)
     if ray is None:
-        chosen = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
-    listed = sys.stdin.buffer if "-" in sources else ()
-    found = find_sources(
-        sources,
-        listed,
-        out=out,
-        table=TableOptions(column, root),
-        segment_seconds=segment_seconds,
-        quiet=quiet,
-    )
-    used_device = choose_device(model, flip=flip, size=size, family=family).device if device == AUTO else device
-    make_estimator = partial(
-        load,
-        model,
-        device=used_device,
-        flip=flip,
-        min_score=min_score,
-        size=size,
-        batch_size=batch,
-        detector=detector,
-        tiles=tiles,
-        family=family,
-        threads=None if ray is None else ray_cpus,
-    )
+        own = parse_shard(shard) if shard is not None else shard_of_job(os.environ, shards)
+    found = inputs.find(out, quiet=quiet)
+    device = chosen.used_device()
+    make_estimator = partial(chosen.load, device=device, threads=None if ray is None else ray_cpus)
     estimator = make_estimator()
-    used = {"model": model, "sha256": identify_model(model).sha256 or "", "min_score": str(min_score)}
-    used |= {"size": str(size), "flip": str(flip), "tiles": str(tiles)}
-    if device == AUTO:
-        used["device"] = used_device
+    used = {"model": chosen.model, "sha256": identify_model(chosen.model).sha256 or ""}
+    used |= {name: str(getattr(chosen, name)) for name in ("min_score", "size", "flip", "tiles")}
+    if chosen.device == AUTO:
+        used["device"] = device
     if found.clips:
-        used |= {"every": str(every), "track": str(track)}
+        used |= {"every": str(inputs.every), "track": str(inputs.track)}
     if estimator.config.is_top_down:
-        used["detector"] = detector or DEFAULT_DETECTOR
+        used["detector"] = chosen.detector or DEFAULT_DETECTOR
         used["detector sha256"] = identify_model(used["detector"]).sha256 or ""
 
     def process(estimator: Estimator, shard: Shard) -> ShardSummary:
@@ -154,18 +91,18 @@ def run(
             shard=shard,
             model=used,
             part_items=part,
-            video=VideoSettings(every=every, track=track),
+            video=inputs.video,
             retry_failed=retry_failed,
             quiet=quiet or ray is not None,
         )
 
     if ray is None:
-        summary = process(estimator, chosen)
-        processed = f"shard {chosen.index}/{chosen.count}"
+        summary = process(estimator, own)
+        processed = f"shard {own.index}/{own.count}"
     else:
         from everypose.bulk.ray_run import ActorPool, all_shards, run_shards
 
-        gpus = (1.0 if used_device.startswith("cuda") else 0.0) if ray_gpus is None else ray_gpus
+        gpus = (1.0 if device.startswith("cuda") else 0.0) if ray_gpus is None else ray_gpus
         pool = ActorPool(ray, ray_actors, cpus=ray_cpus, gpus=gpus)
         chosen_shards = all_shards(found, out, shards)
         summary = run_shards(make_estimator, process, chosen_shards, pool=pool, quiet=quiet)

@@ -1,4 +1,4 @@
-"""The options of ``bulk plan``, which are those of ``bulk run``: sources and model."""
+"""The options that ``bulk run`` and ``bulk plan`` share: sources and model."""
 
 import sys
 from dataclasses import dataclass
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 class BulkSourceOptions:
     """What a bulk run reads."""
 
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="As for 'everypose bulk run'.")]
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Images, videos, tars, Parquet tables; folders, globs and addresses (s3://bucket/photos) of these; "
+            "- for a list on standard input.",
+        ),
+    ]
     column: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Column of images of Parquet tables. [default: the only one that can be]"),
@@ -81,13 +88,22 @@ class BulkModelOptions:
     batch: Annotated[int | None, typer.Option(help="Images in a batch. [default: the fastest]", min=1)] = None
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "cpu"
 
-    def load(self) -> "Estimator":
-        """Load the model; errors as `everypose.load`."""
+    def used_device(self) -> str:
+        """The device that the model runs on, chosen here if it is to be chosen."""
+        from everypose.inference.device_choice import AUTO
+        from everypose.inference.loading import choose_device
+
+        if self.device != AUTO:
+            return self.device
+        return choose_device(self.model, flip=self.flip, size=self.size, family=self.family).device
+
+    def load(self, *, device: str | None = None, threads: int | None = None) -> "Estimator":
+        """Load the model; the device is the option's by default. Errors as `everypose.load`."""
         from everypose.inference.loading import load
 
         return load(
             self.model,
-            device=self.device,
+            device=device or self.device,
             flip=self.flip,
             min_score=self.min_score,
             size=self.size,
@@ -95,4 +111,5 @@ class BulkModelOptions:
             detector=self.detector,
             tiles=self.tiles,
             family=self.family,
+            threads=threads,
         )

@@ -60,11 +60,10 @@ def _fields(group: type) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _parameters(group: type) -> list[inspect.Parameter]:
-    """The fields of a dataclass as keyword-only parameters."""
+    """The fields of a dataclass as keyword-only parameters; a field without default is required."""
     hints = get_type_hints(group, include_extras=True)
     return [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[field.name])
         for field in _fields(group)
+        for default in (inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,)
     ]

@@ -1,5 +1,6 @@
 """RTMO and DETRPose in the ONNX files of their authors."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ SKELETONS = {14: "crowdpose", 17: "coco"}
 """The skeletons of the released files, by their number of keypoints."""
 
 
-class FixedInputRuntime:
+class FixedInputRuntime(ABC):
     """A model of another project in an ``.onnx`` file that takes whole images at one size.
 
     Attributes:
@@ -76,13 +77,13 @@ class FixedInputRuntime:
                 f"{self.path} gives outputs of shape {', '.join(map(str, shapes))} for {images} images"
             )
 
+    @abstractmethod
     def _feed(self, images: npt.NDArray[np.uint8]) -> Arrays:
         """The file's inputs for a batch (B, H, W, 3) uint8 RGB."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decode(self, outputs: Sequence[npt.NDArray[Any]], min_score: float) -> tuple[Float32, Float32]:
         """Keypoints (M, K, 3) and scores (M,) of one image."""
-        raise NotImplementedError
 
 
 class RtmoRuntime(FixedInputRuntime):
