@@ -3,13 +3,16 @@
 import ast
 import doctest
 import importlib
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import everypose
+from everypose.video.writer import VideoWriter
 
 PACKAGE = Path(everypose.__file__).parent
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
@@ -20,8 +23,19 @@ MODULES = sorted(
 )
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """The ``clip.mp4`` of the examples: three gray frames in 0.3 seconds."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with VideoWriter(path) as video:
+        for number in range(3):
+            video.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
+    return path
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_of(name, monkeypatch, tmp_path):
+def test_examples_of(name, monkeypatch, tmp_path, clip):
+    shutil.copy(clip, tmp_path)
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name.removesuffix(".__init__"))
     outcome = doctest.testmod(module, optionflags=FLAGS)

@@ -25,15 +25,7 @@ class AudioTracks:
         left_out: codecs of tracks that an MP4 cannot hold.
 
     Example:
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from everypose.video.writer import VideoWriter
-        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
-        >>> with VideoWriter(path) as written:
-        ...     for number in range(3):
-        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
-        >>> with VideoFile(path) as video:
+        >>> with VideoFile("clip.mp4") as video:
         ...     audio = AudioTracks(video)  # the clip has none
         ...     audio.left_out
         ...     audio.close()

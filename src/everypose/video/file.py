@@ -123,15 +123,7 @@ def open_container(address: str) -> "InputContainer":
         EveryposeError: if it cannot be opened; the message names it.
 
     Example:
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from everypose.video.writer import VideoWriter
-        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
-        >>> with VideoWriter(path) as written:
-        ...     for number in range(3):
-        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
-        >>> with open_container(str(path)) as container:
+        >>> with open_container("clip.mp4") as container:
         ...     len(container.streams.video)
         1
     """
@@ -150,16 +142,8 @@ def video_stream(container: "InputContainer", name: str) -> "VideoStream":
         EveryposeError: if there is none.
 
     Example:
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from everypose.video.writer import VideoWriter
-        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
-        >>> with VideoWriter(path) as written:
-        ...     for number in range(3):
-        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
-        >>> with open_container(str(path)) as container:
-        ...     video_stream(container, "gray.mp4").width
+        >>> with open_container("clip.mp4") as container:
+        ...     video_stream(container, "clip.mp4").width
         64
     """
     pictures = av.stream.Disposition.attached_pic
@@ -175,16 +159,8 @@ def rate_of(stream: "VideoStream") -> Fraction | None:
     """Return the average frames a second; None if unknown.
 
     Example:
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from everypose.video.writer import VideoWriter
-        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
-        >>> with VideoWriter(path) as written:
-        ...     for number in range(3):
-        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
-        >>> with open_container(str(path)) as container:
-        ...     rate_of(video_stream(container, "gray.mp4")) is not None
+        >>> with open_container("clip.mp4") as container:
+        ...     rate_of(video_stream(container, "clip.mp4")) is not None
         True
     """
     return fraction(stream.average_rate) or fraction(stream.guessed_rate)
@@ -194,16 +170,8 @@ def start_of(container: "InputContainer", stream: "VideoStream") -> Fraction:
     """Return the time stamp at which the earliest stream starts, in seconds: what players call time zero.
 
     Example:
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from everypose.video.writer import VideoWriter
-        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
-        >>> with VideoWriter(path) as written:
-        ...     for number in range(3):
-        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
-        >>> with open_container(str(path)) as container:
-        ...     float(start_of(container, video_stream(container, "gray.mp4")))
+        >>> with open_container("clip.mp4") as container:
+        ...     float(start_of(container, video_stream(container, "clip.mp4")))
         0.0
     """
     unit = fraction(stream.time_base)
@@ -220,16 +188,8 @@ def duration_of(container: "InputContainer", stream: "VideoStream") -> float | N
     """Return the length in seconds; None if unknown.
 
     Example:
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from everypose.video.writer import VideoWriter
-        >>> path = Path(tempfile.mkdtemp()) / "gray.mp4"
-        >>> with VideoWriter(path) as written:
-        ...     for number in range(3):
-        ...         written.write(np.full((48, 64, 3), 128, np.uint8), number / 10)
-        >>> with open_container(str(path)) as container:
-        ...     duration_of(container, video_stream(container, "gray.mp4")) > 0.2
+        >>> with open_container("clip.mp4") as container:
+        ...     duration_of(container, video_stream(container, "clip.mp4")) > 0.2
         True
     """
     unit = fraction(stream.time_base)
