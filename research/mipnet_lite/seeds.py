@@ -19,7 +19,7 @@ from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.methods.mipnet.network import MIPNet
 from research.mipnet_lite.maps import Maps, samples_of
 from research.mipnet_lite.samples import SHARES, Sample
-from research.mipnet_lite.train import LEARNING, build, save, targets_of
+from research.mipnet_lite.train import LEARNING, build, follow, save, targets_of
 
 LR, BLOCK_LR, WARMUP_STEPS, LEAST_LR, EMA, BATCH = 2e-4, 2e-3, 30, 0.02, 0.99, 12
 
@@ -104,11 +104,7 @@ def main() -> None:
         (100 * losses.sum()).backward()
         nn.utils.clip_grad_norm_(layers + blocks, 1.0)
         optimizer.step()
-        share = min(EMA, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if parameter.requires_grad:
-                    averages[name].lerp_(parameter, 1 - share)
+        follow(averages, network, step, most=EMA)
         sums += losses.detach().numpy()
         if step % 50 == 49:
             print("step", step + 1, "losses x 1000", (1000 * sums / 50).round(3).tolist(), flush=True)

@@ -114,6 +114,15 @@ def save(network: MIPNet, averages: dict[str, Tensor], path: Path) -> None:
     network.load_state_dict(own)
 
 
+def follow(averages: dict[str, Tensor], network: nn.Module, step: int, *, most: float) -> None:
+    """Move the running averages of the trained parameters towards their values; they keep ``most`` of their own."""
+    share = min(most, (step + 1) / (step + 10))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                averages[name].lerp_(parameter, 1 - share)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("published", type=Path)
@@ -157,11 +166,7 @@ def main() -> None:
             average_gradients(layers + blocks)
         nn.utils.clip_grad_norm_(layers + blocks, 1.0)
         optimizer.step()
-        share = min(EMA, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if parameter.requires_grad:
-                    averages[name].lerp_(parameter, 1 - share)
+        follow(averages, network, step, most=EMA)
         if rank == 0 and step % 50 == 49:
             numbers = " ".join(f"{1000 * loss:.3f}" for loss in losses.tolist())
             print(f"step {step + 1} minutes {(time.monotonic() - begin) / 60:.1f} losses {numbers}", flush=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 from everypose.backbones.vit import ViT
 from everypose.core.renaming import Renaming
 from everypose.methods.posebh.network import DataSet, PoseBH
+from everypose.methods.posebh.prototypes import Prototypes
 from everypose.methods.posebh.settings import PhaseSchedule
 from everypose.methods.posebh.targets import Target, rows_by_dataset
 
@@ -56,3 +57,18 @@ TRANSFER_TO_3DPW = PhaseSchedule(
 TRANSFER_TO_INTERHAND = PhaseSchedule(
     prototypes_until=30, embedding=False, heads_from=0, backbone_from=30, cross_type_from=None
 )
+
+
+def bank_of(values: Tensor, sizes: list[int]) -> Prototypes:
+    prototypes = Prototypes(sizes, *values.shape[1:])
+    prototypes.bank.copy_(values)
+    return prototypes
+
+
+def maps_of(pixels: Tensor, keypoint: Tensor, confidence: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Pixels (n, D) as one sample of a single row: embeddings (1, D, 1, n) and heatmaps (1, K, 1, n).
+
+    Heatmaps are -1 but at the pixel's keypoint, so that every pixel is kept by a threshold of -0.5.
+    """
+    heat = torch.full((count, len(pixels)), -1.0).scatter(0, keypoint[None], confidence[None])
+    return pixels.T[None, :, None], heat[None, :, None]

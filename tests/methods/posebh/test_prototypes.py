@@ -1,11 +1,8 @@
 """Assignment, prototypes and their losses against the golden vectors, the literal twins and what must hold for any."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +11,6 @@ from everypose.methods.posebh.network import PoseBHOutputs
 from everypose.methods.posebh.objective import losses
 from everypose.methods.posebh.prototypes import (
     Prototypes,
-    mean_over_processes,
     prototype_heatmaps,
     recognized,
     similarity,
@@ -22,26 +18,11 @@ from everypose.methods.posebh.prototypes import (
 from everypose.methods.posebh.settings import Phase, PoseBHLosses
 from everypose.methods.posebh.sinkhorn import Assignment, assign, gumbel_noise, moving_prototypes, sinkhorn
 from golden_vectors import load, relative_error
-from methods.posebh.golden_networks import SIZES, noise, targets_of, tensors, tiny
+from methods.posebh.golden_networks import SIZES, bank_of, maps_of, noise, targets_of, tensors, tiny
 from methods.posebh.twins import literal_prototypes, literal_sinkhorn, literal_supervision
 
 FIRST_PHASE = Phase(prototypes=True, embedding=True, heads=False, backbone=False, cross_type=False, clusters=False)
 SECOND_PHASE = FIRST_PHASE._replace(prototypes=False)
-
-
-def bank_of(values: Tensor, sizes: list[int]) -> Prototypes:
-    prototypes = Prototypes(sizes, *values.shape[1:])
-    prototypes.bank.copy_(values)
-    return prototypes
-
-
-def maps_of(pixels: Tensor, keypoint: Tensor, confidence: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Pixels (n, D) as one sample of a single row: embeddings (1, D, 1, n) and heatmaps (1, K, 1, n).
-
-    Heatmaps are -1 but at the pixel's keypoint, so that every pixel is kept by a threshold of -0.5.
-    """
-    heat = torch.full((count, len(pixels)), -1.0).scatter(0, keypoint[None], confidence[None])
-    return pixels.T[None, :, None], heat[None, :, None]
 
 
 def test_sinkhorn_equals_the_golden_plan() -> None:
@@ -356,46 +337,3 @@ def test_without_any_keypoint_nothing_is_lost_and_nothing_moves() -> None:
     (values["prototype"] + values["prototype_heatmap"]).backward()
     assert (embedding.grad == 0).all()
     assert torch.allclose(prototypes.bank, bank, atol=1e-6)
-
-
-def test_the_two_golden_processes_move_as_recorded() -> None:
-    vectors = load("posebh/c_prototypes_2ranks")
-    settings = PoseBHLosses(prototype_heatmap=1.25e-5)  # as in the transfers
-    for rank in (0, 1):
-        get = tensors(vectors, f"rank{rank}.")
-        proto, maps, bank = literal_supervision(
-            get["emb"], [0, 0], get["target"], get["weight"][..., 0], get["before"], [3], settings,
-            released=True, noise=noise(vectors, f"rank{rank}."),
-        )  # fmt: skip
-        assert proto.item() == pytest.approx(float(get["proto_loss"]), rel=1e-5)
-        assert maps.item() == pytest.approx(float(get["phm_loss"]), rel=1e-5)
-        assert relative_error(bank, vectors[f"rank{rank}.local"]) < 1e-5
-        target = targets_of([0, 0], get["target"], get["weight"][..., 0], [3])[0]
-        ours = prototype_losses(get["emb"], target, bank_of(get["before"], [3]), 0, settings)
-        assert ours.prototype.item() == pytest.approx(float(get["proto_loss"]), rel=1e-5)
-        assert ours.prototype_heatmap.item() == pytest.approx(float(get["phm_loss"]), rel=1e-5)
-
-
-def _synchronized(rank: int, file: str, bank: Tensor) -> Tensor:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    mean = mean_over_processes(bank)
-    torch.distributed.destroy_process_group()
-    return mean
-
-
-def _second_process(file: str, bank: Tensor) -> None:
-    torch.set_num_threads(1)
-    bank.copy_(_synchronized(1, file, bank))
-
-
-def test_two_processes_share_the_mean_of_their_banks(tmp_path: Path) -> None:
-    vectors = load("posebh/c_prototypes_2ranks")
-    banks = [torch.from_numpy(vectors[f"rank{rank}.local"]) for rank in (0, 1)]
-    banks[1] = banks[1].share_memory_()
-    file = str(tmp_path / "rendezvous")
-    other = mp.get_context("spawn").Process(target=_second_process, args=(file, banks[1]))
-    other.start()
-    banks[0] = _synchronized(0, file, banks[0])
-    other.join()
-    assert relative_error(banks[0], vectors["rank0.synced"]) < 1e-6
-    assert torch.equal(*banks)
