@@ -28,7 +28,7 @@ from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.process_setup import keep_freed_memory
+from everypose.training.process_setup import keep_freed_memory, use_one_opencv_thread
 
 BATCH = 6
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)[:, None, None]
@@ -81,8 +81,9 @@ def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[f
     def stamped(scenes: Sequence[Sequence[Scene]]) -> tuple[list[Tensor], float]:
         return form(scenes[0]), time.process_time()
 
+    use_one_opencv_thread()
+
     def set_up(_: int) -> None:
-        cv2.setNumThreads(1)
         if form.func is our_batch:
             keep_freed_memory()
 
@@ -95,7 +96,7 @@ def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[f
 
 def reading_costs(scenes: Sequence[Scene]) -> tuple[float, float]:
     """CPU seconds to read and decode the files of a batch, and those to decode them from memory."""
-    cv2.setNumThreads(1)
+    use_one_opencv_thread()
     contents = [scene.path.read_bytes() for scene in scenes]
     start = time.process_time()
     for content in contents:
