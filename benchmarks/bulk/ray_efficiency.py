@@ -1,11 +1,12 @@
 """Throughput of bulk runs on local Ray clusters next to one process.
 
-    python -m benchmarks.bulk.ray_efficiency PHOTOS --out FILE --rounds 1 --append
+    python -m benchmarks.bulk.ray_efficiency PHOTOS --out FILE
     python -m benchmarks.bulk.ray_efficiency --summary FILE
 
-A round runs ``everypose bulk run`` over the photos in five ways, one after the other: one process on one core; one
-process on all cores; one process on each core, each with a shard; and Ray clusters of two and of four machines
-(`ray.cluster_utils.Cluster`), each with one CPU of Ray's and one actor. The order changes from round to round.
+A round runs ``everypose bulk run`` over the photos in five ways, in turn: one process on one core; one process on all
+cores; one process on each core, each with a shard; and Ray clusters of two and of four machines
+(`ray.cluster_utils.Cluster`), each with one CPU of Ray's and one actor. Call it once for each round, with ``--way`` to
+divide a round.
 
 The throughput is that of the warm part, in which all workers compute: from the moment when the last of them has begun
 its first part until the first of them has ended its last one, by the records of the parts. What comes before is the
@@ -151,10 +152,9 @@ def _warm_part(way: str, parts: list[tuple[float, float, int]], workers: int, *,
     changes = sorted([(first, 1) for first, _, _ in parts] + [(last, -1) for _, last, _ in parts])
     busy, full = 0, []
     for moment, change in changes:
-        if busy == workers and change < 0:
-            full.append(moment)
+        was_full = busy >= workers
         busy += change
-        if busy == workers and change > 0:
+        if was_full or busy >= workers:
             full.append(moment)
     if len(full) < 2:
         raise SystemExit(f"{way}: the {workers} workers never had a part each at the same time")
