@@ -32,6 +32,7 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="a bundled recipe, or the path of a TOML file")
     parser.add_argument("run", type=Path, help="the run's folder; a run that is there is resumed")

@@ -12,10 +12,10 @@ pytest.importorskip("ray", reason="needs the environment of make test-ray")
 pytest.importorskip("tensorboardX", reason="needs the environment of make test-ray")
 pytest.importorskip("lightning", reason="needs the environment of make test-ray")
 
-from everypose.training.checkpoints import Checkpoint  # noqa: E402
-from everypose.training.recipe_files import load_recipe  # noqa: E402
-from everypose.training.run import Machines, train  # noqa: E402
-from training.conftest import TINY, draw_stick_figures  # noqa: E402
+from everypose.training.checkpoints import Checkpoint
+from everypose.training.recipe_files import load_recipe
+from everypose.training.run import Machines, train
+from training.conftest import TINY, draw_stick_figures
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["schedule.steps=8", "trainer.checkpoint_steps=3", "trainer.freeze_batchnorm=true", "optim.lr=1e-3"]

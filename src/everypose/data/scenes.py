@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Image
+from everypose.data.images import decode_image, read_image
+from everypose.data.tars import TarMember
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 
@@ -21,7 +24,7 @@ class Scene:
 
     Attributes:
         image_id: the annotation file's id of the image.
-        path: the image file; it may be missing.
+        path: the image file; it may be missing. Of an image in a tar, the tar's path and the name in it.
         file_name: the image's name in the annotation file.
         width: in pixels, as the annotation file says.
         height: in pixels, as the annotation file says.
@@ -32,6 +35,7 @@ class Scene:
         is_crowd: (N,) bool: the annotation is a region of many people, not a person.
         segmentations: N entries.
         extra: other fields of the image's entry (CrowdPose's ``crowdIndex``, a clip, a source).
+        member: the image's place in a tar; None for a file.
     """
 
     image_id: int
@@ -46,9 +50,16 @@ class Scene:
     is_crowd: npt.NDArray[np.bool_]
     segmentations: list[Segmentation]
     extra: dict[str, Any] = field(default_factory=dict)
+    member: TarMember | None = None
 
     def __len__(self) -> int:
         return len(self.annotation_ids)
+
+    def read_image(self, reduction: int = 1) -> Image:
+        """Read the image; arguments, result and errors as of :func:`everypose.data.images.read_image`."""
+        if self.member is None:
+            return read_image(self.path, reduction)
+        return decode_image(self.member.read(), str(self.path), reduction)
 
     @property
     def has_keypoints(self) -> npt.NDArray[np.bool_]:

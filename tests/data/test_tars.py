@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulk.tar_files import tar_of
-from everypose.bulk.sources import tars
-from everypose.bulk.sources.tars import read_tar
-from everypose.errors import EveryposeError
+from everypose.data import tars
+from everypose.data.tars import list_members, read_tar
+from everypose.errors import EveryposeError, UsageError
 
 MEMBERS = [("a/1.jpg", b"x" * 3000), ("a/1.json", b"{}"), ("2.PNG", b"y")]
 NAMES = ["a/1.jpg", "2.PNG"]
@@ -104,3 +104,48 @@ def test_any_damage_gives_names_or_one_error(position, value, content):
     damaged[position] = value
     damaged[position : position + len(content)] = content
     names_of(bytes(damaged))
+
+
+def test_files_of_a_tar_one_by_one(tmp_path):
+    path = tmp_path / "set.tar"
+    path.write_bytes(tar_of([*MEMBERS, ("._2.PNG", b"z"), ("__MACOSX/2.PNG", b"z"), ("a/empty.png", b"")]))
+    members = list(list_members(path))
+    assert [(member.name, member.read()) for member in members] == [*MEMBERS, ("a/empty.png", b"")]
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(EveryposeError, match=r"set\.tar/a/1\.jpg: the tar is truncated"):
+        members[0].read()
+    with pytest.raises(EveryposeError, match=r"set\.tar is damaged, or not a tar: it ends within a/1\.jpg"):
+        list(list_members(path))
+    path.unlink()
+    for read in (members[0].read, lambda: list(list_members(path))):
+        with pytest.raises(EveryposeError, match=r"cannot read .*set\.tar: No such file"):
+            read()
+
+
+def test_compressed_and_damaged_tars_are_refused(tmp_path):
+    (tmp_path / "set.tar.gz").write_bytes(tar_of(MEMBERS, "gz"))
+    with pytest.raises(UsageError, match="is compressed"):
+        list(list_members(tmp_path / "set.tar.gz"))
+    (tmp_path / "set.tar").write_bytes(tar_of(MEMBERS, "gz"))
+    with pytest.raises(EveryposeError, match="is damaged, or not a tar"):
+        list(list_members(tmp_path / "set.tar"))
+    (tmp_path / "text.tar").write_bytes(b"no tar " * 200)
+    with pytest.raises(EveryposeError, match="is damaged, or not a tar"):
+        list(list_members(tmp_path / "text.tar"))
+
+
+@given(data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_damage_is_an_error_or_passed_over(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tars") / "set.tar"
+    content = bytearray(tar_of(MEMBERS))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    problem = ""
+    try:
+        for member in list_members(path):
+            assert len(member.read()) == member.size
+    except EveryposeError as error:
+        problem = str(error)
+    assert "\n" not in problem
