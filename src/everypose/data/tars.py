@@ -140,7 +140,7 @@ def list_members(path: Path) -> Iterator[TarMember]:
             if not member.isreg() or _is_hidden(PurePosixPath(member.name)):
                 continue
             name = printable(member.name.removeprefix("./"))
-            if member.size > MOST_BYTES or member.sparse is not None:  # type: ignore[attr-defined]  # typeshed lacks it
+            if member.size > MOST_BYTES or member.sparse is not None:
                 raise EveryposeError(f"{path}/{name} is too large: {MOST_BYTES // 2**20} MB are the most")
             if member.offset_data + member.size > end:
                 raise EveryposeError(f"{damaged}: it ends within {name}")
