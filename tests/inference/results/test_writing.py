@@ -1,6 +1,7 @@
 """Every format of ``--save`` is listed once, is opened where its scope says, and is named in the commands' help."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +52,12 @@ def test_the_help_names_every_format(command):
     for each in FORMATS:
         if command == "predict" or not each.needs_image_size:
             assert each.name in words
+
+
+def test_the_guide_names_every_format():
+    guide = Path(__file__).parents[3] / "docs" / "guides" / "predict.md"
+    table = guide.read_text(encoding="utf-8").partition("| `--save` | files |")[2].partition("\n\n")[0]
+    assert [each.name for each in FORMATS if f"`{each.name}`" not in table] == []
 
 
 def test_unknown_format():
