@@ -10,11 +10,8 @@ from pyarrow import parquet
 
 from bulk.tar_files import png, tar_of
 from everypose.bulk import run as bulk_run
-from everypose.bulk.check import problems, states
-from everypose.bulk.items import Item
+from everypose.bulk.check import find_problems, shard_states
 from everypose.bulk.merge import merge
-from everypose.bulk.process import process_items
-from everypose.bulk.records import read_parts
 from everypose.bulk.run import run_shard
 from everypose.bulk.shards import Shard, keys_of_shard, parse_shard, shard_of_job
 from everypose.bulk.sources import Archive, Sources
@@ -55,7 +52,7 @@ def test_shards_have_the_rows_of_one_run(images, tmp_path):
     for index in range(3):
         run(images, tmp_path / "three", f"{index}/3")
     for name in ("one", "three"):
-        assert problems(tmp_path / name) == []
+        assert find_problems(tmp_path / name) == []
         assert merge(tmp_path / name, tmp_path / f"{name}.parquet") > 0
     assert rows(tmp_path / "one.parquet") == rows(tmp_path / "three.parquet")
     assert {row["file"] for row in rows(tmp_path / "one.parquet")} == {f"{n}.png" for n in range(12) if n % 3}
@@ -66,57 +63,32 @@ def test_a_finished_shard_is_skipped_and_a_lost_part_is_found_and_made_again(ima
     assert run(images, tmp_path / "out").images == 0
     part = tmp_path / "out" / "shard-00000-of-00001" / "part-000002.parquet"
     part.write_bytes(b"damaged")
-    assert problems(tmp_path / "out") == [f"{part} is not as it was written: its SHA-256 differs"]
+    assert find_problems(tmp_path / "out") == [f"{part} is not as it was written: its SHA-256 differs"]
     part.with_suffix(".json").unlink()
-    assert "not the images of its manifest: 10 of 12" in problems(tmp_path / "out")[0]
+    assert "not the images of its manifest: 10 of 12" in find_problems(tmp_path / "out")[0]
     with pytest.raises(EveryposeError, match="10 of 12"):
         merge(tmp_path / "out", tmp_path / "all.parquet")
     assert run(images, tmp_path / "out").images == 2
-    assert problems(tmp_path / "out")[:1] == []
+    assert find_problems(tmp_path / "out")[:1] == []
 
 
 def test_failing_images_are_recorded_and_the_others_processed(images, tmp_path):
     images["5.png"].write_bytes(b"no image")
     summary = run(images, tmp_path / "out")
     assert (summary.images, list(summary.failed)) == (11, ["5.png"])
-    assert [(one.done, one.failed, one.finished) for one in states(tmp_path / "out")] == [(11, 1, True)]
-    assert problems(tmp_path / "out") == []
-
-
-def test_failures_keep_their_place_among_the_images(images, tmp_path):
-    """Whatever the size of a batch; so a part has the images that follow one another, failed ones included."""
-    for name in ("0.png", "5.png", "6.png", "9.png"):
-        images[name].write_bytes(b"")
-    paths = sorted(images.values())
-    for batch_size in (1, 2, 5, 20):
-        estimator = SingleStageEstimator(StandIn(), ModelConfig.model_validate(config()), batch_size=batch_size)
-        results = list(process_items(estimator, [Item(path.name, path) for path in paths]))
-        assert [result.key for result in results] == [path.name for path in paths]
-        assert [result.key for result in results if result.people is None] == ["0.png", "5.png", "6.png", "9.png"]
-    run(images, tmp_path / "out", part_items=3)
-    parts = read_parts(tmp_path / "out" / "shard-00000-of-00001").values()
-    assert [sorted(record.processed) for record in parts] == [
-        [path.name for path in paths[start : start + 3]] for start in range(0, 12, 3)
-    ]
-
-
-def test_one_failure_is_one_input(images, tmp_path, everypose):
-    model = write_model(tmp_path / "stand_in.onnx")
-    images["5.png"].write_bytes(b"")
-    done = everypose("bulk", "run", ".", "-m", model, "-o", tmp_path / "out")
-    assert done.code == 1
-    assert done.err.splitlines()[0] == "everypose: 1 input failed:"
+    assert [(one.done, one.failed, one.finished) for one in shard_states(tmp_path / "out")] == [(11, 1, True)]
+    assert find_problems(tmp_path / "out") == []
 
 
 def test_a_shard_that_has_not_begun_and_duplicates_are_problems(images, tmp_path):
     run(images, tmp_path / "out", "0/2")
-    assert [one.finished for one in states(tmp_path / "out")] == [True, False]
-    assert "is not finished" in problems(tmp_path / "out")[0]
+    assert [one.finished for one in shard_states(tmp_path / "out")] == [True, False]
+    assert "is not finished" in find_problems(tmp_path / "out")[0]
     run(images, tmp_path / "out", "1/2")
     first = tmp_path / "out" / "shard-00000-of-00002" / "part-000000"
     for suffix in (".json", ".parquet"):
         first.with_name(f"part-000099{suffix}").write_bytes(first.with_suffix(suffix).read_bytes())
-    assert any("2 times" in problem for problem in problems(tmp_path / "out"))
+    assert any("2 times" in problem for problem in find_problems(tmp_path / "out"))
 
 
 def test_another_model_or_number_of_shards_is_refused(images, tmp_path):
@@ -157,7 +129,7 @@ def test_nothing_is_lost_or_duplicated_by_kills(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run([*command, str(out)], check=True)
-    assert problems(out) == []
+    assert find_problems(out) == []
     for name in ("whole", "killed"):
         merge(tmp_path / name, tmp_path / f"{name}.parquet")
     assert rows(tmp_path / "whole.parquet") == rows(tmp_path / "killed.parquet")
@@ -166,7 +138,7 @@ def test_nothing_is_lost_or_duplicated_by_kills(tmp_path):
 def test_files_that_are_no_parts_are_not_read(images, tmp_path):
     run(images, tmp_path / "out")
     (tmp_path / "out" / "shard-00000-of-00001" / "part-notes.json").write_text("{}")
-    assert problems(tmp_path / "out") == []
+    assert find_problems(tmp_path / "out") == []
     assert run(images, tmp_path / "out").images == 0
 
 
@@ -186,9 +158,9 @@ def test_archives_in_shards_have_the_rows_of_one_run(tmp_path):
     run_sources(sources, tmp_path / "one")
     for index in range(2):
         run_sources(sources, tmp_path / "two", f"{index}/2")
-    assert [(one.items, one.done, one.failed) for one in states(tmp_path / "two")] == [(11, 10, 1), (5, 5, 0)]
+    assert [(one.items, one.done, one.failed) for one in shard_states(tmp_path / "two")] == [(11, 10, 1), (5, 5, 0)]
     for name in ("one", "two"):
-        assert problems(tmp_path / name) == []
+        assert find_problems(tmp_path / name) == []
         assert merge(tmp_path / name, tmp_path / f"{name}.parquet") == 17 * 14  # one image has no one
     assert rows(tmp_path / "one.parquet") == rows(tmp_path / "two.parquet")
 
@@ -209,10 +181,10 @@ def test_an_interrupted_shard_of_archives_resumes(tmp_path, monkeypatch):
         patch.setattr(bulk_run, "_write_part", write_three)
         with pytest.raises(KeyboardInterrupt):
             run_sources(sources, tmp_path / "out")
-    assert [(one.items, one.done) for one in states(tmp_path / "out")] == [(None, 6)]
-    assert problems(tmp_path / "out")[0].endswith("is not finished: 6 images so far")
+    assert [(one.items, one.done) for one in shard_states(tmp_path / "out")] == [(None, 6)]
+    assert find_problems(tmp_path / "out")[0].endswith("is not finished: 6 images so far")
     assert run_sources(sources, tmp_path / "out").images == 9
-    assert problems(tmp_path / "out") == []
+    assert find_problems(tmp_path / "out") == []
     for path in tmp_path.glob("*.tar"):
         path.unlink()  # a finished shard does not read them again
     assert run_sources(sources, tmp_path / "out").done_before == 16
@@ -227,7 +199,7 @@ def test_failed_images_are_tried_again_when_asked_for(images, tmp_path):
     assert run(images, tmp_path / "out", retry_failed=True).images == 1
     run(images, tmp_path / "whole")
     for name in ("out", "whole"):
-        assert problems(tmp_path / name) == []
+        assert find_problems(tmp_path / name) == []
         merge(tmp_path / name, tmp_path / f"{name}.parquet")
     assert rows(tmp_path / "out.parquet") == rows(tmp_path / "whole.parquet")
 
@@ -238,7 +210,7 @@ def test_an_image_in_two_shards_is_a_problem(images, tmp_path):
     first, second = (tmp_path / "out" / Shard(index, 2).folder for index in range(2))
     for suffix in (".json", ".parquet"):
         (second / f"part-000099{suffix}").write_bytes((first / f"part-000000{suffix}").read_bytes())
-    assert any("which shard 0 has, too" in problem for problem in problems(tmp_path / "out"))
+    assert any("which shard 0 has, too" in problem for problem in find_problems(tmp_path / "out"))
 
 
 JOBS = (
@@ -257,8 +229,8 @@ def test_jobs_choose_their_shards(tmp_path, everypose, monkeypatch, job):
             monkeypatch.setenv(name, value.format(index))
         shards = [] if "SLURM_ARRAY_TASK_ID" in job else ["--shards", 2]
         assert everypose(*command, *shards).code == 0
-    assert [(one.shard.index, one.finished) for one in states(tmp_path / "out")] == [(0, True), (1, True)]
-    assert problems(tmp_path / "out") == []
+    assert [(one.shard.index, one.finished) for one in shard_states(tmp_path / "out")] == [(0, True), (1, True)]
+    assert find_problems(tmp_path / "out") == []
     refused = everypose(*command, *shards, "--flip")
     assert refused.code == 2
     assert "other options" in refused.err

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from everypose.bulk.check import problems, segments_of, states
+from everypose.bulk.check import find_problems, segments_of, shard_states
 from everypose.bulk.merge import join_tracks, merge
 from everypose.bulk.records import SegmentRecord
 from everypose.bulk.run import run_shard
@@ -54,7 +54,7 @@ def run(clip, out, shards=1, seconds=0.5, **options):
 
 
 def merged(out):
-    assert problems(out) == []
+    assert find_problems(out) == []
     table = out.with_suffix(".parquet")
     merge(out, table)
     return parquet.read_table(table).to_pandas()
@@ -91,7 +91,7 @@ def test_a_segment_is_processed_again_after_a_kill_and_others_are_not(clip, tmp_
     run(clip, tmp_path / "out")
     part = next(iter(segments_of(tmp_path / "out")[str(clip)]))
     part.with_suffix(".json").unlink()
-    assert "5 of 6" in problems(tmp_path / "out")[0]
+    assert "5 of 6" in find_problems(tmp_path / "out")[0]
     assert [one.segments for one in run(clip, tmp_path / "out")] == [1]
     assert len(merged(tmp_path / "out")) == 17 * sum(len(blocks(frame)) for frame in range(FRAMES))
 
@@ -102,8 +102,8 @@ def test_videos_that_cannot_be_read_are_recorded(clip, tmp_path):
     clip.rename(tmp_path / "bad" / "b.mp4")
     (summary,) = run(tmp_path / "bad", tmp_path / "out")
     assert list(summary.failed) == [str(tmp_path / "bad" / "a.mp4")]
-    assert [(one.done, one.failed, one.finished) for one in states(tmp_path / "out")] == [(6, 1, True)]
-    assert problems(tmp_path / "out") == []
+    assert [(one.done, one.failed, one.finished) for one in shard_states(tmp_path / "out")] == [(6, 1, True)]
+    assert find_problems(tmp_path / "out") == []
 
 
 def test_every_nth_frame(clip, tmp_path):
@@ -116,7 +116,7 @@ def test_missing_frames_are_a_problem(clip, tmp_path):
     part = list(segments_of(tmp_path / "out")[str(clip)])[2]
     record = part.with_suffix(".json")
     record.write_text(record.read_text().replace('"first": 30', '"first": 31'))
-    assert "do not join: one ends before frame 30, the next begins with 31" in problems(tmp_path / "out")[0]
+    assert "do not join: one ends before frame 30, the next begins with 31" in find_problems(tmp_path / "out")[0]
 
 
 def reference_join(segments):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Column = npt.NDArray[np.generic] | Sequence[object]
 """A column of a batch: an array, or a list of paths, bytes or arrays."""
 
-_TEXTS = ("file", "skeleton", "keypoint", "problem")
-_OF_VIDEOS = ("frame", "time_s", "track_id")
+_TEXT_COLUMNS = ("file", "skeleton", "keypoint", "problem")
+_VIDEO_COLUMNS = ("frame", "time_s", "track_id")
 
 
 class PoseActor:
@@ -41,7 +41,7 @@ class PoseActor:
         detector: as for `everypose.load`.
         min_score: as for `everypose.load`.
         batch_size: as for `everypose.load`.
-        threads: CPU threads of the model; those that Ray reserved for the actor should be given here.
+        threads: CPU threads of the model; give the number of CPUs that Ray reserves for the actor.
 
     Raises:
         EveryposeError: if the model is damaged.
@@ -94,7 +94,7 @@ class PoseActor:
         keys = [str(key) for key in batch[self._key]]
         images = keys if self._image is None else list(batch[self._image])
         columns = wide_columns(self.estimator.skeleton) if self._wide else LONG_COLUMNS
-        names = [*(name for name in columns if name not in _OF_VIDEOS), "problem"]
+        names = [*(name for name in columns if name not in _VIDEO_COLUMNS), "problem"]
         tables = [self._table(key, outcome) for key, outcome in zip(keys, self._outcomes(images), strict=True)]
         return {name: np.concatenate([_empty(name), *(table[name] for table in tables)]) for name in names}
 
@@ -134,18 +134,20 @@ class PoseActor:
         """Return the rows of one image."""
         if isinstance(outcome, str):
             return _Problem({"file": np.array([key]), "problem": np.array([outcome]), "person": np.array([-1])})
-        table = {name: column for name, column in outcome.to_table(wide=self._wide).items() if name not in _OF_VIDEOS}
+        table = {
+            name: column for name, column in outcome.to_table(wide=self._wide).items() if name not in _VIDEO_COLUMNS
+        }
         rows = len(table["person"])
         return table | {"file": np.full(rows, key), "problem": np.full(rows, "")}
 
 
 class _Problem(dict[str, npt.NDArray[np.generic]]):
-    """The only row of an image that could not be read: columns that it does not have are empty."""
+    """The single row of an image that could not be read; missing columns are empty."""
 
     def __missing__(self, name: str) -> npt.NDArray[np.generic]:
-        return np.array([""]) if name in _TEXTS else np.array([np.nan], dtype=np.float32)
+        return np.array([""]) if name in _TEXT_COLUMNS else np.array([np.nan], dtype=np.float32)
 
 
 def _empty(name: str) -> npt.NDArray[np.generic]:
     """Return a column without rows, which determines the type of an empty table."""
-    return np.empty(0, dtype="U1" if name in _TEXTS else np.int64 if name == "person" else np.float32)
+    return np.empty(0, dtype="U1" if name in _TEXT_COLUMNS else np.int64 if name == "person" else np.float32)

@@ -26,7 +26,7 @@ def is_address(source: str) -> bool:
 
 
 def name_of(address: str) -> str:
-    """Return what messages and tables call an address: the address without a password.
+    """Return the name of an address in messages and tables: the address without a password.
 
     >>> name_of("s3://bucket/photos/a#1.jpg"), name_of("ftp://me:secret@host/a.jpg")
     ('s3://bucket/photos/a#1.jpg', 'ftp://host/a.jpg')
@@ -36,7 +36,7 @@ def name_of(address: str) -> str:
 
 
 def find_addresses(address: str, suffixes: Collection[str]) -> list[str]:
-    """Return the files that an address names: itself, those below a folder or prefix, or those that match a pattern.
+    """Return the address of a file, of all files below a folder or prefix, or of those that match a pattern.
 
     Args:
         address: of a file, a folder, or a pattern with ``*``, ``?`` or ``[``.
@@ -116,6 +116,6 @@ def _store_errors(name: str) -> Iterator[None]:
 
 
 def _is_wanted(path: str, folder: str, suffixes: Collection[str]) -> bool:
-    """Whether a search of a folder takes a file: by its suffix, and nothing on the way is hidden."""
+    """Whether a search of a folder includes a file: by its suffix, unless it or a folder on its path is hidden."""
     below = PurePosixPath(path.removeprefix(folder.rstrip("/")))
     return below.suffix.lower() in suffixes and not any(part.startswith(".") for part in below.parts)

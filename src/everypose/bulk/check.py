@@ -1,10 +1,11 @@
 """Check the shards of a bulk run."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from everypose.bulk.records import MANIFEST, SegmentRecord, digest, read_manifest, read_parts
+from everypose.bulk.records import MANIFEST, PartRecord, SegmentRecord, digest, read_manifest, read_parts
 from everypose.bulk.shards import Shard
 from everypose.core.files import sha256
 from everypose.errors import EveryposeError
@@ -12,15 +13,19 @@ from everypose.errors import EveryposeError
 
 @dataclass(frozen=True)
 class ShardState:
-    """How far a shard is.
+    """Progress of a shard.
+
+    >>> ShardState(Shard(0, 4), items=100, done=40, failed=1).finished
+    False
 
     Attributes:
-        shard: which one.
-        items: its images; None while its archives are not read to their end; 0 if it has not begun.
-        done: images in complete parts.
-        failed: images that could not be read.
-        rows: rows of its complete parts.
-        finished: whether it is.
+        shard: its index and the number of shards.
+        items: number of its images and segments of videos; None until its archives have been read once; 0 before the
+            shard is started.
+        done: number of images and segments in complete parts.
+        failed: number of images and videos that could not be read.
+        rows: number of table rows in complete parts.
+        finished: whether all its images and segments are in complete parts.
         seconds: wall-clock time of its complete parts.
         peak_mb: largest resident memory of its processes, in MB.
     """
@@ -35,8 +40,8 @@ class ShardState:
     peak_mb: float = 0.0
 
 
-def states(out: Path) -> list[ShardState]:
-    """Return the state of each shard, those that have not begun included.
+def shard_states(out: Path) -> list[ShardState]:
+    """Return the progress of each shard, including shards that have not been started.
 
     Raises:
         EveryposeError: if the folder has no bulk run, or a file of it is damaged.
@@ -62,43 +67,50 @@ def states(out: Path) -> list[ShardState]:
     return list(found.values())
 
 
-def problems(out: Path) -> list[str]:
-    """Return what is wrong with a run: gaps, duplicates, and parts that are not as they were written.
+def find_problems(out: Path) -> list[str]:
+    """List gaps, duplicates and modified files of a run, one sentence each; empty if the run is complete.
 
     Raises:
         EveryposeError: if the folder has no bulk run, or a file of it is damaged.
     """
     found: list[str] = []
-    shards: dict[str, int] = {}
-    for state in states(out):
+    shard_of: dict[str, int] = {}
+    for state in shard_states(out):
         folder = out / state.shard.folder
         if not state.finished:
             found.append(f"{folder} is not finished: {_progress(state)}")
             continue
         parts = read_parts(folder)
-        for path, record in parts.items():
-            if not path.is_file():
-                found.append(f"{path} is missing")
-            elif sha256(path) != record.sha256:
-                found.append(f"{path} is not as it was written: its SHA-256 differs")
-        times = Counter(key for record in parts.values() for key in record.processed)
-        found += [f"{folder} has {key} {number} times" for key, number in times.items() if number > 1]
-        found += [f"{folder} has {key}, which shard {shards[key]} has, too" for key in times if key in shards]
-        shards |= dict.fromkeys(times, state.shard.index)
+        found += _modified_parts(parts)
+        counts = Counter(key for record in parts.values() for key in record.processed)
+        found += [f"{folder} has {key} {count} times" for key, count in counts.items() if count > 1]
+        found += [f"{folder} has {key}, which shard {shard_of[key]} has, too" for key in counts if key in shard_of]
+        shard_of |= dict.fromkeys(counts, state.shard.index)
         manifest = read_manifest(folder)
-        if digest(times) != manifest.items_sha256:
-            found.append(f"{folder} has not the images of its manifest: {len(times)} of {manifest.items}")
+        if digest(counts) != manifest.items_sha256:
+            found.append(f"{folder} has not the images of its manifest: {len(counts)} of {manifest.items}")
     return found or _missing_frames(out)
 
 
+def _modified_parts(parts: Mapping[Path, PartRecord]) -> list[str]:
+    """List Parquet files that are missing or differ from their record."""
+    found = []
+    for path, record in parts.items():
+        if not path.is_file():
+            found.append(f"{path} is missing")
+        elif sha256(path) != record.sha256:
+            found.append(f"{path} is not as it was written: its SHA-256 differs")
+    return found
+
+
 def segments_of(out: Path) -> dict[str, dict[Path, SegmentRecord]]:
-    """Return the parts with segments of each video, in the order of their frames.
+    """Return the parts and records of each video's segments, in the order of their frames, by the video's name.
 
     Raises:
         EveryposeError: if a file of the run is damaged.
     """
     found: dict[str, dict[Path, SegmentRecord]] = {}
-    for state in states(out):
+    for state in shard_states(out):
         for path, record in read_parts(out / state.shard.folder).items():
             if record.segment is not None:
                 found.setdefault(record.segment.video, {})[path] = record.segment
@@ -106,7 +118,7 @@ def segments_of(out: Path) -> dict[str, dict[Path, SegmentRecord]]:
 
 
 def _missing_frames(out: Path) -> list[str]:
-    """Return where the segments of a video do not join."""
+    """List the places where two segments of a video leave a gap or overlap."""
     found = []
     for video, parts in segments_of(out).items():
         segments = list(parts.values())
@@ -121,7 +133,7 @@ def _missing_frames(out: Path) -> list[str]:
 
 
 def _progress(state: ShardState) -> str:
-    """Return how far a shard is that is not finished."""
+    """Describe the progress of an unfinished shard."""
     processed = state.done + state.failed
     if state.items is None:
         return f"{processed} images so far"

@@ -1,4 +1,4 @@
-"""The images of a bulk run: what each is called, and where its file is."""
+"""The images of a bulk run: their names, and where their files are."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,15 @@ from everypose.inference.image_like import ImageLike
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a bulk run. It can be pickled.
+    """One image of a bulk run; can be pickled, for processes on other machines.
 
     >>> read_item(Item("tiny.ppm", b"P6 1 1 255 abc")).shape
     (1, 1, 3)
 
     Attributes:
         key: its name in tables and records, the same on every machine; unique in the run.
-        content: its file, its address on the web or in an object store, the bytes of the file, or why it cannot be
-            read.
+        content: the image file as a path, an address on the web or in an object store, or bytes; an error if it
+            cannot be read.
     """
 
     key: str
@@ -51,7 +51,13 @@ def read_item(item: Item) -> ImageLike:
 
 
 def pixels_of_item(item: Item) -> int:
-    """Return the pixels of an image by its header; 0 if unknown before it is read."""
+    """Return the number of pixels according to the image's header; 0 if the header is not at hand.
+
+    >>> import numpy as np
+    >>> from everypose.drawing import encode
+    >>> pixels_of_item(Item("a.png", encode(np.zeros((2, 4, 3), np.uint8), ".png")))
+    8
+    """
     if isinstance(item.content, Path):
         return pixels_of_file(item.content)
     if not isinstance(item.content, bytes):

@@ -1,4 +1,4 @@
-"""What the images and frames of a bulk run take, measured on a sample: seconds of each stage, throughput, bytes."""
+"""Time and size of the images and frames of a bulk run, measured on a sample, in total and for each stage."""
 
 import tempfile
 import time
@@ -13,7 +13,6 @@ from everypose.bulk.items import Item, read_item
 from everypose.bulk.process import process_items
 from everypose.bulk.segments import SegmentTracks, VideoSettings, open_segment
 from everypose.bulk.sources import Archive, Clip, Sources
-from everypose.core.counted import counted
 from everypose.core.process_setup import available_threads
 from everypose.data.web_images import is_web_address
 from everypose.errors import EveryposeError
@@ -25,18 +24,21 @@ if TYPE_CHECKING:
     from everypose.video.frames import VideoSource
 
 ARCHIVES = 4
-"""Archives whose first images are in the sample."""
+"""Number of archives whose first images are in the sample."""
 
 
 @dataclass(frozen=True)
 class Stages:
     """Seconds of one image or frame in each stage, measured one stage at a time.
 
+    >>> Stages(reading=0.001, decoding=0.004, network=0.02, writing=0.0005).network
+    0.02
+
     Attributes:
-        reading: the file, from the disk or the store; of frames 0, because decoding reads them.
-        decoding: to pixels, and resizing for the network.
-        network: the network, and what makes people of its outputs.
-        writing: the rows.
+        reading: reading the file from the disk or the store; 0 for frames, which are read while decoding.
+        decoding: decoding to pixels, and resizing for the network.
+        network: running the network and decoding its outputs to people.
+        writing: writing the table rows.
     """
 
     reading: float
@@ -47,25 +49,26 @@ class Stages:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one image or frame takes.
+    """Mean time and size of one image or frame.
+
+    >>> Measured(sample=64, seconds=0.02, megabytes=0.3, stages=Stages(0.001, 0.004, 0.02, 0.0005)).sample
+    64
 
     Attributes:
-        sample: how many were measured; those that cannot be read are not.
-        problems: why others of the sample cannot be read, one line each.
+        sample: number of images or frames that were measured, without unreadable ones.
         seconds: wall-clock time with overlapping stages, as in a run.
-        megabytes: of an image's file; 0 for frames.
+        megabytes: mean size of an image file; 0 for frames.
         stages: seconds of each stage.
     """
 
     sample: int
-    problems: tuple[str, ...]
     seconds: float
     megabytes: float
     stages: Stages
 
 
-def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measured:
-    """Measure images of a run.
+def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measured | None:
+    """Measure images of a run; None if none of the sample can be read.
 
     Args:
         estimator: finds the people.
@@ -73,10 +76,9 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
         sample: the most images.
 
     Raises:
-        EveryposeError: if none of the sample can be read, with the first one's reason, or the model fails.
+        EveryposeError: if the model fails.
     """
     reading, decoding, size = 0.0, 0.0, 0
-    problems: list[str] = []
 
     def prepared() -> Iterator[Prepared]:
         nonlocal reading, decoding, size
@@ -86,8 +88,7 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
                 content = _content(item)
                 middle = time.monotonic()
                 one = estimator.prepare(read_item(Item(item.key, content)))
-            except EveryposeError as error:
-                problems.append(str(error))
+            except EveryposeError:
                 continue
             reading += middle - begin
             decoding += time.monotonic() - middle
@@ -96,17 +97,19 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
 
     count, network, writing = _network_and_writing(estimator, prepared())
     if not count:
-        raise EveryposeError(_none_readable("image", problems))
+        return None
     results = process_items(estimator, _sample(sources, sample))
     together = _seconds_of(FrameResult(each.key, each.people) for each in results if each.people is not None)
     # Files that were just read are in memory: waiting for the store is added where it would be the bottleneck.
     seconds = max(together, reading / min(4, available_threads())) / count
     stages = Stages(reading / count, decoding / count, network / count, writing / count)
-    return Measured(count, tuple(problems), seconds, size / count / 1e6, stages)
+    return Measured(count, seconds, size / count / 1e6, stages)
 
 
-def measure_frames(estimator: Estimator, clips: Sequence[Clip], sample: int, settings: VideoSettings) -> Measured:
-    """Measure the first frames of a segment in the middle of a run, or of the first one after it that can be read.
+def measure_frames(
+    estimator: Estimator, clips: Sequence[Clip], sample: int, settings: VideoSettings
+) -> Measured | None:
+    """Measure the first frames of a segment in the middle of a run; None if it cannot be read.
 
     Args:
         estimator: finds the people.
@@ -115,10 +118,11 @@ def measure_frames(estimator: Estimator, clips: Sequence[Clip], sample: int, set
         settings: how videos are processed.
 
     Raises:
-        EveryposeError: if no segment has frames that can be read, with the first one's reason, or the model fails.
+        EveryposeError: if the model fails.
     """
     from everypose.video.stream import FrameStream
 
+    clip = clips[len(clips) // 2]
     decoding = 0.0
 
     def prepared(video: "VideoSource") -> Iterator[Prepared]:
@@ -130,21 +134,14 @@ def measure_frames(estimator: Estimator, clips: Sequence[Clip], sample: int, set
             yield one
             begin = time.monotonic()
 
-    problems: list[str] = []
-    middle = len(clips) // 2
-    for clip in (*clips[middle:], *clips[:middle]):
-        try:
-            source = open_segment(clip, settings)
-        except EveryposeError as error:
-            problems.append(str(error))
-            continue
-        with source:
-            count, network, writing = _network_and_writing(estimator, prepared(source))
-        if count:
-            break
-        problems.append(f"{clip.key} has no frames that can be decoded")
-    else:
-        raise EveryposeError(_none_readable("segment", problems))
+    try:
+        source = open_segment(clip, settings)
+    except EveryposeError:
+        return None
+    with source:
+        count, network, writing = _network_and_writing(estimator, prepared(source))
+    if not count:
+        return None
     with FrameStream(estimator, open_segment(clip, settings)) as frames:
         tracks = SegmentTracks(estimator.skeleton) if settings.track else None
 
@@ -155,16 +152,7 @@ def measure_frames(estimator: Estimator, clips: Sequence[Clip], sample: int, set
                 yield FrameResult(clip.video, frame.people, frame=frame.index, time=frame.time)
 
         seconds = _seconds_of(results())
-    stages = Stages(0.0, decoding / count, network / count, writing / count)
-    return Measured(count, tuple(problems), seconds / count, 0.0, stages)
-
-
-def _none_readable(noun: str, problems: Sequence[str]) -> str:
-    """Return the message of a sample of which nothing can be read."""
-    if not problems:
-        return "the archives have no images: there is nothing to measure"
-    number = counted(len(problems), noun)
-    return f"cannot plan: none of {number} of the sample can be read, the first because: {problems[0]}"
+    return Measured(count, seconds / count, 0.0, Stages(0.0, decoding / count, network / count, writing / count))
 
 
 def count_images(archive: Archive, sample: int = 32) -> int:
@@ -210,7 +198,7 @@ def _content(item: Item) -> bytes | str | EveryposeError:
 
 
 def _network_and_writing(estimator: Estimator, prepared: Iterator[Prepared]) -> tuple[int, float, float]:
-    """Return the number of images, the seconds of the network and those of writing the rows; one batch is held."""
+    """Return the number of images, and the seconds of the network and of writing rows; one batch is in memory."""
     count, network = 0, 0.0
 
     def results() -> Iterator[FrameResult]:
@@ -234,7 +222,7 @@ def _network_and_writing(estimator: Estimator, prepared: Iterator[Prepared]) -> 
 
 
 def _seconds_of(results: Iterable[FrameResult]) -> float:
-    """Return the seconds of making results and writing their rows."""
+    """Return the seconds that computing results and writing their rows takes."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, ParquetWriter(Path(folder) / "part.parquet") as writer:
         for result in results:

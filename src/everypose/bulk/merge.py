@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from everypose.bulk.check import problems, segments_of, states
+from everypose.bulk.check import find_problems, segments_of, shard_states
 from everypose.bulk.records import SegmentRecord, read_parts
-from everypose.core.counted import counted
 from everypose.core.files import written_whole
 from everypose.errors import EveryposeError
 
@@ -26,15 +25,15 @@ def merge(out: Path, table: Path) -> int:
     through each video; detections in no track have an empty ``track_id``.
 
     Raises:
-        EveryposeError: if the run has problems (`everypose.bulk.check.problems`), or the file cannot be written.
+        EveryposeError: if the run has problems (`everypose.bulk.check.find_problems`), or the file cannot be written.
     """
-    if found := problems(out):
-        raise EveryposeError(f"{found[0]} ({counted(len(found), 'problem')}: see 'everypose bulk verify {out}')")
+    if found := find_problems(out):
+        raise EveryposeError(f"{found[0]} ({len(found)} problems: see 'everypose bulk verify {out}')")
     from pyarrow import parquet
 
     videos = segments_of(out)
     of_videos = {path for parts in videos.values() for path in parts}
-    paths = [path for state in states(out) for path in read_parts(out / state.shard.folder)]
+    paths = [path for state in shard_states(out) for path in read_parts(out / state.shard.folder)]
     if not paths:
         raise EveryposeError(f"{out} has no images")
     rows = 0
@@ -54,10 +53,10 @@ def merge(out: Path, table: Path) -> int:
 
 
 def join_tracks(segments: Sequence[SegmentRecord]) -> list[dict[int, int]]:
-    """Return the person of each track of each segment, numbered through the video from 1.
+    """Join the tracks of a video's segments: return each segment's map from track to person, numbered from 1.
 
-    A segment was tracked on into the next one. Tracks of both that have the same detections there are one person: pairs
-    with the most common detections first, each track once.
+    Each segment was also tracked through the first frames of the next one. Two tracks that share detections there are
+    the same person; pairs with the most shared detections are joined first, and each track at most once.
 
     >>> first = SegmentRecord(
     ...     video="a.mp4", first=0, end=30, frames=30, corrupt=0, tracks={4: 4, 5: 4, 6: 6}, after=[(30, 0, 5)]
@@ -93,7 +92,7 @@ def join_tracks(segments: Sequence[SegmentRecord]) -> list[dict[int, int]]:
 
 
 def _batches(path: Path) -> "Iterator[pyarrow.Table]":
-    """Yield the rows of a part, some at a time."""
+    """Yield the rows of a part in batches of `BATCH_ROWS`."""
     import pyarrow
     from pyarrow import parquet
 

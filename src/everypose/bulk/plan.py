@@ -1,4 +1,4 @@
-"""Predict what a bulk run takes, and compare the prediction with the run."""
+"""Predict time, memory and cost of a bulk run, and compare the prediction with the run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +13,6 @@ from everypose.bulk.segments import VideoSettings
 from everypose.bulk.shards import shard_of_key
 from everypose.bulk.sources import Sources
 from everypose.core.arrays import Float64
-from everypose.core.counted import counted
 from everypose.core.files import read_json
 from everypose.core.process_setup import available_threads, peak_memory_mb
 from everypose.core.settings import Settings
@@ -25,23 +24,30 @@ HOUR = 3600.0
 
 
 class Plan(Settings):
-    """What a run with several workers of this machine's kind is predicted to take.
+    """Prediction for a run with several workers, each on a machine like this one.
 
     Attributes:
-        images: number of images; those of tars are estimated.
+        images: number of images; estimated for tars.
         frames: number of frames of videos.
-        workers: processes, each on a machine of its own.
-        image_seconds: of one image; None without images.
-        frame_seconds: of one frame; None without videos.
-        hours: of the worker with the most to do, without loading the model.
-        mean_hours: of a worker on average.
-        start_seconds: of finding the sources and loading the model.
+        workers: number of processes.
+        image_seconds: seconds for one image; None without images.
+        frame_seconds: seconds for one frame; None without videos.
+        hours: time of the worker with the largest shard, without loading the model.
+        mean_hours: mean time of a worker.
+        start_seconds: time to find the sources and load the model.
         memory_mb: largest resident memory of a worker.
-        read_mb_per_second: what all workers read.
-        bottleneck: the slowest stage, with its share of the cores.
-        stages: seconds of one image, or of one frame without images, by stage.
-        price_per_hour: of a worker; None if not given.
-        sample_problems: why images or segments of the sample cannot be read.
+        read_mb_per_second: data rate that all workers read together.
+        bottleneck: the slowest stage.
+        stages: seconds for one image by stage; without images, for one frame.
+        price_per_hour: price of a worker; None if not given.
+
+    >>> plan = Plan(
+    ...     images=3600, frames=0, workers=1, image_seconds=0.1, frame_seconds=None, hours=0.1, mean_hours=0.1,
+    ...     start_seconds=0.0, memory_mb=300, read_mb_per_second=2.0, bottleneck="network",
+    ...     stages={"network": 0.1}, price_per_hour=2.0,
+    ... )
+    >>> plan.cost, plan.lines()[1]
+    (0.2, 'speed of a worker: 10 images a second')
     """
 
     images: int
@@ -57,24 +63,22 @@ class Plan(Settings):
     bottleneck: str
     stages: dict[str, float]
     price_per_hour: float | None
-    sample_problems: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float | None:
-        """Of all workers, each paid until it has finished; None without a price."""
+        """Price of all workers, each paid until it has finished; None without a price."""
         if self.price_per_hour is None:
             return None
         return self.workers * (self.mean_hours + self.start_seconds / HOUR) * self.price_per_hour
 
     def lines(self) -> list[str]:
-        """Return the plan in words."""
+        """Describe the plan, one sentence a line."""
         each = [
             f"{1 / seconds:.3g} {name} a second" for name, seconds in self._speeds() if seconds is not None and seconds
         ]
         stages = ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in self.stages.items())
         lines = [
-            f"{counted(self.images, 'image')} and {counted(self.frames, 'frame')} of videos, "
-            f"{counted(self.workers, 'worker')}",
+            f"{self.images} images and {self.frames} frames of videos, {self.workers} workers",
             f"speed of a worker: {', '.join(each)}",
             f"time: {_time(self.hours, self.mean_hours)}, after {self.start_seconds:.1f} s to start",
             f"memory of a worker: {self.memory_mb:.0f} MB",
@@ -82,12 +86,7 @@ class Plan(Settings):
             f"stages: {stages}",
             f"bottleneck: {self.bottleneck}",
         ]
-        if self.cost is not None:
-            lines.append(f"cost: {self.cost:.2f}")
-        if self.sample_problems:
-            number = len(self.sample_problems)
-            lines.append(f"{number} of the sample cannot be read, the first because: {self.sample_problems[0]}")
-        return lines
+        return lines if self.cost is None else [*lines, f"cost: {self.cost:.2f}"]
 
     def _speeds(self) -> list[tuple[str, float | None]]:
         return [("images", self.image_seconds), ("frames", self.frame_seconds)]
@@ -111,29 +110,29 @@ def make_plan(
         workers: processes, each on a machine like this one.
         sample: images, and frames, that are measured.
         video: how videos are processed.
-        start_seconds: of what each worker does before its first image.
-        price_per_hour: of a worker.
+        start_seconds: time of a worker before its first image.
+        price_per_hour: price of a worker.
 
     Raises:
-        EveryposeError: if no image or no segment of the sample can be read, with the reason, or the model fails.
+        EveryposeError: if no image or frame of the sample can be read, or the model fails.
     """
     has_images = bool(sources.images or sources.archives)
     images = measure_images(estimator, sources, sample) if has_images else None
     frames = measure_frames(estimator, sources.clips, sample, video) if sources.clips else None
-    measured = [one for one in (images, frames) if one is not None]
-    if not measured:
-        raise EveryposeError("there are no images or videos to measure")
-    archived = [count_images(archive) for archive in sources.archives]
-    filmed = [
+    main = images or frames
+    if main is None:
+        raise EveryposeError("none of the sample can be read: see 'everypose bulk run' for the reasons")
+    archive_images = [count_images(archive) for archive in sources.archives]
+    clip_frames = [
         0 if isinstance(clip.segment, EveryposeError) else clip.segment.packets // video.every for clip in sources.clips
     ]
-    loads = _loads(sources, workers, archived, filmed, images=images, frames=frames)
-    hours = loads / HOUR
-    read = sum(archived) + len(sources.images)
-    megabytes = 0.0 if images is None else read * images.megabytes
+    seconds = _worker_seconds(sources, workers, archive_images, clip_frames, images=images, frames=frames)
+    hours = seconds / HOUR
+    image_count = sum(archive_images) + len(sources.images)
+    megabytes = 0.0 if images is None else image_count * images.megabytes
     return Plan(
-        images=read,
-        frames=sum(filmed),
+        images=image_count,
+        frames=sum(clip_frames),
         workers=workers,
         image_seconds=None if images is None else images.seconds,
         frame_seconds=None if frames is None else frames.seconds,
@@ -141,11 +140,10 @@ def make_plan(
         mean_hours=float(hours.mean()),
         start_seconds=start_seconds,
         memory_mb=peak_memory_mb(),
-        read_mb_per_second=megabytes / max(float(loads.max()), 1e-9),
-        bottleneck=bottleneck_of(measured[0].stages, min(4, available_threads())),
-        stages=asdict(measured[0].stages),
+        read_mb_per_second=megabytes / max(float(seconds.max()), 1e-9),
+        bottleneck=bottleneck_of(main.stages, min(4, available_threads())),
+        stages=asdict(main.stages),
         price_per_hour=price_per_hour,
-        sample_problems=tuple(problem for one in measured for problem in one.problems),
     )
 
 
@@ -161,7 +159,7 @@ def bottleneck_of(stages: Stages, threads: int) -> str:
 
 
 def compare(plan: Plan, states: Sequence[ShardState]) -> list[str]:
-    """Return how a run compares with its plan, in words.
+    """Describe how a run compares with its plan, one sentence a line.
 
     Args:
         plan: of the run.
@@ -171,8 +169,8 @@ def compare(plan: Plan, states: Sequence[ShardState]) -> list[str]:
     mean = sum(state.seconds for state in states) / len(states) / HOUR
     memory = max(state.peak_mb for state in states)
     lines = [
-        f"planned: {_time(plan.hours, plan.mean_hours)}, {plan.memory_mb:.0f} MB, {counted(plan.workers, 'worker')}",
-        f"measured: {_time(slowest, mean)}, {memory:.0f} MB, {counted(len(states), 'shard')}",
+        f"planned: {_time(plan.hours, plan.mean_hours)}, {plan.memory_mb:.0f} MB, {plan.workers} workers",
+        f"measured: {_time(slowest, mean)}, {memory:.0f} MB, {len(states)} shards",
     ]
     if not all(state.finished for state in states):
         return [*lines, "the run is not finished"]
@@ -197,26 +195,26 @@ def read_plan(out: Path) -> Plan | None:
         raise EveryposeError(f"{path} is not a plan of 'everypose bulk plan'") from error
 
 
-def _loads(
+def _worker_seconds(
     sources: Sources,
     workers: int,
-    archived: Sequence[int],
-    filmed: Sequence[int],
+    archive_images: Sequence[int],
+    clip_frames: Sequence[int],
     *,
     images: Measured | None,
     frames: Measured | None,
 ) -> Float64:
-    """Return the seconds of each worker, by what its shard has."""
-    loads = np.zeros(workers)
+    """Return the seconds that each worker takes for the images and frames of its shard, (workers,)."""
+    seconds = np.zeros(workers)
     if images is not None:
         for key in sources.images:
-            loads[shard_of_key(key, workers)] += images.seconds
-        for place, count in enumerate(archived):
-            loads[place % workers] += count * images.seconds
+            seconds[shard_of_key(key, workers)] += images.seconds
+        for index, count in enumerate(archive_images):
+            seconds[index % workers] += count * images.seconds
     if frames is not None:
-        for place, count in enumerate(filmed):
-            loads[place % workers] += count * frames.seconds
-    return loads
+        for index, count in enumerate(clip_frames):
+            seconds[index % workers] += count * frames.seconds
+    return seconds
 
 
 def _share(part: float, whole: float) -> str:
@@ -224,12 +222,12 @@ def _share(part: float, whole: float) -> str:
 
 
 def _time(longest: float, mean: float) -> str:
-    """Return hours of the slowest worker and of the mean in words."""
+    """Describe the time of the slowest worker and the mean time, both in hours."""
     return f"{_duration(longest)} (mean {_duration(mean)})"
 
 
 def _duration(hours: float) -> str:
-    """Return hours in a fitting unit.
+    """Format hours in seconds, minutes or hours.
 
     >>> _duration(0.001), _duration(0.5), _duration(12)
     ('3.6 s', '30.0 min', '12.0 h')

@@ -1,4 +1,4 @@
-"""From the images of a bulk run to their people: the loop that all ways of running it share."""
+"""The loop from images to people, shared by shards, plans and actors."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +16,13 @@ from everypose.people import People
 class ItemResult:
     """The result of one image.
 
+    >>> ItemResult("a.jpg", None, "the image a.jpg is empty (0 bytes)").people is None
+    True
+
     Attributes:
-        key: of the image.
-        people: its people; None if it could not be read.
-        problem: why it could not be read, one line; empty otherwise.
+        key: the image's name in tables and records.
+        people: the people in the image; None if it could not be read.
+        problem: the reason why it could not be read, one line; empty otherwise.
     """
 
     key: str
@@ -36,7 +39,7 @@ def process_items(estimator: Estimator, items: Iterable[Item]) -> Iterator[ItemR
 
     Args:
         estimator: finds the people.
-        items: taken one by one, a few ahead of what is yielded.
+        items: the images; read lazily, a few ahead of the one that is yielded.
 
     Raises:
         EveryposeError: if the model fails, or ``items`` raises it.

@@ -29,9 +29,13 @@ _MESSAGE = re.compile(r"^\s*(?:\w+\.)*\w*Error: (.+)$", re.MULTILINE)
 class ActorPool:
     """The actors of a run.
 
+    >>> ActorPool(address="auto", most=8, cpus=2).gpus
+    0.0
+
     Attributes:
-        address: of the Ray cluster, such as "auto" or "ray://head:10001"; "local" starts Ray on this machine.
-        most: most actors; None for as many as the cluster can hold, also when machines join during the run.
+        address: address of the Ray cluster, such as "auto" or "ray://head:10001"; "local" starts Ray on this machine.
+        most: largest number of actors; None for as many as the cluster can hold, also when machines join during the
+            run.
         cpus: CPUs of each actor, and threads of its model.
         gpus: GPUs of each actor, or a share of one.
     """
@@ -58,8 +62,8 @@ class ShardActor:
         self._estimator = load()
         self._process = process
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Process the shard of a row; return its summary."""
+    def __call__(self, row: Mapping[str, int]) -> dict[str, int | str]:
+        """Process the shard of a row, which has its ``index`` and ``count``; return its summary as a row."""
         summary = self._process(self._estimator, Shard(int(row["index"]), int(row["count"])))
         return {
             "done_before": summary.done_before,
@@ -73,9 +77,12 @@ class ShardActor:
 def all_shards(sources: Sources, out: Path, count: int | None = None) -> list[Shard]:
     """Return all shards of a run on Ray.
 
+    >>> [shard.index for shard in all_shards(Sources({"a.jpg": "a.jpg"}), Path("poses"), count=3)]
+    [0, 1, 2]
+
     Args:
-        sources: what the run reads.
-        out: the output folder; if it has a run, that run's number of shards is the default.
+        sources: the images, archives and videos of the run.
+        out: the output folder; if it contains a run, the default is that run's number of shards.
         count: number of shards; by default about 64 images, one archive or one segment of a video each, at most 1024.
     """
     if count is None and (first := next(iter(sorted(out.glob(f"shard-*/{MANIFEST}"))), None)) is not None:
@@ -101,7 +108,7 @@ def run_shards(
     Args:
         load: loads the model in an actor.
         process: processes a shard, such as `everypose.bulk.run.run_shard` with its other arguments.
-        shards: what to process.
+        shards: the shards to process.
         pool: the actors.
         quiet: show no progress.
 
@@ -128,13 +135,7 @@ def run_shards(
         total = ShardSummary(0, 0, 0, {})
         try:
             for row in track(results.iter_rows(), "shards", total=len(rows), quiet=quiet):
-                total = ShardSummary(
-                    total.done_before + row["done_before"],
-                    total.images + row["images"],
-                    total.people + row["people"],
-                    total.failed | json.loads(row["failed"]),
-                    total.segments + row["segments"],
-                )
+                total += ShardSummary(**{**row, "failed": json.loads(row["failed"])})
         except ray.exceptions.RayError as error:
             raise EveryposeError(_cause(error)) from error
     return total
@@ -191,6 +192,6 @@ def _last_line(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the message of what failed in an actor: the first that Ray's text, a chain of tracebacks, has."""
+    """Return the message of the first exception in Ray's text, which is a chain of tracebacks."""
     found = _MESSAGE.search(str(error))
     return found[1] if found else _last_line(error)

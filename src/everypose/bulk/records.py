@@ -14,16 +14,19 @@ MANIFEST = "manifest.json"
 
 
 class Manifest(Settings):
-    """What a shard shall process, and with which model.
+    """The images and the model of a shard.
+
+    >>> Manifest(index=0, count=4, model={"model": "boir-lite"}, sources_sha256="").finished
+    False
 
     Attributes:
         index: number of the shard, from 0.
         count: number of shards.
         model: name of the model, its SHA-256 and the options that determine the results.
-        sources_sha256: of the sorted names of the image files and archives of the shard, one a line.
-        items: number of images; None if archives are not yet read to their end.
-        items_sha256: of the sorted names of the images, one a line; None with ``items``.
-        finished: whether all images are in parts.
+        sources_sha256: hash of the sorted names of the shard's image files and archives, one a line.
+        items: number of images; None until archives have been read to their end.
+        items_sha256: hash of the sorted names of the images, one a line; None if ``items`` is None.
+        finished: whether all images are in complete parts.
     """
 
     index: int
@@ -36,7 +39,10 @@ class Manifest(Settings):
 
 
 class SegmentRecord(Settings):
-    """What a part with a segment of a video says about it; people are those of the table, by frame and position.
+    """The record of a segment of a video; people are identified by frame and position in the part's table.
+
+    >>> SegmentRecord(video="a.mp4", first=0, end=30, frames=30, corrupt=0).tracks
+    {}
 
     Attributes:
         video: the video's name in tables.
@@ -44,10 +50,10 @@ class SegmentRecord(Settings):
         end: number of the frame after its last one; None for the rest of the video.
         frames: frames that were processed.
         corrupt: damaged packets and frames that were skipped.
-        tracks: track of each ``track_id`` of the part's rows; those that are missing are not sure enough. Empty
-            without tracking.
-        begin: (frame, person, ``track_id``) of the segment's first frames.
-        after: (frame, person, ``track_id``) of the next segment's first frames, if this one had gone on.
+        tracks: the track for each provisional ``track_id`` of the part's rows; ids with too little evidence are not
+            listed. Empty without tracking.
+        begin: (frame, person, ``track_id``) in the segment's first frames.
+        after: (frame, person, ``track_id``) in the first frames of the next segment, which this one was tracked into.
     """
 
     video: str
@@ -61,16 +67,19 @@ class SegmentRecord(Settings):
 
 
 class PartRecord(Settings):
-    """A part that is complete; a Parquet file without a record is not.
+    """The record of a complete part; a Parquet file without a record is incomplete.
+
+    >>> PartRecord(items=["a.jpg"], failed={"b.jpg": "it is empty"}, rows=17, sha256="").processed
+    ('a.jpg', 'b.jpg')
 
     Attributes:
-        items: images whose rows it has; those without people have none.
+        items: images that were processed; images without people have no rows.
         failed: images that could not be read, with the reason.
         rows: number of rows.
         sha256: of the Parquet file.
         seconds: wall-clock time of the part.
         peak_mb: largest resident memory of the process so far, in MB; 0 where the system does not measure it.
-        segment: of the video whose rows the part has; None for images.
+        segment: the segment of a video that the rows belong to; None for images.
     """
 
     items: list[str]
@@ -83,17 +92,25 @@ class PartRecord(Settings):
 
     @property
     def processed(self) -> Iterable[str]:
-        """All its images, the failed ones included."""
+        """All its images, including failed ones."""
         return (*self.items, *self.failed)
 
 
 def digest(keys: Iterable[str]) -> str:
-    """Return the SHA-256 of the sorted keys, one a line."""
+    """Return the SHA-256 of the sorted keys, one a line.
+
+    >>> digest(["b", "a"]) == digest(["a", "b"])
+    True
+    """
     return hashlib.sha256("\n".join(sorted(keys)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def keys_of(parts: Mapping[Path, PartRecord]) -> set[str]:
-    """Return the images that complete parts have, failed ones included."""
+    """Return the images of complete parts, including failed ones.
+
+    >>> keys_of({Path("part-000000.parquet"): PartRecord(items=["a.jpg"], failed={}, rows=0, sha256="")})
+    {'a.jpg'}
+    """
     return {key for record in parts.values() for key in record.processed}
 
 

@@ -25,14 +25,18 @@ PART_ITEMS = 256
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """The result of a run over a shard.
+    """The result of a run over one or several shards.
+
+    >>> first = ShardSummary(done_before=0, images=10, people=12, failed={})
+    >>> first + ShardSummary(done_before=5, images=1, people=2, failed={"b.jpg": "it is empty"})
+    ShardSummary(done_before=5, images=11, people=14, failed={'b.jpg': 'it is empty'}, segments=0)
 
     Attributes:
-        done_before: images and segments of videos that were in complete parts when it began.
-        images: images that were processed now.
-        people: people in them and in the frames of segments.
-        failed: images and videos that could not be read now, with the reason.
-        segments: segments of videos that were processed now.
+        done_before: number of images and segments of videos that earlier runs had processed.
+        images: number of images that this run processed.
+        people: number of people in these images and segments.
+        failed: images and videos that this run could not read, with the reason.
+        segments: number of segments of videos that this run processed.
     """
 
     done_before: int
@@ -40,6 +44,16 @@ class ShardSummary:
     people: int
     failed: dict[str, str]
     segments: int = 0
+
+    def __add__(self, other: "ShardSummary") -> "ShardSummary":
+        """Return the summary of both runs."""
+        return ShardSummary(
+            self.done_before + other.done_before,
+            self.images + other.images,
+            self.people + other.people,
+            self.failed | other.failed,
+            self.segments + other.segments,
+        )
 
 
 def run_shard(
@@ -60,12 +74,12 @@ def run_shard(
 
     Args:
         estimator: finds the people.
-        sources: all that the run reads.
+        sources: the images, archives and videos of all shards.
         out: the output folder of all shards.
-        shard: which of the images are processed.
+        shard: the shard to process.
         model: the model and options that determine the results; a resumed shard must have the same.
-        part_items: images of a part.
-        video: how videos are processed.
+        part_items: number of images in a part.
+        video: options for videos.
         retry_failed: process images again that could not be read.
         quiet: show no progress.
 
@@ -75,9 +89,7 @@ def run_shard(
     """
     folder = out / shard.folder
     own = sources.of_shard(shard)
-    manifest = Manifest(index=shard.index, count=shard.count, model=dict(model), sources_sha256=digest(own.keys()))
-    if (items := own.item_keys()) is not None:
-        manifest = manifest.model_copy(update={"items": len(items), "items_sha256": digest(items)})
+    manifest = _new_manifest(shard, model, own)
     _require_same_run(out, manifest)
     remove_leftovers(folder)
     if retry_failed:
@@ -86,27 +98,43 @@ def run_shard(
     done = keys_of(parts)
     if gone := next((key for key in sorted(done) if not own.has(key)), None):
         raise UsageError(f"{folder} has results of images that are no longer named, such as {gone}: use a new --out")
+    summary, keys = ShardSummary(len(done), 0, 0, {}), set(done)
     if _is_finished(folder, manifest, done):
-        return ShardSummary(len(done), 0, 0, {})
+        return summary
     write_json(folder / MANIFEST, manifest.model_dump())
-    start = 1 + max((int(path.stem.removeprefix("part-")) for path in parts), default=-1)
-    paths = (folder / f"part-{number:06d}.parquet" for number in count(start))
     label = f"shard {shard.index}/{shard.count}"
     remaining = None if own.archives else len(own.images.keys() - done)
     results = track(process_items(estimator, own.items(done)), label, total=remaining, quiet=quiet)
-    of_images = (_write_part(chunk, next(paths), begin) for begin, chunk in _chunks(results, part_items))
     clips = track([clip for clip in own.clips if clip.key not in done], f"{label}, videos", quiet=quiet)
-    of_videos = (write_segment(estimator, clip, next(paths), settings=video) for clip in clips)
-    images, segments, people, failed, keys = 0, 0, 0, dict[str, str](), set(done)
-    for record, found in chain(of_images, of_videos):
-        images += len(record.items) if record.segment is None else 0
-        segments += record.segment is not None
-        people += found
-        failed |= record.failed
+    paths = _free_paths(folder, parts)
+    image_parts = (_write_part(chunk, next(paths), begin) for begin, chunk in _chunks(results, part_items))
+    video_parts = (write_segment(estimator, clip, next(paths), settings=video) for clip in clips)
+    for record, people in chain(image_parts, video_parts):
+        summary += _summary_of(record, people)
         keys.update(record.processed)
     complete = {"items": len(keys), "items_sha256": digest(keys), "finished": True}
     write_json(folder / MANIFEST, manifest.model_copy(update=complete).model_dump())
-    return ShardSummary(len(done), images, people, failed, segments)
+    return summary
+
+
+def _new_manifest(shard: Shard, model: Mapping[str, str], own: Sources) -> Manifest:
+    """Return the manifest of a shard that is not finished."""
+    manifest = Manifest(index=shard.index, count=shard.count, model=dict(model), sources_sha256=digest(own.keys()))
+    if (items := own.item_keys()) is None:
+        return manifest
+    return manifest.model_copy(update={"items": len(items), "items_sha256": digest(items)})
+
+
+def _free_paths(folder: Path, parts: Iterable[Path]) -> Iterator[Path]:
+    """Yield the paths of new parts, numbered after the existing ones."""
+    start = 1 + max((int(path.stem.removeprefix("part-")) for path in parts), default=-1)
+    return (folder / f"part-{number:06d}.parquet" for number in count(start))
+
+
+def _summary_of(record: PartRecord, people: int) -> ShardSummary:
+    """Return the summary of one part with this number of people."""
+    is_video = record.segment is not None
+    return ShardSummary(0, 0 if is_video else len(record.items), people, record.failed, int(is_video))
 
 
 def _require_same_run(out: Path, manifest: Manifest) -> None:
@@ -120,7 +148,7 @@ def _require_same_run(out: Path, manifest: Manifest) -> None:
 
 
 def _is_finished(folder: Path, manifest: Manifest, done: set[str]) -> bool:
-    """Whether a shard has nothing left to do: its archives are then not read again."""
+    """Whether nothing is left to process, so that archives need not be read again."""
     if not (folder / MANIFEST).is_file():
         return False
     before = read_manifest(folder)
@@ -136,7 +164,7 @@ def _forget_failed(folder: Path) -> None:
 
 
 def _chunks(results: Iterable[ItemResult], size: int) -> Iterator[tuple[float, Iterator[ItemResult]]]:
-    """Yield the time at which each part begins and its results, which must be used up before the next."""
+    """Yield the start time of each part and its results, which must be consumed before the next part."""
     remaining = iter(results)
     begin = time.monotonic()
     for first in remaining:
@@ -145,7 +173,13 @@ def _chunks(results: Iterable[ItemResult], size: int) -> Iterator[tuple[float, I
 
 
 def _write_part(results: Iterable[ItemResult], path: Path, begin: float) -> tuple[PartRecord, int]:
-    """Write one part, which took from ``begin`` on, and its record; return it and the number of people."""
+    """Write one part and its record; return the record and the number of people.
+
+    Args:
+        results: of the part's images.
+        path: the Parquet file.
+        begin: `time.monotonic` when the part was started.
+    """
     items: list[str] = []
     failed: dict[str, str] = {}
     rows, people = 0, 0

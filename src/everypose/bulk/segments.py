@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from everypose.video.stream import FrameStream
 
 OVERLAP_SECONDS = 1.0
-"""A tracked segment goes on for this long into the next one, so that `merge` recognizes its people there."""
+"""A segment is tracked this far into the next one, so that `merge` can join the tracks of both."""
 Sighting = tuple[int, int, int]
 """Frame, position of the person in the frame, track."""
 
@@ -34,6 +34,9 @@ Sighting = tuple[int, int, int]
 @dataclass(frozen=True)
 class VideoSettings:
     """How videos are processed.
+
+    >>> VideoSettings(every=5).track
+    False
 
     Attributes:
         every: process the frames whose number is a multiple of this.
@@ -59,7 +62,7 @@ class SegmentTracks:
         self._is_sure: dict[int, bool] = {}
 
     def follow(self, people: People, seconds: float) -> Int64:
-        """Return the track of each of a frame's people, (N,); -1 for people in no track."""
+        """Return the track of each person of a frame, (N,) int64; -1 for people in no track."""
         tracks = self._tracker.follow(people, seconds, image=people.image)
         seen = tracks.select(tracks.rows >= 0)
         numbers = np.full(len(people), -1, dtype=np.int64)
@@ -69,10 +72,10 @@ class SegmentTracks:
         return numbers
 
     def sure_of(self, seen: Collection[int]) -> dict[int, int]:
-        """Return the tracks with enough evidence, each with the first track that was recognized as the same person.
+        """Map each track with enough evidence to the first track of the same person.
 
         Args:
-            seen: people of whom no track is among these are left out.
+            seen: tracks of the segment itself; a person without any of these is left out.
         """
         found = {}
         for number in self._is_sure:
@@ -132,7 +135,7 @@ def write_segment(
 
 
 def open_segment(clip: Clip, settings: VideoSettings) -> "VideoSegment":
-    """Open a segment, with what follows it for tracking.
+    """Open a segment; with tracking, it extends `OVERLAP_SECONDS` into the next one.
 
     Raises:
         EveryposeError: if the video cannot be read.
@@ -148,7 +151,7 @@ def open_segment(clip: Clip, settings: VideoSettings) -> "VideoSegment":
 def _write_frames(
     writer: ParquetWriter, frames: "FrameStream", clip: Clip, *, tracks: SegmentTracks | None
 ) -> tuple[SegmentRecord, int]:
-    """Write the frames of a segment; return what its record says about it, and the number of people."""
+    """Write the frames of a segment; return its record and the number of people."""
     assert not isinstance(clip.segment, EveryposeError)
     end = clip.segment.end
     begin: list[Sighting] = []

@@ -1,4 +1,4 @@
-"""Which shard of a bulk run an image belongs to, and which shard this process is."""
+"""Shards of a bulk run: the shard of an image, and the shard of this process."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,9 @@ from everypose.errors import UsageError
 @dataclass(frozen=True)
 class Shard:
     """One of several parts of a run that are processed independently.
+
+    >>> Shard(3, 16).folder
+    'shard-00003-of-00016'
 
     Attributes:
         index: number of the shard, from 0.
@@ -73,7 +76,7 @@ def shard_of_job(environment: Mapping[str, str], count: int | None = None) -> Sh
 def keys_of_shard(keys: Iterable[str], shard: Shard) -> list[str]:
     """Return the sorted keys of a shard, chosen by a hash of each key.
 
-    A key's shard depends on nothing else, so that added or removed images leave the others where they are.
+    The shard of an image depends on its key only: adding or removing images does not move others to another shard.
 
     >>> sorted(keys_of_shard("abcdef", Shard(0, 2)) + keys_of_shard("abcdef", Shard(1, 2)))
     ['a', 'b', 'c', 'd', 'e', 'f']

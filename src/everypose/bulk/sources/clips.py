@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from everypose.video.segments import Segment
 
 SEGMENT_SECONDS = 60.0
-"""Least length of a segment: the most that a killed shard processes again, up to the next key frame."""
+"""Shortest segment; a segment is what a killed shard processes again. It ends at the next key frame."""
 FOLDER = "videos"
 
 
@@ -30,7 +30,7 @@ class Clip:
     Attributes:
         video: the video's name in tables.
         place: its path.
-        segment: which frames; or why the video cannot be read.
+        segment: the frames; an error if the video cannot be read.
     """
 
     video: str
@@ -39,7 +39,7 @@ class Clip:
 
     @property
     def key(self) -> str:
-        """Its name in records."""
+        """Its name in records: the video, and the range of frames."""
         if isinstance(self.segment, EveryposeError):
             return self.video
         end = "" if self.segment.end is None else self.segment.end - 1
@@ -74,9 +74,9 @@ class _VideoRecord(Settings):
 
 
 def clips_of(video: str, place: str, *, out: Path, seconds: float = SEGMENT_SECONDS) -> list[Clip]:
-    """Return the segments of a video: those of the record in the output folder, or else new ones, which are recorded.
+    """Return the segments of a video from the record in the output folder; find and record them if there is none.
 
-    All shards use one record, so that they agree, and each video's packets are read once.
+    All shards use the same record, so that their segments agree and each video's packets are read once.
 
     Args:
         video: the video's name in tables.

@@ -11,8 +11,8 @@ from everypose.bulk.items import Item
 from everypose.bulk.shards import Shard, keys_of_shard
 from everypose.bulk.sources.clips import Clip
 from everypose.bulk.sources.tables import count_rows, read_table
+from everypose.bulk.sources.tars import TAR_SUFFIXES, read_tar
 from everypose.data.discovery.walk import problem_of
-from everypose.data.tars import TAR_SUFFIXES, read_tar
 from everypose.errors import EveryposeError, UsageError
 
 TABLE_SUFFIX = ".parquet"
@@ -22,9 +22,12 @@ TABLE_SUFFIX = ".parquet"
 class TableOptions:
     """How Parquet tables are read.
 
+    >>> TableOptions(column="jpg").root is None
+    True
+
     Attributes:
-        column: the column of images; by default the only one that can be.
-        root: folder or address below which the paths in tables lie; by default the folder of each table.
+        column: the column of images; by default the only one that can contain images.
+        root: folder or address that paths in tables are relative to; by default the folder of each table.
     """
 
     column: str | None = None
@@ -35,10 +38,13 @@ class TableOptions:
 class Archive:
     """A tar or Parquet file with images, which one shard reads from start to end.
 
+    >>> [item.key for item in Archive("missing.tar", "missing.tar").items()]  # unreadable: one item with an error
+    ['missing.tar']
+
     Attributes:
-        key: its name in tables and records; the images in it are ``key/name``.
+        key: its name in tables and records; the images in it are called ``key/name``.
         place: its path or address.
-        table: how it is read if it is a Parquet table.
+        table: options for Parquet tables.
     """
 
     key: str
@@ -46,7 +52,7 @@ class Archive:
     table: TableOptions = TableOptions()
 
     def items(self) -> Iterator[Item]:
-        """Yield the images in the order of the file; damage is a last item that cannot be read, with the file's key.
+        """Yield the images in the order of the file; a damaged file ends with an unreadable item that has its key.
 
         Raises:
             UsageError: if a table has no column of images.
@@ -107,7 +113,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Sources:
-    """All that a bulk run reads.
+    """The images, archives and segments of videos that a bulk run reads.
 
     >>> sources = Sources({"a.jpg": "a.jpg", "b.jpg": "b.jpg"})
     >>> [item.key for item in sources.of_shard(Shard(0, 1)).items()]
@@ -124,10 +130,10 @@ class Sources:
     clips: Sequence[Clip] = ()
 
     def of_shard(self, shard: Shard) -> "Sources":
-        """Return what a shard processes.
+        """Return the sources that a shard processes.
 
-        A hash of an image's key decides its shard, so that added or removed images leave the others where they are.
-        Archives go to the shards in turn, so that the shards differ by one archive at most; so do segments of videos.
+        A hash of an image's key determines its shard: adding or removing images does not move others. Archives and
+        segments of videos are dealt out in turn, so that shards differ by one at most.
         """
         images = {key: self.images[key] for key in keys_of_shard(self.images, shard)}
         own = slice(shard.index, None, shard.count)

@@ -1,6 +1,7 @@
-"""From what the user names to the images, archives and videos of a bulk run."""
+"""From files, folders, patterns and addresses to the images, archives and videos of a bulk run."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -8,18 +9,20 @@ from pathlib import Path
 from everypose.bulk.addresses import find_addresses, is_address, name_of
 from everypose.bulk.sources.clips import SEGMENT_SECONDS, clips_of
 from everypose.bulk.sources.found import TABLE_SUFFIX, Archive, Sources, TableOptions, is_archive
+from everypose.bulk.sources.tars import TAR_SUFFIXES
 from everypose.core.files import text_name
 from everypose.core.progress import track
 from everypose.data.discovery.search import VIDEO_SUFFIXES, files_of
 from everypose.data.discovery.walk import Skipped
 from everypose.data.image_header import IMAGE_SUFFIXES
-from everypose.data.tars import TAR_SUFFIXES, expand_range
 from everypose.data.web_images import is_web_address, is_web_image
 from everypose.errors import UsageError
 
 ARCHIVE_SUFFIXES = {Path(f"x{suffix}").suffix for suffix in (*TAR_SUFFIXES, TABLE_SUFFIX)}
 SUFFIXES = IMAGE_SUFFIXES | ARCHIVE_SUFFIXES | VIDEO_SUFFIXES
-"""Suffixes of the files that searches find. Of files ``.gz`` only ``.tar.gz`` counts."""
+"""Suffixes of the files that searches find; of ``.gz`` files only ``.tar.gz``."""
+MOST_EXPANDED = 1_000_000
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def find_sources(
@@ -32,11 +35,11 @@ def find_sources(
     quiet: bool = False,
     skipped: list[Skipped] | None = None,
 ) -> Sources:
-    """Find the images, archives and videos that the user named.
+    """Find the images, archives and videos of a bulk run.
 
-    Files are taken as they are: those with the suffix of a tar or of Parquet are archives, those with a video's are
-    videos, others images. Folders, globs and prefixes of object stores are searched for files with such suffixes.
-    ``set-{000..127}.tar`` stands for 128 names. What is named twice is taken once.
+    Tars, Parquet tables and videos are recognized by their suffix; any other file is read as an image. Folders, globs
+    and prefixes of object stores are searched for files with known suffixes. ``set-{000..127}.tar`` stands for 128
+    names. A file that is named twice is processed once.
 
     Args:
         sources: files, folders, globs and addresses; "-" stands for the list.
@@ -45,7 +48,7 @@ def find_sources(
         table: how Parquet tables are read.
         segment_seconds: least length of a segment of a video.
         quiet: show no progress.
-        skipped: receives what searches met and could not use.
+        skipped: receives files and folders that searches could not use.
 
     Raises:
         UsageError: if something named is missing, contains no images, or is a video in an object store.
@@ -84,7 +87,7 @@ _NOTHING_NAMED = "no image is named: give files, folders, globs or addresses, or
 
 
 def _lines(sources: Sequence[str], listed: Iterable[bytes]) -> Iterator[str]:
-    """Return the sources, with those of the list in place of "-", and ranges expanded."""
+    """Yield the sources, with the entries of the list in place of "-", and ranges expanded."""
     for source in sources:
         lines = (os.fsdecode(line).strip("\r\n") for line in listed) if source == "-" else iter([source])
         for line in lines:
@@ -93,7 +96,7 @@ def _lines(sources: Sequence[str], listed: Iterable[bytes]) -> Iterator[str]:
 
 
 def _places(line: str, skip: Path | None, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
-    """Yield key, path or address, and what identifies it, of each file that a source names."""
+    """Yield key, path or address, and identity (equal for two names of one file) of each file of a source."""
     if is_web_address(line) and (is_web_image(line) or not is_archive(line)):
         yield name_of(line), line, line
     elif is_address(line):
@@ -116,3 +119,23 @@ def _real_path(path: Path) -> str:
 @lru_cache(maxsize=16)
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
+
+
+def expand_range(source: str) -> list[str]:
+    """Return the names that a number range in braces stands for, as in WebDataset.
+
+    >>> expand_range("set-{08..11}.tar")
+    ['set-08.tar', 'set-09.tar', 'set-10.tar', 'set-11.tar']
+
+    Raises:
+        UsageError: if a range has more than `MOST_EXPANDED` numbers or goes down.
+    """
+    match = _RANGE.search(source)
+    if match is None:
+        return [source]
+    first, last = match.groups()
+    numbers = range(int(first), int(last) + 1)
+    if not 0 < len(numbers) <= MOST_EXPANDED:
+        raise UsageError(f"{source}: a range goes from a number to a larger one, at most {MOST_EXPANDED} numbers")
+    start, end = source[: match.start()], source[match.end() :]
+    return [name for number in numbers for name in expand_range(f"{start}{number:0{len(first)}d}{end}")]

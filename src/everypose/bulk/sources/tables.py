@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from everypose.bulk.addresses import SEPARATOR
-from everypose.data.tars import printable
+from everypose.bulk.sources.tars import printable
 from everypose.data.web_images import MOST_BYTES
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 16
 """Rows that are held at a time."""
 PATH_COLUMNS = ("path", "file", "file_name", "filename", "image", "image_path", "img_path")
-"""Names of a text column that is taken for the images' paths without ``--column``."""
+"""Text columns with these names contain the images' paths, unless ``--column`` is given."""
 Content = Path | str | bytes | EveryposeError
 
 
@@ -32,9 +32,9 @@ def read_table(file: BinaryIO, name: str, root: Path | str, column: str | None) 
 
     Args:
         file: the table.
-        name: what messages call it.
-        root: folder or address below which the paths lie.
-        column: the column of images; by default the only one that can be.
+        name: the table's name in messages.
+        root: folder or address that paths are relative to.
+        column: the column of images; by default the only one that can contain images.
 
     Raises:
         MissingDependencyError: if pyarrow is not installed.
