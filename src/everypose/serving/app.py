@@ -23,11 +23,11 @@ DESCRIPTION = "Finds every person's keypoints in images, videos and streams of f
 
 
 def create_app(service: Service, label_studio: LabelStudio | None = None) -> FastAPI:
-    """The application of a service whose models are loaded; they are closed when it shuts down.
+    """Create the application of a service; its models are closed when the application shuts down.
 
     Args:
-        service: the state that all routes share.
-        label_studio: the Label Studio server whose protocol is served, too.
+        service: the state that all routes share, with loaded models.
+        label_studio: the Label Studio server that may request predictions; None for none.
     """
 
     @asynccontextmanager
@@ -99,10 +99,10 @@ def _add_failure_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def defect(_request: Request, _error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": "the service has a defect; its log says more"}, 500)
+        return JSONResponse({"detail": "internal error: see the log of the service"}, 500)
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:
-    """The methods that a path supports; the framework itself names those of its first route only."""
+    """Return the methods that a path supports; the framework itself names those of its first route only."""
     path = getattr(request.scope.get("route"), "path", "")
     return sorted(method.upper() for method in app.openapi()["paths"].get(path, {}))

@@ -4,10 +4,14 @@
 class RequestError(Exception):
     """A request that cannot be answered.
 
+    >>> error = BusyError("64 requests are waiting", retry_after=1)
+    >>> error.status, error.detail, error.retry_after
+    (429, '64 requests are waiting', 1)
+
     Attributes:
         status: the HTTP status.
         detail: one line for the client.
-        retry_after: seconds after which trying again makes sense; None when it does not.
+        retry_after: seconds after which the client may try again; None if that does not help.
     """
 
     status = 500
@@ -43,7 +47,7 @@ class BodyTimeoutError(RequestError):
 
 
 class ConflictError(RequestError):
-    """The result is not there yet."""
+    """The result is not available yet."""
 
     status = 409
 
@@ -55,7 +59,7 @@ class TooLargeError(RequestError):
 
 
 class UnsupportedMediaError(RequestError):
-    """The content is of no kind that the service reads."""
+    """The service does not read this kind of content."""
 
     status = 415
 
@@ -79,7 +83,7 @@ class ModelFailedError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """No worker can answer now: it ended, is starting, or the service is stopping."""
+    """No worker can answer now: all have ended or are starting, or the service is stopping."""
 
     status = 503
 

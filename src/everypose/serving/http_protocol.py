@@ -13,8 +13,8 @@ LINGER_SECONDS = 2.0
 class LingeringTransport:
     """A transport that does not reset the connection of a client that is still sending.
 
-    Closing a connection with unread data discards the answer on its way, too: the client would see a reset instead of
-    the reason why its request was refused. Closing only the sending side first lets the answer arrive.
+    Closing a connection with unread data also discards an answer that has not arrived: the client would see a reset
+    instead of the reason why its request was refused. Closing only the sending side first lets the answer arrive.
 
     Args:
         transport: the connection's own transport.
@@ -41,12 +41,15 @@ class LingeringTransport:
         asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
 
     def is_closing(self) -> bool:
-        """Whether nothing more is sent."""
+        """Whether the connection is closed or being closed for sending."""
         return self.lingers or self._transport.is_closing()
 
 
 def protocol_with_timeouts(header_timeout: float, reading_timeout: float) -> type[H11Protocol]:
-    """A protocol class that closes the connections of clients that send or read too slowly.
+    """Create a protocol class that closes the connections of clients that send or read too slowly.
+
+    >>> issubclass(protocol_with_timeouts(header_timeout=10, reading_timeout=60), H11Protocol)
+    True
 
     Args:
         header_timeout: seconds within which a request's header must arrive, counted from the connection or from the

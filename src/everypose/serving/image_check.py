@@ -6,22 +6,27 @@ from everypose.serving.failures import TooLargeError, UnprocessableError, Unsupp
 
 KINDS = "JPEG, PNG, WebP, BMP or TIFF"
 MOST_SCANS = 64
-"""Scans of a progressive JPEG: encoders write some ten; each takes as long to decode as the whole image."""
+"""Most scans of a progressive JPEG: encoders write about ten, and each takes as long to decode as the whole image."""
 
 
 def check_image(content: bytes, max_pixels: int) -> int:
-    """The decoded pixels of an encoded image.
+    """Check an encoded image and return its number of pixels.
 
-    What counts is the content, not the media type that the client gives.
+    The format is recognized by the content, not by the media type that the client states.
+
+    >>> from everypose.drawing import encode
+    >>> import numpy as np
+    >>> check_image(encode(np.zeros((3, 4, 3), np.uint8), ".png"), max_pixels=100)
+    12
 
     Args:
         content: the encoded image.
-        max_pixels: the most that are accepted.
+        max_pixels: largest number of pixels that is accepted.
 
     Raises:
-        UnsupportedMediaError: it is no JPEG, PNG, WebP, BMP or TIFF.
-        UnprocessableError: it is empty, its header is damaged, or it takes too long to decode.
-        TooLargeError: it has more pixels than that.
+        UnsupportedMediaError: if it is no JPEG, PNG, WebP, BMP or TIFF.
+        UnprocessableError: if it is empty, its header is damaged, or it takes too long to decode.
+        TooLargeError: if it has more pixels than that.
     """
     if not content:
         raise UnprocessableError("the image is empty (0 bytes)")

@@ -21,14 +21,14 @@ class Job:
     """One video that is processed.
 
     Attributes:
-        id: its unguessable name.
-        state: how far it is.
-        frames: frames that are done.
-        total: frames of the video; None until it is known, an estimate until it is done.
-        detail: why it failed.
-        media_type: of the result.
-        result: the result, once it is done.
-        finished: when it ended; `time.monotonic`.
+        id: random identifier, which cannot be guessed.
+        state: the job's state.
+        frames: number of processed frames.
+        total: number of frames of the video: None if unknown, an estimate until the job is done.
+        detail: the reason why it failed.
+        media_type: media type of the result.
+        result: the result; empty until the job is done.
+        finished: time at which it ended (`time.monotonic`).
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -52,9 +52,9 @@ class Jobs:
     """Runs video jobs, one at a time.
 
     Args:
-        limit: jobs that may wait.
+        limit: largest number of waiting jobs.
         keep_seconds: seconds for which an ended job can be fetched.
-        largest: bytes of the results of all ended jobs together; the oldest are forgotten first.
+        largest: limit of the results of all ended jobs, in bytes; the oldest jobs are removed first.
     """
 
     def __init__(self, limit: int, keep_seconds: float, largest: int) -> None:
@@ -71,11 +71,11 @@ class Jobs:
         """Queue a video.
 
         Args:
-            options: model, its options, and what is asked for, as the video worker reads them.
+            options: the model, its options and those of the request, as the video worker reads them.
             content: the video file.
 
         Raises:
-            BusyError: too many videos are waiting.
+            BusyError: if too many videos are waiting.
         """
         self._forget()
         if len(self._waiting) >= self._limit:
@@ -88,10 +88,10 @@ class Jobs:
         return job
 
     def get(self, job_id: str) -> Job:
-        """A job by its id.
+        """Return a job by its id.
 
         Raises:
-            NotFoundError: there is none, or it has expired.
+            NotFoundError: if there is none, or it has expired.
         """
         self._forget()
         if job_id not in self._jobs:
@@ -99,10 +99,10 @@ class Jobs:
         return self._jobs[job_id]
 
     def cancel(self, job_id: str) -> Job:
-        """End a job, and forget its result.
+        """End a job and delete its result.
 
         Raises:
-            NotFoundError: there is none, or it has expired.
+            NotFoundError: if there is none, or it has expired.
         """
         job = self.get(job_id)
         self._waiting = deque(one for one in self._waiting if one.job is not job)
@@ -160,7 +160,7 @@ class Jobs:
                 self._process.kill()
 
     def _forget(self) -> None:
-        """Forget ended jobs that have expired, and the oldest of those whose results together are too large."""
+        """Delete ended jobs that have expired, and the oldest ones while all results together are too large."""
         now = time.monotonic()
         ended = [job for job in self._jobs.values() if job.finished is not None]
         held = 0
@@ -171,7 +171,7 @@ class Jobs:
 
 
 def _take(job: Job, header: Header, content: bytes) -> None:
-    """Take a message of the process into the job."""
+    """Update the job by a message of its process."""
     if "error" in header:
         _end(job, "failed", header["error"])
         return

@@ -37,21 +37,24 @@ _DATA_ADDRESS = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class LabelStudio:
-    """The Label Studio server that asks for predictions.
+    """The Label Studio server that requests predictions.
+
+    >>> LabelStudio("http://localhost:8080").url_of("/data/upload/1/a.jpg")
+    'http://localhost:8080/data/upload/1/a.jpg'
 
     Attributes:
         address: its web address, such as ``http://localhost:8080``.
-        token: its access token, by which images are fetched; empty when it needs none.
+        token: access token for fetching images; empty if none is needed.
     """
 
     address: str
     token: str = ""
 
     def url_of(self, image: str) -> str:
-        """The address to fetch an image from.
+        """Return the address to fetch an image from.
 
         Raises:
-            UnprocessableError: it is not on this server.
+            UnprocessableError: if it is not on this server.
         """
         own = urllib.parse.urlsplit(self.address)
         try:
@@ -74,7 +77,7 @@ class LabelStudioTask(BaseModel):
 
 
 class PredictRequest(BaseModel):
-    """What Label Studio sends; other fields are ignored."""
+    """Label Studio's request for predictions; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -95,7 +98,7 @@ class SetupAnswer(BaseModel):
 
 
 def label_studio_routes(service: Service, server: LabelStudio) -> APIRouter:
-    """The routes that Label Studio calls; a token of the service is its basic-auth password."""
+    """Create the routes that Label Studio calls; its basic-auth password is a token of the service."""
     router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403), tags=["Label Studio"])
     model = next(iter(service.pools))
 

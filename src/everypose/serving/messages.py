@@ -1,6 +1,6 @@
-"""Messages between the service and its worker processes: a JSON header and raw bytes, with their lengths in front.
+"""Messages between the service and its worker processes: a JSON header and raw bytes, preceded by their lengths.
 
-Nothing is unpickled: a worker that a damaged image has taken over cannot make the service run code.
+Nothing is unpickled: a worker that is compromised by a malicious image cannot make the service run code.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ Header = dict[str, Any]
 
 
 def pack(header: Mapping[str, Any], content: bytes = b"") -> bytes:
-    """The bytes of one message.
+    """Encode one message.
 
     >>> unpack_header(pack({"id": 1}, b"image")[LENGTHS.size :][:9])
     {'id': 1}
@@ -24,10 +24,13 @@ def pack(header: Mapping[str, Any], content: bytes = b"") -> bytes:
 
 
 def unpack_header(text: bytes) -> Header:
-    """The header of a message.
+    """Decode the header of a message.
+
+    >>> unpack_header(b'{"id": 1}')
+    {'id': 1}
 
     Raises:
-        ValueError: it is not a JSON object.
+        ValueError: if it is not a JSON object.
     """
     header = json.loads(text)
     if not isinstance(header, dict):
@@ -36,7 +39,12 @@ def unpack_header(text: bytes) -> Header:
 
 
 def read_message(stream: BinaryIO) -> tuple[Header, bytes] | None:
-    """Read one message; None at the end of the stream."""
+    """Read one message; None at the end of the stream.
+
+    >>> import io
+    >>> read_message(io.BytesIO(pack({"id": 1}, b"image")))
+    ({'id': 1}, b'image')
+    """
     start = stream.read(LENGTHS.size)
     if len(start) < LENGTHS.size:
         return None

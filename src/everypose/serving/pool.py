@@ -31,8 +31,8 @@ class ModelPool:
 
     Attributes:
         model: the model and its options.
-        description: what the workers say of the model; empty before `start`.
-        problem: why no worker can be started; None when one can.
+        description: the workers' description of the model; empty before `start`.
+        problem: the reason why no worker can be started; None if one can.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ModelPool:
         """Start all workers; from then on each is restarted when it ends.
 
         Raises:
-            EveryposeError: the model cannot be loaded.
+            EveryposeError: if the model cannot be loaded.
         """
         starts = [asyncio.create_task(self._start_worker()) for _ in range(self._settings.workers)]
         try:
@@ -75,7 +75,7 @@ class ModelPool:
 
     @property
     def waiting(self) -> int:
-        """Number of tasks in the queue whose clients still wait."""
+        """Number of tasks in the queue whose clients are still connected."""
         return sum(not ticket.answer.done() for ticket in self._waiting)
 
     @property
@@ -84,14 +84,14 @@ class ModelPool:
         return [worker.pid for worker in self._workers]
 
     async def run(self, task: Task) -> Answer:
-        """The answer to one task.
+        """Run one task and return its answer.
 
         Raises:
-            BusyError: the queue is full.
-            UnavailableError: no worker can be started, or the worker ended meanwhile.
-            AnswerTimeoutError: there was no answer within ``settings.timeout`` seconds.
-            UnprocessableError: the image cannot be used.
-            ModelFailedError: the model failed on it.
+            BusyError: if the queue is full.
+            UnavailableError: if no worker can be started, or the worker ended meanwhile.
+            AnswerTimeoutError: if there was no answer within ``settings.timeout`` seconds.
+            UnprocessableError: if the image cannot be used.
+            ModelFailedError: if the model failed on it.
         """
         if self._closing:
             raise UnavailableError("the service is stopping", retry_after=5)
@@ -118,7 +118,7 @@ class ModelPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _drop_abandoned(self) -> None:
-        """Forget tasks whose request is over: timed out, or its client is gone."""
+        """Remove tasks whose request has timed out or whose client has disconnected."""
         self._waiting = deque(ticket for ticket in self._waiting if not ticket.answer.done())
 
     def _dispatch(self) -> None:

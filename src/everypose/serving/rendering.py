@@ -39,7 +39,11 @@ def render(
     weights: Mapping[str, object] | None = None,
     image_id: int = 1,
 ) -> Rendered:
-    """The people of one image in one of the service's formats.
+    """Encode the people of one image in one of the service's formats.
+
+    >>> people = People.empty(Skeleton.named("coco"))
+    >>> render(people, "coco", model="boir-lite")
+    Rendered(content=b'[]', media_type='application/json')
 
     Args:
         people: the people, with their image attached.
@@ -54,12 +58,15 @@ def render(
 
 
 def in_skeleton(people: People, name: str) -> People:
-    """The same people with the keypoints of another known skeleton, matched by name.
+    """Convert people to another known skeleton, matching keypoints by name.
 
     Keypoints without a counterpart are zero: x, y and score.
 
+    >>> in_skeleton(People.empty(Skeleton.named("coco")), "crowdpose").keypoints.shape
+    (0, 14, 3)
+
     Raises:
-        UsageError: there is no such skeleton, or no keypoint in common.
+        UsageError: if there is no such skeleton, or no keypoint in common.
     """
     target = Skeleton.named(name)
     if target.keypoints == people.skeleton.keypoints:
@@ -73,7 +80,11 @@ def in_skeleton(people: People, name: str) -> People:
 
 
 def to_content(people: People, model: str, weights: Mapping[str, object] | None = None) -> dict[str, object]:
-    """The JSON object of one image: model, weights, the image's size, and what :meth:`People.to_json` writes."""
+    """Return the JSON object of one image: model, weights, image size, and the fields of :meth:`People.to_json`.
+
+    >>> sorted(to_content(People.empty(Skeleton.named("coco")), "boir-lite"))
+    ['image', 'model', 'people', 'skeleton']
+    """
     height, width = (0, 0) if people.image is None else people.image.shape[:2]
     found_by = {"model": model} if weights is None else {"model": model, "weights": dict(weights)}
     return {**found_by, "image": {"width": width, "height": height}, **json.loads(people.to_json())}

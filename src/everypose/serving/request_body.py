@@ -67,12 +67,12 @@ async def received(
         memory: the count of bytes held by all requests.
 
     Raises:
-        UnsupportedMediaError: the media type is none of these.
-        TooLargeError: the body is larger than ``limit``.
-        BodyTimeoutError: it did not arrive in time.
-        UnavailableError: all requests together hold too many bytes.
-        BadRequestError: the form is damaged, or lacks the file.
-        ClientGoneError: the connection was closed.
+        UnsupportedMediaError: if the media type is none of these.
+        TooLargeError: if the body is larger than ``limit``.
+        BodyTimeoutError: if it did not arrive in time.
+        UnavailableError: if all requests together hold too many bytes.
+        BadRequestError: if the form is damaged, or lacks the file.
+        ClientGoneError: if the connection was closed.
     """
     media_type = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     is_form = media_type == MULTIPART

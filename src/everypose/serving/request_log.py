@@ -12,8 +12,14 @@ Value = str | int | float | None
 class RequestLog:
     """Writes log lines.
 
-    A line is one JSON object in ASCII: what a client puts into a header cannot begin a line of its own or color a
-    terminal.
+    A line is one JSON object in ASCII, so that header values of a client can neither start a new line nor contain
+    terminal escape codes.
+
+    >>> import io, json
+    >>> stream = io.StringIO()
+    >>> RequestLog(stream).write("request", status=200)
+    >>> json.loads(stream.getvalue())["status"]
+    200
 
     Args:
         stream: where to write; standard error by default.

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response, params
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -47,12 +47,20 @@ BINARY = {"type": "string", "format": "binary"}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of some failures."""
+    """Return the OpenAPI description of failures with these HTTP statuses.
+
+    >>> problems(404)[404]["description"]
+    'There is no such model or job.'
+    """
     return {status: PROBLEMS[status] for status in statuses}
 
 
 def upload_body(name: str, media_type: str) -> dict[str, Any]:
-    """The OpenAPI description of a body that is a file, or a form with one."""
+    """Return the OpenAPI description of a body that is a file, or a form with a file.
+
+    >>> sorted(upload_body("image", "image/*")["requestBody"]["content"])
+    ['application/octet-stream', 'image/*', 'multipart/form-data']
+    """
     form = {"type": "object", "required": [name], "properties": {name: BINARY}}
     content = {
         "multipart/form-data": {"schema": form},
@@ -62,19 +70,19 @@ def upload_body(name: str, media_type: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def authorization(service: Service) -> Any:
-    """A dependency that refuses requests without a valid token."""
+def authorization(service: Service) -> params.Depends:
+    """Create a dependency that refuses requests without a valid token."""
     bearer = HTTPBearer(auto_error=False, description="A token of the server's token file; not needed without one.")
 
-    async def authorize(request: Request, _: Annotated[Any, Depends(bearer)]) -> None:
+    async def authorize(request: Request, _: Annotated[object, Depends(bearer)]) -> None:
         if not service.tokens.accept(request.headers.get("authorization")):
             raise UnauthorizedError("a valid token is needed: Authorization: Bearer TOKEN")
 
-    return Depends(authorize)
+    return params.Depends(authorize)
 
 
 def pose_routes(service: Service) -> APIRouter:
-    """``POST /v1/poses`` and ``GET /v1/models``."""
+    """Create the routes ``POST /v1/poses`` and ``GET /v1/models``."""
     router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403))
     settings = service.settings
 
@@ -84,7 +92,7 @@ def pose_routes(service: Service) -> APIRouter:
         response_model=PosesAnswer | list[CocoResult] | OpenPoseAnswer,
         responses={
             200: {
-                "description": "The people, in the format that was asked for.",
+                "description": "The people, in the requested format.",
                 "content": {
                     "image/jpeg": {"schema": BINARY},
                     "image/png": {"schema": BINARY},
@@ -124,7 +132,7 @@ def pose_routes(service: Service) -> APIRouter:
 
 
 def service_routes(service: Service) -> APIRouter:
-    """``/health``, ``/ready``, ``/info`` and ``/metrics``."""
+    """Create the routes ``/health``, ``/ready``, ``/info`` and ``/metrics``."""
     router = APIRouter(responses=problems(403))
 
     @router.get("/health", summary="Whether the service runs")

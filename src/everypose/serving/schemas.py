@@ -10,8 +10,12 @@ from everypose.skeleton.skeleton import Skeleton
 Point = tuple[float, float, float]
 
 
-class PoseOptions(BaseModel):
-    """Options of a request; each is a query parameter or a field of the form."""
+class ModelRequest(BaseModel):
+    """Options that requests for images, videos and streams share.
+
+    >>> ModelRequest(min_score=0.5).model is None
+    True
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,6 +27,15 @@ class PoseOptions(BaseModel):
         description="Known skeleton of the answer, matched by keypoint names.",
         json_schema_extra={"enum": [*Skeleton.names(), None]},
     )
+
+
+class PoseOptions(ModelRequest):
+    """Options of an image request; each is a query parameter or a field of the form.
+
+    >>> PoseOptions(format="coco", image_id=7).format
+    'coco'
+    """
+
     format: Format = Field("json", description="Format of the answer.")
     image_id: int = Field(1, ge=0, le=2**53, description="The image's id in COCO results.")
 
@@ -58,7 +71,7 @@ class Weights(BaseModel):
 
 
 class PosesAnswer(BaseModel):
-    """The people of one image."""
+    """The people of one image, as JSON."""
 
     model: str
     weights: Weights

@@ -29,6 +29,9 @@ LARGEST_HEADER = 32_768
 class Certificate:
     """A TLS certificate.
 
+    >>> Certificate(Path("chain.pem"), Path("key.pem")).key.name
+    'key.pem'
+
     Attributes:
         chain: PEM file of the certificate chain.
         key: PEM file of its private key.
@@ -54,14 +57,14 @@ def serve(
     Args:
         models: the models and their options.
         settings: limits and timeouts.
-        tokens: what authorizes requests; without any, all are accepted.
-        certificate: for TLS.
-        label_studio: the Label Studio server whose protocol is served, too.
-        log: takes one line a request; standard error by default.
+        tokens: the tokens that authorize requests; by default all requests are accepted.
+        certificate: TLS certificate; None for HTTP.
+        label_studio: the Label Studio server that may request predictions; None for none.
+        log: receives one line for each request; standard error by default.
 
     Raises:
-        EveryposeError: a model cannot be loaded, or the address cannot be listened on.
-        UsageError: two models have one name, or the certificate cannot be used.
+        EveryposeError: if a model cannot be loaded, or the address cannot be listened on.
+        UsageError: if two models have one name, or the certificate cannot be used.
     """
     request_log = log or RequestLog()
     asyncio.run(_serve(models, settings, tokens or Tokens([]), certificate, label_studio, request_log))
@@ -96,8 +99,8 @@ async def start_service(
     """Load all models.
 
     Raises:
-        EveryposeError: a model cannot be loaded.
-        UsageError: two models have one name.
+        EveryposeError: if a model cannot be loaded.
+        UsageError: if two models have one name.
     """
     pools: dict[str, ModelPool] = {}
     metrics = Metrics(pools)

@@ -14,7 +14,7 @@ from everypose.serving.metrics import Metrics
 from everypose.serving.pool import ModelPool
 from everypose.serving.request_body import HeldBytes
 from everypose.serving.request_log import RequestLog
-from everypose.serving.schemas import PoseOptions
+from everypose.serving.schemas import ModelRequest, PoseOptions
 from everypose.serving.settings import ServerSettings
 from everypose.serving.tokens import Tokens
 from everypose.skeleton.skeleton import Skeleton
@@ -55,19 +55,19 @@ class Service:
         """The workers of a model, by default of the first.
 
         Raises:
-            NotFoundError: no model of that name is loaded.
+            NotFoundError: if no model of that name is loaded.
         """
         name = next(iter(self.pools)) if model is None else model
         if name not in self.pools:
             raise NotFoundError(f"no model of this name is loaded; there are {', '.join(self.pools)}")
         return self.pools[name]
 
-    def check(self, options: PoseOptions) -> None:
-        """Refuse options that the model cannot fulfil.
+    def check(self, options: ModelRequest) -> None:
+        """Refuse options that the model cannot fulfill.
 
         Raises:
-            NotFoundError: there is no such model.
-            UnprocessableError: the threshold is below the model's, or there is no such skeleton.
+            NotFoundError: if there is no such model.
+            UnprocessableError: if the threshold is below the model's, or there is no such skeleton.
         """
         lowest = self.pool(options.model).description["min_score"]
         if options.min_score is not None and options.min_score < lowest:
@@ -79,10 +79,13 @@ class Service:
 
 
 def merge_fields(options: PoseOptions, fields: Mapping[str, str]) -> PoseOptions:
-    """The options of the query with those of the form, which come first.
+    """Combine the options of the query with those of the form, which take precedence.
+
+    >>> merge_fields(PoseOptions(format="csv", image_id=3), {"format": "coco"}).model_dump(exclude_none=True)
+    {'format': 'coco', 'image_id': 3}
 
     Raises:
-        UnprocessableError: a field is unknown or has a value that it cannot have.
+        UnprocessableError: if a field is unknown or has a value that it cannot have.
     """
     try:
         return PoseOptions.model_validate({**options.model_dump(exclude_unset=True), **fields})
@@ -91,7 +94,7 @@ def merge_fields(options: PoseOptions, fields: Mapping[str, str]) -> PoseOptions
 
 
 def one_line(error: ValidationError) -> str:
-    """The first problem of a validation error: the field and what is wrong with it."""
+    """Describe the first problem of a validation error by its field and message."""
     first = error.errors()[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
@@ -100,7 +103,7 @@ async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
     """Wait for ``work``; cancel it when the client closes the connection first.
 
     Raises:
-        ClientGoneError: the client did.
+        ClientGoneError: if the client closed it first.
     """
     working = asyncio.ensure_future(work)
     closed = asyncio.ensure_future(_until_closed(request))

@@ -11,6 +11,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class ModelOptions(BaseModel):
     """One model of the service and the options of :func:`everypose.load` that it is loaded with.
 
+    >>> ModelOptions(model="boir-lite", options={"min_score": 0.2}).model
+    'boir-lite'
+
     Attributes:
         model: a catalog name, a folder, a file or a hub id.
         options: keyword arguments of :func:`everypose.load`, JSON values only.
@@ -24,6 +27,10 @@ class ModelOptions(BaseModel):
 
 class ServerSettings(BaseModel):
     """Limits and timeouts of the service.
+
+    >>> settings = ServerSettings(workers=2)
+    >>> settings.port, sorted(settings.accepted_hosts)
+    (8000, ['127.0.0.1', '::1', 'localhost'])
 
     Attributes:
         host: address to listen on.

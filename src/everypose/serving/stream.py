@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from everypose.people import People
 from everypose.serving.failures import RequestError
 from everypose.serving.image_check import check_image
-from everypose.serving.schemas import PoseOptions
+from everypose.serving.schemas import ModelRequest
 from everypose.serving.service import Service, one_line
 from everypose.serving.worker_process import Task
 from everypose.tracking.tracker import Tracker
@@ -26,24 +26,19 @@ POLICY, TRY_AGAIN_LATER, GOING_AWAY = 1008, 1013, 1001
 LONGEST_OPTIONS = 4096
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(ModelRequest):
     """Options that a client sends at the start of a stream.
+
+    >>> StreamOptions.model_validate_json('{"min_score": 0.4}').track
+    True
 
     Attributes:
         token: a token of the server's token file, for clients that cannot set an Authorization header.
-        model: name of a loaded model; the first by default.
-        min_score: lowest person score; the model's by default.
-        skeleton: known skeleton of the answers.
-        track: whether people get ids, by which they are the same from frame to frame. A person appears once it has
-            been seen in a few frames; an occluded one stays for a moment, with keypoints whose score is 0.
+        track: whether people get ids that stay the same from frame to frame. A person is returned once it has been
+            detected in a few frames; an occluded one is still returned for a moment, with keypoint scores of 0.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     token: str = Field("", max_length=1000)
-    model: str | None = Field(None, max_length=200)
-    min_score: float | None = Field(None, ge=0, le=1)
-    skeleton: str | None = Field(None, max_length=100)
     track: bool = True
 
 
@@ -73,7 +68,7 @@ def stream_routes(service: Service) -> APIRouter:
             if len(streams) >= service.settings.streams:
                 raise StreamRefusedError(TRY_AGAIN_LATER, "too many streams are open: try again later")
             streams.add(socket)
-            await _answer_frames(service, socket, *await _read_options(service, socket))
+            await _answer_frames(service, socket, await _read_options(service, socket))
         except StreamRefusedError as refusal:
             await socket.close(refusal.code, refusal.reason)
         except WebSocketDisconnect:
@@ -84,18 +79,14 @@ def stream_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _read_options(service: Service, socket: WebSocket) -> tuple[PoseOptions, bool]:
-    """The options of the first message, once they are authorized and valid, and whether people are tracked.
-
-    Answers with the model's description.
-    """
+async def _read_options(service: Service, socket: WebSocket) -> StreamOptions:
+    """Read and check the options of the first message; answer with the model's description."""
     text = (await _receive(service, socket)).get("text")
     if not isinstance(text, str) or len(text) > LONGEST_OPTIONS:
         raise StreamRefusedError(POLICY, "the first message is a JSON object with the options of the stream")
     try:
         options = StreamOptions.model_validate_json(text)
-        chosen = PoseOptions.model_validate(options.model_dump(exclude={"token", "track"}))
-        service.check(chosen)
+        service.check(options)
     except ValidationError as error:
         raise StreamRefusedError(POLICY, one_line(error)[:120]) from error
     except RequestError as failure:
@@ -103,13 +94,13 @@ async def _read_options(service: Service, socket: WebSocket) -> tuple[PoseOption
     header = socket.headers.get("authorization")
     if not (service.tokens.accept(header) if header else service.tokens.accept_token(options.token)):
         raise StreamRefusedError(POLICY, "a valid token is needed")
-    await socket.send_json({"model": service.pool(chosen.model).description})
-    return chosen, options.track
+    await socket.send_json({"model": service.pool(options.model).description})
+    return options
 
 
-async def _answer_frames(service: Service, socket: WebSocket, options: PoseOptions, track: bool) -> None:
-    """Answer one frame after the other until the client leaves."""
-    tracking = Tracking() if track else None
+async def _answer_frames(service: Service, socket: WebSocket, options: StreamOptions) -> None:
+    """Answer one frame after the other until the client disconnects."""
+    tracking = Tracking() if options.track else None
     number = 0
     while True:
         content = (await _receive(service, socket)).get("bytes")
@@ -127,7 +118,7 @@ class Tracking:
         self._time = 0.0
 
     def add_ids(self, answer: bytes) -> Mapping[str, object]:
-        """The answer to the newest frame, whose time is now, with ids."""
+        """Add ids to the answer to the newest frame, whose time is now."""
         content = json.loads(answer)
         people = People.from_json(answer.decode())
         tracker = self._tracker = self._tracker or Tracker(people.skeleton)
@@ -148,7 +139,7 @@ async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
 
 
 async def _answer(
-    service: Service, content: bytes, options: PoseOptions, number: int, tracking: Tracking | None
+    service: Service, content: bytes, options: ModelRequest, number: int, tracking: Tracking | None
 ) -> str:
     """The answer to one frame as JSON."""
     pool = service.pool(options.model)

@@ -31,7 +31,7 @@ class Tokens:
         """Read a file with one token a line; empty lines and lines that begin with # are ignored.
 
         Raises:
-            EveryposeError: the file cannot be read, has no token, or one that is too short or not a bearer token.
+            EveryposeError: if the file cannot be read, has no token, or one that is too short or not a bearer token.
         """
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -61,7 +61,7 @@ class Tokens:
         return self.accept_token(_token_of(authorization or ""))
 
     def accept_token(self, token: str) -> bool:
-        """Whether a token is accepted; takes the same time whichever token is compared and wherever they differ."""
+        """Whether a token is accepted; the time does not depend on which token it is or where it differs."""
         if not self._digests:
             return True
         given = _digest(token)

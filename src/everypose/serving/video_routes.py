@@ -1,41 +1,39 @@
-"""Routes of video jobs: send a video, ask how far it is, fetch the result."""
+"""Routes of video jobs: send a video, read its progress, fetch the result."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from everypose.serving.failures import ConflictError, UnprocessableError, UnsupportedMediaError
 from everypose.serving.jobs import RUNNING, Job, State
 from everypose.serving.request_body import received
 from everypose.serving.routes import authorization, problems, upload_body
-from everypose.serving.schemas import PoseOptions
+from everypose.serving.schemas import ModelRequest
 from everypose.serving.service import Service
 from everypose.serving.video_worker import is_video
-from everypose.skeleton.skeleton import Skeleton
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
+RESULT = {
+    "description": "The result, in the requested format.",
+    "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}},
+}
+"""OpenAPI description of a result."""
 
 
-class VideoOptions(BaseModel):
-    """What a client may ask for."""
+class VideoOptions(ModelRequest):
+    """Options of a video job; each is a query parameter.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    >>> VideoOptions(format="csv").track
+    True
+    """
 
-    model: str | None = Field(None, max_length=200, description="Name of a loaded model. Default: the first.")
-    min_score: float | None = Field(None, ge=0, le=1, description="Lowest person score. Default: the model's.")
-    skeleton: str | None = Field(
-        None,
-        max_length=100,
-        description="Known skeleton of the result.",
-        json_schema_extra={"enum": [*Skeleton.names(), None]},
-    )
     track: bool = Field(True, description="Give people ids over time.")
     format: Literal["json", "coco", "csv"] = Field("json", description="Format of the result.")
 
 
 class JobAnswer(BaseModel):
-    """How far a job is."""
+    """Progress of a video job."""
 
     id: str
     state: State
@@ -58,7 +56,7 @@ def video_routes(service: Service) -> APIRouter:
         openapi_extra=upload_body("video", "video/*"),
     )
     async def start(request: Request, query: Annotated[VideoOptions, Query()]) -> JobAnswer:
-        service.check(PoseOptions(model=query.model, min_score=query.min_score, skeleton=query.skeleton))
+        service.check(query)
         async with received(
             request,
             "video",
@@ -75,7 +73,7 @@ def video_routes(service: Service) -> APIRouter:
             asked = query.model_dump(exclude={"model"}) | {"model": model.model, "options": model.options}
             return _answer(service.jobs.add(asked, upload.content))
 
-    @router.get("/v1/video/{job_id}", summary="How far a video is", responses=problems(404, 422))
+    @router.get("/v1/video/{job_id}", summary="Progress of a video", responses=problems(404, 422))
     async def progress(job_id: JobId) -> JobAnswer:
         return _answer(service.jobs.get(job_id))
 
@@ -87,13 +85,7 @@ def video_routes(service: Service) -> APIRouter:
         "/v1/video/{job_id}/result",
         summary="The people in all frames of a video",
         response_class=Response,
-        responses={
-            200: {
-                "description": "The result, in the format that was asked for.",
-                "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}},
-            },
-            **problems(404, 409, 422),
-        },
+        responses={200: RESULT, **problems(404, 409, 422)},
     )
     async def result(job_id: JobId) -> Response:
         job = service.jobs.get(job_id)

@@ -29,7 +29,7 @@ CONTAINERS = re.compile(
     rb"|\x47.{187}\x47",  # MPEG transport stream
     re.DOTALL,
 )
-"""What files of video begin with. Play lists, which name other files and addresses, are not among them."""
+"""First bytes of video files. Play lists are not accepted, because they name other files and addresses."""
 REPORT_SECONDS = 0.5
 
 
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header, bytes]:
-    """Find the people in all frames; the header and content of the last message."""
+    """Find the people in all frames; return the header and content of the last message."""
     from everypose.inference.loading import load
 
     try:
@@ -101,7 +101,7 @@ def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header,
 
 
 def _in_memory(content: bytes) -> str:
-    """The path of a file that is in memory only."""
+    """Write a file that exists in memory only; return its path."""
     if not hasattr(os, "memfd_create"):
         raise EveryposeError("videos are kept in memory, which needs Linux: use 'everypose predict' here")
     descriptor = os.memfd_create("video")
@@ -111,7 +111,7 @@ def _in_memory(content: bytes) -> str:
 
 
 def _render(results: Sequence[FrameResult], output: str, model: str, weights: Header) -> tuple[str, bytes]:
-    """Media type and content of all results."""
+    """Encode all results; return their media type and content."""
     if output == "csv":
         return "text/csv; charset=utf-8", to_csv(results)
     if output == "coco":

@@ -1,4 +1,4 @@
-"""A folder that finds people in a browser: a page, an exported model, and onnxruntime-web.
+"""A static web application that finds people in the browser: a page, an exported model, and onnxruntime-web.
 
 Any static web server can serve it; no image leaves the browser. Poses are those of Python: the page resizes images and
 removes duplicates by the same arithmetic.
@@ -39,7 +39,7 @@ SHARED = ("draw.js", "results.js", "save.js", "style.css", "icon.svg")
 def write_web_app(
     out: Path, model: str | Path, *, float_model: Path | None = None, runtime: Path | None = None
 ) -> ModelConfig:
-    """Write the folder.
+    """Write the application to a folder.
 
     Args:
         out: the folder; files in it are overwritten.
@@ -51,8 +51,8 @@ def write_web_app(
         The model's configuration.
 
     Raises:
-        UsageError: the model is none that a browser can run, or npm is missing.
-        EveryposeError: the runtime is another version, or damaged; a file cannot be read or written.
+        UsageError: if the model is none that a browser can run, or npm is missing.
+        EveryposeError: if the runtime is another version, or damaged; a file cannot be read or written.
     """
     path, config = _exported(model)
     files = _read_runtime(runtime, ON_CPU if float_model is None else {**ON_CPU, **ON_GPU})
@@ -87,7 +87,7 @@ def _exported(model: str | Path) -> tuple[Path, ModelConfig]:
 
 
 def _describe(config: ModelConfig, has_float: bool) -> dict[str, object]:
-    """What the page reads of the model."""
+    """Return the properties of the model that the page reads."""
     settings = config.on_images
     return {
         "name": config.name,

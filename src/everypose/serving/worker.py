@@ -1,4 +1,4 @@
-"""A worker process: one loaded model that finds the people of encoded images, several at once where that is faster.
+"""A worker process: one loaded model that finds the people of encoded images, in batches where that is faster.
 
 The service starts it as ``python -m everypose.serving.worker`` and exchanges :mod:`everypose.serving.messages`
 with it over its standard input and output. Threads decode and resize the next images and render the last answers while
@@ -34,8 +34,8 @@ class Request:
     """A request for the people of one image.
 
     Attributes:
-        header: the message that asked for it: ``id``, ``format``, ``min_score``, ``skeleton``, ``image_id``.
-        prepared: the image, ready for the network.
+        header: header of the message: ``id``, ``format``, ``min_score``, ``skeleton``, ``image_id``.
+        prepared: the decoded and resized image.
     """
 
     header: Header
@@ -48,8 +48,8 @@ class Worker:
     Args:
         estimator: the loaded model.
         send: sends one message to the service.
-        batch_wait: seconds to wait for more images when others are on their way.
-        weights: which weights the model has (:func:`weights_of`), for answers in JSON.
+        batch_wait: seconds to wait for more images while others are being decoded.
+        weights: name and hash of the weights (:func:`weights_of`), for answers in JSON.
     """
 
     def __init__(self, estimator: Estimator, send: Send, batch_wait: float, weights: Header | None = None) -> None:
@@ -71,7 +71,7 @@ class Worker:
                 self._pool.submit(self._answer, one, found, len(batch))
 
     def _receive(self, stream: BinaryIO) -> None:
-        """Hand every message to the threads that decode."""
+        """Pass every message to the threads that decode."""
         while (message := read_message(stream)) is not None:
             with self._counting:
                 self._expected += 1
@@ -89,7 +89,7 @@ class Worker:
             self._ready.put(Request(header, prepared))
 
     def _fill_batch(self, first: Request) -> list[Request]:
-        """Up to a batch of requests; waits only while others are being decoded, and not for long."""
+        """Collect up to a batch of requests; wait at most ``batch_wait``, and only while others are being decoded."""
         batch = [first]
         deadline = time.monotonic() + self._batch_wait
         while len(batch) < min(self._estimator.batch_size, self._expected):
@@ -109,7 +109,7 @@ class Worker:
             self._expected -= count
 
     def _predict(self, batch: Sequence[Request]) -> list[People | Exception]:
-        """The people of each image, or why the model failed; one that fails does not fail the others."""
+        """Return the people of each image or the error of the model; one failing image does not affect the others."""
         try:
             return list(self._estimator.predict([request.prepared for request in batch]))
         except Exception as error:
@@ -133,7 +133,7 @@ class Worker:
         self._send({**answer, "width": width, "height": height, "batch": batch_size}, rendered.content)
 
     def _render(self, header: Header, found: People) -> tuple[People, Rendered]:
-        """The people that the request asks for, and its answer."""
+        """Apply the options of the request to the people; return them and the encoded answer."""
         people = found
         if header["min_score"] is not None:
             people = people[people.scores >= header["min_score"]]
@@ -143,7 +143,7 @@ class Worker:
         return people, render(people, header["format"], model=name, weights=self._weights, image_id=header["image_id"])
 
     def _refuse(self, header: Header, what: str, error: Exception) -> None:
-        """Send one line with the reason for the failure; failures that are not the input's are logged, too."""
+        """Send the reason for a failure in one line; failures that the input did not cause are also logged."""
         if isinstance(error, EveryposeError):
             detail = str(error)
         else:
@@ -153,7 +153,12 @@ class Worker:
 
 
 def describe(estimator: Estimator) -> Header:
-    """Return the description of a model that clients see."""
+    """Describe a model for clients: name, skeleton, input size, thresholds.
+
+    >>> from everypose import load
+    >>> describe(load("boir-lite"))["top_down"]
+    False
+    """
     settings = estimator.config.inference
     sizes = (getattr(settings, name, None) for name in ("size", "crop_size", "input_size"))
     size = next((size for size in sizes if size is not None), None)
@@ -171,7 +176,11 @@ def describe(estimator: Estimator) -> Header:
 
 
 def weights_of(model: str) -> Header:
-    """Return which weights a model has: their name, revision and SHA-256, without where they lie."""
+    """Return name, revision and SHA-256 of a model's weights, without their path.
+
+    >>> sorted(weights_of("boir-lite"))
+    ['name', 'revision', 'sha256']
+    """
     from everypose.models.identity import identify_model
 
     return identify_model(model).model_dump(include={"name", "revision", "sha256"})
@@ -208,7 +217,7 @@ def main() -> None:
 
 
 def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output for messages; what else is printed goes to standard error."""
+    """Return standard input and output as binary streams for messages; redirect other output to standard error."""
     source, target = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

@@ -62,15 +62,15 @@ class Ticket:
     """A task that waits for its answer.
 
     Attributes:
-        task: the image.
-        answer: set once the worker has answered, or cannot.
+        task: the image and its options.
+        answer: completed when the worker has answered or failed.
     """
 
     task: Task
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def fail(self, failure: RequestError) -> None:
-        """Answer with a failure, unless the request is over."""
+        """Answer with a failure, unless the request has already been answered or canceled."""
         if not self.answer.done():
             self.answer.set_exception(failure)
 
@@ -79,9 +79,9 @@ class WorkerProcess:
     """One worker process with a loaded model.
 
     Attributes:
-        description: what :func:`everypose.serving.worker.describe` says of the model.
+        description: description of the model by :func:`everypose.serving.worker.describe`.
         in_flight: tickets that the process has not answered, by message id.
-        last_progress: time of the last answer, or of the first task after idling; `time.monotonic`.
+        last_progress: time of the last answer, or of the first task after idling (`time.monotonic`).
     """
 
     def __init__(self, process: asyncio.subprocess.Process, description: Header, on_answer: Callable[[], None]) -> None:
@@ -101,11 +101,11 @@ class WorkerProcess:
         Args:
             model: the model and its options.
             on_answer: called after each answer.
-            max_pixels: pixels above which the image decoder refuses, whatever the image's header says.
+            max_pixels: limit of the image decoder, which applies whatever the image's header states.
             batch_wait: seconds to wait for more images to fill a batch.
 
         Raises:
-            EveryposeError: the model cannot be loaded, or the process ended meanwhile.
+            EveryposeError: if the model cannot be loaded, or the process ended meanwhile.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
