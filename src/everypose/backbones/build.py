@@ -27,12 +27,22 @@ def build_backbone(settings: BackboneSettings) -> Backbone:
 
 
 def build_hrnet(settings: HRNetSettings, outputs: int = 4) -> HRNet:
-    """Make an HRNet with ``outputs`` output branches, from the finest on."""
+    """Make an HRNet with ``outputs`` output branches, from the finest on.
+
+    >>> settings = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
+    >>> build_hrnet(settings, outputs=1).channels, build_hrnet(settings).channels
+    (4, 60)
+    """
     return HRNet(settings.width, settings.modules, settings.blocks, settings.stem_blocks, outputs)
 
 
 def build_single_stage_hrnet(settings: HRNetSettings) -> HRNet:
-    """Make the HRNet of a single-stage network, with the small initial weights of the released code."""
+    """Make the HRNet of a single-stage network, with the small initial weights of the released code.
+
+    >>> settings = HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
+    >>> build_single_stage_hrnet(settings).channels  # 15 x width: all four branches
+    60
+    """
     network = build_hrnet(settings)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -41,7 +51,12 @@ def build_single_stage_hrnet(settings: HRNetSettings) -> HRNet:
 
 
 def build_lite(_: BackboneSettings) -> Lite:
-    """Make the small mobile backbone."""
+    """Make the small mobile backbone.
+
+    >>> from everypose.backbones.settings import LiteSettings
+    >>> build_lite(LiteSettings()).stride
+    4
+    """
     return Lite()
 
 
@@ -66,22 +81,39 @@ def build_crop_backbone(settings: BackboneSettings) -> Backbone:
 
 
 def build_crop_hrnet(settings: HRNetSettings) -> HRNet:
-    """Make the HRNet of a top-down network: its finest branch is the output."""
+    """Make the HRNet of a top-down network: its finest branch is the output.
+
+    >>> build_crop_hrnet(HRNetSettings(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)).channels
+    4
+    """
     return build_hrnet(settings, outputs=1)
 
 
 def build_lite_hrnet(settings: LiteHRNetSettings) -> LiteHRNet:
-    """Make a Lite-HRNet."""
+    """Make a Lite-HRNet.
+
+    >>> build_lite_hrnet(LiteHRNetSettings(width=8, modules=(1, 1, 1))).channels
+    8
+    """
     return LiteHRNet(settings.width, settings.modules)
 
 
 def build_resnet(settings: ResNetSettings) -> ResNet:
-    """Make a ResNet."""
+    """Make a ResNet.
+
+    >>> build_resnet(ResNetSettings(blocks=(1, 1, 1, 1))).stride
+    32
+    """
     return ResNet(settings.blocks)
 
 
 def build_vit(settings: ViTSettings) -> ViT:
-    """Make a vision transformer with its initial weights."""
+    """Make a vision transformer with its initial weights.
+
+    >>> network = build_vit(ViTSettings(width=16, depth=1, heads=2))
+    >>> sum(weight.numel() for weight in network.parameters()) > 10_000
+    True
+    """
     return ViT(**settings.model_dump(exclude={"kind"}))
 
 

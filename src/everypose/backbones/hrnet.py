@@ -11,7 +11,12 @@ from everypose.backbones.backbone import Step, SteppedBackbone
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
-    """A bias-free convolution that keeps the size (up to its stride), batch normalization and, if asked, ReLU."""
+    """A bias-free convolution that keeps the size (up to its stride), batch normalization and, if asked, ReLU.
+
+    >>> import torch
+    >>> conv_bn(3, 8, kernel=3, stride=2)(torch.zeros(1, 3, 16, 12)).shape
+    torch.Size([1, 8, 8, 6])
+    """
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -20,7 +25,12 @@ def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool 
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and an identity shortcut."""
+    """Two 3x3 convolutions and an identity shortcut.
+
+    >>> import torch
+    >>> BasicBlock(8)(torch.zeros(1, 8, 4, 3)).shape
+    torch.Size([1, 8, 4, 3])
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,7 +46,12 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolutions around a shortcut; the output has four times the inner width."""
+    """1x1, 3x3 (with the stride) and 1x1 convolutions around a shortcut; the output has four times the inner width.
+
+    >>> import torch
+    >>> Bottleneck(8, width=4, stride=2)(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 16, 2, 2])
+    """
 
     expansion = 4
 
@@ -60,7 +75,13 @@ class Bottleneck(nn.Module):
 
 
 class HRModule(nn.Module):
-    """Residual blocks in every branch, then each output branch sums all branches brought to its resolution."""
+    """Residual blocks in every branch, then each output branch sums all branches brought to its resolution.
+
+    >>> import torch
+    >>> module = HRModule([4, 8], blocks=1, outputs=2)
+    >>> [maps.shape for maps in module([torch.zeros(1, 4, 8, 8), torch.zeros(1, 8, 4, 4)])]
+    [torch.Size([1, 4, 8, 8]), torch.Size([1, 8, 4, 4])]
+    """
 
     def __init__(self, widths: list[int], blocks: int, outputs: int) -> None:
         super().__init__()
@@ -112,6 +133,11 @@ class HRNet(SteppedBackbone):
         channels: channels of the feature.
         step_widths: channels of the maps after each of the :meth:`steps`.
         stage_widths: channels of the maps after each of the :meth:`stages`.
+
+    >>> import torch
+    >>> network = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1).eval()
+    >>> network.channels, network(torch.zeros(1, 3, 64, 32)).shape
+    (60, torch.Size([1, 60, 16, 8]))
     """
 
     def __init__(

@@ -31,7 +31,12 @@ def _conv3(inputs: int, outputs: int, stride: int, groups: int = 1) -> nn.Conv2d
 
 
 class InvertedResidual(nn.Module):
-    """Widen by a 1x1 convolution, filter each channel, project; with a shortcut where shapes agree."""
+    """Widen by a 1x1 convolution, filter each channel, project; with a shortcut where shapes agree.
+
+    >>> import torch
+    >>> InvertedResidual(8, 16, stride=2, expansion=6)(torch.zeros(1, 8, 8, 8)).shape
+    torch.Size([1, 16, 4, 4])
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -49,7 +54,12 @@ class InvertedResidual(nn.Module):
 
 
 class Smooth(nn.Module):
-    """A depthwise 3x3 and a pointwise convolution that follow each sum of the pyramid."""
+    """A depthwise 3x3 and a pointwise convolution that follow each sum of the pyramid.
+
+    >>> import torch
+    >>> Smooth(8, 4)(torch.zeros(1, 8, 8, 8)).shape
+    torch.Size([1, 4, 8, 8])
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -62,7 +72,12 @@ class Smooth(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """A head of MoveNet: a depthwise 3x3 and two pointwise convolutions."""
+    """A head of MoveNet: a depthwise 3x3 and two pointwise convolutions.
+
+    >>> import torch
+    >>> PredictionHead(8, 17)(torch.zeros(1, 8, 8, 8)).shape
+    torch.Size([1, 17, 8, 8])
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -81,6 +96,11 @@ class Lite(Backbone):
 
     The heads predict, for each pixel, the probability of each keypoint and of a person's center, and the offsets to
     the keypoints of a person centered there. Later layers take them as input channels; they are trained jointly.
+
+    >>> import torch
+    >>> network = Lite().eval()
+    >>> network(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 196, 16, 16])
     """
 
     channels = 24 + 24 + 32 + 64 + 17 + 1 + 34

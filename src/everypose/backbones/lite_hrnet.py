@@ -16,14 +16,24 @@ UNITS = 2
 
 
 class Separable(nn.Sequential):
-    """A depthwise 3x3 convolution with the stride, and a 1x1 convolution."""
+    """A depthwise 3x3 convolution with the stride, and a 1x1 convolution.
+
+    >>> import torch
+    >>> Separable(8, 4, stride=2)(torch.zeros(1, 8, 8, 8)).shape
+    torch.Size([1, 4, 4, 4])
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(nn.Conv2d(inputs, inputs, 3, stride, padding=1, groups=inputs), nn.Conv2d(inputs, outputs, 1))
 
 
 class Stem(nn.Module):
-    """Images to stride 4: a strided 3x3 convolution, then two strided paths of half the channels each."""
+    """Images to stride 4: a strided 3x3 convolution, then two strided paths of half the channels each.
+
+    >>> import torch
+    >>> Stem().eval()(torch.zeros(1, 3, 64, 32)).shape
+    torch.Size([1, 32, 16, 8])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +52,12 @@ class Stem(nn.Module):
 
 
 class ShuffleUnit(nn.Module):
-    """Half of the channels pass unchanged; the others go through 1x1, depthwise 3x3 and 1x1 convolutions."""
+    """Half of the channels pass unchanged; the others go through 1x1, depthwise 3x3 and 1x1 convolutions.
+
+    >>> import torch
+    >>> ShuffleUnit(8).eval()(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 8, 4, 4])
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -61,6 +76,10 @@ class Fusion(nn.Module):
 
     As in the published network, the finest branch counts twice in every sum, and the coarser sums take it after its
     own fusion, before the ReLU.
+
+    >>> import torch
+    >>> [maps.shape for maps in Fusion((8, 16)).eval()([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])]
+    [torch.Size([1, 8, 8, 8]), torch.Size([1, 16, 4, 4])]
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -107,7 +126,12 @@ def _down(widths: tuple[int, ...], source: int, target: int) -> nn.Sequential:
 
 
 class Module(nn.Module):
-    """Shuffle units in every branch, then the fusion."""
+    """Shuffle units in every branch, then the fusion.
+
+    >>> import torch
+    >>> [maps.shape for maps in Module((8, 16)).eval()([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])]
+    [torch.Size([1, 8, 8, 8]), torch.Size([1, 16, 4, 4])]
+    """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -121,7 +145,12 @@ class Module(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the coarsest branch to the finest: a separable convolution each, doubled in size and added to the next."""
+    """From the coarsest branch to the finest: a separable convolution each, doubled in size and added to the next.
+
+    >>> import torch
+    >>> Decoder((8, 16)).eval()([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)]).shape
+    torch.Size([1, 8, 8, 8])
+    """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -196,5 +225,11 @@ class LiteHRNet(SteppedBackbone):
 
 
 def shuffle(first: Tensor, second: Tensor) -> Tensor:
-    """Interleave the channels of two maps (B, C, H, W): (B, 2C, H, W), the first map's at even places."""
+    """Interleave the channels of two maps (B, C, H, W): (B, 2C, H, W), the first map's at even places.
+
+    >>> import torch
+    >>> first, second = torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1)
+    >>> shuffle(first, second).flatten().tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
     return torch.stack([first, second], dim=2).flatten(1, 2)

@@ -41,7 +41,12 @@ def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, dilation: i
 
 
 class Separable(nn.Module):
-    """A depthwise 3x3 and a pointwise convolution, each with its nonlinearity."""
+    """A depthwise 3x3 and a pointwise convolution, each with its nonlinearity.
+
+    >>> import torch
+    >>> Separable(8, 4, stride=2)(torch.zeros(1, 8, 8, 8)).shape
+    torch.Size([1, 4, 4, 4])
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -89,7 +94,12 @@ class FirstStage(nn.Module):
 
 
 class Refinement(nn.Module):
-    """A residual block with a wide view: pointwise, 3x3, dilated 3x3."""
+    """A residual block with a wide view: pointwise, 3x3, dilated 3x3.
+
+    >>> import torch
+    >>> Refinement(8).eval()(torch.zeros(1, 8, 4, 4)).shape
+    torch.Size([1, 128, 4, 4])
+    """
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -175,6 +185,12 @@ class OpenPoseLight(Backbone):
     """The trunk, and layers that join its strides, which are trained with the heads.
 
     The feature has 64 channels from both strides, the trunk's heatmaps and fields, and the position encoding.
+
+    >>> import torch
+    >>> network = OpenPoseLight().eval()
+    >>> feature = network(torch.zeros(1, 3, 64, 48))
+    >>> feature.shape, network.offsets(feature).shape
+    (torch.Size([1, 153, 16, 12]), torch.Size([1, 2, 16, 12]))
     """
 
     float_modules = ("places",)

@@ -23,6 +23,10 @@ class ResNet(SteppedBackbone):
     Attributes:
         channels: channels of the feature.
         step_widths: channels of the one map after each of the :meth:`steps`.
+
+    >>> import torch
+    >>> ResNet((1, 1, 1, 1)).eval()(torch.zeros(1, 3, 64, 32)).shape
+    torch.Size([1, 2048, 2, 1])
     """
 
     channels = 2048

@@ -63,6 +63,9 @@ class HRNetSettings(BackboneSettings):
         modules: number of modules in stages 2, 3 and 4.
         blocks: residual blocks in each branch of a module.
         stem_blocks: bottleneck blocks in stage 1.
+
+    >>> HRNetSettings(width=48).modules
+    (1, 4, 3)
     """
 
     kind: Literal["hrnet"] = "hrnet"
@@ -82,6 +85,9 @@ class LiteHRNetSettings(BackboneSettings):
     Attributes:
         width: channels of the branch at stride 4; a multiple of 4.
         modules: number of modules in stages 2, 3 and 4.
+
+    >>> LiteHRNetSettings().has_steps
+    True
     """
 
     kind: Literal["lite-hrnet"] = "lite-hrnet"
@@ -92,14 +98,22 @@ class LiteHRNetSettings(BackboneSettings):
 
 
 class LiteSettings(BackboneSettings):
-    """A small mobile backbone; see :class:`everypose.backbones.lite.Lite`."""
+    """A small mobile backbone; see :class:`everypose.backbones.lite.Lite`.
+
+    >>> LiteSettings().kind
+    'lite'
+    """
 
     kind: Literal["lite"] = "lite"
     builder: ClassVar[str] = "everypose.backbones.build:build_lite"
 
 
 class OpenPoseLightSettings(BackboneSettings):
-    """Lightweight OpenPose's backbone; see :class:`everypose.backbones.openpose_light.OpenPoseLight`."""
+    """Lightweight OpenPose's backbone; see :class:`everypose.backbones.openpose_light.OpenPoseLight`.
+
+    >>> OpenPoseLightSettings.predicts_offsets
+    True
+    """
 
     kind: Literal["openpose-light"] = "openpose-light"
     step: ClassVar[int] = 8
@@ -116,6 +130,9 @@ class ResNetSettings(BackboneSettings):
 
     Attributes:
         blocks: bottleneck blocks of the four layers: (3, 4, 6, 3) for 50, (3, 4, 23, 3) for 101, (3, 8, 36, 3) for 152.
+
+    >>> ResNetSettings(blocks=(3, 8, 36, 3)).crop_stride
+    32
     """
 
     kind: Literal["resnet"] = "resnet"
@@ -137,6 +154,9 @@ class ViTSettings(BackboneSettings):
         image_size: (width, height) of the input, in pixels.
         experts: number of data sets with an expert part in each block; 0 for a plain transformer.
         expert_part: channels of the second MLP layer that belong to the expert.
+
+    >>> ViTSettings(width=384, depth=12).image_size
+    (192, 256)
     """
 
     kind: Literal["vit"] = "vit"

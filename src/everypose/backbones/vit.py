@@ -39,7 +39,12 @@ SIZES = {
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention."""
+    """Multi-head self-attention.
+
+    >>> import torch
+    >>> Attention(width=16, heads=2)(torch.zeros(1, 12, 16)).shape
+    torch.Size([1, 12, 16])
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -56,7 +61,12 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers; with experts, the second one's last ``part`` outputs are those of the sample's data set."""
+    """Two linear layers; with experts, the second one's last ``part`` outputs are those of the sample's data set.
+
+    >>> import torch
+    >>> FeedForward(16, experts=0, part=0)(torch.zeros(1, 12, 16), None).shape
+    torch.Size([1, 12, 16])
+    """
 
     def __init__(self, width: int, experts: int, part: int) -> None:
         super().__init__()
@@ -79,7 +89,12 @@ class FeedForward(nn.Module):
 
 
 class DropPath(nn.Module):
-    """While training, leaves a residual branch out for a random part ``rate`` of the samples."""
+    """While training, leaves a residual branch out for a random part ``rate`` of the samples.
+
+    >>> import torch
+    >>> DropPath(0.5).eval()(torch.ones(2, 3)).mean().item()  # in evaluation nothing is dropped
+    1.0
+    """
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -94,7 +109,12 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: attention and feed-forward layers, each with a residual connection."""
+    """Pre-norm transformer block: attention and feed-forward layers, each with a residual connection.
+
+    >>> import torch
+    >>> Block(16, heads=2, drop_path=0.0, experts=0, part=0)(torch.zeros(1, 12, 16), None).shape
+    torch.Size([1, 12, 16])
+    """
 
     def __init__(self, width: int, heads: int, drop_path: float, experts: int, part: int) -> None:
         super().__init__()
@@ -112,7 +132,12 @@ class Block(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """One token for each patch of 16 x 16 pixels; the image is padded by 2, so that patches overlap its border."""
+    """One token for each patch of 16 x 16 pixels; the image is padded by 2, so that patches overlap its border.
+
+    >>> import torch
+    >>> PatchEmbedding(16)(torch.zeros(1, 3, 64, 48)).shape
+    torch.Size([1, 16, 4, 3])
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -136,6 +161,10 @@ class ViT(nn.Module):
             for others.
         experts: number of data sets with an expert each; 0 for none.
         expert_part: outputs of an expert.
+
+    >>> import torch
+    >>> ViT(width=16, depth=1, heads=2, image_size=(48, 64)).eval()(torch.zeros(1, 3, 64, 48)).shape
+    torch.Size([1, 16, 4, 3])
     """
 
     def __init__(
@@ -224,7 +253,12 @@ class ViT(nn.Module):
 
 
 def resized(position: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
-    """Position embeddings (1, N, D) of a grid of (rows, columns), interpolated for another grid."""
+    """Position embeddings (1, N, D) of a grid of (rows, columns), interpolated for another grid.
+
+    >>> import torch
+    >>> resized(torch.zeros(1, 12, 8), grid=(4, 3), wanted=(8, 6)).shape
+    torch.Size([1, 48, 8])
+    """
     maps = position.transpose(1, 2).reshape(1, -1, *grid)
     return F.interpolate(maps, size=wanted, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
 
@@ -235,7 +269,11 @@ def merge_expert(state: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
     Names may carry any prefix, and other tensors may be among them.
 
     Raises:
-        UsageError: there is no such expert.
+        UsageError: if there is no such expert.
+
+    >>> state = ViT(width=16, depth=1, heads=2, experts=2, expert_part=4).state_dict()
+    >>> ViT(width=16, depth=1, heads=2).load_state_dict(merge_expert(state, expert=1))
+    <All keys matched successfully>
     """
     merged = {}
     for name, value in state.items():
@@ -251,7 +289,13 @@ def merge_expert(state: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
 
 
 def spread_to_experts(state: Mapping[str, Tensor], experts: int, part: int) -> dict[str, Tensor]:
-    """The state dict of a plain ViT as that of one with experts, all alike: each starts as the last ``part`` rows."""
+    """The state dict of a plain ViT as that of one with experts, all alike: each starts as the last ``part`` rows.
+
+    >>> plain = ViT(width=16, depth=1, heads=2).state_dict()
+    >>> spread = spread_to_experts(plain, experts=2, part=4)
+    >>> ViT(width=16, depth=1, heads=2, experts=2, expert_part=4).load_state_dict(spread)
+    <All keys matched successfully>
+    """
     spread = {}
     for name, value in state.items():
         if ".mlp.fc2." not in name:

@@ -23,7 +23,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     The move is atomic, so that a crash or a full disk leaves the old file or none, never a part of the new one.
 
     Raises:
-        EveryposeError: when the folder cannot be made or written, or the disk is full.
+        EveryposeError: if the folder cannot be made or written, or the disk is full.
 
     Example:
         >>> import tempfile
@@ -102,7 +102,7 @@ def write_text(path: Path, content: str) -> None:
     r"""Write ``content`` to ``path`` as UTF-8, atomically.
 
     Raises:
-        EveryposeError: the file cannot be written, or the text holds half of a surrogate pair.
+        EveryposeError: if the file cannot be written, or the text holds half of a surrogate pair.
 
     Example:
         >>> import tempfile
@@ -128,7 +128,7 @@ def write_json(path: Path, content: Any, indent: int | None = None, *, null_for_
         null_for_nan: write null for NaN and infinities, which JSON does not have.
 
     Raises:
-        EveryposeError: the file cannot be written, or a number is not finite.
+        EveryposeError: if the file cannot be written, or a number is not finite.
 
     Example:
         >>> import tempfile
@@ -164,7 +164,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file with pydantic's parser, which gives the same values as the standard library, but faster.
 
     Raises:
-        EveryposeError: the file is missing, unreadable or not JSON; the message has the line number.
+        EveryposeError: if the file is missing, unreadable or not JSON; the message has the line number.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

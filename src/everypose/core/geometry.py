@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float64, Numbers
+from everypose.core.arrays import Float64, Int64, Mask, Numbers
 from everypose.errors import EveryposeError
 
 
@@ -193,7 +193,7 @@ def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Flo
     return similar
 
 
-def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: float) -> npt.NDArray[np.int64]:
+def oks_nms(keypoints: Numbers, scores: Numbers, sigmas: Numbers, threshold: float) -> Int64:
     """Remove duplicate poses by greedy non-maximum suppression with OKS.
 
     A pair's area is the mean of the two poses' extents (the boxes around all their keypoints).
@@ -229,7 +229,7 @@ def pairwise_oks(keypoints: Numbers, areas: Numbers, sigmas: Numbers) -> Float64
     return oks(keypoints, keypoints, (each[:, None] + each[None, :]) / 2, sigmas)
 
 
-def suppress(similar: npt.NDArray[np.bool_], order: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+def suppress(similar: Mask, order: npt.NDArray[np.integer]) -> Int64:
     """Drop each candidate that is similar to a better one that is kept.
 
     Args:

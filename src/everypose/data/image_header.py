@@ -77,7 +77,7 @@ def parse_header_of(path: Path) -> ImageHeader | None:
         path: the image file.
 
     Raises:
-        EveryposeError: the file is missing, is no image, or is truncated; the message names it.
+        EveryposeError: if the file is missing, is no image, or is truncated; the message names it.
     """
     try:
         with Path(path).open("rb") as file:
@@ -127,7 +127,7 @@ def parse_header(content: bytes, name: str) -> ImageHeader | None:
         The header, or None.
 
     Raises:
-        EveryposeError: the header is damaged or truncated; the message names the image.
+        EveryposeError: if the header is damaged or truncated; the message names the image.
 
     Example:
         >>> parse_header(b"not an image", "note.txt") is None
@@ -261,7 +261,7 @@ def tiff_tags(file: BinaryIO) -> list[tuple[int, int, int]]:
         Tag, first value, and the position in the file of that value.
 
     Raises:
-        ValueError: the data are no TIFF.
+        ValueError: if the data are no TIFF.
         struct.error: the data end early.
     """
     file.seek(0)

@@ -48,7 +48,11 @@ def read_image(path: Path | str, reduction: int = 1) -> Image:
         (H, W, 3) uint8 RGB; sides divided by ``reduction``.
 
     Raises:
-        EveryposeError: the file is missing, unreadable, empty, truncated, no image, or too large; names the file.
+        EveryposeError: if the file is missing, unreadable, empty, truncated, no image, or too large; names the file.
+
+    >>> _ = cv2.imwrite("gray.png", np.zeros((3, 4), np.uint8))
+    >>> read_image(Path("gray.png")).shape
+    (3, 4, 3)
     """
     path = Path(path)
     try:
@@ -69,7 +73,11 @@ def read_header(path: Path) -> ImageHeader:
         path: the image file.
 
     Raises:
-        EveryposeError: the file is missing, is no image, or is truncated; the message names it.
+        EveryposeError: if the file is missing, is no image, or is truncated; the message names it.
+
+    >>> _ = cv2.imwrite("gray.png", np.zeros((3, 4), np.uint8))
+    >>> read_header(Path("gray.png")).width
+    4
     """
     header = parse_header_of(path)
     if header is not None:
@@ -90,7 +98,7 @@ def decode_image(content: bytes, name: str, reduction: int = 1) -> Image:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        EveryposeError: the bytes are not a complete image, or it is too large; names the image.
+        EveryposeError: if the bytes are not a complete image, or it is too large; names the image.
 
     Example:
         >>> decode_image(b"P6 1 1 255 abc", "tiny.ppm").tolist()

@@ -3,12 +3,10 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Mask
 from everypose.data.scenes import Scene, Segmentation
 from everypose.errors import EveryposeError
-
-Mask = npt.NDArray[np.bool_]
 
 
 def segmentation_mask(segmentation: Segmentation, height: int, width: int) -> Mask:
@@ -23,7 +21,7 @@ def segmentation_mask(segmentation: Segmentation, height: int, width: int) -> Ma
         (height, width) bool.
 
     Raises:
-        EveryposeError: when it is neither, or its runs do not add up to the image.
+        EveryposeError: if it is neither, or its runs do not add up to the image.
 
     Example:
         >>> segmentation_mask([[0, 0, 2, 0, 2, 2, 0, 2]], height=3, width=4).astype(int).sum(axis=1).tolist()
@@ -43,14 +41,23 @@ def loss_mask(scene: Scene, mask_unlabeled: bool = True) -> Mask:
     """Mask of the pixels that losses use: False on crowd regions.
 
     Args:
-        scene: of an annotation without a segmentation, the box is used.
-        mask_unlabeled: False also on people without a single labeled keypoint (the rule for COCO).
+        scene: the annotated image; annotations without a segmentation are masked by their box.
+        mask_unlabeled: mask people without any labeled keypoint, too (the rule for COCO).
 
     Returns:
         (height, width) bool.
 
     Raises:
-        EveryposeError: when a segmentation is malformed; the message names the annotation.
+        EveryposeError: if a segmentation is malformed; the message names the annotation.
+
+    >>> from pathlib import Path
+    >>> scene = Scene(
+    ...     image_id=1, path=Path("a.jpg"), file_name="a.jpg", width=4, height=3, annotation_ids=np.array([7]),
+    ...     keypoints=np.zeros((1, 17, 3)), boxes=np.array([[0.0, 0, 2, 3]]), areas=np.array([6.0]),
+    ...     is_crowd=np.array([True]), segmentations=[None],
+    ... )
+    >>> loss_mask(scene).astype(int).tolist()
+    [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
     """
     mask = np.ones((scene.height, scene.width), dtype=np.bool_)
     hidden = scene.is_crowd | ~scene.has_keypoints if mask_unlabeled else scene.is_crowd
@@ -81,7 +88,7 @@ def _fill_polygons(polygons: list[list[float]], height: int, width: int) -> Mask
     return mask
 
 
-def _add_polygon(mask: Mask, points: npt.NDArray[np.float64]) -> None:
+def _add_polygon(mask: Mask, points: Float64) -> None:
     """Set the pixels whose center is inside a polygon (even-odd rule; COCO has pixel centers at half numbers).
 
     OpenCV's fillPoly also sets the pixels that the outline touches, so people would grow by half a pixel.

@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from everypose.core.arrays import Image
-from everypose.data.images import decode_image, read_image
-from everypose.data.tars import TarMember
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 
@@ -23,19 +20,26 @@ class Scene:
     """One annotated image; arrays have one row for each annotation, including crowd regions.
 
     Attributes:
-        image_id: the annotation file's id of the image.
-        path: the image file; it may be missing. Of an image in a tar, the tar's path and the name in it.
+        image_id: id of the image in the annotation file.
+        path: the image file; it may be missing.
         file_name: the image's name in the annotation file.
-        width: in pixels, as the annotation file says.
-        height: in pixels, as the annotation file says.
+        width: in pixels, from the annotation file.
+        height: in pixels, from the annotation file.
         annotation_ids: (N,) int64.
         keypoints: (N, K, 3) float64: x, y in image pixels and COCO visibility (0 unlabeled, 1 hidden, 2 visible).
-        boxes: (N, 4) float64: x1, y1, x2, y2 in image pixels; they may pass the image's border.
+        boxes: (N, 4) float64: x1, y1, x2, y2 in image pixels; they may extend beyond the image.
         areas: (N,) float64: square pixels, of the segmentation if the file has areas.
         is_crowd: (N,) bool: the annotation is a region of many people, not a person.
         segmentations: N entries.
         extra: other fields of the image's entry (CrowdPose's ``crowdIndex``, a clip, a source).
-        member: the image's place in a tar; None for a file.
+
+    >>> scene = Scene(
+    ...     image_id=1, path=Path("a.jpg"), file_name="a.jpg", width=64, height=48, annotation_ids=np.array([7]),
+    ...     keypoints=np.ones((1, 17, 3)), boxes=np.array([[0.0, 0, 20, 40]]), areas=np.array([424.0]),
+    ...     is_crowd=np.array([False]), segmentations=[None],
+    ... )
+    >>> len(scene), scene.is_labeled_person.tolist()
+    (1, [True])
     """
 
     image_id: int
@@ -43,31 +47,24 @@ class Scene:
     file_name: str
     width: int
     height: int
-    annotation_ids: npt.NDArray[np.int64]
-    keypoints: npt.NDArray[np.float64]
-    boxes: npt.NDArray[np.float64]
-    areas: npt.NDArray[np.float64]
-    is_crowd: npt.NDArray[np.bool_]
+    annotation_ids: Int64
+    keypoints: Float64
+    boxes: Float64
+    areas: Float64
+    is_crowd: Mask
     segmentations: list[Segmentation]
     extra: dict[str, Any] = field(default_factory=dict)
-    member: TarMember | None = None
 
     def __len__(self) -> int:
         return len(self.annotation_ids)
 
-    def read_image(self, reduction: int = 1) -> Image:
-        """Read the image; arguments, result and errors as of :func:`everypose.data.images.read_image`."""
-        if self.member is None:
-            return read_image(self.path, reduction)
-        return decode_image(self.member.read(), str(self.path), reduction)
-
     @property
-    def has_keypoints(self) -> npt.NDArray[np.bool_]:
+    def has_keypoints(self) -> Mask:
         """(N,) bool: at least one keypoint is labeled."""
         return np.asarray((self.keypoints[:, :, 2] > 0).any(axis=1))
 
     @property
-    def is_labeled_person(self) -> npt.NDArray[np.bool_]:
+    def is_labeled_person(self) -> Mask:
         """(N,) bool: a person, not a crowd region, with at least one labeled keypoint."""
         return self.has_keypoints & ~self.is_crowd
 
@@ -78,10 +75,14 @@ class SceneSet:
 
     Attributes:
         scenes: in the annotation file's order.
-        skeleton: what the K keypoints are.
-        name: for messages and reports.
+        skeleton: names and order of the K keypoints.
+        name: name in messages and reports.
         annotation_file: where the scenes were read from; None if composed or joined.
         repairs: one sentence for each kind of flaw that was repaired while reading.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> len(SceneSet([], Skeleton.named("coco"), "train"))
+    0
     """
 
     scenes: list[Scene]
@@ -101,7 +102,12 @@ def joined(sets: list[SceneSet], name: str) -> SceneSet:
     """Concatenate sets with the same skeleton, such as CrowdPose's train and val.
 
     Raises:
-        EveryposeError: the skeletons differ, or one image id is used for two different images.
+        EveryposeError: if the skeletons differ, or one image id is used for two different images.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> first = SceneSet([], Skeleton.named("crowdpose"), "train")
+    >>> len(joined([first, SceneSet([], Skeleton.named("crowdpose"), "val")], "trainval"))
+    0
     """
     first = sets[0]
     for other in sets[1:]:

@@ -25,7 +25,13 @@ def scored_images(entries: Sequence[JsonObject], notes: list[str]) -> list[JsonO
 
 
 def require_unique(ids: Sequence[object], what: str) -> None:
-    """Check that no id repeats; the message names the first that does."""
+    """Check that no id repeats; the message names the first that does.
+
+    >>> require_unique([1, 2, 1], "image id")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: the annotation file has 1 duplicate image ids (first: 1); `everypose data ...
+    """
     if len(set(ids)) == len(ids):
         return
     seen: set[object] = set()
@@ -143,7 +149,11 @@ def read_areas(annotations: Sequence[JsonObject], boxes: Float64, names: Sequenc
 
 
 def box_areas(boxes: Float64) -> Float64:
-    """(N,) 0.53 x the area of boxes (N, 4); the order of the product is that of CrowdPose's tool."""
+    """(N,) 0.53 x the area of boxes (N, 4); the order of the product is that of CrowdPose's tool.
+
+    >>> box_areas(np.array([[0.0, 0, 10, 20]])).round(1).tolist()  # 0.53 of the box
+    [106.0]
+    """
     areas: Float64 = AREA_OF_BOX * boxes[:, 3].clip(min=0) * boxes[:, 2].clip(min=0)
     return areas
 

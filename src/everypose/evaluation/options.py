@@ -20,6 +20,9 @@ class EvaluationOptions(RunSettings):
         skeleton: of a model of several data sets, which skeleton it predicts; default: its first.
         family: of an ``.onnx`` file of another project that is not recognized.
         decoder: how a top-down model's heatmaps become keypoints, on crops of its convention; default: the model's own.
+
+    >>> EvaluationOptions(flip=True).boxes
+    BoxSource(boxes=None, detector=None, threshold=None)
     """
 
     metric: Metric | None = None

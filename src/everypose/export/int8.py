@@ -52,8 +52,8 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         The number of photos used for calibration.
 
     Raises:
-        UsageError: there is no photo, the model is in int8 already, or it finds no people.
-        EveryposeError: the file is no model, or a photo cannot be read.
+        UsageError: if there is no photo, the model is in int8 already, or it finds no people.
+        EveryposeError: if the file is no model, or a photo cannot be read.
     """
     session = open_session(source, 1, "cpu")
     config = read_metadata(session, source)

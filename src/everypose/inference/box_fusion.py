@@ -23,7 +23,7 @@ class FusedDetectors:
         iou: boxes with a larger IoU are one person.
 
     Raises:
-        UsageError: fewer than two detectors, or the IoU is out of range.
+        UsageError: if there are fewer than two detectors, or the IoU is out of range.
     """
 
     def __init__(self, detectors: Sequence[Detector], iou: float = IOU) -> None:

@@ -57,7 +57,7 @@ class DetectionsFile:
             category: whose boxes count; None for all, such as the species of animals.
 
         Raises:
-            EveryposeError: when the file cannot be read, or a row lacks something or holds no finite numbers.
+            EveryposeError: if the file cannot be read, or a row lacks something or holds no finite numbers.
         """
         self.path = path
         self.other_categories = 0
@@ -88,7 +88,7 @@ class DetectionsFile:
         """The boxes of one image.
 
         Raises:
-            UsageError: when the image comes from no file, so that nothing says which one it is.
+            UsageError: if the image comes from no file, so that nothing says which one it is.
         """
         if photo.path is None:
             raise UsageError(f"boxes from {self.path} need images with file names: give paths, not arrays")
@@ -109,7 +109,12 @@ class DetectionsFile:
 
 
 class WholeImage:
-    """One box around each whole image: for pictures of one person, animal or hand."""
+    """One box around each whole image: for pictures of one person, animal or hand.
+
+    >>> found = WholeImage()(Photo(np.zeros((48, 64, 3), np.uint8)))
+    >>> found.boxes.tolist()
+    [[0.0, 0.0, 63.0, 47.0]]
+    """
 
     def __call__(self, photo: Photo) -> Boxes:
         """From the middle of the first pixel to that of the last one, with score 1."""

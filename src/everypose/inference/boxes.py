@@ -20,6 +20,9 @@ class Photo:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         path: its file, if it came from one.
+
+    >>> Photo(np.zeros((48, 64, 3), np.uint8)).path is None
+    True
     """
 
     image: Image
@@ -35,8 +38,11 @@ class Boxes:
         scores: (N,) confidence, 0 to 1.
 
     Raises:
-        UsageError: when the shapes do not belong together.
-        EveryposeError: when a number is not finite.
+        UsageError: if the shapes do not belong together.
+        EveryposeError: if a number is not finite.
+
+    >>> Boxes(np.array([[0.0, 0, 10, 20]]), np.array([0.9])).scores.tolist()
+    [0.9]
     """
 
     boxes: Float64
@@ -87,7 +93,12 @@ def detect_all(detector: Detector, photos: Sequence[Photo]) -> list[Boxes]:
 
 
 def box_nms(boxes: Boxes, threshold: float) -> Boxes:
-    """Greedy suppression: boxes whose IoU with a better kept one is above ``threshold`` go; best first."""
+    """Greedy suppression: boxes whose IoU with a better kept one is above ``threshold`` go; best first.
+
+    >>> boxes = Boxes(np.array([[0.0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]]), np.array([0.9, 0.8, 0.7]))
+    >>> box_nms(boxes, threshold=0.5).scores.tolist()
+    [0.9, 0.7]
+    """
     order = np.argsort(-boxes.scores, kind="stable")
     kept = []
     while len(order):

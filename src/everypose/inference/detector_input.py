@@ -18,13 +18,21 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def input_size(shape: list[Any], default: tuple[int, int] = (SIZE, SIZE)) -> tuple[int, int]:
-    """(width, height) of an input (B, 3, H, W); the default's where the file leaves a side open."""
+    """(width, height) of an input (B, 3, H, W); the default's where the file leaves a side open.
+
+    >>> input_size([1, 3, 416, 320]), input_size(["batch", 3, "height", "width"])
+    ((320, 416), (640, 640))
+    """
     height, width = shape[2:]
     return width if isinstance(width, int) else default[0], height if isinstance(height, int) else default[1]
 
 
 def stretched(image: Image, size: tuple[int, int]) -> Float32:
-    """The whole image at (width, height), RGB from 0 to 1; shrunk by averaging, as the detectors learned it."""
+    """The whole image at (width, height), RGB from 0 to 1; shrunk by averaging, as the detectors learned it.
+
+    >>> stretched(np.zeros((48, 64, 3), np.uint8), (32, 16)).shape
+    (16, 32, 3)
+    """
     shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32) / np.float32(255)
@@ -53,10 +61,18 @@ def in_corner(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
 
 
 def corner_ratio(image_size: tuple[int, int], size: tuple[int, int]) -> float:
-    """Canvas pixels for each image pixel; both sizes are (width, height)."""
+    """Canvas pixels for each image pixel; both sizes are (width, height).
+
+    >>> corner_ratio((1280, 720), (640, 640))
+    0.5
+    """
     return min(size[0] / image_size[0], size[1] / image_size[1])
 
 
 def planes(pixels: Float32) -> Float32:
-    """(H, W, 3) as a batch (1, 3, H, W)."""
+    """(H, W, 3) as a batch (1, 3, H, W).
+
+    >>> planes(np.zeros((48, 64, 3), np.float32)).shape
+    (1, 3, 48, 64)
+    """
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])

@@ -74,7 +74,7 @@ class HuggingFaceRtDetr:
         """Read the configuration in the file's folder.
 
         Raises:
-            EveryposeError: when the configuration cannot be understood.
+            EveryposeError: if the configuration cannot be understood.
         """
         person = _person_of_config(path)
         for config in (path.parent / PREPROCESSOR, path.parent.parent / PREPROCESSOR):

@@ -43,6 +43,9 @@ class Candidate(Settings):
         seconds: fastest pass over the pictures; None if the device could not be used.
         agreement: mean OKS with the people that the reference finds; None if there were none.
         problem: why the device could not be used.
+
+    >>> Candidate(device="cuda", problem="it is not available").seconds is None
+    True
     """
 
     device: str
@@ -99,6 +102,11 @@ def agreement(reference: Sequence[People], other: Sequence[People], least: float
 
     Returns:
         0 to 1; None if no person of the reference is confident.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People(np.arange(51.0).reshape(1, 17, 3), [0.9], Skeleton.named("coco"))
+    >>> agreement([people], [people], least=0.5), agreement([people], [people[:0]], least=0.5)
+    (1.0, 0.0)
     """
     if not any((people.scores >= least).any() for people in reference):
         return None
@@ -123,13 +131,21 @@ def _best_oks(people: People, partners: People, least: float) -> Float64:
 
 
 def pictures() -> list[Path]:
-    """The pictures of the self-check."""
+    """The pictures of the self-check.
+
+    >>> [path.name for path in pictures()]
+    ['pedestrians.jpg', 'group.jpg']
+    """
     folder = Path(str(resources.files("everypose") / "examples"))
     return [folder / name for name in PICTURES]
 
 
 def boxes_of(photo: Photo) -> Boxes:
-    """The people's boxes of a picture of the self-check, as a detector gives them."""
+    """The people's boxes of a picture of the self-check, as a detector gives them.
+
+    >>> len(boxes_of(Photo(np.zeros((1, 1, 3), np.uint8), pictures()[0])))
+    5
+    """
     assert photo.path is not None
     boxes = np.array(PICTURES[photo.path.name], np.float64)
     return Boxes(boxes, np.ones(len(boxes)))

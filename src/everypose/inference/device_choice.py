@@ -41,6 +41,9 @@ class DeviceChoice(Settings):
         device: as in :func:`everypose.load`.
         reason: in words.
         candidates: what the self-check found, the reference first.
+
+    >>> DeviceChoice(device="cpu", reason="as given").candidates
+    ()
     """
 
     format: Literal["everypose device 1"] = "everypose device 1"
@@ -77,6 +80,9 @@ def candidate_devices() -> list[str]:
     """The devices that this machine may run ONNX files on, the reference first.
 
     OpenVINO is left out on CPUs whose fast sums of 8-bit products can overflow, and its bfloat16 on CPUs without it.
+
+    >>> candidate_devices()[0]
+    'cpu'
     """
     devices = [REFERENCE]
     if onnx_can_use("cuda"):

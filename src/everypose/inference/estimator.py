@@ -39,6 +39,13 @@ class Estimator(ABC, Generic[PreparedT]):
         batch_size: the most images per batch.
         runs_at_once: batches that go through the network at the same time, in threads of their own, where many images
             are processed.
+
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> pose = load("boir-lite")
+    >>> prepared = pose.prepare(np.zeros((96, 128, 3), np.uint8))
+    >>> [len(people) for people in pose.predict([prepared])]
+    [0]
     """
 
     def __init__(self, config: ModelConfig, min_score: float | None, batch_size: int, *, runs_at_once: int = 1) -> None:
@@ -64,7 +71,7 @@ class Estimator(ABC, Generic[PreparedT]):
             People in image pixels, by falling score, with the image attached; a list of them for a sequence.
 
         Raises:
-            EveryposeError: when an image cannot be read or is no image.
+            EveryposeError: if an image cannot be read or is no image.
         """
         if is_single_image(images):
             return self.predict([self.prepare(cast(ImageLike, images))])[0]

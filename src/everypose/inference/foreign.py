@@ -137,7 +137,11 @@ def find_foreign(session: Session, declared: Any, path: Path, family: str | None
 
 @dataclass(frozen=True)
 class RenamedNode:
-    """An input or output under another name."""
+    """An input or output under another name.
+
+    >>> RenamedNode("dets", [1, 100, 5], "tensor(float)").name
+    'dets'
+    """
 
     name: str
     shape: list[Any]

@@ -37,7 +37,7 @@ def image_pixels(image: object) -> Image:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        EveryposeError: it cannot be read, or is none of these; the message lists what is accepted.
+        EveryposeError: if it cannot be read, or is none of these; the message lists what is accepted.
 
     Example:
         >>> image_pixels(np.zeros((2, 3, 3), np.uint8)).shape
@@ -67,7 +67,11 @@ def image_pixels(image: object) -> Image:
 
 
 def image_file(image: object) -> Path | None:
-    """The file of an image that was given by its path; None for others."""
+    """The file of an image that was given by its path; None for others.
+
+    >>> image_file("photos/a.jpg").name
+    'a.jpg'
+    """
     return Path(image) if isinstance(image, str | PathLike) else None
 
 

@@ -176,6 +176,11 @@ def find_images(
 
     Raises:
         UsageError: if something named is missing, contains no image, or is a video.
+
+    >>> from everypose.inference.device_check import pictures
+    >>> images = find_images([str(pictures()[0])])
+    >>> len(images)
+    1
     """
     paths: dict[str, Path] = {}
     problems = [] if skipped is None else skipped

@@ -91,10 +91,14 @@ def load(
             or UDP. By default the model's own; an exported file has no other.
 
     Raises:
-        EveryposeError: when the model is damaged or no model of everypose.
-        UsageError: when there is no such model, skeleton or device, a package that it needs is missing, a detector is
+        EveryposeError: if the model is damaged or not a model of everypose.
+        UsageError: if there is no such model, skeleton or device, a package that it needs is missing, a detector is
             given to a model that finds people by itself, or none to one that finds animals or hands; or when a decoder
             is given to a model that finds people by itself, or to an exported one.
+
+    >>> pose = load("boir-lite", min_score=0.1)
+    >>> pose.config.name, pose.min_score
+    ('boir-lite', 0.1)
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
@@ -241,8 +245,8 @@ def find_detector(
         threads: CPU threads; by default the runtime chooses.
 
     Raises:
-        EveryposeError: when a file is damaged or no detector.
-        UsageError: when there is no such file or model, or it is a top-down model itself.
+        EveryposeError: if a file is damaged or not a detector.
+        UsageError: if there is no such file or model, or it is a top-down model itself.
     """
     if not isinstance(source, str | Path):
         if threshold is not None:

@@ -62,7 +62,7 @@ class OnnxDetector:
             family: yolox or rtmdet, for a file that may be either.
 
         Raises:
-            EveryposeError: when the file is of no layout that is known.
+            EveryposeError: if the file has no known layout.
         """
         self.path = Path(path)
         self.threshold = threshold
@@ -75,7 +75,7 @@ class OnnxDetector:
         """The boxes of one image's people.
 
         Raises:
-            EveryposeError: when the model fails, or its outputs are not those of its layout after all.
+            EveryposeError: if the model fails, or its outputs do not have the expected shapes.
         """
         return self.detect_batch([photo])[0]
 
@@ -112,7 +112,7 @@ def recognize(session: Any, path: Path, family: str | None = None) -> Layout:
         family: yolox or rtmdet, for a file that may be either.
 
     Raises:
-        EveryposeError: when it is none of those known, or either of the two.
+        EveryposeError: if the file has no known layout, or could have two of them.
     """
     inputs = {node.name: node.shape for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}

@@ -26,6 +26,11 @@ def resize(image: Image, size: int, step: int) -> tuple[Image, Float64]:
 
     Returns:
         The canvas (H', W', 3) uint8 and the (2, 3) matrix from image pixels to canvas pixels.
+
+    >>> import numpy as np
+    >>> canvas, matrix = resize(np.zeros((480, 640, 3), np.uint8), 256, 64)
+    >>> canvas.shape, matrix.shape
+    ((256, 384, 3), (2, 3))
     """
     image, shrink = _within_opencv(image)
     fitted, matrix = fit(Size(image.shape[1], image.shape[0]), size, step)

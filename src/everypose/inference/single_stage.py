@@ -44,7 +44,13 @@ class Resized:
 
 
 class SingleStageEstimator(Estimator[Resized]):
-    """Finds the people in images by one pass over the whole image."""
+    """Finds the people in images by one pass over the whole image.
+
+    >>> from everypose import load
+    >>> pose = load("boir-lite", min_score=0.1)
+    >>> len(pose(np.zeros((96, 128, 3), np.uint8)))
+    0
+    """
 
     def __init__(
         self,
@@ -65,7 +71,7 @@ class SingleStageEstimator(Estimator[Resized]):
             runs_at_once: batches that go through the network at the same time, where many images are processed.
 
         Raises:
-            EveryposeError: when the skeleton has no sigmas, which the suppression of double finds needs.
+            EveryposeError: if the skeleton has no sigmas, which the suppression of duplicate detections needs.
         """
         super().__init__(config, min_score, batch_size, runs_at_once=runs_at_once)
         self._runtime = runtime

@@ -3,9 +3,8 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float64, Image, Mask
 from everypose.errors import UsageError
 from everypose.inference.boxes import Boxes, Detector, Photo, box_nms
 
@@ -25,7 +24,7 @@ class TiledDetector:
         tiles: tiles along the image's longer side, from 2 to 8; along the shorter side as many as fit its length.
 
     Raises:
-        UsageError: the number of tiles is out of range.
+        UsageError: if the number of tiles is out of range.
     """
 
     def __init__(self, detector: Detector, tiles: int = 2) -> None:
@@ -73,9 +72,7 @@ def _intervals(length: int, count: int) -> list[tuple[int, int]]:
     return [(start, start + side) for start in starts]
 
 
-def _inside(
-    boxes: npt.NDArray[np.float64], tile: tuple[int, int, int, int], image_size: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
+def _inside(boxes: Float64, tile: tuple[int, int, int, int], image_size: tuple[int, int]) -> Mask:
     """Which boxes (N, 4), in tile pixels, touch no border of the tile that lies inside the image."""
     x1, y1, x2, y2 = tile
     sides = np.array([x2 - x1, y2 - y1], np.float64)

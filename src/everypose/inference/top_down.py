@@ -36,6 +36,11 @@ class BoxPoses:
         boxes: the R boxes that were cropped.
         sizes: (R, 2) width, height of their regions, in image pixels.
         keypoints: (R, N, K, 3) of N instances, the primary first: x, y in image pixels, confidence.
+
+    >>> boxes = Boxes(np.array([[0.0, 0, 10, 20], [30, 0, 40, 20]]), np.array([0.9, 0.2]))
+    >>> poses = BoxPoses(boxes, sizes=np.full((2, 2), 25.0), keypoints=np.zeros((2, 1, 17, 3)))
+    >>> poses.at_least(0.5).boxes.scores.tolist()
+    [0.9]
     """
 
     boxes: Boxes
@@ -83,7 +88,7 @@ class TopDownEstimator(Estimator[Photo]):
                 processed.
 
         Raises:
-            EveryposeError: when the skeleton has no sigmas, which the NMS of duplicate detections needs.
+            EveryposeError: if the skeleton has no sigmas, which OKS-NMS needs.
         """
         super().__init__(config, min_score, batch_size, runs_at_once=runs_at_once)
         settings = config.on_crops
@@ -187,7 +192,12 @@ class TopDownEstimator(Estimator[Photo]):
 
 
 def as_top_down(estimator: Estimator[Any]) -> TopDownEstimator | None:
-    """Return the estimator as one that takes boxes; None for one that finds people by itself or refines poses."""
+    """Return the estimator as one that takes boxes; None for one that finds people by itself or refines poses.
+
+    >>> from everypose import load
+    >>> as_top_down(load("boir-lite")) is None
+    True
+    """
     return estimator if isinstance(estimator, TopDownEstimator) else None
 
 
@@ -203,7 +213,11 @@ class _Cuts:
 
 
 def cut_crop(image: Image, matrix: Float64, size: Size) -> Image:
-    """A crop (h, w, 3) of (width, height) pixels; of an image too large for OpenCV, by way of the part that is seen."""
+    """A crop (h, w, 3) of (width, height) pixels; of an image too large for OpenCV, by way of the part that is seen.
+
+    >>> cut_crop(np.zeros((48, 64, 3), np.uint8), np.eye(2, 3), Size(12, 16)).shape
+    (16, 12, 3)
+    """
     if max(image.shape) <= LARGEST_SIDE:
         return warp(image, matrix, size)
     seen = geometry.transform([(0, 0), (size[0], 0), (0, size[1]), size], geometry.inverse(matrix))

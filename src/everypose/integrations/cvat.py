@@ -43,7 +43,7 @@ class PoseFunction:
         occluded: keypoints below this share, but not below ``outside``, are marked as occluded.
 
     Raises:
-        UsageError: the shares are not in order, or there is no such model.
+        UsageError: if the shares are not in order, or there is no such model.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ def keypoint_skeleton(skeleton: Skeleton) -> "fiftyone.KeypointSkeleton":
     """The skeleton for ``dataset.default_skeleton``, by which FiftyOne draws limbs.
 
     Raises:
-        UsageError: the package ``fiftyone`` is not installed.
+        UsageError: if the package ``fiftyone`` is not installed.
     """
     try:
         import fiftyone
@@ -37,8 +37,8 @@ def add_photos(dataset: "fiftyone.Dataset", photos: Iterable[Path], pose: Estima
         field: name of the field with the people.
 
     Raises:
-        UsageError: the package ``fiftyone`` is not installed.
-        EveryposeError: a photo cannot be read.
+        UsageError: if the package ``fiftyone`` is not installed.
+        EveryposeError: if a photo cannot be read.
     """
     skeleton = keypoint_skeleton(pose.skeleton)
     import fiftyone

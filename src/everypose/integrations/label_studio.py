@@ -55,7 +55,7 @@ def read_controls(config: str) -> Controls:
         config: Label Studio's XML.
 
     Raises:
-        EveryposeError: it is not XML, or has no keypoint labels for an image.
+        EveryposeError: if it is not XML, or has no keypoint labels for an image.
 
     >>> read_controls(labeling_config(Skeleton.named("coco"))).labels[:2]
     ('nose', 'left_eye')
@@ -101,7 +101,7 @@ def prediction(people: People, controls: Controls, model: str) -> dict[str, obje
         ``model_version``, ``score`` (the mean person score) and ``result`` (the regions).
 
     Raises:
-        EveryposeError: no label has the name of a keypoint, or the people have no image.
+        EveryposeError: if no label has the name of a keypoint, or the people have no image.
 
     Example:
         >>> import numpy as np

@@ -33,7 +33,7 @@ def write_task_lists(ranked: Sequence[RankedImage], folder: Path, out: Path, url
         CVAT and FiftyOne), ``cvat_labels.json``, ``label_studio.json`` (tasks with predictions), ``label_studio.xml``.
 
     Raises:
-        EveryposeError: a file cannot be written.
+        EveryposeError: if a file cannot be written.
     """
     names = [one.image.path.relative_to(folder).as_posix() for one in ranked]
     skeleton = ranked[0].image.people.skeleton

@@ -8,7 +8,11 @@ from everypose.backbones.settings import HRNetSettings
 
 
 def count_parts(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered parts follow ``prefix``."""
+    """How many numbered parts follow ``prefix``.
+
+    >>> count_parts({"stage.0.conv1": None, "stage.0.conv2": None, "stage.1.conv1": None}, "stage.")
+    2
+    """
     return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
@@ -16,7 +20,7 @@ def hrnet_settings(state: Mapping[str, Tensor], prefix: str = "") -> HRNetSettin
     """Read the sizes of the HRNet whose tensor names begin with ``prefix``.
 
     Raises:
-        KeyError: a tensor whose shape determines a size is missing; the argument is its name.
+        KeyError: if a tensor whose shape determines a size is missing; the argument is its name.
     """
     modules = tuple(count_parts(state, f"{prefix}stage{stage}.") for stage in (2, 3, 4))
     return HRNetSettings(

@@ -52,7 +52,11 @@ class InferenceSettings(Settings):
 
 
 class MethodTraining(Settings):
-    """Base of the recipe sections that only one method has, such as the weights of its losses."""
+    """Base of the recipe sections that only one method has, such as the weights of its losses.
+
+    >>> MethodTraining().model_dump()
+    {}
+    """
 
     def unfit(self, _network: NetworkSettings) -> str | None:
         """Return why the sections do not fit the network, for the user; None if they do."""

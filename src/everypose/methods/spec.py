@@ -34,6 +34,9 @@ class Initialization(Enum):
     Attributes:
         PAPER: the paper's small weights.
         FRAMEWORK: the framework's weights for hidden layers, which are trained in far fewer steps.
+
+    >>> Initialization("framework").name
+    'FRAMEWORK'
     """
 
     PAPER = "paper"

@@ -21,7 +21,12 @@ def require_buildable(build: Callable[[], nn.Module], where: str) -> None:
         where: what error messages begin with: the file or recipe that gives the sizes.
 
     Raises:
-        EveryposeError: the sizes do not fit one another, a layer would be empty, or the network would be too large.
+        EveryposeError: if the sizes do not fit one another, a layer would be empty, or the network would be too large.
+
+    >>> require_buildable(lambda: nn.Conv2d(3, 4, kernel_size=3, groups=2), "config.json")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: config.json: the network cannot be built with these sizes: ...
     """
     try:
         with torch.device("meta"):
@@ -42,7 +47,13 @@ def require_finite(state: Mapping[str, Tensor], where: str) -> None:
     """Check that all weights are numbers.
 
     Raises:
-        EveryposeError: a tensor holds NaN or an infinity; the message names the first one.
+        EveryposeError: if a tensor holds NaN or an infinity; the message names the first one.
+
+    >>> import torch
+    >>> require_finite({"weight": torch.tensor([1.0, torch.nan])}, "model.pth")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: model.pth: 1 tensors hold NaN or infinite weights (weight): ...
     """
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:

@@ -31,6 +31,9 @@ class HubFile(Settings):
         path: its path in the repository.
         sha256: of its content; None if unknown.
         size: in bytes; None if unknown.
+
+    >>> HubFile(path="model.safetensors").sha256 is None
+    True
     """
 
     path: str
@@ -50,6 +53,9 @@ class HubSource(Settings):
         repository: ``owner/name``.
         revision: the commit; None if the first download decides.
         files: what is downloaded; empty for all files of a model that everypose reads.
+
+    >>> HubSource(repository="owner/name").files
+    ()
     """
 
     repository: Repository
@@ -65,6 +71,9 @@ class ReleaseSource(Settings):
         member: base name of the file that is used, if the address is that of a zip archive.
         sha256: of the downloaded file; None if unknown.
         size: of the downloaded file in bytes; None if unknown.
+
+    >>> ReleaseSource(url="https://example.org/model.zip", member="model.onnx").member
+    'model.onnx'
     """
 
     url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@]+$")]
@@ -86,6 +95,9 @@ class License(Settings):
     Attributes:
         weights: of the weights.
         code: of the code that made them.
+
+    >>> License(weights="apache-2.0").code is None
+    True
     """
 
     weights: str | None = None
@@ -115,6 +127,9 @@ class BoxAP(Settings):
         ap: in percent.
         protocol: data set and classes.
         source: where it is stated.
+
+    >>> BoxAP(ap=30.6, protocol="COCO val2017, 80 classes", source="its release").ap
+    30.6
     """
 
     ap: Annotated[float, Field(ge=0, le=100)]
@@ -130,6 +145,9 @@ class DataSet(Settings):
         title: its full name.
         terms: its terms of use; None if they are not written here.
         page: its web page.
+
+    >>> DataSet(name="coco", title="COCO 2017").terms is None
+    True
     """
 
     name: str
@@ -155,6 +173,9 @@ class Entry(Settings):
         hub: where it is on the Hugging Face hub.
         release: where it is released.
         obtain: how to get its weights, where neither a download nor an import does it.
+
+    >>> require_entry("boir-lite").skeleton
+    'coco'
     """
 
     name: Name | Repository
@@ -197,6 +218,9 @@ class Alias(Settings):
         name: the alias.
         model: the model's name.
         reason: why this model.
+
+    >>> [alias.name for alias in catalog().alias]
+    ['best', 'fast', 'crowd', 'vitpose-b']
     """
 
     name: Name
@@ -211,6 +235,9 @@ class Catalog(Settings):
         alias: other names of models.
         data: training data.
         model: models and detectors.
+
+    >>> len(catalog().model) > 20
+    True
     """
 
     alias: tuple[Alias, ...] = ()
@@ -272,6 +299,9 @@ def require_entry(name: str) -> Entry:
 
     Raises:
         UsageError: if the catalog has none; the message suggests the nearest name.
+
+    >>> require_entry("mipnet-lite").kind
+    'pose'
     """
     entry = find_entry(name)
     if entry is None:

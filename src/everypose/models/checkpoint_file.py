@@ -32,7 +32,12 @@ def read_checkpoint(path: Path) -> Any:
         Its content: tensors, numbers, texts, lists and dictionaries.
 
     Raises:
-        EveryposeError: the file is missing, text, damaged, or holds more than plain data; the message names it.
+        EveryposeError: if the file is missing, text, damaged, or holds more than plain data; the message names it.
+
+    >>> import torch
+    >>> torch.save({"weight": torch.ones(2)}, "model.pth")
+    >>> read_checkpoint(Path("model.pth"))["weight"]
+    tensor([1., 1.])
     """
     try:
         with Path(path).open("rb") as file:
@@ -56,7 +61,12 @@ def write_checkpoint(content: Any, path: Path) -> None:
     """Write ``content`` by ``torch.save``, atomically.
 
     Raises:
-        EveryposeError: the file cannot be written, for example because the disk is full.
+        EveryposeError: if the file cannot be written, for example because the disk is full.
+
+    >>> import torch
+    >>> write_checkpoint({"weight": torch.ones(2)}, Path("model.pth"))
+    >>> read_checkpoint(Path("model.pth"))
+    {'weight': tensor([1., 1.])}
     """
     with written_whole(path) as part, part.open("wb") as stream:
         watched = _WatchedStream(stream)

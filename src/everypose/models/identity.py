@@ -20,6 +20,9 @@ class ModelIdentity(Settings):
         source: "everypose" for bundled weights, the address of downloaded ones, or the path.
         revision: commit of a hub repository; None for others.
         sha256: of the weights; None if they are not a file.
+
+    >>> ModelIdentity(name="boir-lite", source="everypose").revision is None
+    True
     """
 
     name: str

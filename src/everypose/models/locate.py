@@ -21,7 +21,11 @@ TRANSFORMERS_VITPOSE = "vitpose"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """Where a model is stored: an ``onnx`` file, an everypose ``folder``, or an authors' ``checkpoint`` to import."""
+    """Where a model is stored: an ``onnx`` file, an everypose ``folder``, or an authors' ``checkpoint`` to import.
+
+    >>> resolve("boir-lite").kind
+    'onnx'
+    """
 
     kind: Literal["onnx", "folder", "checkpoint"]
     path: Path
@@ -38,7 +42,11 @@ def split_family(detector: str) -> tuple[str | None, str]:
 
 
 def bundled(name: str) -> Path:
-    """The path of a weights file that comes with the package."""
+    """The path of a weights file that comes with the package.
+
+    >>> bundled("boir-lite.onnx").name
+    'boir-lite.onnx'
+    """
     return Path(str(resources.files("everypose.models") / "weights" / name))
 
 
@@ -50,8 +58,11 @@ def resolve(source: str | Path, *, download: bool = True) -> ModelFile:
         download: whether a model of the catalog may be downloaded if it is not stored yet.
 
     Raises:
-        UsageError: for a name that is not known, or whose weights do not come with the package.
-        EveryposeError: for a path that holds no model.
+        UsageError: if a name is unknown, or its weights are not part of the package.
+        EveryposeError: if a path contains no model.
+
+    >>> resolve("boir-lite").path.name
+    'boir-lite.onnx'
     """
     path = Path(source)
     if path.exists():

@@ -36,7 +36,7 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
     """Read a model that :func:`save_model` wrote.
 
     Raises:
-        EveryposeError: when a file is missing or damaged, or tensors do not fit the configuration.
+        EveryposeError: if a file is missing or damaged, or tensors do not fit the configuration.
     """
     config = read_config(folder / CONFIG_FILE)
     weights = folder / WEIGHTS_FILE
@@ -53,7 +53,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: Path) 
     """Load ``state`` into ``network``; every tensor must be there, fit and be known.
 
     Raises:
-        EveryposeError: one line that counts and names what is missing, extra or of another shape.
+        EveryposeError: if tensors are missing, unexpected or of another shape; the message counts and names them.
     """
     expected = network.state_dict()
     missing = [name for name in expected if name not in state]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Int64
 from everypose.errors import EveryposeError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Conversion:
         [[[7.0, 8.0, 1.0], [0.0, 0.0, 0.0]]]
     """
 
-    index: npt.NDArray[np.int64]
+    index: Int64
     missing: tuple[str, ...]
     lost: tuple[str, ...]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton import formats
 from everypose.skeleton.matching import split_side, split_sides
@@ -107,7 +107,7 @@ class Skeleton:
         raise UsageError(f"skeleton {self.name!r} has no keypoint {name!r}; {_nearest(name, self.keypoints)}")
 
     @property
-    def flip_index(self) -> npt.NDArray[np.int64]:
+    def flip_index(self) -> Int64:
         """(K,) int64: ``keypoints[:, flip_index]`` swaps left and right."""
         index = np.arange(len(self), dtype=np.int64)
         for left, right in self.flip_pairs:
@@ -119,7 +119,7 @@ class Skeleton:
         """``left``, ``right`` or "" for each keypoint, according to its name."""
         return tuple(side for side, _ in split_sides(self.keypoints))
 
-    def require_sigmas(self) -> npt.NDArray[np.float64]:
+    def require_sigmas(self) -> Float64:
         """The sigmas (K,) float64, for computations that need them.
 
         Raises:

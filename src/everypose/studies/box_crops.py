@@ -59,6 +59,11 @@ def require_visible(box: Float64, image: Image) -> None:
 
     Raises:
         UsageError: if not.
+
+    >>> require_visible(np.array([200.0, 10, 250, 90]), np.zeros((100, 100, 3), np.uint8))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: the box 200, 10, 250, 90 is outside the image of 100 x 100 pixels
     """
     height, width = image.shape[:2]
     x1, y1, x2, y2 = box
@@ -69,7 +74,18 @@ def require_visible(box: Float64, image: Image) -> None:
 
 
 def crop_of(config: ModelConfig, box: Float64, *, factor: float = 1.0) -> tuple[CropGeometry, Float64]:
-    """Geometry of a box's crop, ``factor`` times as large as the model's, and the matrix from image to crop."""
+    """Geometry of a box's crop, ``factor`` times as large as the model's, and the matrix from image to crop.
+
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference = TopDownInference(crop_size=(192, 256))
+    >>> config = ModelConfig(
+    ...     name="m", network=HRNetPoseSettings(), skeleton=Skeleton.named("coco"), inference=inference
+    ... )
+    >>> geometry, matrix = crop_of(config, np.array([10.0, 10, 50, 90]))
+    >>> geometry.size, matrix.shape
+    (Size(width=192, height=256), (2, 3))
+    """
     settings = config.on_crops
     width, height = (round(factor * side) for side in settings.crop_size)
     geometry = CropGeometry(Size(width, height), settings.convention, settings.padding, settings.crop)

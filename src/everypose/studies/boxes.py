@@ -27,6 +27,9 @@ class Point:
         boxes: how many boxes have it.
         ap: average precision.
         ar: average recall.
+
+    >>> Point(threshold=0.3, boxes=1200, ap=0.62, ar=0.7).ap
+    0.62
     """
 
     threshold: float

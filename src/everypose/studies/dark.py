@@ -72,7 +72,17 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
 
 
 def with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:
-    """The configuration with another decoder."""
+    """The configuration with another decoder.
+
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference = TopDownInference(crop_size=(192, 256))
+    >>> config = ModelConfig(
+    ...     name="m", network=HRNetPoseSettings(), skeleton=Skeleton.named("coco"), inference=inference
+    ... )
+    >>> with_decoder(config, "dark").on_crops.decoder
+    'dark'
+    """
     return config.model_copy(update={"inference": config.on_crops.with_decoder(decoder)})
 
 

@@ -37,6 +37,9 @@ class Disagreement:
         image: the file.
         amount: mean over the pairs of models of the people not agreed upon; see ``disagreement``.
         people: how many people each model found.
+
+    >>> Disagreement(Path("a.jpg"), amount=1.5, people=(3, 4)).people
+    (3, 4)
     """
 
     image: Path
@@ -148,7 +151,11 @@ def write_pictures(
 
 
 def rows_of(ranked: Sequence[Disagreement]) -> list[dict[str, Any]]:
-    """The ranking as JSON values."""
+    """The ranking as JSON values.
+
+    >>> rows_of([Disagreement(Path("a.jpg"), amount=1.5, people=(3, 4))])
+    [{'image': 'a.jpg', 'disagreement': 1.5, 'people': [3, 4]}]
+    """
     return [
         {"image": str(each.image), "disagreement": round(each.amount, 4), "people": list(each.people)}
         for each in ranked

@@ -66,6 +66,10 @@ def neighbors_kept(features: Float32, values: Float64, *, seed: int = 0) -> floa
         features: (N, C), N above ten.
         values: (N, 3).
         seed: of the choice of pixels.
+
+    >>> features = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    >>> neighbors_kept(features, features.astype(np.float64))
+    1.0
     """
     count = len(features)
     chosen = np.random.default_rng(seed).choice(count, min(count, SAMPLED), replace=False)
@@ -90,6 +94,10 @@ def colors_of(values: Float64) -> Float32:
 
     Returns:
         (N, 3), 0 to 1; the lowest and highest percent of each value are clipped.
+
+    >>> colors = colors_of(np.random.default_rng(0).normal(size=(100, 3)))
+    >>> colors.shape, colors.min().item(), colors.max().item()
+    ((100, 3), 0.0, 1.0)
     """
     low, high = np.percentile(values, CLIPPED, axis=0)
     return np.asarray(np.clip((values - low) / np.maximum(high - low, 1e-12), 0, 1), np.float32)

@@ -21,7 +21,12 @@ def map_to_input(stride: tuple[float, float]) -> Float64:
 
 
 def compose(outer: Float64, inner: Float64) -> Float64:
-    """The (2, 3) matrix that applies ``inner``, then ``outer``."""
+    """The (2, 3) matrix that applies ``inner``, then ``outer``.
+
+    >>> double, right = np.array([[2.0, 0, 0], [0, 2, 0]]), np.array([[1.0, 0, 5], [0, 1, 0]])
+    >>> compose(double, right).tolist()  # first to the right, then doubled
+    [[2.0, 0.0, 10.0], [0.0, 2.0, 0.0]]
+    """
     joined: Float64 = outer @ np.vstack([inner, [0.0, 0.0, 1.0]])
     return joined
 
@@ -33,6 +38,9 @@ def cells_to_image(shape: tuple[int, int], canvas: tuple[int, int], matrix: Floa
         shape: height, width of the map.
         canvas: height, width of the network's input.
         matrix: (2, 3), image pixels to pixels of the input.
+
+    >>> cells_to_image((16, 12), (64, 48), np.eye(2, 3)).tolist()
+    [[4.0, 0.0, 1.5], [0.0, 4.0, 1.5]]
     """
     return compose(inverse(matrix), map_to_input((canvas[1] / shape[1], canvas[0] / shape[0])))
 
@@ -47,6 +55,9 @@ def spread(values: Float32, matrix: Float64, size: Size) -> Float32:
 
     Returns:
         (H, W) or (H, W, C), bilinear, the border's values outside the map.
+
+    >>> spread(np.array([[0.0, 1.0]], np.float32), map_to_input((2.0, 2.0)), Size(4, 2)).round(2).tolist()
+    [[0.0, 0.25, 0.75, 1.0], [0.0, 0.25, 0.75, 1.0]]
     """
     resampled = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(resampled, np.float32)
@@ -61,6 +72,9 @@ def blend(image: Image, values: Float32) -> Image:
 
     Returns:
         (H, W, 3) uint8 RGB; the image in gray below the colors.
+
+    >>> blend(np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), np.float32)).shape
+    (2, 2, 3)
     """
     levels = np.clip(values, 0, 1)
     colors = cv2.cvtColor(
@@ -77,6 +91,10 @@ def draw_box(image: Image, box: Float64, *, dot: bool = False) -> Image:
         image: (H, W, 3) uint8 RGB.
         box: (4,) x1 y1 x2 y2, image pixels.
         dot: whether to mark the center.
+
+    >>> drawn = draw_box(np.zeros((40, 40, 3), np.uint8), np.array([10.0, 10, 30, 30]))
+    >>> drawn[10, 20].tolist()
+    [255, 255, 255]
     """
     drawn = image.copy()
     width = max(2, round(max(image.shape[:2]) / 300))

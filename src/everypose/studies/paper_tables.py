@@ -24,6 +24,9 @@ class Recipe(Settings):
         dataset: name of the data set.
         fine_tuned: whether the weights were trained on another data set before.
         name: of the recipe.
+
+    >>> Recipe(model="BoIR-W32", dataset="crowdpose", fine_tuned=True, name="boir-w32-crowdpose-finetune").fine_tuned
+    True
     """
 
     model: str
@@ -40,6 +43,9 @@ class Decoders(Settings):
         dataset: name of the data set.
         published: decoder of the published numbers.
         trained: decoder of the model's training, with which it is scored a second time.
+
+    >>> Decoders(source="a paper", dataset="ochuman", published="quarter", trained="udp").trained
+    'udp'
     """
 
     source: str
@@ -55,6 +61,9 @@ class Weights(NamedTuple):
         name: of the model, in the catalog or as a recipe.
         skeleton: which one to choose of a model of several; None for the others.
         bundled: the file in the package, if there is one.
+
+    >>> Weights("posebh-b", skeleton="coco").bundled is None
+    True
     """
 
     name: str
@@ -74,6 +83,9 @@ class PaperTable(Settings):
         datasets: only results on these; empty for all.
         command: what computes other rows on the user's data.
         rows: rows that are no results of models, column to printed value.
+
+    >>> PaperTable(name="t1", title="a table", paper="a paper, Table 1", protocol="AP").results()
+    []
     """
 
     name: str

@@ -30,6 +30,9 @@ class Joint(NamedTuple):
     Attributes:
         side: "left", "right" or "".
         part: part of the body.
+
+    >>> Joint(side="left", part="wrist").part
+    'wrist'
     """
 
     side: str
@@ -56,6 +59,11 @@ def prototype_picture(prototypes: npt.ArrayLike, skeletons: Mapping[str, Skeleto
     Raises:
         UsageError: if prototypes and skeletons have different numbers of keypoints, or there are more data sets than
             markers.
+
+    >>> skeleton = Skeleton.named("coco")
+    >>> prototypes = np.random.default_rng(0).normal(size=(17, 3, 8))
+    >>> prototype_picture(prototypes / np.linalg.norm(prototypes, axis=2, keepdims=True), {"coco": skeleton}).shape
+    (1200, 1660, 3)
     """
     bank = np.asarray(prototypes, dtype=np.float64)
     keypoints = [(number, name) for number, own in enumerate(skeletons.values()) for name in own.keypoints]
@@ -87,6 +95,10 @@ def plane_of(vectors: Float64) -> tuple[Float64, Float64]:
 
     Returns:
         Coordinates (N, 2), and each axis's share of the variance (2,).
+
+    >>> points, shares = plane_of(np.eye(3))
+    >>> points.shape, shares.shape
+    ((3, 2), (2,))
     """
     # Scalar products of projections are squared cosines, so the D x D matrices are not needed.
     products = (vectors @ vectors.T) ** 2
@@ -107,7 +119,11 @@ def joint_of(name: str) -> Joint:
 
 
 def shared_parts(skeletons: Mapping[str, Skeleton]) -> list[str]:
-    """The parts of the body with a distinct color: those in the most data sets, in the order of the skeletons."""
+    """The parts of the body with a distinct color: those in the most data sets, in the order of the skeletons.
+
+    >>> shared_parts({"coco": Skeleton.named("coco"), "mpii": Skeleton.named("mpii")})[:2]
+    ['shoulder', 'elbow']
+    """
     sets_of: dict[str, set[str]] = {}
     for dataset, skeleton in skeletons.items():
         for name in skeleton.keypoints:
@@ -116,7 +132,11 @@ def shared_parts(skeletons: Mapping[str, Skeleton]) -> list[str]:
 
 
 def color_of(joint: Joint, parts: list[str]) -> Color:
-    """The color of a joint: a hue for each of ``parts``, gray for others."""
+    """The color of a joint: a hue for each of ``parts``, gray for others.
+
+    >>> color_of(Joint("left", "wrist"), ["nose"]) == GRAY
+    True
+    """
     if joint.part not in parts:
         return GRAY
     red, green, blue = colorsys.hls_to_rgb(HUES[parts.index(joint.part)], LIGHTNESS[joint.side], 0.85)

@@ -26,6 +26,12 @@ class Study:
         suffix: of the image file.
         facts: models and protocol: what one must know to compare the numbers.
         notes: what else a reader must know.
+
+    >>> study = Study(name="s", title="A study", columns={"n": str}, rows=[{"n": 1}], picture=b"")
+    >>> print(study.table())
+    | n |
+    |---|
+    | 1 |
     """
 
     name: str
@@ -80,7 +86,11 @@ class Study:
 
 
 def difference(first: float | None, second: float | None) -> float | None:
-    """``first`` minus ``second``; None if one of them is missing."""
+    """``first`` minus ``second``; None if one of them is missing.
+
+    >>> difference(0.75, 0.5), difference(0.75, None)
+    (0.25, None)
+    """
     return None if first is None or second is None else first - second
 
 

@@ -38,6 +38,9 @@ class Resources:
         flip: whether to average with the mirror image.
         device: cpu, cuda or cuda:N.
         quiet: show no progress bar.
+
+    >>> Resources(data=None, models=None, records=Path("records")).flip
+    True
     """
 
     data: Path | None
@@ -61,6 +64,10 @@ class Row:
         reason: why not.
         failed: whether running it was tried and failed.
         extra: whether it is another model, or another decoder.
+
+    >>> from everypose.evaluation.report.published import published
+    >>> Row(published("coco", "val")[0], reason="no weights").failed
+    False
     """
 
     published: Published

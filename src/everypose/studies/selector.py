@@ -23,7 +23,11 @@ COLUMNS = 6
 
 
 def soft_selectors(steps: int, instances: int) -> Tensor:
-    """Selectors (steps, instances), evenly from (1, 0, ...), the primary person, to (0, 1, 0, ...), the second."""
+    """Selectors (steps, instances), evenly from (1, 0, ...), the primary person, to (0, 1, 0, ...), the second.
+
+    >>> soft_selectors(3, instances=2).tolist()
+    [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+    """
     selectors = torch.zeros(steps, instances)
     selectors[:, 1] = torch.linspace(0, 1, steps)
     selectors[:, 0] = 1 - selectors[:, 1]

@@ -63,6 +63,9 @@ def cells_in_boxes(shape: tuple[int, int], to_image: Float64, boxes: Float64) ->
 
     Returns:
         (N, h, w) bool.
+
+    >>> cells_in_boxes((2, 2), np.array([[4.0, 0, 1.5], [0, 4, 1.5]]), np.array([[0.0, 0, 4, 8]]))[0].tolist()
+    [[True, False], [True, False]]
     """
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     points = transform(np.stack([columns, rows], axis=-1), to_image)

@@ -39,7 +39,7 @@ class Checkpoint:
         """Read a checkpoint on the CPU.
 
         Raises:
-            EveryposeError: the file is missing, damaged, not an everypose checkpoint, or holds more than plain data.
+            EveryposeError: if the file is missing, damaged, not an everypose checkpoint, or holds more than plain data.
         """
         if not path.exists():
             raise EveryposeError(f"there is no checkpoint {path}: nothing to resume from")
@@ -66,6 +66,10 @@ class CheckpointClock:
 
     At epoch ends only if the last checkpoint is at least half a minute old, for epochs of seconds. The first checkpoint
     is due after a minute, or sooner by ``minutes``, so that a short run has one, too.
+
+    >>> clock = CheckpointClock(minutes=10, steps=100)
+    >>> clock.due(step=100, epoch_ended=False), clock.due(step=101, epoch_ended=False)
+    (True, False)
     """
 
     def __init__(self, minutes: float, steps: int) -> None:

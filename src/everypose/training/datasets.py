@@ -6,7 +6,6 @@ from pathlib import Path
 
 from everypose.data.discovery.layouts import find_data
 from everypose.data.formats.coco import read_coco
-from everypose.data.formats.tar_set import names_tars, read_tar_set
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.methods.single_stage.samples import training_scenes
@@ -18,7 +17,7 @@ def read_training_set(data: OneSetSection) -> list[SceneSet]:
     """The sets that a recipe trains on: its sources, or the layout found under its root, and the extra sets.
 
     Raises:
-        EveryposeError: a set cannot be found or read, has no labeled person, or has another skeleton than the first.
+        EveryposeError: if a set cannot be found or read, has no labeled person, or has another skeleton than the first.
     """
     sets = _read_split(data, data.train, data.dataset, data.train_split) + [
         _read_source(data, source) for source in data.extra
@@ -36,9 +35,8 @@ def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
     """
     if other.skeleton.keypoints != first.skeleton.keypoints:
         raise EveryposeError(
-            f"{other.annotation_file or other.name} has the keypoints of {other.skeleton.name}, "
-            f"{first.annotation_file or first.name} those of {first.skeleton.name}: sets of one run must share one "
-            "skeleton"
+            f"{other.annotation_file} has the keypoints of {other.skeleton.name}, {first.annotation_file} those "
+            f"of {first.skeleton.name}: sets of one run must share one skeleton"
         )
 
 
@@ -51,28 +49,7 @@ def _read_split(data: OneSetSection, sources: Sequence[Source], dataset: str, sp
 
 
 def _read_source(data: OneSetSection, source: Source) -> SceneSet:
-    return read_source(source, Path(data.root), _skeleton(data))
-
-
-def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
-    """Read a set for training: COCO-format annotations of images in a folder or in tars.
-
-    Args:
-        source: names its files.
-        root: the folder that relative paths start from.
-        skeleton: what the keypoints are; None for what the annotations say.
-
-    Raises:
-        EveryposeError: it cannot be read, or its keypoints are not those of ``skeleton``.
-    """
-    annotations = Path(root, source.annotations) if source.annotations else None
-    if names_tars(source.images):
-        return read_tar_set(str(Path(root, source.images)), annotations, skeleton)
-    if annotations is None:
-        raise EveryposeError(
-            f"the images {source.images} need a file of annotations: only those in tars can have their own"
-        )
-    return read_coco(annotations, Path(root, source.images), skeleton)
+    return read_coco(Path(data.root, source.annotations), Path(data.root, source.images), _skeleton(data))
 
 
 def _skeleton(data: OneSetSection) -> Skeleton | None:
@@ -83,7 +60,7 @@ def trainable(sets: Sequence[SceneSet], *, mask_unlabeled: bool) -> list[Scene]:
     """The scenes of all sets that have something to train on.
 
     Raises:
-        EveryposeError: there is none.
+        EveryposeError: if there is none.
     """
     scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=mask_unlabeled)]
     if not any(scene.is_labeled_person.any() for scene in scenes):

@@ -30,7 +30,7 @@ class FiniteGuard:
             step: the step they belong to, from 1.
 
         Raises:
-            EveryposeError: a loss of the batch before is not finite.
+            EveryposeError: if a loss of the batch before is not finite.
         """
         before, self._pending = self._pending, (*fetch(values), names, keys, step)
         if before is not None:
@@ -74,7 +74,11 @@ def _check(
 
 
 def finite_weights(parameters: Sequence[Tensor]) -> bool:
-    """Whether every number of the parameters is finite; waits for the device."""
+    """Whether every number of the parameters is finite; waits for the device.
+
+    >>> finite_weights([torch.ones(2)]), finite_weights([torch.tensor([1.0, torch.nan])])
+    (True, False)
+    """
     return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
 
 

@@ -19,6 +19,9 @@ class ParameterGroup(TypedDict, total=False):
         params: the parameters.
         scale: their learning-rate multiplier.
         weight_decay: their weight decay, if it is not the optimizer's.
+
+    >>> ParameterGroup(params=[nn.Parameter()], scale=0.1)["scale"]
+    0.1
     """
 
     params: list[nn.Parameter]

@@ -17,8 +17,8 @@ def check_run(recipe: Recipe, task: AnyTask) -> None:
         task: its data and validation sets.
 
     Raises:
-        UsageError: a setting cannot work; the message has the ``--set`` that fixes it.
-        EveryposeError: a validation set has no labeled person.
+        UsageError: if a setting cannot work; the message has the ``--set`` that fixes it.
+        EveryposeError: if a validation set has no labeled person.
     """
     keypoints = len(task.config.skeleton)
     require_buildable(lambda: build_network(task.config.network, keypoints), f"recipe {recipe.name or 'without name'}")
@@ -39,7 +39,7 @@ def check_batch(recipe: Recipe, network: nn.Module) -> None:
         network: its network.
 
     Raises:
-        UsageError: the batch is 1, and a layer of the network needs more.
+        UsageError: if the batch is 1, and a layer of the network needs more.
     """
     settings = recipe.trainer
     if settings.batch > 1 or settings.freeze_batchnorm or not _normalizes_pooled_features(network):

@@ -61,7 +61,12 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def read_table(source: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
-    """Read a recipe's table before validation, with what it extends and the overrides, and its name for messages."""
+    """Read a recipe's table before validation, with what it extends and the overrides, and its name for messages.
+
+    >>> table, name = read_table("boir-small")
+    >>> table["model"]["family"], name
+    ('boir', 'recipe boir-small')
+    """
     table, label = _read_file(source)
     parent = table.pop("extends", None)
     if parent is not None:

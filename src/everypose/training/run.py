@@ -98,8 +98,8 @@ def train(
         How it ended; None in all processes except the first, and if the time limit ended it.
 
     Raises:
-        UsageError: the folder holds another run, or the machines cannot do what the recipe asks.
-        EveryposeError: data, weights or checkpoint cannot be used, or a loss is not finite.
+        UsageError: if the folder holds another run, or the machines cannot do what the recipe asks.
+        EveryposeError: if data, weights or checkpoint cannot be used, or a loss is not finite.
     """
     requests = StopRequests(max_minutes)
     require_loggers(recipe)
@@ -206,7 +206,7 @@ def check_machines(recipe: Recipe, machines: Machines) -> None:
     """Refuse what the machines cannot do.
 
     Raises:
-        UsageError: more GPUs are asked for than there are, or synchronized BatchNorm or float16 without GPUs.
+        UsageError: if there are fewer GPUs than requested, or synchronized BatchNorm or float16 without GPUs.
     """
     gpus = torch.cuda.device_count()
     if gpus and machines.devices > gpus:

@@ -11,9 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from everypose.core.arrays import Int64
 from everypose.training.process_setup import use_one_opencv_thread
 
 if TYPE_CHECKING:
@@ -31,12 +31,16 @@ def index_at(position: int, length: int, seed: int) -> int:
 
 
 def generator_at(position: int, seed: int) -> np.random.Generator:
-    """Return the generator of the random augmentation of the sample at a position of the run."""
+    """Return the generator of the random augmentation of the sample at a position of the run.
+
+    >>> bool(generator_at(0, 5).random() == generator_at(0, 5).random())
+    True
+    """
     return np.random.default_rng((seed, 1, position))
 
 
 @lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, length: int) -> npt.NDArray[np.int64]:
+def _permutation(seed: int, epoch: int, length: int) -> Int64:
     return np.random.default_rng((seed, 0, epoch)).permutation(length)
 
 

@@ -17,12 +17,14 @@ class Source(Settings):
     """One annotated set.
 
     Attributes:
-        annotations: a COCO-format file, relative to ``data.root``; empty if each image in the tars has a JSON file.
-        images: the folder of its images, relative to ``data.root``; for training also tars that are not compressed: a
-            path, a glob, or a range such as ``train-{000..127}.tar``.
+        annotations: a COCO-format file, relative to ``data.root``.
+        images: the folder of its images, relative to ``data.root``.
+
+    >>> Source(annotations="train.json", images="photos").images
+    'photos'
     """
 
-    annotations: str = ""
+    annotations: str
     images: str
 
 
@@ -58,6 +60,9 @@ class DataSection(Settings):
     Attributes:
         root: the folder that relative paths start from.
         workers: loader processes that read and augment images.
+
+    >>> DataSection(root="data/mine").workers
+    4
     """
 
     root: str = "."
@@ -149,6 +154,9 @@ class OptimSection(Settings):
         layer_decay: of a ViT: learning-rate multiplier of each block relative to the next one; 0 for no decay.
         weight_decay: weight decay.
         clip: largest norm of the gradient; 0 for no clipping.
+
+    >>> OptimSection(lr=3e-4).lr
+    0.0003
     """
 
     name: Literal["adamw", "adam"] = "adamw"
@@ -188,6 +196,9 @@ class ScheduleSection(Settings):
         final_lr: learning rate at the end of the cosine.
         milestones: epochs at which the learning rate is multiplied by ``gamma``.
         gamma: learning-rate multiplier of each milestone.
+
+    >>> ScheduleSection(epochs=20).epochs
+    20.0
     """
 
     epochs: NonNegativeFloat = 0.0
@@ -216,6 +227,9 @@ class EmaSection(Settings):
 
     Attributes:
         decay: momentum of the average; 0 is off.
+
+    >>> EmaSection(decay=0.999).decay
+    0.999
     """
 
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -230,6 +244,9 @@ class ValidationSection(Settings):
         flip: whether to use test-time flip augmentation.
         pictures: number of images with predictions for the logs.
         protocol: the protocol of AP.
+
+    >>> ValidationSection().flip
+    True
     """
 
     every_epochs: NonNegativeFloat = 10.0
@@ -253,6 +270,9 @@ class TrainerSection(Settings):
         log_steps: steps between two log entries.
         checkpoint_minutes: minutes between checkpoints.
         checkpoint_steps: steps between checkpoints; 0 for the minutes alone.
+
+    >>> TrainerSection(batch=8).accumulate
+    1
     """
 
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
@@ -277,6 +297,9 @@ class LogsSection(Settings):
     Attributes:
         loggers: which logs are written; ``wandb`` and ``mlflow`` need the package of that name.
         project: the project (Weights & Biases) or experiment (MLflow) that the run belongs to.
+
+    >>> LogsSection(loggers=("csv",)).loggers
+    ('csv',)
     """
 
     loggers: tuple[LoggerName, ...] = ("tensorboard",)

@@ -25,7 +25,7 @@ def fit_pretrained(state: Mapping[str, Tensor], backbone: ViT, where: Path) -> d
         where: the file, for the message.
 
     Raises:
-        EveryposeError: the checkpoint is not that of a ViT of this width and depth.
+        EveryposeError: if the checkpoint is not that of a ViT of this width and depth.
     """
     if any(name.startswith("encoder.") for name in state):
         state = {n.removeprefix("encoder."): value for n, value in state.items() if n.startswith("encoder.")}

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from everypose.backbones.lite_hrnet import UNITS
+from everypose.core.arrays import Float32
 from everypose.errors import EveryposeError, MissingDependencyError
 
 MODULES = (2, 4, 2)
@@ -26,7 +26,7 @@ def read_tinypose(path: Path) -> dict[str, Tensor]:
         path: the ONNX file: convolutions without bias, each followed by the addition of one.
 
     Raises:
-        EveryposeError: the file is no such network.
+        EveryposeError: if the file is not such a network.
     """
     try:
         import onnx
@@ -56,7 +56,7 @@ def read_tinypose(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _tensor(constant: npt.NDArray[np.float32]) -> Tensor:
+def _tensor(constant: Float32) -> Tensor:
     return torch.from_numpy(constant.astype(np.float32))
 
 

@@ -18,7 +18,7 @@ def read_trunk(path: Path) -> dict[str, Tensor]:
         path: a NumPy archive of the weights, with batch normalization folded in.
 
     Raises:
-        EveryposeError: the file is no such archive.
+        EveryposeError: if the file is not such an archive.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import everypose
+from everypose.core.arrays import Int64
 from everypose.core.files import read_json, sha256, write_bytes, write_json
 from everypose.core.progress import track
 from everypose.data.crowds.compose import Settings, compose
@@ -39,7 +40,7 @@ class Tally:
     photos: int = 0
     people: int = 0
     pasted: int = 0
-    overlapping: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(THRESHOLDS), np.int64))
+    overlapping: Int64 = field(default_factory=lambda: np.zeros(len(THRESHOLDS), np.int64))
 
     def add(self, scene: Scene) -> None:
         """Count one more photo."""
@@ -69,7 +70,7 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
         quiet: no progress bar.
 
     Raises:
-        EveryposeError: no photo can be read, the set has no labeled people, or no cut-out is good enough.
+        EveryposeError: if no photo can be read, the set has no labeled people, or no cut-out is good enough.
     """
     if not any(scene.is_labeled_person.any() for scene in scenes):
         raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labeled keypoints")
@@ -103,7 +104,7 @@ def background_scenes(folder: Path, skeleton_size: int, problems: list[str]) -> 
         problems: receives one line for each photo or folder that cannot be read; it is left out.
 
     Raises:
-        EveryposeError: the folder does not exist, or no photo in it can be read.
+        EveryposeError: if the folder does not exist, or no photo in it can be read.
     """
     images = find_image_set(folder)
     problems += images.problems
@@ -148,8 +149,8 @@ def compose_set(
         What the set holds.
 
     Raises:
-        UsageError: OUT holds an annotation file already.
-        EveryposeError: OUT cannot be written, a photo cannot be read, or no person fits on any photo.
+        UsageError: if OUT holds an annotation file already.
+        EveryposeError: if OUT cannot be written, a photo cannot be read, or no person fits on any photo.
     """
     out = Path(out)
     unfinished = _prepare(out)

@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Float64, Mask
 from everypose.data.crowds.cutouts import CutOut
 from everypose.data.crowds.grabcut import body_size
 from everypose.data.crowds.placement import People, Place, find_place, heaviest_overlap
-from everypose.data.masks import Mask, segmentation_mask
+from everypose.data.masks import segmentation_mask
 from everypose.data.scenes import Scene, Segmentation
 from everypose.skeleton.skeleton import Skeleton
 
-Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
 OVERLAP = 0.3  # two people overlap heavily when the IoU of their boxes is greater
@@ -41,6 +41,9 @@ class Settings:
         overlap: the share of the photo's people whose box should overlap another's by an IoU above 0.3.
         most_hidden: the greatest share of a person's visible keypoints that may become hidden.
         light: how far a pasted person's brightness and contrast move towards those of the place, 0 to 1.
+
+    >>> Settings().people
+    (2, 5)
     """
 
     people: tuple[int, int] = (2, 5)
@@ -152,7 +155,7 @@ class Composition:
         self._add(cutout, place, updated, keypoints, mask)
         return True
 
-    def _add(self, cutout: CutOut, place: Place, behind: Floats, keypoints: Floats, mask: Mask) -> None:
+    def _add(self, cutout: CutOut, place: Place, behind: Float64, keypoints: Float64, mask: Mask) -> None:
         """Enter the pasted person into the labels."""
         for index, other in enumerate(self._masks):
             if other is not None and (other & mask).any():
@@ -192,7 +195,7 @@ class Composition:
         )
 
 
-def hide_covered(keypoints: Floats, mask: Mask) -> Floats:
+def hide_covered(keypoints: Float64, mask: Mask) -> Float64:
     """Turn visible keypoints (2) into hidden ones (1) where the mask covers the pixel that they lie in.
 
     Args:
@@ -201,6 +204,11 @@ def hide_covered(keypoints: Floats, mask: Mask) -> Floats:
 
     Returns:
         A changed copy.
+
+    >>> mask = np.zeros((4, 4), bool)
+    >>> mask[1, 1] = True
+    >>> hide_covered(np.array([[1.0, 1, 2], [3, 3, 2]]), mask)[:, 2].tolist()
+    [1.0, 2.0]
     """
     columns, rows = np.rint(keypoints[..., 0]).astype(int), np.rint(keypoints[..., 1]).astype(int)
     inside = (columns >= 0) & (columns < mask.shape[1]) & (rows >= 0) & (rows < mask.shape[0])
@@ -210,9 +218,13 @@ def hide_covered(keypoints: Floats, mask: Mask) -> Floats:
     return updated
 
 
-def moved_keypoints(keypoints: Floats, place: Place, height: int, width: int) -> Floats:
-    """A cut-out's keypoints (K, 3) on the photo; those outside it become zeros."""
-    moved: Floats = keypoints + np.array([place.x, place.y, 0.0])
+def moved_keypoints(keypoints: Float64, place: Place, height: int, width: int) -> Float64:
+    """A cut-out's keypoints (K, 3) on the photo; those outside it become zeros.
+
+    >>> moved_keypoints(np.array([[1.0, 1, 2], [90, 1, 2]]), Place(5, 5, 1.0), height=20, width=20).tolist()
+    [[6.0, 6.0, 2.0], [0.0, 0.0, 0.0]]
+    """
+    moved: Float64 = keypoints + np.array([place.x, place.y, 0.0])
     inside = (moved[:, :2] >= -0.5).all(axis=1) & (moved[:, 0] < width - 0.5) & (moved[:, 1] < height - 0.5)
     moved[~inside | (keypoints[:, 2] == 0)] = 0
     return moved
@@ -243,15 +255,26 @@ def relit(cutout: CutOut, surroundings: Image, strength: float) -> Image:
     return lit
 
 
-def blended(front: Image, behind: Image, alpha: npt.NDArray[np.float32]) -> Image:
-    """``front`` where alpha (h, w) is 1, ``behind`` where it is 0, both (h, w, 3) uint8."""
+def blended(front: Image, behind: Image, alpha: Float32) -> Image:
+    """``front`` where alpha (h, w) is 1, ``behind`` where it is 0, both (h, w, 3) uint8.
+
+    >>> front, behind = np.full((1, 2, 3), 200, np.uint8), np.zeros((1, 2, 3), np.uint8)
+    >>> blended(front, behind, np.array([[0.5, 0.0]], np.float32))[..., 0].tolist()
+    [[100, 0]]
+    """
     weight = alpha[..., None]
     mixed: Image = np.rint(front * weight + behind * (1 - weight)).astype(np.uint8)
     return mixed
 
 
 def outlines(mask: Mask) -> list[list[float]]:
-    """COCO polygons of a mask (H, W) bool, one for each connected part; holes are filled."""
+    """COCO polygons of a mask (H, W) bool, one for each connected part; holes are filled.
+
+    >>> mask = np.zeros((10, 10), bool)
+    >>> mask[2:6, 2:6] = True
+    >>> len(outlines(mask))
+    1
+    """
     # Contours run through pixel centers. Traced at twice the size, they go round the centers of the mask's own
     # pixels, a quarter of a pixel inside the border, so that every way of filling them gives the same mask.
     twice = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)

@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Float64, Mask
 from everypose.data.crowds.grabcut import body_size, grab_person
-from everypose.data.masks import Mask, segmentation_mask
+from everypose.data.masks import segmentation_mask
 from everypose.data.scenes import Scene
 from everypose.skeleton.skeleton import Skeleton
-
-Floats = npt.NDArray[np.float64]
 
 LABELED = 0.6  # of the skeleton's keypoints must be labeled: 10 of COCO's 17
 VISIBLE = 0.8  # of the labeled keypoints must be visible
@@ -43,9 +42,9 @@ class CutOut:
     """
 
     pixels: npt.NDArray[np.uint8]
-    alpha: npt.NDArray[np.float32]
-    keypoints: Floats
-    box: Floats
+    alpha: Float32
+    keypoints: Float64
+    box: Float64
     area: float
     size: float
     file_name: str
@@ -109,7 +108,7 @@ def cut_out(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleton: S
         The cut-out; None where the labels or the mask are not good enough.
 
     Raises:
-        EveryposeError: the segmentation label cannot be read.
+        EveryposeError: if the segmentation label cannot be read.
     """
     if not may_be_cut_out(scene, person, skeleton):
         return None
@@ -125,7 +124,12 @@ def cut_out(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleton: S
 
 
 def largest_component(mask: Mask) -> Mask:
-    """The largest connected part of a mask (H, W) bool; an empty mask stays empty."""
+    """The largest connected part of a mask (H, W) bool; an empty mask stays empty.
+
+    >>> mask = np.array([[1, 1, 0, 1]], bool)
+    >>> largest_component(mask).astype(int).tolist()
+    [[1, 1, 0, 0]]
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if len(stats) < 2:
         return mask
@@ -160,7 +164,7 @@ def is_clean(mask: Mask, scene: Scene, person: int) -> bool:
     return bool(_covered(wide, scene.keypoints[person]).mean() >= INSIDE)
 
 
-def _covered(mask: Mask, keypoints: Floats) -> Mask:
+def _covered(mask: Mask, keypoints: Float64) -> Mask:
     """For each visible keypoint in the image, whether the mask covers it."""
     points = np.rint(keypoints[keypoints[:, 2] > 1, :2]).astype(int)
     points = points[((points >= 0) & (points < mask.shape[::-1])).all(axis=1)]

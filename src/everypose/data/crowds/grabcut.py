@@ -9,11 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from everypose.data.masks import Mask
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.data.scenes import Scene
 from everypose.skeleton.skeleton import Skeleton
-
-Floats = npt.NDArray[np.float64]
 
 WORKING_SIZE = 160  # pixels of the longer side at which GrabCut works: its time grows with the area
 MARGIN = 0.15  # of the box, around it: what is surely background must be seen
@@ -26,7 +24,7 @@ HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head", "head_
 TORSO = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
 
 
-def body_size(keypoints: Floats, box: Floats, skeleton: Skeleton) -> float:
+def body_size(keypoints: Float64, box: Float64, skeleton: Skeleton) -> float:
     """A length in pixels that grows with the person and hardly with the pose: about that of the torso.
 
     The longest of shoulders-to-hips and 1.3 times the shoulders' width; where the hips are not labeled, of the
@@ -36,6 +34,12 @@ def body_size(keypoints: Floats, box: Floats, skeleton: Skeleton) -> float:
         keypoints: (K, 3) x, y, visibility.
         box: (4,) x1 y1 x2 y2.
         skeleton: of K keypoints.
+
+    >>> skeleton = Skeleton.named("coco")
+    >>> keypoints = np.zeros((17, 3))
+    >>> keypoints[[5, 6, 11, 12]] = [[40, 10, 2], [20, 10, 2], [40, 60, 2], [20, 60, 2]]
+    >>> body_size(keypoints, np.array([0.0, 0, 60, 120]), skeleton)  # from the shoulders to the hips
+    50.0
     """
     shoulders, hips = (
         keypoints[[joint for joint in _joints(skeleton, pair) if keypoints[joint, 2] > 0], :2]
@@ -80,7 +84,7 @@ def grab_person(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleto
     return mask
 
 
-def _crop(box: Floats, width: int, height: int) -> tuple[int, int, int, int]:
+def _crop(box: Float64, width: int, height: int) -> tuple[int, int, int, int]:
     """The box with its margin, cut to the image, whole pixels; at least one pixel."""
     margin = MARGIN * (box[2:] - box[:2])
     x1, y1 = np.floor(np.clip(box[:2] - margin, 0, [width - 1, height - 1])).astype(int)
@@ -89,7 +93,7 @@ def _crop(box: Floats, width: int, height: int) -> tuple[int, int, int, int]:
 
 
 def _seeds(
-    scene: Scene, person: int, skeleton: Skeleton, origin: npt.NDArray[np.int64], shrink: float, size: tuple[int, int]
+    scene: Scene, person: int, skeleton: Skeleton, origin: Int64, shrink: float, size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     """GrabCut's starting labels (h, w) uint8 for the crop at ``origin``, reduced by ``shrink`` to ``size`` (w, h)."""
     keypoints = scene.keypoints.copy()
@@ -121,8 +125,8 @@ def _seeds(
 
 def _draw(
     canvas: npt.NDArray[np.uint8],
-    keypoints: Floats,
-    chosen: npt.NDArray[np.bool_],
+    keypoints: Float64,
+    chosen: Mask,
     skeleton: Skeleton,
     thickness: float,
     head_radius: float,

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64
 from everypose.core.geometry import box_iou
 from everypose.data.crowds.cutouts import CutOut
-
-Floats = npt.NDArray[np.float64]
 
 SCALE = (0.15, 1.6)  # of a cut-out: smaller ones are useless, larger ones blurred
 RELATIVE_SIZE = (0.9, 1.15)  # of the pasted person, in front, to the neighbor
@@ -22,26 +20,38 @@ NEIGHBOR_HEIGHT = 48  # pixels; cut-outs are not placed next to smaller people
 
 @dataclass(frozen=True)
 class People:
-    """People in the photo: boxes (N, 4) x1 y1 x2 y2 cut to the photo, and body sizes (N,), in pixels."""
+    """People in the photo: boxes (N, 4) x1 y1 x2 y2 cut to the photo, and body sizes (N,), in pixels.
 
-    boxes: Floats
-    sizes: Floats
+    >>> People(boxes=np.array([[0.0, 0, 40, 100]]), sizes=np.array([30.0])).sizes.tolist()
+    [30.0]
+    """
+
+    boxes: Float64
+    sizes: Float64
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cut-out goes: scaled by ``scale``, its pixel (0, 0) at column ``x`` and row ``y`` of the photo."""
+    """Where a cut-out goes: scaled by ``scale``, its pixel (0, 0) at column ``x`` and row ``y`` of the photo.
+
+    >>> Place(x=10, y=20, scale=0.8).scale
+    0.8
+    """
 
     x: int
     y: int
     scale: float
 
 
-def heaviest_overlap(boxes: Floats) -> Floats:
-    """For each of the boxes (N, 4), the greatest IoU with another one: (N,), zeros where there is no other."""
+def heaviest_overlap(boxes: Float64) -> Float64:
+    """For each of the boxes (N, 4), the greatest IoU with another one: (N,), zeros where there is no other.
+
+    >>> heaviest_overlap(np.array([[0.0, 0, 10, 10], [0, 0, 10, 5], [50, 50, 60, 60]])).tolist()
+    [0.5, 0.5, 0.0]
+    """
     overlaps = box_iou(boxes, boxes)
     np.fill_diagonal(overlaps, 0)
-    heaviest: Floats = overlaps.max(axis=1, initial=0)
+    heaviest: Float64 = overlaps.max(axis=1, initial=0)
     return heaviest
 
 
@@ -78,7 +88,7 @@ def find_place(
     return _apart(rng, people, cutout, scale=scale, bottom=bottom, height=height, width=width)
 
 
-def _ground(rng: np.random.Generator, neighbor: Floats, cutout: CutOut, scale: float, height: int) -> float:
+def _ground(rng: np.random.Generator, neighbor: Float64, cutout: CutOut, scale: float, height: int) -> float:
     """The row at which the pasted person's box ends."""
     own_height = scale * float(cutout.box[3] - cutout.box[1])
     if not cutout.reaches_ground:
@@ -91,7 +101,7 @@ def _ground(rng: np.random.Generator, neighbor: Floats, cutout: CutOut, scale: f
 
 def _over(
     rng: np.random.Generator,
-    neighbor: Floats,
+    neighbor: Float64,
     cutout: CutOut,
     *,
     scale: float,
@@ -123,18 +133,18 @@ def _apart(
     return _checked(cutout, scale, boxes[int((overlaps <= APART).argmax())], height, width)
 
 
-def _boxes(cutout: CutOut, scale: float, centers: Floats, bottom: float) -> Floats:
+def _boxes(cutout: CutOut, scale: float, centers: Float64, bottom: float) -> Float64:
     """Boxes (N, 4) of the scaled cut-out around the N columns ``centers`` that end at the row ``bottom``."""
     own_width, own_height = scale * (cutout.box[2:] - cutout.box[:2])
     rows = np.full_like(centers, bottom)
     return np.stack([centers - own_width / 2, rows - own_height, centers + own_width / 2, rows], axis=1)
 
 
-def _cut(boxes: Floats, height: int, width: int) -> Floats:
+def _cut(boxes: Float64, height: int, width: int) -> Float64:
     return boxes.clip(0, [width, height, width, height])
 
 
-def _checked(cutout: CutOut, scale: float, box: Floats, height: int, width: int) -> Place | None:
+def _checked(cutout: CutOut, scale: float, box: Float64, height: int, width: int) -> Place | None:
     """The place of a box, if the scale is possible and most of the box lies in the photo."""
     if not SCALE[0] <= scale <= SCALE[1]:
         return None

@@ -20,7 +20,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read a COCO annotation file without checking its entries.
 
     Raises:
-        EveryposeError: when it is not JSON, or lacks the lists ``images``, ``annotations`` and ``categories``.
+        EveryposeError: if it is not JSON, or lacks the lists ``images``, ``annotations`` and ``categories``.
     """
     content = read_annotations(path)
     if isinstance(content, list):
@@ -45,7 +45,7 @@ def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[t
         damaged: takes a line for each .json file that is not JSON and each folder that cannot be read.
 
     Raises:
-        EveryposeError: the folder does not exist or has none; the message lists the requirements.
+        EveryposeError: if the folder does not exist or has none; the message lists the requirements.
     """
     root = Path(root)
     if not root.is_dir():
@@ -78,7 +78,7 @@ def first_with_keypoints(categories: list[Any], path: Path) -> dict[str, Any]:
     """The first category that lists its keypoints.
 
     Raises:
-        EveryposeError: when none does; the message names the file, ``path``.
+        EveryposeError: if none does; the message names the file, ``path``.
     """
     for category in categories:
         if isinstance(category, dict) and category.get("keypoints"):
@@ -167,7 +167,7 @@ def expected_path(root: Path, file_name: str) -> Path:
     """Where an image of an annotation file is, or should be, below ``root``.
 
     Raises:
-        EveryposeError: the name leaves the folder, and the folder has no image of its last part either.
+        EveryposeError: if the name leaves the folder, and the folder has no image of its last part either.
     """
     path = image_path(root, file_name) or contained(root, file_name)
     if path is None:

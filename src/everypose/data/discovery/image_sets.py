@@ -33,7 +33,7 @@ def find_image_set(source: Path) -> ImageSet:
         The files, and what could not be used.
 
     Raises:
-        EveryposeError: ``source`` does not exist, or no image belongs to it.
+        EveryposeError: if ``source`` does not exist, or no image belongs to it.
     """
     if source.is_dir():
         found = walk(source)

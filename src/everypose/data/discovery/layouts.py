@@ -59,6 +59,9 @@ class Layout:
         dataset: its name; None for a custom set.
         skeleton_name: of the data set; None if the annotations' category defines it.
         description: the layout that was found.
+
+    >>> Layout((Path("gt.json"),), Path("images"), None, "val", "the given file").annotation_files[0].name
+    'gt.json'
     """
 
     annotation_files: tuple[Path, ...]
@@ -92,8 +95,8 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
         dataset: which one, if the folder has several; custom sets are found in any case.
 
     Raises:
-        EveryposeError: nothing is found; the message lists the names that were tried.
-        UsageError: when several data sets lie there and none was named.
+        EveryposeError: if nothing is found; the message lists the names that were tried.
+        UsageError: if several data sets lie there and none was named.
     """
     root = Path(root)
     if not root.is_dir():

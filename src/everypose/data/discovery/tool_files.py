@@ -19,7 +19,7 @@ def read_annotations(path: Path) -> Any:
     """Read an annotation file's JSON.
 
     Raises:
-        EveryposeError: when it is XML or Label Studio's own JSON, which the message says how to export as COCO, or is
+        EveryposeError: if it is XML or Label Studio's own JSON, which the message says how to export as COCO, or is
             no JSON.
     """
     if (head := _xml_head(path)) is not None:
@@ -36,7 +36,7 @@ def refuse_tool_files(folder: Path) -> None:
     """Check that a folder without COCO files has no files of an annotation tool.
 
     Raises:
-        EveryposeError: for the first such file among the first 50 JSON and XML files; the message says how to export.
+        EveryposeError: if there is such a file among the first 50 JSON and XML files; the message says how to export.
     """
     for path in islice(sorted(walk(folder, (".json", ".xml"), depth=_DEPTH).files), _FILES_TRIED):
         if path.suffix.lower() == ".xml":

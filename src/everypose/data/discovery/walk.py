@@ -23,6 +23,9 @@ class Skipped:
     Attributes:
         path: the file or folder.
         reason: one line that names it.
+
+    >>> Skipped(Path("a/pipe.jpg"), "it is a named pipe").reason
+    'it is a named pipe'
     """
 
     path: Path
@@ -84,7 +87,11 @@ def walk(
 
 
 def problem_of(path: Path) -> str | None:
-    """Why a file must not be opened, in one line; None for a regular file or an unknown file type."""
+    """Why a file must not be opened, in one line; None for a regular file or an unknown file type.
+
+    >>> problem_of(Path("missing.jpg"))
+    'missing.jpg does not exist'
+    """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -108,7 +115,11 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder; False, and no error, for names that the system does not take."""
+    """Whether a path is a folder; False, and no error, for names that the system does not take.
+
+    >>> is_folder(Path("."))
+    True
+    """
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError):

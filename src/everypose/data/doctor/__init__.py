@@ -46,7 +46,7 @@ def examine_all(path: Path, image_root: Path | None = None, damaged: list[str] |
         damaged: takes a line for each .json file of a folder that is not JSON.
 
     Raises:
-        EveryposeError: when there is no annotation file, or ``image_root`` is no folder.
+        EveryposeError: if there is no annotation file, or ``image_root`` is no folder.
     """
     if image_root is not None and not Path(image_root).is_dir():
         raise EveryposeError(f"{image_root} is not a folder; --images takes the folder that holds the pictures")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Mask
 from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, flaw
 from everypose.data.doctor.images import is_whole
@@ -19,7 +19,7 @@ _KEYPOINT_SLACK = 0.5
 _BOX_SLACK = 1.0
 
 
-def check(content: dict[str, Any], table: Table, sizes: npt.NDArray[np.float64]) -> list[Flaw]:
+def check(content: dict[str, Any], table: Table, sizes: Float64) -> list[Flaw]:
     """Flaws of the annotations; ``sizes`` (I, 2) are the images' widths and heights, NaN where unknown."""
     found = _identities(content, table)
     found += flaw(flaws.FLAG_VALUE, "annotations", _named(table, lambda e: crowd_flag(e.get("iscrowd")) is None))
@@ -30,23 +30,27 @@ def check(content: dict[str, Any], table: Table, sizes: npt.NDArray[np.float64])
     return found
 
 
-def labeled(table: Table) -> npt.NDArray[np.bool_]:
+def labeled(table: Table) -> Mask:
     """(N, K) keypoints that are labeled and have usable coordinates: finite, and not at (0, 0)."""
     return np.asarray(table.labeled & np.isfinite(table.keypoints).all(axis=2) & ~at_origin(table))
 
 
-def at_origin(table: Table) -> npt.NDArray[np.bool_]:
+def at_origin(table: Table) -> Mask:
     """(N, K) labeled keypoints at exactly (0, 0) or (-1, -1): unlabeled ones whose visibility is wrong."""
     points = table.keypoints[..., :2]
     return np.asarray(table.labeled & ((points == 0).all(axis=2) | (points == -1).all(axis=2)))
 
 
-def outside(points: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Whether points (..., 2) lie outside images of ``sizes`` (..., 2); False where a size is unknown."""
+def outside(points: Float64, sizes: Float64) -> Mask:
+    """Whether points (..., 2) lie outside images of ``sizes`` (..., 2); False where a size is unknown.
+
+    >>> outside(np.array([[5.0, 5.0], [50.0, 5.0]]), np.array([[20.0, 10.0], [20.0, 10.0]])).tolist()
+    [False, True]
+    """
     return np.asarray(((points < -_KEYPOINT_SLACK) | (points > sizes)).any(axis=-1))
 
 
-def sizes_of(table: Table, sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def sizes_of(table: Table, sizes: Float64) -> Float64:
     """(N, 2) the size of each annotation's image; NaN for unknown images."""
     return np.concatenate([sizes, np.full((1, 2), np.nan)])[table.image_index]
 
@@ -93,7 +97,7 @@ def _is_flag_text(entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("iscrowd"), str) and crowd_flag(entry["iscrowd"]) is not None
 
 
-def _normalized(table: Table) -> npt.NDArray[np.bool_]:
+def _normalized(table: Table) -> Mask:
     """(N,) all, where all coordinates of the file are shares of the image's size; none where they are pixels."""
     try:
         require_pixels(table.boxes, np.nan_to_num(table.keypoints), "")
@@ -102,7 +106,7 @@ def _normalized(table: Table) -> npt.NDArray[np.bool_]:
     return np.zeros(len(table.entries), bool)
 
 
-def _keypoint_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.Kind, npt.NDArray[np.bool_]]:
+def _keypoint_flaws(table: Table, sizes: Float64) -> dict[flaws.Kind, Mask]:
     """Kind -> (N,) bool."""
     points, visibility = table.keypoints[..., :2], table.keypoints[..., 2]
     origin = at_origin(table)
@@ -122,12 +126,12 @@ def _keypoint_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.
     }
 
 
-def _has_all_numbers(table: Table) -> npt.NDArray[np.bool_]:
+def _has_all_numbers(table: Table) -> Mask:
     """(N,) whether every keypoint value is a finite number."""
     return np.asarray(np.isfinite(table.keypoints).all(axis=(1, 2)))
 
 
-def _box_flaws(table: Table, sizes: npt.NDArray[np.float64]) -> dict[flaws.Kind, npt.NDArray[np.bool_]]:
+def _box_flaws(table: Table, sizes: Float64) -> dict[flaws.Kind, Mask]:
     """Kind -> (N,) bool; values that are not numbers are reported here for boxes and keypoints together."""
     boxes = table.boxes
     finite = np.isfinite(boxes).all(axis=1)

@@ -31,7 +31,11 @@ def check(categories: list[Any]) -> tuple[list[Flaw], Skeleton | None]:
 
 
 def link_is_usable(link: Any, count: int, first: int) -> bool:
-    """Whether a link is a pair of different keypoint numbers from ``first``."""
+    """Whether a link is a pair of different keypoint numbers from ``first``.
+
+    >>> link_is_usable([1, 2], count=17, first=1), link_is_usable([1, 99], count=17, first=1)
+    (True, False)
+    """
     return (
         isinstance(link, list)
         and len(link) == 2

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Mask
 from everypose.core.files import without_nan
 from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.data.doctor import annotations, categories
@@ -97,7 +97,7 @@ def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> 
     return result
 
 
-def _upright(table: Table, images: ImageFindings) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _upright(table: Table, images: ImageFindings) -> tuple[Float64, Float64]:
     """Keypoints (N, K, 3) and boxes (N, 4) with the labels of stored frames turned upright."""
     keypoints, boxes = table.keypoints.copy(), table.boxes.copy()
     orientation = np.append(images.stored, 1)[table.image_index]
@@ -112,11 +112,14 @@ def _upright(table: Table, images: ImageFindings) -> tuple[npt.NDArray[np.float6
     return keypoints, boxes
 
 
-def turn(points: npt.NDArray[np.float64], right: float, bottom: float, orientation: int) -> npt.NDArray[np.float64]:
+def turn(points: Float64, right: float, bottom: float, orientation: int) -> Float64:
     """Points (P, 2) of a stored frame in the upright picture.
 
     ``right`` and ``bottom`` are the stored frame's last coordinates: its size less one for pixel centers, its size
     for edges. EXIF orientations 2 to 4 mirror and turn in place, 5 to 8 swap the axes (Exif 2.32, tag 0x0112).
+
+    >>> turn(np.array([[1.0, 2.0]]), right=10.0, bottom=20.0, orientation=3).tolist()
+    [[9.0, 18.0]]
     """
     x, y = points[:, 0], points[:, 1]
     left, up = right - x, bottom - y
@@ -125,17 +128,17 @@ def turn(points: npt.NDArray[np.float64], right: float, bottom: float, orientati
 
 
 def _boxes(
-    boxes: npt.NDArray[np.float64],
-    keypoints: npt.NDArray[np.float64],
-    labeled: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
+    boxes: Float64,
+    keypoints: Float64,
+    labeled: Mask,
+) -> Float64:
     """(N, 4) the boxes as given where they have a size, else the extent of the labeled keypoints (zero for none)."""
     extent = xyxy_to_xywh(keypoint_boxes(np.concatenate([keypoints[..., :2], labeled[..., None]], axis=2)))
     good = np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
     return np.where(good[:, None], boxes, extent)
 
 
-def _new_ids(table: Table, usable: npt.NDArray[np.bool_]) -> list[int]:
+def _new_ids(table: Table, usable: Mask) -> list[int]:
     """The annotations' ids as whole numbers; annotations without an id or with a repeated one get new ids."""
     numbers = [int(str(key)) if is_whole(key) and not isinstance(key, float) else None for key in table.ids]
     following = max((value for value in numbers if value is not None), default=0) + 1
@@ -150,6 +153,6 @@ def _new_ids(table: Table, usable: npt.NDArray[np.bool_]) -> list[int]:
     return ids
 
 
-def _plain(values: npt.NDArray[np.float64]) -> list[float | int]:
+def _plain(values: Float64) -> list[float | int]:
     """Numbers for JSON: whole ones without a decimal point."""
     return [int(value) if value.is_integer() else float(value) for value in values.tolist()]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.core.progress import track
 from everypose.data.discovery.annotation_files import image_path
 from everypose.data.doctor import flaws
@@ -36,10 +36,10 @@ class ImageFindings:
     """
 
     flaws: list[Flaw]
-    sizes: npt.NDArray[np.float64]
-    upright: npt.NDArray[np.float64]
-    gone: npt.NDArray[np.bool_]
-    stored: npt.NDArray[np.int64]
+    sizes: Float64
+    upright: Float64
+    gone: Mask
+    stored: Int64
 
 
 def check(images: Sequence[Any], image_root: Path | None, table: Table) -> ImageFindings:
@@ -113,7 +113,7 @@ def is_whole(key: Any) -> bool:
     return number.is_integer() and abs(number) < _LARGEST and not (isinstance(key, str) and "." in key)
 
 
-def _compare(stated: npt.NDArray[np.float64], header: ImageHeader, reach: npt.NDArray[np.float64]) -> Kind | None:
+def _compare(stated: Float64, header: ImageHeader, reach: Float64) -> Kind | None:
     """The flaw of a stated size (2,) compared with the image's; ``reach`` (2,) is the labels' largest x and y."""
     as_stated = (stated[0], stated[1])
     as_stored = (header.width, header.height)
@@ -129,7 +129,7 @@ def _compare(stated: npt.NDArray[np.float64], header: ImageHeader, reach: npt.ND
     return flaws.WRONG_SIZE
 
 
-def _reach(table: Table, count: int) -> npt.NDArray[np.float64]:
+def _reach(table: Table, count: int) -> Float64:
     """(count, 2) largest x and y of the labeled keypoints of each image."""
     reach = np.zeros((count, 2))
     points = np.where(table.labeled[..., None], np.nan_to_num(table.keypoints[..., :2]), 0)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64, Mask
 from everypose.data.formats.coco_entries import flag, whole_number
 
 
@@ -32,24 +32,24 @@ class Table:
 
     entries: list[dict[str, Any]]
     ids: list[Hashable | None]
-    image_index: npt.NDArray[np.int64]
-    category_index: npt.NDArray[np.int64]
-    keypoints: npt.NDArray[np.float64]
-    keypoint_count_ok: npt.NDArray[np.bool_]
-    boxes: npt.NDArray[np.float64]
-    has_box: npt.NDArray[np.bool_]
-    box_malformed: npt.NDArray[np.bool_]
-    areas: npt.NDArray[np.float64]
-    num_keypoints: npt.NDArray[np.float64]
-    is_crowd: npt.NDArray[np.bool_]
-    of_keypoints: npt.NDArray[np.bool_]
+    image_index: Int64
+    category_index: Int64
+    keypoints: Float64
+    keypoint_count_ok: Mask
+    boxes: Float64
+    has_box: Mask
+    box_malformed: Mask
+    areas: Float64
+    num_keypoints: Float64
+    is_crowd: Mask
+    of_keypoints: Mask
 
     @property
-    def labeled(self) -> npt.NDArray[np.bool_]:
+    def labeled(self) -> Mask:
         """(N, K) keypoints with a visibility above 0."""
         return np.nan_to_num(self.keypoints[..., 2]) > 0
 
-    def names(self, mask: npt.NDArray[np.bool_]) -> list[Any]:
+    def names(self, mask: Mask) -> list[Any]:
         """The ids of the annotations in ``mask`` (N,); an annotation without one is named by its position."""
         return [self.ids[i] if self.ids[i] is not None else f"no. {i}" for i in np.flatnonzero(mask)]
 
@@ -107,7 +107,11 @@ def build(content: dict[str, Any]) -> Table:
 
 
 def crowd_flag(value: Any) -> int | None:
-    """``iscrowd`` as 0 or 1, as reading takes it; None for what is neither."""
+    """``iscrowd`` as 0 or 1, as reading takes it; None for what is neither.
+
+    >>> crowd_flag(1), crowd_flag("yes")
+    (1, None)
+    """
     try:
         return 0 if value is None else flag(value)
     except ValueError:
@@ -130,7 +134,7 @@ def keypoint_names_count(category: Any) -> int:
     return len(names) if isinstance(names, list) else 0
 
 
-def numbers(value: Any, length: int) -> npt.NDArray[np.float64] | None:
+def numbers(value: Any, length: int) -> Float64 | None:
     """(length,) float64, NaN for what is no number; None when ``value`` is no list of that length."""
     if not isinstance(value, list) or len(value) != length:
         return None
@@ -144,7 +148,11 @@ def numbers(value: Any, length: int) -> npt.NDArray[np.float64] | None:
 
 
 def number(value: Any) -> float:
-    """A JSON number as float; NaN for anything else, infinities included."""
+    """A JSON number as float; NaN for anything else, infinities included.
+
+    >>> number(3), number("x")
+    (3.0, nan)
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return float("nan")
     try:
@@ -153,6 +161,6 @@ def number(value: Any) -> float:
         return float("nan")
 
 
-def column(entries: Sequence[dict[str, Any]], key: str) -> npt.NDArray[np.float64]:
+def column(entries: Sequence[dict[str, Any]], key: str) -> Float64:
     """(N,) one number of each entry; NaN where it is absent or no number."""
     return np.array([number(entry.get(key)) for entry in entries], np.float64)

@@ -1,22 +1,22 @@
 """COCO-format annotation files as scenes; what cannot be used is an error, what was repaired is reported."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Mask
 from everypose.core.geometry import keypoint_boxes, xywh_to_xyxy, xyxy_to_xywh
-from everypose.data.discovery.annotation_files import load
+from everypose.data.discovery.annotation_files import contained, image_path, load
 from everypose.data.formats.coco_entries import (
     WHOLE_BODY_PARTS,
     parse_entries,
     require_pixels,
     whole_visibilities,
 )
-from everypose.data.formats.image_places import ImageFolder, ImagePlace, ImagePlaces
+from everypose.data.images import read_header
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
 from everypose.skeleton.matching import require_same_indices
@@ -43,29 +43,12 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
         skeleton: what the keypoints are; without it, what the file's category says.
 
     Raises:
-        EveryposeError: not JSON, not COCO, keypoints that do not match the skeleton in number or order; the message
+        EveryposeError: if the file is not JSON or not COCO, or its keypoints do not match the skeleton; the message
             names the entry.
     """
-    annotation_file = Path(annotation_file)
-    return parse_coco(load(annotation_file), annotation_file, ImageFolder(Path(image_root)), skeleton)
-
-
-def parse_coco(
-    content: Mapping[str, Any], annotation_file: Path, places: ImagePlaces, skeleton: Skeleton | None = None
-) -> SceneSet:
-    """Make scenes of the content of a COCO-format annotation file; otherwise as :func:`read_coco`.
-
-    Args:
-        content: parsed JSON.
-        annotation_file: where it is from.
-        places: where the images are.
-        skeleton: what the keypoints are; without it, what the category says.
-
-    Raises:
-        EveryposeError: as :func:`read_coco`.
-    """
+    annotation_file, image_root = Path(annotation_file), Path(image_root)
     repairs: Counter[str] = Counter()
-    content = parse_entries(content, str(annotation_file), repairs=repairs)
+    content = parse_entries(load(annotation_file), str(annotation_file), repairs=repairs)
     categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
     if skeleton is None:
         skeleton = Skeleton.from_coco_category(categories[0])
@@ -75,8 +58,7 @@ def parse_coco(
     chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]
     kept = [entry for entry in chosen if entry["image_id"] in images]
     repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
-    found = places.find([entry["file_name"] for entry in images.values()], annotation_file, repairs)
-    scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, found, repairs)
+    scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
     notes = [f"{count} {what}" for what, count in repairs.items() if count]
     return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, notes)
 
@@ -115,7 +97,7 @@ def _scenes(
     annotations: list[dict[str, Any]],
     skeleton: Skeleton,
     annotation_file: Path,
-    places: Sequence[ImagePlace],
+    image_root: Path,
     repairs: Counter[str],
 ) -> list[Scene]:
     """All annotations as arrays at once, sorted by image, then cut into scenes."""
@@ -138,14 +120,15 @@ def _scenes(
     kept = np.flatnonzero(~empty)
     bounds = np.searchsorted(image_of[kept], np.arange(len(images) + 1))
 
+    paths = _paths(images, image_root, annotation_file, repairs)
     scenes = []
-    for index, (entry, place) in enumerate(zip(images, places, strict=True)):
+    for index, (entry, path) in enumerate(zip(images, paths, strict=True)):
         rows = kept[bounds[index] : bounds[index + 1]]
-        width, height = _size(entry, place, repairs)
+        width, height = _size(entry, path, repairs)
         scenes.append(
             Scene(
                 image_id=entry["id"],
-                path=place.path,
+                path=path,
                 file_name=entry["file_name"],
                 width=width,
                 height=height,
@@ -156,15 +139,12 @@ def _scenes(
                 is_crowd=is_crowd[rows],
                 segmentations=[segmentations[row] for row in rows],
                 extra={key: value for key, value in entry.items() if key not in _NOT_EXTRA},
-                member=place.member,
             )
         )
     return scenes
 
 
-def _keypoints(
-    annotations: list[dict[str, Any]], skeleton: Skeleton, path: Path, repairs: Counter[str]
-) -> npt.NDArray[np.float64]:
+def _keypoints(annotations: list[dict[str, Any]], skeleton: Skeleton, path: Path, repairs: Counter[str]) -> Float64:
     """(N, K, 3); zeros for annotations without keypoints."""
     count = len(skeleton)
     none = [0.0] * (3 * count)
@@ -198,9 +178,7 @@ def _keypoint_list(annotation: dict[str, Any], count: int) -> Sequence[float]:
     return keypoints
 
 
-def _boxes(
-    annotations: list[dict[str, Any]], keypoints: npt.NDArray[np.float64], repairs: Counter[str]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _boxes(annotations: list[dict[str, Any]], keypoints: Float64, repairs: Counter[str]) -> tuple[Float64, Mask]:
     """(N, 4) x1 y1 x2 y2, and (N,) bool where there is neither a box nor a keypoint to make one from."""
     xywh = np.array([entry.get("bbox") or (0, 0, 0, 0) for entry in annotations], dtype=np.float64).reshape(-1, 4)
     empty = np.asarray(~np.isfinite(xywh).all(axis=1) | (xywh[:, 2:] <= 0).any(axis=1))
@@ -213,9 +191,7 @@ def _boxes(
     return boxes, boxless
 
 
-def _areas(
-    annotations: list[dict[str, Any]], boxes: npt.NDArray[np.float64], repairs: Counter[str]
-) -> npt.NDArray[np.float64]:
+def _areas(annotations: list[dict[str, Any]], boxes: Float64, repairs: Counter[str]) -> Float64:
     areas = np.array([entry.get("area", -1.0) for entry in annotations], dtype=np.float64)
     missing = ~(np.isfinite(areas) & (areas > 0))
     areas[missing] = AREA_OF_BOX * np.prod(boxes[missing, 2:] - boxes[missing, :2], axis=1)
@@ -223,12 +199,28 @@ def _areas(
     return areas
 
 
-def _size(entry: dict[str, Any], place: ImagePlace, repairs: Counter[str]) -> tuple[int, int]:
+def _paths(images: list[dict[str, Any]], root: Path, where: Path, repairs: Counter[str]) -> list[Path]:
+    """The images' files below the root: by name as written, or, when the first is not there so, without folders."""
+    names = [entry["file_name"] for entry in images]
+    first = image_path(root, names[0]) if names else None
+    if first is not None and first != root / names[0]:
+        last_parts = [name.replace("\\", "/").rsplit("/", 1)[-1] for name in names]
+        posix = [name.replace("\\", "/") for name in names]
+        names = posix if first == root / posix[0] else last_parts
+        repairs["file names were taken without their folders"] += len(names) if names is last_parts else 0
+    paths = [contained(root, name) for name in names]
+    for name, path in zip(names, paths, strict=True):
+        if path is None:
+            raise EveryposeError(f"{where}: the image name {name!r} leaves the folder of the images, {root}")
+    return [path for path in paths if path is not None]
+
+
+def _size(entry: dict[str, Any], path: Path, repairs: Counter[str]) -> tuple[int, int]:
     """Width and height as the file says, else as the image does."""
     if "width" in entry and "height" in entry:
         return int(entry["width"]), int(entry["height"])
     repairs["missing image sizes were read from the images"] += 1
-    return place.size()
+    return read_header(path).upright
 
 
 def coco_category_fields(skeleton: Skeleton) -> dict[str, Any]:

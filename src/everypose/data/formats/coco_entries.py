@@ -45,7 +45,7 @@ def parse_entries(
         A copy with the same keys.
 
     Raises:
-        EveryposeError: a field has another type; the message names file, entry and field.
+        EveryposeError: if a field has another type; the message names file, entry and field.
 
     Example:
         >>> person = {"id": "7", "image_id": 1.0, "category_id": 1, "iscrowd": "0", "bbox": [0, 0, 4, 3]}
@@ -99,7 +99,7 @@ def require_pixels(boxes: Float64, keypoints: Float64, where: str) -> None:
         where: what error messages call the file.
 
     Raises:
-        EveryposeError: all coordinates are between 0 and 1, and not all are whole numbers.
+        EveryposeError: if all coordinates are between 0 and 1, and not all are whole numbers.
     """
     labeled = keypoints[keypoints[..., 2] > 0, :2].reshape(-1)
     values = np.concatenate([boxes[np.isfinite(boxes).all(axis=1)].reshape(-1), labeled])
@@ -115,7 +115,7 @@ def whole_number(value: Any) -> int:
     """A whole number below 2^53 from an int, a float or digits.
 
     Raises:
-        ValueError: it is none.
+        ValueError: if it is not.
 
     Example:
         >>> whole_number("12"), whole_number(3.0)
@@ -134,7 +134,7 @@ def flag(value: Any) -> int:
     """0 or 1 from a number, a truth value or text.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: if it is none of these.
 
     Example:
         >>> flag("0"), flag(True)
@@ -154,7 +154,10 @@ def real_number(value: Any) -> float:
     """A JSON number as float: NaN for null.
 
     Raises:
-        ValueError: it is text, a list, a truth value, or too large for a float.
+        ValueError: if it is text, a list, a truth value, or too large for a float.
+
+    >>> real_number(3), real_number(2.5)
+    (3.0, 2.5)
     """
     if value is None:
         return math.nan

@@ -26,7 +26,7 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
         skeleton: what the keypoints are; replaces what the data set says. Needed where the format has no names.
 
     Raises:
-        EveryposeError: when it is none of these.
+        EveryposeError: if it is none of these.
     """
     if not source.exists():
         raise EveryposeError(f"{source} does not exist")
@@ -49,7 +49,7 @@ def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
     annotation file is only there when its images are.
 
     Raises:
-        EveryposeError: an image was not found, two share a name, or ``out`` is one file for several splits.
+        EveryposeError: if an image was not found, two share a name, or ``out`` is one file for several splits.
     """
     if out.suffix == ".json":
         if len(splits) > 1:
@@ -75,7 +75,7 @@ def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         contents: (name for messages, content) of each.
 
     Raises:
-        EveryposeError: when categories differ, one image id stands for two files or has two sets of labels, or an entry
+        EveryposeError: if categories differ, one image id stands for two files or has two sets of labels, or an entry
             has no id.
     """
     contents = [(name, parse_entries(content, name)) for name, content in contents]

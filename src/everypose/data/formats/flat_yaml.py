@@ -12,10 +12,13 @@ _KEY = re.compile(r"""(?P<key>"[^"]*"|'[^']*'|[^\s:#\[\]{},-][^:#\[\]{},]*?)\s*:
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Parse top-level keys with scalars, block texts, lists, and maps one level deep, in block or flow style.
+    r"""Parse top-level keys with scalars, block texts, lists, and maps one level deep, in block or flow style.
 
     Raises:
-        EveryposeError: naming the first line that is something else.
+        EveryposeError: if a line is something else; the message names the first one.
+
+    >>> parse("names: {0: person}\nkpt_shape: [17, 3]\n", "data.yaml")["kpt_shape"]
+    [17, 3]
     """
     result: dict[str, Any] = {}
     lines = [line for line in (_without_comment(line) for line in text.splitlines()) if line.strip()]
@@ -40,7 +43,12 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 
 def dump(values: dict[str, Any]) -> str:
-    """Top-level keys; lists in flow style, maps as blocks of ``key: value``."""
+    """Top-level keys; lists in flow style, maps as blocks of ``key: value``.
+
+    >>> print(dump({"train": "images/train", "kpt_shape": [17, 3]}), end="")
+    train: images/train
+    kpt_shape: [17, 3]
+    """
     lines = []
     for key, value in values.items():
         if isinstance(value, dict):

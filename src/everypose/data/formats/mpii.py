@@ -26,7 +26,7 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
     images themselves.
 
     Raises:
-        EveryposeError: not JSON, not of this form, or an image is missing.
+        EveryposeError: if the file is not JSON or not of this form, or an image is missing.
     """
     annotation_file, image_root = Path(annotation_file), Path(image_root)
     people = read_json(annotation_file)

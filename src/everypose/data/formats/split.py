@@ -42,7 +42,11 @@ class Split:
 
 
 def split_name(path: Path) -> str:
-    """The split that a file is for, by the words of its name and its folder's; the file's stem when none says."""
+    """The split that a file is for, by the words of its name and its folder's; the file's stem when none says.
+
+    >>> split_name(Path("annotations/person_keypoints_val2017.json"))
+    'val'
+    """
     for text in (path.stem, path.parent.name):
         words = "".join(char if char.isalpha() else " " for char in text.lower()).split()
         found = [_NAMES[word] for word in words if word in _NAMES]
@@ -62,7 +66,7 @@ def checked_images(split: Split, folder: Path) -> dict[Path, Path]:
         Target to source, in the split's order.
 
     Raises:
-        EveryposeError: an image is missing or no image, two share a target, or ``folder`` holds other images.
+        EveryposeError: if an image is missing or no image, two share a target, or ``folder`` holds other images.
     """
     targets: dict[Path, Path] = {}
     names: set[str] = set()
@@ -94,7 +98,7 @@ def place_images(targets: Mapping[Path, Path], *, copy: bool) -> None:
         copy: copy instead of linking.
 
     Raises:
-        EveryposeError: a target cannot be written, or is another file already.
+        EveryposeError: if a target cannot be written, or is another file already.
     """
     for target, source in targets.items():
         source = Path(os.path.realpath(source))

@@ -13,7 +13,11 @@ from everypose.skeleton.skeleton import Skeleton
 
 
 def is_label_studio(content: dict[str, Any]) -> bool:
-    """Whether Label Studio wrote a COCO file."""
+    """Whether Label Studio wrote a COCO file.
+
+    >>> is_label_studio({"images": []})
+    False
+    """
     info = content.get("info")
     return isinstance(info, dict) and info.get("contributor") == "Label Studio"
 
@@ -36,7 +40,7 @@ def cleaned(
         The content, and what was changed, one sentence each.
 
     Raises:
-        EveryposeError: no category has keypoints, an entry lacks what it needs, a value has a wrong type or is not
+        EveryposeError: if no category has keypoints, an entry lacks what it needs, a value has a wrong type or is not
             finite, or the skeleton has other keypoints.
     """
     content = parse_entries(content, where, finite=True)

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64
 from everypose.core.files import write_text
 from everypose.data.discovery.annotation_files import contained
 from everypose.data.discovery.walk import is_file, is_folder, walk
@@ -44,7 +44,7 @@ def read_yolo(yaml_file: Path, skeleton: Skeleton | None = None) -> list[Split]:
         skeleton: what the keypoints are; without it, ``kpt_names`` of the file.
 
     Raises:
-        EveryposeError: when the file is no pose data set, does not name its keypoints, or a label line is malformed.
+        EveryposeError: if the file is no pose data set, does not name its keypoints, or a label line is malformed.
     """
     values = flat_yaml.parse(_text(yaml_file), str(yaml_file))
     keypoints, values_each = _shape(values, yaml_file)
@@ -68,7 +68,7 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
         One sentence for each kind of thing that was left out.
 
     Raises:
-        EveryposeError: when the splits' categories differ or lack keypoints, or an image is missing or not unique.
+        EveryposeError: if the splits' categories differ or lack keypoints, or an image is missing or not unique.
     """
     categories = [c for c in splits[0].content["categories"] if c.get("keypoints")]
     if not categories:
@@ -176,7 +176,7 @@ def _resolved(place: str, root: Any, yaml_file: Path) -> Path:
     """Below ``path:`` of the file, next to the file, or, as Roboflow writes it, with one ``../`` too many.
 
     Raises:
-        EveryposeError: the place does not exist, or lies outside of these folders.
+        EveryposeError: if the place does not exist, or lies outside of these folders.
     """
     base = yaml_file.parent
     bases = [base / str(root), base] if root else [base]
@@ -291,7 +291,7 @@ def _annotation(
     }
 
 
-def _plain(values: npt.NDArray[np.float64]) -> list[float | int]:
+def _plain(values: Float64) -> list[float | int]:
     return [int(value) if value.is_integer() else value for value in values.round(6).tolist()]
 
 
@@ -317,7 +317,7 @@ def _require_own_labels(split: Split, folder: Path) -> None:
     """Require that no two images share a label file, as ``a.jpg`` and ``a.png`` do, and that no other labels are there.
 
     Raises:
-        EveryposeError: two images do, or ``folder`` holds label files of another set.
+        EveryposeError: if two images do, or ``folder`` contains label files of another set.
     """
     labels: dict[str, str] = {}
     for image in split.content["images"]:

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.arrays import Float32, Int64
 from everypose.data.images import decode_image
 from everypose.errors import EveryposeError
 
-Floats = npt.NDArray[np.float32]
 How = Literal["same file", "same picture", "mirrored picture"]
 
 CANDIDATE_COSINE = 0.72
@@ -52,7 +52,7 @@ class Picture:
     path: Path
     digest: str
     thumbnail: npt.NDArray[np.uint8]
-    descriptors: Floats
+    descriptors: Float32
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class Shared:
 
     Attributes:
         similarity: correlation of the aligned pictures, 1.0 for the same file.
+
+    >>> Shared(Path("a.jpg"), Path("b.jpg"), how="mirrored picture", similarity=0.99).how
+    'mirrored picture'
     """
 
     first: Path
@@ -73,7 +76,7 @@ def describe(path: Path) -> Picture:
     """Read an image and describe it.
 
     Raises:
-        EveryposeError: when it cannot be read.
+        EveryposeError: if it cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -120,7 +123,7 @@ def _described(path: Path) -> Picture | str:
         return str(error)
 
 
-def _descriptors(thumbnail: npt.NDArray[np.uint8]) -> Floats:
+def _descriptors(thumbnail: npt.NDArray[np.uint8]) -> Float32:
     """(V, 63) unit vectors: the 8 x 8 lowest cosine frequencies without the mean, evened out, of each crop."""
     rows = []
     for left, top, right, bottom in _CROPS:
@@ -134,7 +137,7 @@ def _descriptors(thumbnail: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(values / np.maximum(lengths, 1e-6), dtype=np.float32)
 
 
-def _mirror_signs() -> Floats:
+def _mirror_signs() -> Float32:
     """(63,) what mirroring does to a descriptor: odd horizontal frequencies change their sign."""
     signs = np.where(np.arange(_FREQUENCIES) % 2, -1, 1)
     return np.tile(signs, (_FREQUENCIES, 1)).reshape(-1)[1:].astype(np.float32)
@@ -159,7 +162,7 @@ def _candidates(first: Sequence[Picture], second: Sequence[Picture]) -> list[tup
     return found
 
 
-def _best_cosine(a: Floats, b_whole: Floats, b: Floats) -> Floats:
+def _best_cosine(a: Float32, b_whole: Float32, b: Float32) -> Float32:
     """(I, J) from descriptors (I, V, D), (J, D) and (J, V, D): the best of crop to whole and whole to crop."""
     best = np.full((len(a), len(b)), -1, np.float32)
     for crop in range(a.shape[1]):
@@ -168,7 +171,7 @@ def _best_cosine(a: Floats, b_whole: Floats, b: Floats) -> Floats:
     return best
 
 
-def _strongest(cosine: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _strongest(cosine: Float32) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and columns above the threshold that are among the strongest of their row or of their column."""
     rows, columns = np.nonzero(cosine >= CANDIDATE_COSINE)
     strength = cosine[rows, columns]
@@ -176,7 +179,7 @@ def _strongest(cosine: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int
     return rows[kept], columns[kept]
 
 
-def _rank(group: npt.NDArray[np.intp], strength: Floats) -> npt.NDArray[np.int64]:
+def _rank(group: npt.NDArray[np.intp], strength: Float32) -> Int64:
     """(P,) the place of each in its group by falling strength, from 0."""
     order = np.lexsort((-strength, group))
     ordered = group[order]
@@ -205,9 +208,7 @@ def _aligned_correlation(first: Picture, second: Picture, mirrored: bool) -> flo
     return best
 
 
-def _correlation_from(
-    template: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], start: npt.NDArray[np.float32]
-) -> float:
+def _correlation_from(template: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], start: Float32) -> float:
     """Correlation of two pictures after an alignment that starts from the map ``start`` (2, 3)."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-4)
     try:
@@ -225,7 +226,7 @@ def _correlation_from(
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _is_slight(warp: npt.NDArray[np.float32]) -> bool:
+def _is_slight(warp: Float32) -> bool:
     """Whether an alignment is a slight crop: scales of 0.7 to 1.4, hardly a turn, most still in view."""
     scales = np.abs(np.diag(warp[:, :2]))
     turned = max(abs(warp[0, 1]), abs(warp[1, 0]))

@@ -28,6 +28,12 @@ class PairedPeople:
         head_sizes: (N,) float64, pixels; NaN where the annotation file has none.
         annotation_ids: N ids, for messages.
         skeleton: of the K keypoints.
+
+    >>> labeled, head_sizes = np.ones((1, 16), bool), np.array([20.0])
+    >>> mpii = Skeleton.named("mpii")
+    >>> people = PairedPeople(np.zeros((1, 16, 2)), np.ones((1, 16, 2)), labeled, head_sizes, [7], mpii)
+    >>> people.predicted.shape
+    (1, 16, 2)
     """
 
     predicted: Float64
@@ -44,6 +50,13 @@ def pckh(people: PairedPeople) -> dict[str, float]:
     Raises:
         UsageError: if the keypoints are not MPII's.
         EveryposeError: if a person has no head size.
+
+    >>> annotated = np.random.default_rng(0).uniform(0, 100, (1, 16, 2))
+    >>> labeled, head_sizes = np.ones((1, 16), bool), np.array([20.0])
+    >>> people = PairedPeople(annotated + 5, annotated, labeled, head_sizes, [7], Skeleton.named("mpii"))
+    >>> numbers = pckh(people)  # each keypoint is 7.1 pixels off
+    >>> numbers["PCKh@0.5"], numbers["PCKh@0.1"]
+    (1.0, 0.0)
     """
     skeleton = people.skeleton
     if len(skeleton) <= max(MPII_NOT_SCORED):
@@ -62,6 +75,12 @@ def hand(people: PairedPeople) -> dict[str, float]:
 
     Raises:
         EveryposeError: if no keypoint is labeled.
+
+    >>> annotated = np.random.default_rng(0).uniform(0, 100, (1, 21, 2))
+    >>> labeled, head_sizes = np.ones((1, 21), bool), np.array([np.nan])
+    >>> people = PairedPeople(annotated + 3, annotated, labeled, head_sizes, [7], Skeleton.named("interhand2d"))
+    >>> {name: round(value, 2) for name, value in hand(people).items()}
+    {'PCK@0.2': 1.0, 'AUC': 0.85, 'EPE': 4.24}
     """
     sides = tight_sides(people.annotated, people.labeled)
     return score_hands(people.predicted, people.annotated, labeled=people.labeled, sides=sides).numbers()

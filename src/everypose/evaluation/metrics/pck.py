@@ -36,6 +36,10 @@ class PckhScores:
         by_keypoint: (16,) float64, within 0.5; NaN where a keypoint is never labeled.
         groups: within 0.5, the mean of left and right, as in MPII's table.
         people: how many were scored.
+
+    >>> scores = PckhScores(0.9, 0.3, np.full(16, 0.9), {"head": 0.97}, people=10)
+    >>> scores.numbers()
+    {'PCKh@0.5': 0.9, 'PCKh@0.1': 0.3, 'PCKh head': 0.97}
     """
 
     pckh50: float
@@ -58,6 +62,9 @@ class HandScores:
         auc: area under the PCK curve, a share.
         epe: end-point error in pixels.
         people: how many hands were scored.
+
+    >>> HandScores(pck=0.9, auc=0.8, epe=4.2, people=10).numbers()
+    {'PCK@0.2': 0.9, 'AUC': 0.8, 'EPE': 4.2}
     """
 
     pck: float
@@ -119,6 +126,9 @@ def tight_sides(annotated: Float64, labeled: Mask) -> Float64:
     Args:
         annotated: (N, K, 2) image pixels.
         labeled: (N, K) bool.
+
+    >>> tight_sides(np.array([[[0.0, 0], [30, 40], [500, 0]]]), np.array([[True, True, False]])).tolist()
+    [40.0]
     """
     low = np.where(labeled[:, :, None], annotated, np.inf).min(axis=1)
     high = np.where(labeled[:, :, None], annotated, -np.inf).max(axis=1)

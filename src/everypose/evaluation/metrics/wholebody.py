@@ -33,7 +33,7 @@ def score_wholebody(ground_truth: GroundTruth, results: Results, skeleton: Skele
 
     Raises:
         UsageError: if the skeleton does not have 133 keypoints.
-        EveryposeError: as ``score_oks``.
+        EveryposeError: as for ``score_oks``.
     """
     if len(skeleton) != 133:
         raise UsageError(f"the WholeBody metric needs 133 keypoints, the skeleton {skeleton.name} has {len(skeleton)}")

@@ -44,6 +44,13 @@ def compare_records(records: list[Record], *, anyway: bool = False) -> RecordCom
 
     Raises:
         UsageError: if there is one record only, or protocols differ without ``anyway``.
+
+    >>> from everypose.evaluation.report.record import Protocol
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> comparison = compare_records([record, record.model_copy(update={"model": "mipnet-lite"})])
+    >>> [one.model for one in comparison.records]
+    ['boir-lite', 'mipnet-lite']
     """
     if len(records) < 2:
         raise UsageError("compare needs two records or more (made by 'everypose evaluate -o')")

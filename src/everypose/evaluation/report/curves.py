@@ -14,6 +14,9 @@ def precision_recall_svg(precision: Float64) -> str:
 
     Args:
         precision: (10, 101) float64, by OKS threshold and recall.
+
+    >>> precision_recall_svg(np.linspace(1, 0, 101)[None].repeat(10, axis=0))[:4]
+    '<svg'
     """
     parts = [
         f'<svg role="img" aria-label="precision over recall" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'

@@ -20,6 +20,9 @@ class Published(BaseModel):
         numbers: name to number in percent, EPE in pixels.
         input_size: as published.
         note: what a reader must know to compare it.
+
+    >>> Published(source="a paper", model="m", dataset="coco", split="val", boxes="none", numbers={"AP": 70.6}).note
+    ''
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +38,11 @@ class Published(BaseModel):
 
 
 def published(dataset: str, split: str) -> list[Published]:
-    """The published results on a split, by boxes and then by AP (or the first number), ascending."""
+    """The published results on a split, by boxes and then by AP (or the first number), ascending.
+
+    >>> [(result.model, result.numbers["AP"]) for result in published("ochuman", "val")][:2]
+    [('HRNet-W48', 37.8), ('HRNet-W48 MIPNet', 42.0)]
+    """
     found = [result for result in _all() if (result.dataset, result.split) == (dataset, split)]
     return sorted(found, key=lambda result: (result.boxes, next(iter(result.numbers.values()))))
 
@@ -50,6 +57,9 @@ def published_of(
         datasets: names of the data sets.
         input_size: as published; None for any.
         note: as published, "" for none; None for any.
+
+    >>> published_of("BoIR W32", ("coco",))[0].split
+    'val'
     """
     found = [
         result

@@ -38,6 +38,10 @@ class Protocol(BaseModel):
         sigmas: digest of the sigmas.
         area: where people's areas come from, in words.
         detection_area: where detections' areas come from, in words.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> protocol.boxes
+    'not stated'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +72,9 @@ class ClassRow(BaseModel):
         ap: average precision.
         ap50: average precision at OKS .50.
         ar: average recall.
+
+    >>> ClassRow(name="0 to 0.3", people=174, ap=0.44, ap50=0.71, ar=0.6).people
+    174
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -122,6 +129,11 @@ class Record(BaseModel):
         classes: kind of class to its rows; empty for metrics by distance.
         keypoints: error types by keypoint; empty for metrics by distance.
         notes: what a reader of the numbers must know.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> record.numbers[""]["AP"]
+    0.461
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -200,7 +212,12 @@ def shown(value: object) -> str:
 
 
 def differences(first: Protocol, second: Protocol) -> list[str]:
-    """The differences between two protocols, one phrase for each field."""
+    """The differences between two protocols, one phrase for each field.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco", flip=True)
+    >>> differences(protocol, protocol.model_copy(update={"flip": False}))
+    ['flip: yes versus no']
+    """
     a, b = first.model_dump(), second.model_dump()
     return [f"{name.replace('_', ' ')}: {shown(a[name])} versus {shown(b[name])}" for name in a if a[name] != b[name]]
 
@@ -210,6 +227,14 @@ def require_same_protocol(first: Record, second: Record) -> None:
 
     Raises:
         UsageError: if the protocols differ; the message lists the differences.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> mirrored = record.model_copy(update={"protocol": protocol.model_copy(update={"flip": True})})
+    >>> require_same_protocol(record, mirrored)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: different protocols: flip: not stated versus yes
     """
     if found := differences(first.protocol, second.protocol):
         raise UsageError(f"different protocols: {'; '.join(found)} (--anyway compares them nevertheless)")

@@ -17,6 +17,9 @@ class IdentityScores:
         idtp: boxes of tracks that match the person to whom the track is mapped.
         idfn: people's boxes without such a match.
         idfp: tracks' boxes without such a match.
+
+    >>> IdentityScores(idtp=80, idfn=20, idfp=20).idf1
+    0.8
     """
 
     idtp: int

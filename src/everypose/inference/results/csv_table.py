@@ -16,6 +16,15 @@ class CsvWriter(ResultsWriter):
 
     Each frame's rows go to the file at once: at any time it contains complete rows only. Numbers are the shortest
     decimals that read back as the same 32-bit floats.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> from everypose.people import People
+    >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)))
+    >>> with CsvWriter(Path("out.csv")) as table:
+    ...     table.add(FrameResult("a.jpg", people))
+    >>> print(Path("out.csv").read_text(), end="")
+    file,frame,time_s,person,track_id,person_score,box_x1,box_y1,box_x2,box_y2,skeleton,keypoint,x,y,score
+    a.jpg,,,0,,0.8,1.5,2.5,1.5,2.5,point,tip,1.5,2.5,0.9
     """
 
     def __init__(self, path: Path, *, wide: bool = False) -> None:
@@ -86,6 +95,15 @@ def read_csv(path: Path) -> Iterator[FrameResult]:
 
     Raises:
         EveryposeError: if the file cannot be read or is not a table of everypose.
+
+    >>> import numpy as np
+    >>> from everypose.people import People
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People(np.ones((2, 17, 3)), [0.9, 0.8], Skeleton.named("coco"))
+    >>> with CsvWriter(Path("out.csv")) as table:
+    ...     table.add(FrameResult("a.jpg", people))
+    >>> [(result.file, len(result.people)) for result in read_csv(Path("out.csv"))]
+    [('a.jpg', 2)]
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float32
 from everypose.core.files import read_json, write_json
 from everypose.errors import EveryposeError
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.people import People
 from everypose.skeleton.matching import conversion
 from everypose.skeleton.skeleton import Skeleton
-
-Floats = npt.NDArray[np.float32]
 
 _ARMS = ("shoulder", "elbow", "wrist")
 _LEGS = ("hip", "knee", "ankle")
@@ -124,14 +122,14 @@ def openpose_json(people: People, layout: Skeleton = BODY_25) -> dict[str, objec
     return {"version": 1.3, "people": entries}
 
 
-def to_layout(people: People, layout: Skeleton) -> Floats:
+def to_layout(people: People, layout: Skeleton) -> Float32:
     """Convert keypoints to the order of BODY_25 or COCO-18, by name.
 
     Returns:
         (N, K, 3) x, y, score; zeros where the people's skeleton has no such keypoint.
     """
     matched = conversion(people.skeleton, layout)
-    keypoints: Floats = matched.apply(people.keypoints)
+    keypoints: Float32 = matched.apply(people.keypoints)
     for name, ends in MIDDLES.items():
         if name not in matched.missing or name not in layout.keypoints:
             continue
@@ -147,7 +145,7 @@ def _hand(side: str) -> list[str]:
     return [f"{side}_hand_root", *(f"{side}_{finger}{joint}" for finger in _FINGERS for joint in range(1, 5))]
 
 
-def _named(people: People, names: Sequence[str], count: int) -> Floats:
+def _named(people: People, names: Sequence[str], count: int) -> Float32:
     """Return the keypoints of these names, padded with zeros to ``count``; (N, 0, 3) if the skeleton lacks them."""
     known = people.skeleton.keypoints
     if not set(names) <= set(known):
@@ -156,7 +154,7 @@ def _named(people: People, names: Sequence[str], count: int) -> Floats:
     return np.pad(chosen, ((0, 0), (0, count - len(names)), (0, 0)))
 
 
-def _flat(keypoints: Floats) -> list[float]:
+def _flat(keypoints: Float32) -> list[float]:
     """Flatten to x, y, score triplets, as the shortest decimals that read back as the same 32-bit floats."""
     return [float(text) for text in keypoints.ravel().astype(str)]
 

@@ -22,6 +22,10 @@ class FrameResult:
         frame: number of the frame in its video, from 0; None for a photo.
         time: when the frame is shown, in seconds from the start of the video; None for a photo.
         image_id: COCO's number of the image; None if the format has none.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> FrameResult("clip.mp4", People.empty(Skeleton.named("coco")), frame=3, time=0.1).frame
+    3
     """
 
     file: str

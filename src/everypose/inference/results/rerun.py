@@ -32,8 +32,8 @@ class RerunWriter(ResultsWriter):
             path: the .rrd file; its folder is made if missing.
 
         Raises:
-            UsageError: the package ``rerun-sdk`` is not installed.
-            EveryposeError: the file cannot be written.
+            UsageError: if the package ``rerun-sdk`` is not installed.
+            EveryposeError: if the file cannot be written.
         """
         self.path = path
         self._rerun = require_rerun()
@@ -51,7 +51,7 @@ class RerunWriter(ResultsWriter):
         """Record the next photo or frame.
 
         Raises:
-            EveryposeError: the people have another skeleton than those before.
+            EveryposeError: if the people have another skeleton than those before.
         """
         rerun, people = self._rerun, result.people
         if self._skeleton not in (None, people.skeleton):

@@ -9,13 +9,12 @@ Format: https://opensimconfluence.atlassian.net/wiki/spaces/OpenSim/pages/530899
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64, Int64
 from everypose.core.files import write_text
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.inference.results.tracked_rows import TrackedRows
 
-Floats = npt.NDArray[np.float64]
 JITTER = 0.25
 """Share of the frame interval by which times may differ from an even rate without interpolation."""
 
@@ -61,9 +60,7 @@ class TrcWriter(ResultsWriter):
         collected.close()
 
 
-def trc_text(
-    name: str, markers: tuple[str, ...], positions: Floats, places: npt.NDArray[np.int64], times: Floats
-) -> str:
+def trc_text(name: str, markers: tuple[str, ...], positions: Float64, places: Int64, times: Float64) -> str:
     """Return the content of a TRC file.
 
     Args:
@@ -88,7 +85,7 @@ def trc_text(
     )
 
 
-def even_times(times: Floats) -> tuple[float, Floats]:
+def even_times(times: Float64) -> tuple[float, Float64]:
     """Return the mean rate in frames a second, and (F,) times at that rate over the same span.
 
     >>> even_times(np.array([0.0, 0.1, 0.3, 0.4]))
@@ -99,9 +96,7 @@ def even_times(times: Floats) -> tuple[float, Floats]:
     return rate, times[0] + np.arange(len(times)) / rate
 
 
-def _resample(
-    positions: Floats, places: npt.NDArray[np.int64], times: Floats, grid: Floats
-) -> tuple[npt.NDArray[np.int64], Floats]:
+def _resample(positions: Float64, places: Int64, times: Float64, grid: Float64) -> tuple[Int64, Float64]:
     """Interpolate positions to even times, not over frames without the person.
 
     Returns:
@@ -123,7 +118,7 @@ def _resample(
     return numbers, full[numbers]
 
 
-def _cells(frame: Floats) -> str:
+def _cells(frame: Float64) -> str:
     """Return one frame's cells: x, y, 0 for each marker, or empty ones."""
     if np.isnan(frame).any():
         return "\t" * 3 * len(frame)  # OpenSim counts an empty last cell only if a tab follows it

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from everypose.core.arrays import Float64
 from everypose.core.files import write_text
 from everypose.core.geometry import xyxy_to_xywh
 from everypose.errors import EveryposeError
@@ -96,7 +96,7 @@ def _place(file: Path) -> tuple[str, int]:
     return (match[1], int(match[2]) - 1) if match and int(match[2]) else (file.stem, -1)
 
 
-def _read_file(path: Path, skeleton: Skeleton, size: npt.NDArray[np.float64]) -> People:
+def _read_file(path: Path, skeleton: Skeleton, size: Float64) -> People:
     """Read one file.
 
     Raises:

@@ -21,7 +21,11 @@ from everypose.inference.results.ultralytics import UltralyticsWriter
 
 
 class Scope(Enum):
-    """What one file, or one folder of files, of a format holds."""
+    """What one file, or one folder of files, of a format holds.
+
+    >>> [scope.value for scope in Scope]
+    ['run', 'frame', 'video', 'recording']
+    """
 
     RUN = "run"
     """All photos and frames of a run: ``OUT/results.FORMAT``."""
@@ -43,6 +47,9 @@ class ResultFormat:
         open: makes the writer. Its arguments are the file (`Scope.RUN`) or the folder (other scopes), the name that the
             files' names begin with, and whether a table has a row for each person instead of one for each keypoint.
         needs_image_size: whether it needs the size of the image, which results read from a table do not have.
+
+    >>> FORMATS[0].name, FORMATS[0].scope
+    ('csv', <Scope.RUN: 'run'>)
     """
 
     name: str

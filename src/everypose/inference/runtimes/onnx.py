@@ -168,7 +168,15 @@ class OnnxModel:
 
 
 class OnnxRuntime(OnnxModel):
-    """A single-stage model in one ``.onnx`` file."""
+    """A single-stage model in one ``.onnx`` file.
+
+    >>> from everypose.models.locate import bundled
+    >>> path = bundled("boir-lite.onnx")
+    >>> runtime = OnnxRuntime(open_session(path), path)
+    >>> keypoints, scores, image_index = runtime.run(np.zeros((1, 64, 64, 3), np.uint8), 0.5)
+    >>> keypoints.shape, scores.shape
+    ((0, 17, 3), (0,))
+    """
 
     inputs = INPUTS
     outputs = OUTPUTS
@@ -177,7 +185,7 @@ class OnnxRuntime(OnnxModel):
         """Find the people in a batch; see `Runtime.run`.
 
         Raises:
-            EveryposeError: when the images have the wrong type or shape, or the model fails (out of memory).
+            EveryposeError: if the images have the wrong type or shape, or the model fails (out of memory).
         """
         check_batch(images, self.config.on_images.step)
         keypoints, scores, image_index = self._run(images, min_score=np.asarray(min_score, np.float32))
@@ -210,7 +218,7 @@ class OnnxCropRuntime(OnnxModel):
         """Find the people of a batch of crops; see `CropRuntime.run`.
 
         Raises:
-            EveryposeError: when the crops have the wrong type or shape, or the model fails (out of memory).
+            EveryposeError: if the crops have the wrong type or shape, or the model fails (out of memory).
         """
         check_crops(crops)
         return self._run(crops)[0]
@@ -226,7 +234,7 @@ class OnnxRefinementRuntime(OnnxModel):
         """Refine one pose in each crop; see `RefinementRuntime.run`.
 
         Raises:
-            EveryposeError: when the crops have the wrong type or shape, or the model fails (out of memory).
+            EveryposeError: if the crops have the wrong type or shape, or the model fails (out of memory).
         """
         check_crops(crops)
         return self._run(crops, poses=poses)[0]
@@ -242,8 +250,12 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
             everypose, or "openvino:bf16" to let it compute in bfloat16 what is not in 8 bits.
 
     Raises:
-        EveryposeError: when the file is missing or damaged.
-        UsageError: when the device cannot be used here.
+        EveryposeError: if the file is missing or damaged.
+        UsageError: if the device cannot be used here.
+
+    >>> from everypose.models.locate import bundled
+    >>> [node.name for node in open_session(bundled("boir-lite.onnx")).get_outputs()]
+    ['keypoints', 'scores', 'image_index']
     """
     open_file = _openvino(threads, device) if device in OPENVINO else _onnxruntime(threads, device)
     if not Path(path).is_file():
@@ -295,7 +307,7 @@ def run_session(session: Session, path: str | Path, feed: Arrays, outputs: Seque
     """The outputs of one run.
 
     Raises:
-        EveryposeError: one line that names the file, when the model fails.
+        EveryposeError: if the model fails; one line that names the file.
     """
     try:
         found: list[npt.NDArray[Any]] = session.run(outputs, feed)
@@ -306,14 +318,23 @@ def run_session(session: Session, path: str | Path, feed: Arrays, outputs: Seque
 
 
 def onnx_can_use(device: str) -> bool:
-    """Whether ONNX Runtime here can use a device, "cpu", "cuda" or "cuda:N"."""
+    """Whether ONNX Runtime here can use a device, "cpu", "cuda" or "cuda:N".
+
+    >>> onnx_can_use("a device that does not exist")
+    False
+    """
     import onnxruntime
 
     return device == "cpu" or (device.startswith("cuda") and CUDA in onnxruntime.get_available_providers())
 
 
 def is_everypose_model(session: Session) -> bool:
-    """Return whether an open file carries a configuration of everypose."""
+    """Return whether an open file carries a configuration of everypose.
+
+    >>> from everypose.models.locate import bundled
+    >>> is_everypose_model(open_session(bundled("boir-lite.onnx")))
+    True
+    """
     return METADATA_KEY in session.get_modelmeta().custom_metadata_map
 
 
@@ -321,7 +342,12 @@ def read_metadata(session: Session, path: str | Path) -> ModelConfig:
     """The configuration that an open file carries.
 
     Raises:
-        EveryposeError: when it carries none, or a wrong one.
+        EveryposeError: if the file has none, or it is invalid.
+
+    >>> from everypose.models.locate import bundled
+    >>> path = bundled("boir-lite.onnx")
+    >>> read_metadata(open_session(path), path).name
+    'boir-lite'
     """
     if not is_everypose_model(session):
         raise _no_everypose_model(path)
@@ -345,7 +371,13 @@ def check_batch(images: npt.NDArray[Any], step: int) -> None:
 
 
 def check_crops(crops: npt.NDArray[Any]) -> None:
-    """Refuse what is not a (B, H, W, 3) uint8 batch."""
+    """Refuse what is not a (B, H, W, 3) uint8 batch.
+
+    >>> check_crops(np.zeros((2, 256, 192, 3), np.float32))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: a model takes (B, H, W, 3) uint8 crops, not float32 of shape (2, 256, 192, 3)
+    """
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
         raise EveryposeError(
             f"a top-down model takes (B, H, W, 3) uint8 crops, not {crops.dtype} of shape {crops.shape}"

@@ -40,7 +40,7 @@ class OpenVinoSession:
             precision: "f32" or "bf16", of what is not in 8 bits.
 
         Raises:
-            RuntimeError: one line, when the file cannot be read or compiled.
+            RuntimeError: if the file cannot be read or compiled; one line.
         """
         self._path = path
         self._properties = {
@@ -75,7 +75,7 @@ class OpenVinoSession:
         """The outputs of one run; threads take turns.
 
         Raises:
-            RuntimeError: one line, when the model fails (out of memory).
+            RuntimeError: if the model fails, as when out of memory; one line.
         """
         with self._alone, _in_one_line():
             request = self._request or _compile(_read(self._path), self._properties)

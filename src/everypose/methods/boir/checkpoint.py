@@ -38,7 +38,11 @@ _AUXILIARY = ("multihead.buk_head.", "multihead.emb_head.", "multihead.bbox_head
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a released BoIR."""
+    """Return whether a state dict is that of a released BoIR.
+
+    >>> recognizes({"multihead.neck.0.project.0.weight": None}), recognizes({"conv1.weight": None})
+    (True, False)
+    """
     return any(name.startswith("multihead.") for name in state)
 
 

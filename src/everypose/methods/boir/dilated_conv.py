@@ -22,6 +22,9 @@ class DilatedConv2d(nn.Conv2d):
         inputs: input channels.
         outputs: output channels.
         dilation: distance of the weights, in pixels.
+
+    >>> DilatedConv2d(inputs=8, outputs=4, dilation=6)(torch.zeros(1, 8, 16, 12)).shape
+    torch.Size([1, 4, 16, 12])
     """
 
     def __init__(self, inputs: int, outputs: int, dilation: int) -> None:

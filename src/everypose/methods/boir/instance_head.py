@@ -10,7 +10,14 @@ EPSILON = 1e-5
 
 
 class InstanceHead(AttentionHead):
-    """Layer normalization of the attentions, instance normalization of the mask and the fusion."""
+    """Layer normalization of the attentions, instance normalization of the mask and the fusion.
+
+    >>> import torch
+    >>> head = InstanceHead(inputs=32, channels=8, keypoints=17).eval()
+    >>> image_index, centers = torch.tensor([0, 0]), torch.tensor([[3, 4], [10, 5]])
+    >>> head(torch.zeros(1, 32, 16, 12), image_index, centers).shape  # the heatmaps of two people
+    torch.Size([2, 17, 16, 12])
+    """
 
     epsilon = EPSILON
 

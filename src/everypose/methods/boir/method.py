@@ -13,7 +13,13 @@ from everypose.methods.spec import MethodSpec, Objective
 
 
 def build(settings: BoIRSettings, keypoints: int) -> BoIR:
-    """Make the network with the framework's initial weights."""
+    """Make the network with the framework's initial weights.
+
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = BoIRSettings(backbone=backbone, instance=4, neck_branch=4, neck=4, head=4, embedding=4)
+    >>> [name for name, _ in build(settings, keypoints=17).named_children()]
+    ['backbone', 'neck', 'center', 'auxiliary', 'instance_head']
+    """
     sizes = settings.model_dump(exclude={"family", "backbone"})
     return BoIR(build_backbone(settings.backbone), keypoints, **sizes)
 

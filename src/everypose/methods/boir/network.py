@@ -23,6 +23,9 @@ class ASPP(nn.Module):
 
     With ``squeeze``, a 1x1 convolution first reduces the feature to that many channels: on a CPU, the time of a dilated
     convolution with few outputs grows with its inputs.
+
+    >>> ASPP(inputs=32, branch=8, outputs=16).eval()(torch.zeros(1, 32, 16, 12)).shape
+    torch.Size([1, 16, 16, 12])
     """
 
     def __init__(self, inputs: int, branch: int, outputs: int, squeeze: int = 0) -> None:
@@ -55,7 +58,11 @@ class ASPP(nn.Module):
 
 
 class Head(nn.Module):
-    """A residual block and a 3x3 convolution; ``center``, ``buk``, ``emb`` and ``bbox`` have one each."""
+    """A residual block and a 3x3 convolution; ``center``, ``buk``, ``emb`` and ``bbox`` have one each.
+
+    >>> Head(inputs=16, inner=8, outputs=4).eval()(torch.zeros(1, 16, 16, 12)).shape
+    torch.Size([1, 4, 16, 12])
+    """
 
     def __init__(self, inputs: int, inner: int, outputs: int) -> None:
         super().__init__()
@@ -75,7 +82,12 @@ class Head(nn.Module):
 
 
 class AuxiliaryHeads(nn.Module):
-    """The heads that exist only while training: bottom-up keypoints, embedding and box distances."""
+    """The heads that exist only while training: bottom-up keypoints, embedding and box distances.
+
+    >>> heads = AuxiliaryHeads(inputs=16, inner=8, keypoints=17, embedding=32)
+    >>> [name for name, _ in heads.named_children()]
+    ['buk', 'emb', 'bbox']
+    """
 
     def __init__(self, inputs: int, inner: int, keypoints: int, embedding: int) -> None:
         super().__init__()
@@ -112,6 +124,13 @@ class BoIR(nn.Module):
         head: inner channels of the heads on the neck.
         embedding: channels of the embedding.
         auxiliary: whether to make the heads that only training needs.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
+    >>> network = BoIR(backbone, keypoints=17, instance=4, neck=8).eval()
+    >>> feature = network.features(torch.zeros(1, 3, 64, 64))
+    >>> feature.shape, network.center_map(feature).shape
+    (torch.Size([1, 60, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
     def __init__(

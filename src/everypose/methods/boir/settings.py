@@ -44,6 +44,9 @@ class BoIRLosses(Settings):
         background: what the Bbox Mask Loss pushes instances away from.
         offset: an additional loss for small backbones, see :mod:`everypose.methods.boir.offset_loss`; not in the paper.
         divisor: the number that the paper's losses are divided by, whatever the images in a step; 20 as released.
+
+    >>> BoIRLosses(background="image").single_heatmap
+    4.0
     """
 
     multi_heatmap: NonNegativeFloat = 1.0
@@ -56,7 +59,11 @@ class BoIRLosses(Settings):
 
 
 class BoIRTraining(MethodTraining):
-    """The recipe sections that only BoIR has."""
+    """The recipe sections that only BoIR has.
+
+    >>> BoIRTraining().losses.bbox_mask
+    0.25
+    """
 
     losses: BoIRLosses = BoIRLosses()
 

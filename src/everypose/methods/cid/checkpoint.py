@@ -24,7 +24,11 @@ RENAMING = Renaming(
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a released CID."""
+    """Return whether a state dict is that of a released CID.
+
+    >>> recognizes({"iia.keypoint_center_estimator.weight": None}), recognizes({"conv1.weight": None})
+    (True, False)
+    """
     return any(name.startswith("iia.") for name in state)
 
 

@@ -13,7 +13,12 @@ from everypose.methods.spec import MethodSpec, Objective
 
 
 def build(settings: CIDSettings, keypoints: int) -> CID:
-    """Make the network with the framework's initial weights."""
+    """Make the network with the framework's initial weights.
+
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> [name for name, _ in build(CIDSettings(backbone=backbone, instance=4), keypoints=17).named_children()]
+    ['backbone', 'keypoints_and_center', 'instance_head']
+    """
     return CID(build_backbone(settings.backbone), keypoints, settings.instance)
 
 

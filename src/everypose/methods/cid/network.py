@@ -15,7 +15,14 @@ from everypose.methods.spec import Initialization
 
 
 class GFD(AttentionHead):
-    """Global feature decoupling (section 3.3): a person's heatmaps by spatial and channel attention."""
+    """Global feature decoupling (section 3.3): a person's heatmaps by spatial and channel attention.
+
+    >>> import torch
+    >>> head = GFD(inputs=32, channels=8, keypoints=17).eval()
+    >>> image_index, centers = torch.tensor([0, 0]), torch.tensor([[3, 4], [10, 5]])
+    >>> head(torch.zeros(1, 32, 16, 12), image_index, centers).shape  # the heatmaps of two people
+    torch.Size([2, 17, 16, 12])
+    """
 
     epsilon = None
 
@@ -58,6 +65,13 @@ class CID(nn.Module):
         backbone: makes the feature of D channels at stride 4.
         keypoints: number of keypoints of the skeleton.
         instance: channels of the decoupling head (32 for W32, 48 for W48).
+
+    >>> import torch
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> network = CID(HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), keypoints=17, instance=4).eval()
+    >>> feature = network.features(torch.zeros(1, 3, 64, 64))
+    >>> feature.shape, network.center_map(feature).shape
+    (torch.Size([1, 60, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
     def __init__(self, backbone: Backbone, keypoints: int, instance: int = 32) -> None:

@@ -10,7 +10,11 @@ from everypose.methods.single_stage.settings import RELEASED_DIVISOR, SingleStag
 
 
 class CIDSettings(SingleStageNetworkSettings):
-    """CID; see :class:`everypose.methods.cid.network.CID`, which describes the sizes."""
+    """CID; see :class:`everypose.methods.cid.network.CID`, which describes the sizes.
+
+    >>> CIDSettings(instance=48).family
+    'cid'
+    """
 
     family: Literal["cid"] = "cid"
     instance: int = 32
@@ -24,6 +28,9 @@ class CIDLosses(Settings):
         single_heatmap: focal loss of each instance's own heatmaps.
         contrastive: contrastive loss of the instances' parameter vectors.
         divisor: the number that the losses are divided by, whatever the number of images in a step; 20 as released.
+
+    >>> CIDLosses().contrastive, CIDLosses().divisor
+    (1.0, 20)
     """
 
     multi_heatmap: NonNegativeFloat = 1.0
@@ -33,7 +40,11 @@ class CIDLosses(Settings):
 
 
 class CIDTraining(MethodTraining):
-    """The recipe sections that only CID has."""
+    """The recipe sections that only CID has.
+
+    >>> CIDTraining().losses.multi_heatmap
+    1.0
+    """
 
     losses: CIDLosses = CIDLosses()
 

@@ -32,6 +32,11 @@ def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, ins
 
     Returns:
         (P, N) indices of people: the primary first, then others; the primary again for instances without a person.
+
+    >>> boxes = np.array([[0, 0, 10, 20], [4, 0, 14, 20]])
+    >>> keypoints = np.full((2, 17, 3), (7.0, 10.0, 2.0))
+    >>> box_people(boxes, boxes, keypoints, 2, "paper").tolist()  # the other person is in each box
+    [[0, 1], [1, 0]]
     """
     # Centers and distances in float32, as released: they decide what is equally near.
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
@@ -48,7 +53,12 @@ def box_people(boxes: Numbers, annotated_boxes: Numbers, keypoints: Numbers, ins
 
 
 def keypoints_in_boxes(keypoints: Numbers, boxes: Numbers) -> Int64:
-    """(B, P): how many labeled keypoints of each person (P, K, 3) lie in each box (B, 4), its border included."""
+    """(B, P): how many labeled keypoints of each person (P, K, 3) lie in each box (B, 4), its border included.
+
+    >>> keypoints = np.array([[[5, 5, 2], [15, 5, 2], [5, 5, 0]]])
+    >>> keypoints_in_boxes(keypoints, np.array([[0, 0, 10, 10]])).tolist()  # one outside, one not labeled
+    [[1]]
+    """
     poses = np.asarray(keypoints, dtype=np.float64)[None]
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 1, 4)
     inside = (poses[..., :2] >= corners[..., :2]) & (poses[..., :2] <= corners[..., 2:])
@@ -64,6 +74,11 @@ def present_people(keypoints: Float32) -> Float32:
 
     Returns:
         (N, K, 3) the same, the primary's in place of those who are not there.
+
+    >>> primary, second = np.ones((2, 17, 3), np.float32)
+    >>> second[3:, 2] = 0  # three keypoints in the crop are too few
+    >>> present_people(np.stack([primary, second]))[1].sum(axis=0).tolist()
+    [17.0, 17.0, 17.0]
     """
     present = (keypoints[..., 2] > 0).sum(axis=-1) >= _LEAST_IN_CROP
     return np.where(present[:, None, None], keypoints, keypoints[:1])

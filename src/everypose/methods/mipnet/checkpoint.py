@@ -46,7 +46,11 @@ _RESNET = Renaming((*RESNET_NAMES, *_blocks(_RESNET_SITES)))
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a released MIPNet."""
+    """Return whether a state dict is that of a released MIPNet.
+
+    >>> recognizes({"conv1.weight": None, "final_layer.weight": None})  # a baseline without modulation blocks
+    False
+    """
     return recognizes_top_down(state) and is_modulated(state)
 
 

@@ -15,7 +15,10 @@ def select(instance: int, instances: int = 2) -> Tensor:
     vectors, (1, 0) for the primary, although their code calls that "lambda 1".
 
     Raises:
-        IndexError: when there is no such instance.
+        IndexError: if there is no such instance.
+
+    >>> select(1, instances=3)
+    tensor([0., 1., 0.])
     """
     return torch.eye(instances)[instance]
 
@@ -67,7 +70,7 @@ class MIMB(nn.Module):
             (R, channels, h, w).
 
         Raises:
-            UsageError: for a single map in training, whose selector batch normalization cannot compare with others.
+            UsageError: if a single map is given in training: batch normalization of selectors needs several.
         """
         if len(selectors) == 1 and self.embed[1].training:
             raise UsageError(

@@ -38,8 +38,14 @@ class MIPNet(nn.Module):
         placement: where the sites are.
 
     Raises:
-        UsageError: when no site has blocks, so that all people would be the same one; or when the backbone is no HRNet
+        UsageError: if no site has blocks, so that all people would be the same one; or when the backbone is no HRNet
             and the placement is not that of the release.
+
+    >>> from everypose.backbones.resnet import ResNet
+    >>> from everypose.methods.top_down.baselines import SimpleBaseline
+    >>> network = MIPNet(SimpleBaseline(ResNet((1, 1, 1, 1)), keypoints=17, deconv=8)).eval()
+    >>> network.heatmaps(torch.zeros(1, 3, 64, 32)).shape  # two people in one crop
+    torch.Size([1, 2, 17, 16, 8])
     """
 
     selectors: Tensor
@@ -130,6 +136,11 @@ def initialize(network: MIPNet, std: float = 0.001) -> None:
         network: MIPNet on HRNet, whose blocks get weights from N(0, std^2) and biases 0. On ResNet the blocks keep
             the framework's weights.
         std: standard deviation of the weights.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> from everypose.methods.top_down.baselines import HRNetPose
+    >>> network = MIPNet(HRNetPose(HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1, outputs=1), keypoints=17))
+    >>> initialize(network)
     """
     if not isinstance(network.backbone, HRNet):
         return

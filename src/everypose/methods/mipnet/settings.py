@@ -29,6 +29,9 @@ class MIPNetSettings(TopDownNetworkSettings):
         instances: how many people the network finds in one crop, N.
         gain: factor of the modulation blocks' gates; with 4, the blocks of a pretrained network start as the identity.
         placement: where the sites are: as released, or at the ends of HRNet's stages 1 to 4, as in the paper's text.
+
+    >>> MIPNetSettings(instances=3).sites
+    (False, False, True, True)
     """
 
     family: Literal["mipnet"] = "mipnet"
@@ -56,6 +59,9 @@ class MIPNetCropSettings(CropTrainingSettings):
 
     Attributes:
         others: which other people of a crop are predicted; the paper's numbers are those of the released rule.
+
+    >>> MIPNetCropSettings().people_rule(2).drop_outside
+    True
     """
 
     others: Rule = "released"
@@ -70,7 +76,11 @@ class MIPNetCropSettings(CropTrainingSettings):
 
 
 class MIPNetTraining(TopDownTraining):
-    """The recipe sections of MIPNet."""
+    """The recipe sections of MIPNet.
+
+    >>> MIPNetTraining().crops.others
+    'released'
+    """
 
     crops: MIPNetCropSettings = MIPNetCropSettings()
 

@@ -21,7 +21,11 @@ from everypose.skeleton.skeleton import Skeleton
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a PoseBH, or of a ViTPose with several heads or experts."""
+    """Return whether a state dict is that of a PoseBH, or of a ViTPose with several heads or experts.
+
+    >>> recognizes({"backbone.stage1.weight": None})
+    False
+    """
     return recognizes_vitpose(state) and not is_plain(state)
 
 

@@ -44,6 +44,11 @@ def cluster_prototypes(prototypes: Tensor, count: int = 96, iterations: int = 50
         prototypes: (J, M, D) unit vectors.
         count: number of clusters, at most J.
         iterations: iterations of k-means.
+
+    >>> prototypes = F.normalize(torch.randn(6, 3, 8, generator=torch.Generator().manual_seed(0)), dim=2)
+    >>> clusters = cluster_prototypes(prototypes, count=2)
+    >>> clusters.prototypes.shape, clusters.keypoint.shape
+    (torch.Size([2, 3, 8]), torch.Size([2]))
     """
     _, each, _ = prototypes.shape
     vectors = prototypes.flatten(0, 1)
@@ -59,6 +64,10 @@ def choose_count(prototypes: Tensor, candidates: Sequence[int], iterations: int 
         prototypes: (J, M, D) unit vectors.
         candidates: numbers of clusters; those of J and more are left out, unless all are: then C is J.
         iterations: iterations of k-means.
+
+    >>> prototypes = F.normalize(torch.randn(6, 3, 8, generator=torch.Generator().manual_seed(0)), dim=2)
+    >>> choose_count(prototypes, [2, 8])  # 8 clusters of 6 keypoints are too many
+    2
     """
     keypoints = len(prototypes)
     possible = sorted(count for count in candidates if count < keypoints) or [keypoints]
@@ -75,6 +84,9 @@ def reconstruction_error(prototypes: Tensor, centers: Tensor) -> float:
     Args:
         prototypes: (J, M, D).
         centers: (C, D).
+
+    >>> reconstruction_error(torch.eye(2)[:, None], torch.eye(2)[:1])  # the second prototype is not spanned
+    1.0
     """
     vectors = prototypes.flatten(0, 1).double()
     basis = torch.linalg.svd(centers.double(), full_matrices=False)

@@ -8,7 +8,12 @@ from everypose.methods.vitpose.network import INITIAL_STD, upsampling
 
 
 class ResidualNeck(nn.Module):
-    """Two 3x3 convolutions and a projected shortcut, with SiLU."""
+    """Two 3x3 convolutions and a projected shortcut, with SiLU.
+
+    >>> import torch
+    >>> ResidualNeck(8, 4).eval()(torch.zeros(1, 8, 4, 3)).shape
+    torch.Size([1, 4, 4, 3])
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -25,7 +30,12 @@ class ResidualNeck(nn.Module):
 
 
 class EmbeddingBranch(nn.Module):
-    """The backbone's feature, brought to the heatmaps' resolution and mixed into embeddings."""
+    """The backbone's feature, brought to the heatmaps' resolution and mixed into embeddings.
+
+    >>> import torch
+    >>> EmbeddingBranch(inputs=8, size=16, channels=4).eval()(torch.zeros(1, 8, 4, 3)).shape
+    torch.Size([1, 16, 16, 12])
+    """
 
     def __init__(self, inputs: int, size: int = 64, channels: int = 256) -> None:
         super().__init__()

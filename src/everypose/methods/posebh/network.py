@@ -17,7 +17,11 @@ from everypose.methods.vitpose.network import HeatmapHead, ViTPose
 
 
 class DataSet(NamedTuple):
-    """A data set's name and the size of its skeleton."""
+    """A data set's name and the size of its skeleton.
+
+    >>> DataSet("ap10k", keypoints=17).name
+    'ap10k'
+    """
 
     name: str
     keypoints: int
@@ -41,7 +45,15 @@ class PoseBH(nn.Module):
         channels: inner channels of the heads and of the embedding branch.
 
     Raises:
-        UsageError: two data sets have one name, one has no keypoints, or experts and data sets do not match.
+        UsageError: if two data sets have one name, one has no keypoints, or experts and data sets do not match.
+
+    >>> import torch
+    >>> from everypose.backbones.vit import ViT
+    >>> backbone = ViT(width=16, depth=1, heads=2, image_size=(48, 64), experts=2, expert_part=4)
+    >>> network = PoseBH(backbone, [DataSet("coco", 17), DataSet("hands", 21)], embedding=8, channels=4).eval()
+    >>> outputs = network(torch.zeros(1, 3, 64, 48), dataset=torch.tensor([0]))
+    >>> [heatmaps.shape for heatmaps in outputs.heatmaps], outputs.embedding.shape
+    ([torch.Size([1, 17, 16, 12]), torch.Size([1, 21, 16, 12])], torch.Size([1, 8, 16, 12]))
     """
 
     def __init__(
@@ -79,7 +91,7 @@ class PoseBH(nn.Module):
         """The number of the data set of that name.
 
         Raises:
-            UsageError: there is none.
+            UsageError: if there is none.
         """
         names = [own.name for own in self.datasets]
         if name not in names:
@@ -105,7 +117,7 @@ class PoseBH(nn.Module):
             skeleton: the data set whose keypoints are wanted; None for those of all, one set after the other.
 
         Raises:
-            UsageError: unknown names, or a network without prototypes.
+            UsageError: if a name is unknown, or the network has no prototypes.
         """
         if self.embedding is None or self.prototypes is None:
             raise UsageError("this network has no prototypes: it is a ViTPose++, not a PoseBH")

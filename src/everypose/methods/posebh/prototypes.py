@@ -81,7 +81,11 @@ class Prototypes(nn.Module):
 
 
 def mean_over_processes(bank: Tensor) -> Tensor:
-    """Return the mean of a bank over all training processes; every process must call it."""
+    """Return the mean of a bank over all training processes; every process must call it.
+
+    >>> mean_over_processes(torch.ones(17, 3, 8)).shape  # unchanged in a single process
+    torch.Size([17, 3, 8])
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         bank = bank.clone()
         torch.distributed.all_reduce(bank)
@@ -90,14 +94,23 @@ def mean_over_processes(bank: Tensor) -> Tensor:
 
 
 def similarity(embedding: Tensor, prototypes: Tensor) -> Tensor:
-    """Compute absolute cosines (B, K, M, h, w) of embeddings (B, D, h, w) with unit prototypes (K, M, D)."""
+    """Compute absolute cosines (B, K, M, h, w) of embeddings (B, D, h, w) with unit prototypes (K, M, D).
+
+    >>> embedding, prototypes = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1), torch.eye(2)[None]
+    >>> similarity(embedding, prototypes).flatten().tolist()
+    [1.0, 0.0]
+    """
     pixels = F.normalize(embedding.float(), dim=1).flatten(2)
     cosine = prototypes.flatten(0, 1) @ pixels
     return cosine.abs().view(-1, *prototypes.shape[:2], *embedding.shape[2:])
 
 
 def prototype_heatmaps(similarity: Tensor) -> Tensor:
-    """Take the similarity with each keypoint's nearest prototype: (B, K, M, h, w) to (B, K, h, w)."""
+    """Take the similarity with each keypoint's nearest prototype: (B, K, M, h, w) to (B, K, h, w).
+
+    >>> prototype_heatmaps(torch.rand(1, 17, 3, 16, 12)).shape
+    torch.Size([1, 17, 16, 12])
+    """
     return similarity.amax(2).clamp(SMALLEST, LARGEST)
 
 

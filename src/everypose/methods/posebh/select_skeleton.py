@@ -29,7 +29,7 @@ def select_skeleton(
 
     Raises:
         UsageError: if there is no such data set, or, for "all", there are no prototypes.
-        EveryposeError: for "all", if the sigmas of a data set are unknown and poses are suppressed.
+        EveryposeError: if the name is "all", poses are suppressed and the sigmas of a data set are unknown.
     """
     selected: nn.Module
     if name == ALL_SKELETONS:

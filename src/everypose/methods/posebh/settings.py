@@ -26,6 +26,9 @@ class DataSetSettings(Settings):
         skeleton: the fields of its :class:`everypose.skeleton.skeleton.Skeleton`.
         convention: how pixels of the image and of the crop correspond.
         crop: how a box becomes the region of a crop.
+
+    >>> DataSetSettings(name="ap10k", skeleton={}, convention="udp").crop
+    'box'
     """
 
     name: str
@@ -51,6 +54,9 @@ class PoseBHSettings(NetworkSettings):
         embedding: length of a pixel's embedding; 0 for a network without embeddings and prototypes.
         prototypes: prototypes of each keypoint.
         channels: inner channels of the heads and of the embedding branch.
+
+    >>> PoseBHSettings(embedding=0).family
+    'posebh'
     """
 
     task: ClassVar[Task] = "mixture"
@@ -82,6 +88,9 @@ class PoseBHLosses(Settings):
         cluster_count: number of clusters, at most the number of keypoints of all data sets; or several numbers, of
             which one is chosen (:func:`everypose.methods.posebh.clusters.choose_count`). The released code has
             [64, 96, 128].
+
+    >>> PoseBHLosses(assignment="gumbel").momentum
+    0.999
     """
 
     prototype: NonNegativeFloat = 1.25e-5
@@ -109,6 +118,9 @@ class Phase(NamedTuple):
         backbone: the backbone is trained.
         cross_type: the cross-type loss is on.
         clusters: the loss of clustered prototypes is on.
+
+    >>> Phase(prototypes=True, embedding=True, heads=False, backbone=False, cross_type=False, clusters=False).heads
+    False
     """
 
     prototypes: bool
@@ -162,7 +174,11 @@ class PhaseSchedule(Settings):
 
 
 class PoseBHTraining(MethodTraining):
-    """The recipe sections that only PoseBH and ViTPose++ have."""
+    """The recipe sections that only PoseBH and ViTPose++ have.
+
+    >>> PoseBHTraining().prototypes.cluster_count
+    96
+    """
 
     phases: PhaseSchedule = PhaseSchedule()
     prototypes: PoseBHLosses = PoseBHLosses()

@@ -82,7 +82,11 @@ def moving_prototypes(assignment: Assignment, rule: AssignmentRule, noise: Tenso
 
 
 def gumbel_noise(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw standard Gumbel noise of the shape and on the device of a tensor, on the CPU, which all devices share."""
+    """Draw standard Gumbel noise of the shape and on the device of a tensor, on the CPU, which all devices share.
+
+    >>> gumbel_noise(torch.zeros(2, 3), torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3])
+    """
     exponential = torch.empty(like.shape).exponential_(generator=generator)
     return -exponential.log().to(like.device)
 
@@ -100,6 +104,11 @@ def sinkhorn(scores: Tensor, keypoint: Tensor, kept: Tensor, keypoints: int) -> 
 
     Returns:
         (N, M): each kept pixel's row sums to 1, the others are 0. The columns of a keypoint are nearly equal.
+
+    >>> scores = torch.tensor([[0.9, 0.1], [0.8, 0.2]])
+    >>> plan = sinkhorn(scores, torch.tensor([0, 0]), torch.tensor([True, True]), keypoints=1)
+    >>> plan.argmax(dim=1).tolist()  # both prototypes are used, although the first is nearer to both pixels
+    [0, 1]
     """
     plan = torch.exp(scores * SHARPNESS) * kept[:, None]
     smallest = torch.finfo(plan.dtype).tiny

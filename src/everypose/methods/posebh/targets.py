@@ -31,6 +31,9 @@ def rows_by_dataset(datasets: Sequence[int], count: int) -> tuple[Tensor, ...]:
     """The samples of each of ``count`` data sets, by their numbers in the batch: a tensor (n,) each, maybe empty.
 
     To be called where batches are put together: then no loss has to ask the device how many samples there are.
+
+    >>> [rows.tolist() for rows in rows_by_dataset([0, 2, 0], count=3)]
+    [[0, 2], [], [1]]
     """
     return tuple(
         torch.tensor([i for i, own in enumerate(datasets) if own == d], dtype=torch.long) for d in range(count)

@@ -16,7 +16,12 @@ def union_skeleton(skeletons: Mapping[str, Skeleton], name: str, *, need_sigmas:
             sigmas unknown.
 
     Raises:
-        EveryposeError: sigmas are needed and a set has none.
+        EveryposeError: if sigmas are needed and a set has none.
+
+    >>> skeletons = {"coco": Skeleton.named("coco"), "ap10k": Skeleton.named("ap10k")}
+    >>> union = union_skeleton(skeletons, "all")
+    >>> len(union), union.keypoints[0], union.keypoints[-1]
+    (34, 'coco.nose', 'ap10k.R_B_Paw')
     """
     keypoints: list[str] = []
     pairs: list[tuple[int, int]] = []

@@ -7,10 +7,7 @@ variables to a file of arrays with TensorFlow first; this module renames and tra
 import re
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
-Array = npt.NDArray[np.float32]
+from everypose.core.arrays import Float32
 
 _UNIT = re.compile(r"resnet_v1_\d+/block(\d)/unit_(\d+)/bottleneck_v1/(conv\d|shortcut)/")
 _BATCH_NORM = {
@@ -53,7 +50,7 @@ def parameter_name(variable: str) -> str:
     raise ValueError(f"{variable} is not a variable of PoseFix")
 
 
-def to_everypose(variables: Mapping[str, Array]) -> dict[str, Array]:
+def to_everypose(variables: Mapping[str, Float32]) -> dict[str, Float32]:
     """TensorFlow variables by name to arrays under everypose's names, in torch's order of dimensions.
 
     Convolutions are (h, w, in, out) and transposed convolutions (h, w, out, in) in TensorFlow; both become what torch

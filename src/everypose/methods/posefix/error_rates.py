@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from everypose.core.arrays import Float64
+from everypose.core.arrays import Float64, Mask
 from everypose.skeleton.matching import split_side
 from everypose.skeleton.skeleton import Skeleton
 
@@ -29,18 +28,18 @@ class ErrorRates:
         [0.86, 0.1, 0.01, 0.01, 0.02]
     """
 
-    face: npt.NDArray[np.bool_]
-    lower: npt.NDArray[np.bool_]
-    stable: npt.NDArray[np.bool_]
-    hips: npt.NDArray[np.bool_]
-    rarely_missed: npt.NDArray[np.bool_]
+    face: Mask
+    lower: Mask
+    stable: Mask
+    hips: Mask
+    rarely_missed: Mask
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> "ErrorRates":
         """The body parts of a skeleton."""
         names = [split_side(name)[1].strip("_") for name in skeleton.keypoints]
 
-        def named(part: set[str]) -> npt.NDArray[np.bool_]:
+        def named(part: set[str]) -> Mask:
             return np.array([name in part for name in names])
 
         lower = np.isin(np.arange(len(names)), skeleton.lower_body)
@@ -73,6 +72,6 @@ def _miss_rates(labeled: int) -> tuple[float, float, float]:
     return (0.10, 0.13, 0.15) if labeled <= 10 else (0.02, 0.05, 0.10)
 
 
-def _by_part(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], rates: tuple[float, float, float]) -> Float64:
+def _by_part(first: Mask, second: Mask, rates: tuple[float, float, float]) -> Float64:
     """(K,): the first rate where ``first``, the second where ``second``, the third elsewhere."""
     return np.where(first, rates[0], np.where(second, rates[1], rates[2]))

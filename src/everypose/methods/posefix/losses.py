@@ -48,6 +48,10 @@ def heatmap_loss(heatmaps: Tensor, points: Tensor, valid: Tensor) -> Tensor:
 
     Returns:
         A scalar.
+
+    >>> points, valid = torch.tensor([[[1.5, 1.0]]]), torch.ones(1, 1, dtype=torch.bool)
+    >>> round(heatmap_loss(torch.zeros(1, 1, 4, 4), points, valid).item(), 3)  # log 16: nothing is known
+    2.773
     """
     height, width = heatmaps.shape[-2:]
     target = bilinear_targets(points, valid, height=height, width=width)
@@ -65,5 +69,9 @@ def coordinate_loss(heatmaps: Tensor, points: Tensor, valid: Tensor) -> Tensor:
 
     Returns:
         A scalar.
+
+    >>> points, valid = torch.tensor([[[2.5, 1.5]]]), torch.ones(1, 1, dtype=torch.bool)
+    >>> coordinate_loss(torch.zeros(1, 1, 4, 4), points, valid).item()  # one cell off in x
+    0.5
     """
     return ((soft_argmax(heatmaps) - points).abs() * valid[..., None]).mean()

@@ -13,7 +13,12 @@ from everypose.methods.spec import Initialization, MethodSpec, Objective
 
 
 def build(settings: PoseFixSettings, keypoints: int) -> PoseFix:
-    """Make the network with the framework's initial weights."""
+    """Make the network with the framework's initial weights.
+
+    >>> backbone = {"kind": "resnet", "blocks": (1, 1, 1, 1)}
+    >>> build(PoseFixSettings(backbone=backbone, deconv=8), keypoints=17).stride
+    4
+    """
     return PoseFix(build_crop_backbone(settings.backbone), keypoints, sigma=settings.sigma, deconv=settings.deconv)
 
 

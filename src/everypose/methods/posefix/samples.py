@@ -89,7 +89,7 @@ class SampleMaker:
             rng: draws the errors.
 
         Raises:
-            EveryposeError: when the image has another size than its annotations say.
+            EveryposeError: if the image has another size than its annotations say.
         """
         cut = make_sample(scene, [person], image, self.skeleton, geometry=self.geometry, draws=draws, drop_outside=True)
         context = self._context(scene, person, estimated, draws)

@@ -19,6 +19,9 @@ class PoseFixSettings(NetworkSettings):
         deconv: channels of the transposed convolutions of a ResNet; Lite-HRNet has none.
         sigma: standard deviation of the Gaussian input maps in crop pixels; the paper has 7 for crops of 192 x 256 and
             9 for 288 x 384.
+
+    >>> PoseFixSettings(sigma=9).backbone.blocks
+    (3, 8, 36, 3)
     """
 
     task: ClassVar[Task] = "refinement"
@@ -37,6 +40,9 @@ class RefinementInference(InferenceSettings):
         padding: size of the cropped region, as a factor of the box.
         nms: of two refined poses with a higher OKS than this, the one with the lower score is suppressed; None keeps
             all.
+
+    >>> RefinementInference(crop_size=(192, 256)).pose_padding
+    1.2
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("refinement",)
@@ -48,7 +54,11 @@ class RefinementInference(InferenceSettings):
 
 
 class PoseFixAugmentation(CropAugmentation):
-    """Ranges of PoseFix's random augmentation."""
+    """Ranges of PoseFix's random augmentation.
+
+    >>> PoseFixAugmentation().half_body
+    0.0
+    """
 
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.3
     rotation: NonNegativeFloat = 40.0
@@ -60,6 +70,9 @@ class PoseFixCropSettings(Settings):
 
     Attributes:
         augmentation: ranges of the random augmentation.
+
+    >>> PoseFixCropSettings().augmentation.rotation
+    40.0
     """
 
     augmentation: PoseFixAugmentation = PoseFixAugmentation()
@@ -72,6 +85,9 @@ class PosesSection(Settings):
         train: results on the training images. Keypoints without a label start from those of the result whose box
             overlaps the person's most; empty: they are left out of the input.
         val: results on the validation images, which are refined and scored; empty for no validation.
+
+    >>> PosesSection(val="results_val2017.json").train
+    ''
     """
 
     train: str = ""
@@ -79,7 +95,11 @@ class PosesSection(Settings):
 
 
 class PoseFixTraining(MethodTraining):
-    """The recipe sections of PoseFix."""
+    """The recipe sections of PoseFix.
+
+    >>> PoseFixTraining().poses.train
+    ''
+    """
 
     crops: PoseFixCropSettings = PoseFixCropSettings()
     poses: PosesSection = PosesSection()

@@ -61,6 +61,12 @@ class AttentionHead(nn.Module, ABC):
 
     Attributes:
         epsilon: added to the variance by the instance normalization of the fused maps; None if they are not normalized.
+
+    >>> from everypose.methods.cid.network import GFD
+    >>> head = GFD(inputs=32, channels=8, keypoints=17).eval()
+    >>> encoded = head.encode_instances(torch.zeros(1, 32, 16, 12), torch.zeros(1, 2, 2, dtype=torch.int64))
+    >>> encoded.mask.shape  # of two people
+    torch.Size([2, 1, 16, 12])
     """
 
     epsilon: ClassVar[float | None]

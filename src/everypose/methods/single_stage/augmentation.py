@@ -30,6 +30,9 @@ class ImageDraws:
         brightness: added value, as a share of the whole range.
         contrast: factor.
         saturation: factor.
+
+    >>> ImageDraws(rotation=30.0, flip=True).scale
+    1.0
     """
 
     scale: float = 1.0
@@ -59,7 +62,11 @@ def draw(rng: np.random.Generator, augmentation: ImageAugmentation, scene: Scene
 
 
 def region_matrix(height: int, width: int, size: int, draws: ImageDraws) -> Float64:
-    """Return the (2, 3) matrix from the image to a square of ``size`` pixels, before the flip."""
+    """Return the (2, 3) matrix from the image to a square of ``size`` pixels, before the flip.
+
+    >>> region_matrix(100, 200, 50, ImageDraws()).round(3).tolist()
+    [[0.5, 0.0, -25.0], [-0.0, 0.5, 0.0]]
+    """
     center = (width / 2 + draws.dx, height / 2 + draws.dy)
     side = draws.scale * min(height, width)
     return similarity(center, size / side, draws.rotation, (size / 2, size / 2))
@@ -70,13 +77,20 @@ def possible_reduction(height: int, width: int, size: int, draws: ImageDraws) ->
 
     Large photos are then read in about half of the time, and with less aliasing: warping to less than half of the size
     skips most pixels.
+
+    >>> possible_reduction(2000, 3000, 512, ImageDraws()), possible_reduction(600, 800, 512, ImageDraws())
+    (2, 1)
     """
     shrinks = draws.scale * min(height, width) / size
     return max(each for each in (1, 2, 4) if each <= max(1, shrinks) and height % each == width % each == 0)
 
 
 def recolor(image: npt.NDArray[np.uint8], draws: ImageDraws) -> npt.NDArray[np.uint8]:
-    """Change contrast and brightness (about the mid-gray), then saturation, of an (H, W, 3) uint8 RGB image."""
+    """Change contrast and brightness (about the mid-gray), then saturation, of an (H, W, 3) uint8 RGB image.
+
+    >>> recolor(np.full((1, 1, 3), 100, np.uint8), ImageDraws(brightness=0.1)).tolist()
+    [[[126, 126, 126]]]
+    """
     if draws.brightness or draws.contrast != 1:
         levels = (np.arange(256) - 127.5) * draws.contrast + 127.5 + 255 * draws.brightness
         image = np.asarray(cv2.LUT(image, levels.round().clip(0, 255).astype(np.uint8)), dtype=np.uint8)

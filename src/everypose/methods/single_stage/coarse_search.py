@@ -23,6 +23,10 @@ def tiles_around(coarse: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]
 
     Returns:
         pixels (B, P, TILE x TILE), row-major indices of output pixels; corners (B, P, 2), x and y of the first pixel.
+
+    >>> pixels, corners = tiles_around(torch.zeros(1, 2, 8, 8), (16, 16))
+    >>> pixels.shape, corners.shape
+    (torch.Size([1, 2, 49]), torch.Size([1, 2, 2]))
     """
     (height, width), columns = size, coarse.shape[-1]
     peak = coarse.flatten(2).argmax(-1)

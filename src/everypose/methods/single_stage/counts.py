@@ -62,6 +62,9 @@ class Normalizers(NamedTuple):
         instances: as in `LossCounts`.
         box_pixels: as in `LossCounts`.
         offset_pixels: as in `LossCounts`.
+
+    >>> Normalizers().positives is None
+    True
     """
 
     positives: "Tensor | None" = None

@@ -36,6 +36,11 @@ def decode(heatmaps: Tensor, decoder: Decoder = "quarter") -> Tensor:
 
     Returns:
         (P, K, 3): x, y in input pixels (4 times the output pixels, plus 2), the map's value at the peak.
+
+    >>> heatmaps = torch.zeros(1, 1, 8, 8)
+    >>> heatmaps[0, 0, 3, 4], heatmaps[0, 0, 3, 5] = 1.0, 0.5
+    >>> decode(heatmaps).tolist()  # 4 x (4 + 0.25) + 2, 4 x 3 + 2 without a larger neighbor in y
+    [[[19.0, 14.0, 1.0]]]
     """
     height, width = heatmaps.shape[-2:]
     flat = heatmaps.flatten(2)

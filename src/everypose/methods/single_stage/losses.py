@@ -12,7 +12,11 @@ _IN_CACHE = 1 << 18
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Apply a sigmoid, clamped to [1e-4, 1 - 1e-4], in float32 even under mixed precision."""
+    """Apply a sigmoid, clamped to [1e-4, 1 - 1e-4], in float32 even under mixed precision.
+
+    >>> probabilities(torch.tensor([0.0, 100.0])).tolist()
+    [0.5, 0.9998999834060669]
+    """
     if torch.is_grad_enabled() and logits.requires_grad and not torch.compiler.is_compiling():
         clamped: Tensor = _ClampedSigmoid.apply(logits.float())  # type: ignore[no-untyped-call]
         return clamped
@@ -50,6 +54,11 @@ def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor | N
 
     Returns:
         A scalar; 0 when N is 0. Not divided when there is no positive.
+
+    >>> truth, mask = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    >>> truth[0, 0, 1, 2] = 1
+    >>> round(focal_loss(truth.clamp(0.1, 0.9), truth, mask).item(), 4)
+    0.0169
     """
     total, positives = _FocalSum.apply(predicted, truth, mask)  # type: ignore[no-untyped-call]
     loss: Tensor = total / (positives.clamp(min=1) if count is None else count)
@@ -108,6 +117,9 @@ def instance_slots(instance_image: Tensor, images: int) -> Tensor:
     """Number the instances of each image: (I,) image indices, ascending, to (I,).
 
     The host does not wait for values of the device.
+
+    >>> instance_slots(torch.tensor([0, 0, 2]), images=3).tolist()
+    [0, 1, 0]
     """
     counts = torch.zeros(images, dtype=torch.long, device=instance_image.device)
     counts.scatter_add_(0, instance_image, torch.ones_like(instance_image))

@@ -173,6 +173,10 @@ def gaussian_radius(corners: Float64, output_size: int) -> Int64:
 
     Returns:
         (M,) output pixels.
+
+    >>> corners = np.array([[[0.0, 0], [40, 0], [0, 40], [40, 40]]])
+    >>> gaussian_radius(corners, output_size=128).tolist()
+    [10]
     """
     clipped = corners.clip(0, output_size - 1)
     height = np.ceil(np.linalg.norm(clipped[:, 2] - clipped[:, 0], axis=1))

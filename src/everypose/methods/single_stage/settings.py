@@ -38,6 +38,9 @@ class ImageAugmentation(Settings):
         brightness: largest change, as a share of the whole range; 0 is off.
         contrast: largest change of the contrast factor from 1; 0 is off.
         saturation: largest change of the saturation factor from 1; 0 is off.
+
+    >>> ImageAugmentation(rotation=0).scale
+    (0.75, 1.5)
     """
 
     scale: tuple[float, float] = (0.75, 1.5)
@@ -59,6 +62,9 @@ class ImageSampleSettings(Settings):
         exact_flip: whether the targets of a mirrored sample match its image; in the released code they lie 3 pixels
             to the left.
         augmentation: ranges of the random augmentation.
+
+    >>> ImageSampleSettings(size=256).minimum_area
+    1024.0
     """
 
     size: Annotated[int, Field(ge=1, le=LARGEST_SIDE)] = 512
@@ -88,6 +94,9 @@ class SingleStageInference(InferenceSettings):
         scoring: which keypoints count for a person's score, see
             :func:`everypose.methods.single_stage.decoding.keypoint_score_factor`.
         search: ``full`` decodes full-resolution heatmaps; ``coarse`` decodes every second pixel and refines the peaks.
+
+    >>> SingleStageInference(size=384).min_score
+    0.05
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("single-stage",)
@@ -130,6 +139,11 @@ class SingleStageInference(InferenceSettings):
 
 
 def released_inference(settings: NetworkSettings) -> SingleStageInference:
-    """Return how the authors of CID and BoIR run a network: at 640 pixels with HRNet-W48, at 512 otherwise."""
+    """Return how the authors of CID and BoIR run a network: at 640 pixels with HRNet-W48, at 512 otherwise.
+
+    >>> from everypose.methods.boir.settings import BoIRSettings
+    >>> released_inference(BoIRSettings(backbone={"kind": "hrnet", "width": 48})).size
+    640
+    """
     wide = isinstance(settings.backbone, HRNetSettings) and settings.backbone.width >= 48
     return SingleStageInference(size=640 if wide else 512)

@@ -72,6 +72,10 @@ def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width:
 
     Returns:
         (M, J, height, width) float32.
+
+    >>> points, drawn = torch.tensor([[[2.0, 1.0]]]), torch.tensor([[True]])
+    >>> gaussians(points, drawn, torch.tensor([1]), height=3, width=4)[0, 0].mul(100).round().int().tolist()
+    [[0, 2, 14, 2], [0, 14, 100, 14], [0, 2, 14, 2]]
     """
     peak = points.trunc()
     inside = (peak >= 0).all(-1) & (peak[..., 0] < width) & (peak[..., 1] < height)

@@ -32,6 +32,9 @@ class CropDraws:
         rotation: degrees.
         flip: whether the sample is mirrored.
         shift: moves of the region's center, as shares of the box's width and height.
+
+    >>> CropDraws(flip=True).rotation
+    0.0
     """
 
     half_body: bool = False
@@ -52,6 +55,9 @@ def draw(
         augmentation: the settings.
         person_rng: draws the shift. PoseBH shifts a person's center once for the whole training: give a generator
             that is seeded by the person alone. By default each sample has its own shift.
+
+    >>> draw(np.random.default_rng(0), CropAugmentation(scale=0, rotation=0, flip=1, half_body=0)).flip
+    True
     """
     half_body = bool(rng.random() < augmentation.half_body)
     prefer_upper = bool(rng.standard_normal() < _UPPER_BODY_BELOW)
@@ -116,7 +122,12 @@ def half_body(keypoints: Float64, skeleton: Skeleton, prefer_upper: bool) -> Flo
         (P, 2) x, y; none when at most 8 keypoints are labeled or the half has less than two.
 
     Raises:
-        EveryposeError: when the skeleton does not know its upper body.
+        EveryposeError: if the skeleton does not know its upper body.
+
+    >>> skeleton = Skeleton.named("coco")
+    >>> keypoints = np.column_stack([np.zeros(17), np.arange(17.0), np.full(17, 2)])
+    >>> len(half_body(keypoints, skeleton, prefer_upper=True))
+    11
     """
     if not skeleton.upper_body:
         raise EveryposeError(

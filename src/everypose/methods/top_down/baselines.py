@@ -20,6 +20,10 @@ class DeconvHead(nn.Module):
         inputs: channels of the backbone's feature.
         width: channels of the transposed convolutions.
         keypoints: number of keypoints of the skeleton.
+
+    >>> import torch
+    >>> DeconvHead(inputs=16, width=8, keypoints=17).eval()(torch.zeros(1, 16, 8, 6)).shape
+    torch.Size([1, 17, 64, 48])
     """
 
     def __init__(self, inputs: int, width: int, keypoints: int) -> None:
@@ -41,7 +45,14 @@ class DeconvHead(nn.Module):
 
 
 class Baseline(nn.Module):
-    """A backbone and a head on its feature: what SimpleBaseline and HRNet have in common."""
+    """A backbone and a head on its feature: what SimpleBaseline and HRNet have in common.
+
+    >>> import torch
+    >>> from everypose.backbones.resnet import ResNet
+    >>> network = SimpleBaseline(ResNet((1, 1, 1, 1)), keypoints=17, deconv=8).eval()
+    >>> network.heatmaps(torch.zeros(1, 3, 64, 32)).shape  # one person a crop
+    torch.Size([1, 1, 17, 16, 8])
+    """
 
     backbone: Backbone
     head: nn.Module
@@ -63,6 +74,11 @@ class SimpleBaseline(Baseline):
         backbone: with a feature at stride 32, such as a ResNet.
         keypoints: number of keypoints of the skeleton.
         deconv: channels of the transposed convolutions.
+
+    >>> import torch
+    >>> from everypose.backbones.resnet import ResNet
+    >>> SimpleBaseline(ResNet((1, 1, 1, 1)), keypoints=17, deconv=8).eval()(torch.zeros(1, 3, 64, 32)).shape
+    torch.Size([1, 1, 17, 16, 8])
     """
 
     def __init__(self, backbone: Backbone, keypoints: int, deconv: int = 256) -> None:
@@ -77,6 +93,12 @@ class HRNetPose(Baseline):
     Args:
         backbone: with a feature at stride 4: HRNet with ``outputs=1``, LiteHRNet.
         keypoints: number of keypoints of the skeleton.
+
+    >>> import torch
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1, outputs=1)
+    >>> HRNetPose(backbone, keypoints=17).eval()(torch.zeros(1, 3, 64, 32)).shape
+    torch.Size([1, 1, 17, 16, 8])
     """
 
     def __init__(self, backbone: Backbone, keypoints: int) -> None:

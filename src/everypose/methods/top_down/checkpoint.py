@@ -29,27 +29,47 @@ _MODULATION = "_se.se_layers."
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is of HRNet, SimpleBaseline or MIPNet: a head, and a backbone without a prefix."""
+    """Return whether a state dict is of HRNet, SimpleBaseline or MIPNet: a head, and a backbone without a prefix.
+
+    >>> recognizes({"conv1.weight": None, "final_layer.weight": None}), recognizes({"backbone.conv1.weight": None})
+    (True, False)
+    """
     return "final_layer.weight" in state and "conv1.weight" in state
 
 
 def is_resnet(state: Mapping[str, Tensor]) -> bool:
-    """Return whether the backbone of a released state dict is a ResNet; an HRNet otherwise."""
+    """Return whether the backbone of a released state dict is a ResNet; an HRNet otherwise.
+
+    >>> is_resnet({"deconv_layers.0.weight": None}), is_resnet({"stage4.0.weight": None})
+    (True, False)
+    """
     return any(name.startswith("deconv_layers.") for name in state)
 
 
 def is_modulated(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a released state dict has MIPNet's modulation blocks."""
+    """Return whether a released state dict has MIPNet's modulation blocks.
+
+    >>> is_modulated({"conv1.weight": None})
+    False
+    """
     return any(_MODULATION in name for name in state)
 
 
 def recognizes_hrnet(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of HRNet on crops."""
+    """Return whether a state dict is that of HRNet on crops.
+
+    >>> recognizes_hrnet({"conv1.weight": None, "stage4.0.weight": None, "final_layer.weight": None})
+    True
+    """
     return recognizes(state) and not is_resnet(state) and not is_modulated(state)
 
 
 def recognizes_simple_baseline(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of SimpleBaseline."""
+    """Return whether a state dict is that of SimpleBaseline.
+
+    >>> recognizes_simple_baseline({"conv1.weight": None, "deconv_layers.0.weight": None, "final_layer.weight": None})
+    True
+    """
     return recognizes(state) and is_resnet(state) and not is_modulated(state)
 
 

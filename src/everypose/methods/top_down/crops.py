@@ -36,6 +36,11 @@ class CropGeometry:
         padding: the region's size, as a factor of the box with the crop's aspect.
         rule: ``box``: the region is the box, its short side enlarged to the crop's aspect; ``mpii``: the square about
             a person of MPII's, as PoseBH takes it.
+
+    >>> geometry = CropGeometry(Size(192, 256))
+    >>> centers, sizes = geometry.regions([[0, 0, 30, 80]])
+    >>> centers.tolist(), sizes.tolist()  # the short side enlarged to 3:4, both times 1.25
+    ([[15.0, 40.0]], [[75.0, 100.0]])
     """
 
     size: Size = CROP_SIZE
@@ -77,6 +82,10 @@ def clean_boxes(boxes: npt.ArrayLike, image_size: Size) -> tuple[Float64, Mask]:
 
     Returns:
         (N, 4) clipped boxes, and (N,) whether there is anything left to crop.
+
+    >>> boxes, usable = clean_boxes([[-5, 0, 50, 200], [300, 0, 320, 10]], Size(100, 80))
+    >>> boxes[0].tolist(), usable.tolist()
+    ([0.0, 0.0, 54.0, 79.0], [True, False])
     """
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     first = given[:, :2].clip(min=0)
@@ -96,6 +105,10 @@ def crop_regions(boxes: npt.ArrayLike, aspect: float, padding: float = 1.25) -> 
 
     Returns:
         centers (N, 2), sizes (N, 2).
+
+    >>> centers, sizes = crop_regions([[0, 0, 30, 80]], aspect=0.75)
+    >>> centers.tolist(), sizes.tolist()
+    ([[15.0, 40.0]], [[75.0, 100.0]])
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     centers = (corners[:, :2] + corners[:, 2:]) / 2
@@ -116,6 +129,9 @@ def mpii_regions(boxes: npt.ArrayLike, padding: float = 1.25) -> tuple[Float64, 
 
     Returns:
         centers (N, 2), sizes (N, 2).
+
+    >>> mpii_regions([[0, 0, 80, 80]])[1].tolist()
+    [[100.0, 100.0]]
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     sides = (corners[:, 2:] - corners[:, :2]).max(axis=1, keepdims=True).repeat(2, axis=1)
@@ -128,6 +144,10 @@ def keypoint_region(points: npt.ArrayLike, aspect: float, padding: float) -> tup
 
     Returns:
         center (2,), size (2,).
+
+    >>> center, size = keypoint_region([[0, 0], [10, 40]], aspect=0.75, padding=1.5)
+    >>> center.tolist(), size.tolist()
+    ([5.0, 20.0], [45.0, 60.0])
     """
     xy = np.asarray(points, dtype=np.float64)
     extent = xy.max(axis=0) - xy.min(axis=0)
@@ -157,7 +177,10 @@ def crop_matrix(
         convention: of the correspondence.
 
     Raises:
-        EveryposeError: when the region has no extent.
+        EveryposeError: if the region has no extent.
+
+    >>> crop_matrix([50, 40], [60, 80], Size(192, 256)).round(2).tolist()
+    [[3.2, 0.0, -64.0], [-0.0, 3.2, 0.0]]
     """
     width, height = np.asarray(size, dtype=np.float64)
     if not (width > 0 and height > 0 and np.isfinite([width, height]).all()):
@@ -175,5 +198,9 @@ def warp(image: npt.NDArray[np.uint8], matrix: Float64, output_size: Size) -> np
         image: any channel order.
         matrix: (2, 3) from image to crop pixels.
         output_size: (width, height) of the crop.
+
+    >>> image = np.arange(12, dtype=np.uint8).repeat(3).reshape(3, 4, 3)
+    >>> warp(image, np.array([[1.0, 0, -1], [0, 1, 0]]), Size(2, 1))[..., 0].tolist()  # one pixel to the right
+    [[1, 2]]
     """
     return np.asarray(cv2.warpAffine(image, matrix, output_size, flags=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -46,6 +46,11 @@ def decode(heatmaps: Tensor, decoder: Decoder, image_size: Size) -> Tensor:
     Returns:
         (..., 3): x, y in crop pixels and the map's value at its highest cell (the first of equals), which is neither
         clipped nor smoothed. A map that is nowhere positive has found nothing: its x, y are 0, its value at most 0.
+
+    >>> heatmaps = torch.zeros(1, 8, 6)
+    >>> heatmaps[0, 4, 3], heatmaps[0, 4, 2] = 1.0, 0.5
+    >>> decode(heatmaps, "quarter", Size(24, 32)).tolist()
+    [[11.0, 16.0, 1.0]]
     """
     height, width = heatmaps.shape[-2:]
     confidence, position = heatmaps.flatten(-2).max(dim=-1)
@@ -75,6 +80,11 @@ def quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tens
 
     Returns:
         moves in x and in y, (...) cells.
+
+    >>> heatmaps = torch.zeros(1, 8, 8)
+    >>> heatmaps[0, 4, 3], heatmaps[0, 4, 2] = 1.0, 0.5
+    >>> [move.tolist() for move in quarter_offset(heatmaps, torch.tensor([3]), torch.tensor([4]))]
+    [[-0.25], [0.0]]
     """
     height, width = heatmaps.shape[-2:]
     at = _Around(heatmaps, x, y)
@@ -90,6 +100,11 @@ def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Te
     The map is smoothed with zeros around it, brought back to its maximum, and bounded by 1e-10 for the logarithm.
     There is no limit on the move. Arguments and result as :func:`quarter_offset`; ``blur`` is the Gaussian's radius in
     cells and sigma.
+
+    >>> y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    >>> heatmaps = torch.exp(-((x - 15.3) ** 2 + (y - 16) ** 2) / 8)[None]
+    >>> round(dark(heatmaps, torch.tensor([15]), torch.tensor([16]))[0].item(), 2)
+    0.3
     """
     height, width = heatmaps.shape[-2:]
     smooth = _blurred(heatmaps, "zeros", blur)
@@ -109,6 +124,11 @@ def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor, *, narrow: bool = False) ->
     The map is smoothed with its mirror image around it, and bounded to 0.001 ... 50 for the logarithm. There is no
     limit on the move. Arguments and result as :func:`quarter_offset`; ``narrow`` smooths as Hugging Face transformers
     does, with a sigma of 0.8 cells and border cells repeated in the mirror image.
+
+    >>> y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    >>> heatmaps = torch.exp(-((x - 15.3) ** 2 + (y - 16) ** 2) / 8)[None]
+    >>> round(dark_udp(heatmaps, torch.tensor([15]), torch.tensor([16]))[0].item(), 2)
+    0.3
     """
     smooth = _blurred(heatmaps, "symmetric", _BLUR_NARROW) if narrow else _blurred(heatmaps, "mirror", _BLUR)
     bounded = smooth.clamp(*_UDP_RANGE).log()

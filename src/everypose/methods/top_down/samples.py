@@ -91,7 +91,7 @@ def make_sample(
         dataset: index of the data set in a mixture.
 
     Raises:
-        EveryposeError: when the image has another size than its annotations say, or the box cannot be cropped.
+        EveryposeError: if the image has another size than its annotations say, or the box cannot be cropped.
     """
     if image.shape[:2] != (scene.height, scene.width):
         raise EveryposeError(

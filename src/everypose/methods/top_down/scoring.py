@@ -29,6 +29,9 @@ class ScoringSettings:
         oks_threshold: of two poses of which the OKS is above it, the worse goes; None keeps all (CrowdPose).
         soft: whether poses go by the soft rule instead.
         calibration: scores poses in place of the product of box score, decay and mean confidence.
+
+    >>> ScoringSettings(decay=1.0).oks_threshold
+    0.9
     """
 
     confident: float = 0.2
@@ -62,6 +65,10 @@ def person_scores(keypoints: Numbers, box_scores: Numbers, confident: float = 0.
         keypoints: (..., K, 3) x, y, confidence.
         box_scores: (...)
         confident: see :class:`ScoringSettings`.
+
+    >>> keypoints = np.array([[0, 0, 0.9], [0, 0, 0.5], [0, 0, 0.1]])
+    >>> float(person_scores(keypoints, np.array(0.8)).round(2))  # 0.8 x the mean of 0.9 and 0.5
+    0.56
     """
     confidence = np.asarray(keypoints, dtype=np.float64)[..., 2]
     counted = confidence > confident
@@ -91,6 +98,13 @@ def calibrated_scores(
 
     Returns:
         (R, N)
+
+    >>> keypoints = np.ones((1, 1, 17, 3))
+    >>> calibrated_scores(
+    ...     keypoints, np.array([0.9]), areas=np.ones(1), sigmas=np.full(17, 0.1), confident=0.2,
+    ...     calibration=PersonCalibration(bias=3, slope=2),
+    ... ).round(2).tolist()
+    [[0.94]]
     """  # fmt: skip
     poses = np.asarray(keypoints, dtype=np.float64)
     products = person_scores(poses, np.asarray(box_scores, dtype=np.float64)[:, None], confident)
@@ -139,7 +153,11 @@ def _product_for(score: float, calibration: PersonCalibration) -> float:
 
 
 def keypoint_probabilities(confidence: Numbers, calibration: KeypointCalibration) -> Float64:
-    """Confidences, of any shape, as probabilities that a keypoint is labeled and near its label."""
+    """Confidences, of any shape, as probabilities that a keypoint is labeled and near its label.
+
+    >>> keypoint_probabilities(np.array([0.0, 0.5, 1.0]), KeypointCalibration(bias=-3, slope=6)).round(2).tolist()
+    [0.05, 0.5, 0.95]
+    """
     logits = calibration.bias + calibration.slope * np.asarray(confidence, dtype=np.float64)
     probabilities: Float64 = 1 / (1 + np.exp(-logits))
     return probabilities
@@ -158,6 +176,12 @@ def merge(
         sizes: (R, 2) width, height of the boxes' regions in image pixels; their area is that of the box's poses.
         sigmas: (K,)
         scoring: the rules.
+
+    >>> pose = np.column_stack([np.arange(17.0), np.arange(17.0) ** 1.5, np.ones(17)])
+    >>> keypoints, sizes = np.stack([pose, pose])[:, None], np.full((2, 2), 50.0)
+    >>> merged = merge(keypoints, np.array([0.9, 0.8]), sizes, np.full(17, 0.1), ScoringSettings())
+    >>> merged.scores.tolist(), merged.box.tolist()  # the second pose repeats the first
+    ([0.9], [0])
     """
     poses = np.asarray(keypoints, dtype=np.float64)
     boxes, instances = poses.shape[:2]
@@ -194,6 +218,10 @@ def oks_nms_high_index_first(
 
     Returns:
         (M,) indices of the kept poses, best first.
+
+    >>> keypoints = np.array([[[0.0, 0.0]], [[0.5, 0.0]], [[50.0, 0.0]]])
+    >>> oks_nms_high_index_first(keypoints, np.array([0.9, 0.8, 0.7]), np.full(3, 100.0), np.full(1, 0.1), 0.5).tolist()
+    [0, 2]
     """
     similar = pairwise_oks(keypoints, areas, sigmas) > threshold
     return suppress(similar, _best_first(np.asarray(scores, dtype=np.float64)))
@@ -204,6 +232,11 @@ def soft_oks_nms(keypoints: Numbers, scores: Numbers, areas: Numbers, sigmas: Nu
 
     The lowered scores only choose the next pose; at most 20 are kept. Arguments and result as
     :func:`oks_nms_high_index_first`.
+
+    >>> keypoints = np.array([[[0.0, 0.0]], [[0.5, 0.0]], [[50.0, 0.0]]])
+    >>> scores, areas = np.array([0.9, 0.8, 0.7]), np.full(3, 100.0)
+    >>> soft_oks_nms(keypoints, scores, areas, np.full(1, 0.1), 0.5).tolist()  # the similar pose comes last
+    [0, 2, 1]
     """
     damping = np.exp(-(pairwise_oks(keypoints, areas, sigmas) ** 2) / threshold)
     left = _best_first(np.asarray(scores, dtype=np.float64))

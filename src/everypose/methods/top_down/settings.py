@@ -24,7 +24,11 @@ LARGEST_CROP = 4096
 
 
 def require_possible(size: Size) -> Size:
-    """Return a size of crops, or raise ValueError if it is empty or larger than :data:`LARGEST_CROP`."""
+    """Return a size of crops, or raise ValueError if it is empty or larger than :data:`LARGEST_CROP`.
+
+    >>> require_possible(Size(192, 256))
+    Size(width=192, height=256)
+    """
     if min(size) < 1 or max(size) > LARGEST_CROP:
         raise ValueError(f"width and height must be above 0, and {LARGEST_CROP} at most")
     return size
@@ -52,6 +56,9 @@ class CropAugmentation(Settings):
         half_body: probability of cropping half a body, if more than 8 keypoints are labeled.
         shift: largest translation of the region's center, as a share of the box's width and height.
         shift_probability: probability of a translated center.
+
+    >>> CropAugmentation(rotation=0).scale
+    0.35
     """
 
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.35
@@ -64,7 +71,11 @@ class CropAugmentation(Settings):
 
 
 class ViTPoseAugmentation(CropAugmentation):
-    """Ranges of ViTPose and PoseBH; on MPII they use no half bodies and no translation."""
+    """Ranges of ViTPose and PoseBH; on MPII they use no half bodies and no translation.
+
+    >>> ViTPoseAugmentation().shift
+    0.2
+    """
 
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.5
     rotation: NonNegativeFloat = 40.0
@@ -83,6 +94,9 @@ class PeopleRule:
             -> (P, N) people of each box; the first is the box's own. None for the own person alone.
         replace_absent: keypoints (N, K, 3) of a sample, in crop pixels -> the same with people who are not in the
             crop replaced. None to keep all.
+
+    >>> PeopleRule(drop_outside=True).choose is None
+    True
     """
 
     drop_outside: bool = False
@@ -96,6 +110,9 @@ class CropTrainingSettings(Settings):
     Attributes:
         sigma: standard deviation of the target Gaussians, in heatmap pixels.
         augmentation: ranges of the random augmentation.
+
+    >>> CropTrainingSettings(sigma=3).people_rule(1).drop_outside
+    False
     """
 
     sigma: PositiveFloat = 2.0
@@ -108,7 +125,11 @@ class CropTrainingSettings(Settings):
 
 
 class TopDownTraining(MethodTraining):
-    """The recipe sections of a method that is trained on crops of one data set."""
+    """The recipe sections of a method that is trained on crops of one data set.
+
+    >>> TopDownTraining().crops.sigma
+    2.0
+    """
 
     crops: CropTrainingSettings = CropTrainingSettings()
 
@@ -123,6 +144,9 @@ class PersonCalibration(Settings):
         slope: weight of the logarithm of the box's score times the mean confidence.
         second: term added for every instance except the primary.
         likeness: weight of the OKS with the box's primary pose, for every instance except the primary.
+
+    >>> PersonCalibration(bias=5.6, slope=3.24).second
+    0.0
     """
 
     bias: float
@@ -139,6 +163,9 @@ class KeypointCalibration(Settings):
     Attributes:
         bias: constant term.
         slope: weight of the peak.
+
+    >>> KeypointCalibration(bias=-3, slope=6).slope
+    6.0
     """
 
     bias: float
@@ -210,7 +237,11 @@ class TopDownInference(CropInference):
 
 
 class SimpleBaselineSettings(TopDownNetworkSettings):
-    """SimpleBaseline; see :class:`everypose.methods.top_down.baselines.SimpleBaseline`."""
+    """SimpleBaseline; see :class:`everypose.methods.top_down.baselines.SimpleBaseline`.
+
+    >>> SimpleBaselineSettings().backbone.kind
+    'resnet'
+    """
 
     family: Literal["simple-baseline"] = "simple-baseline"
     backbone: SimpleBaselineBackbone = ResNetSettings()
@@ -223,7 +254,11 @@ class SimpleBaselineSettings(TopDownNetworkSettings):
 
 
 class HRNetPoseSettings(TopDownNetworkSettings):
-    """A backbone at stride 4 on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`."""
+    """A backbone at stride 4 on crops; see :class:`everypose.methods.top_down.baselines.HRNetPose`.
+
+    >>> HRNetPoseSettings(backbone={"kind": "lite-hrnet"}).family
+    'hrnet'
+    """
 
     family: Literal["hrnet"] = "hrnet"
     backbone: HRNetPoseBackbone = HRNetSettings()

@@ -25,6 +25,11 @@ def gaussian_targets(
 
     Returns:
         targets (B, ..., K, h, w) float32 and their weights (B, ..., K) float32, 0 or 1.
+
+    >>> keypoints = torch.tensor([[[16.0, 8.0, 1.0], [500.0, 8.0, 1.0]]])  # the second lies outside
+    >>> heatmaps, weights = gaussian_targets(keypoints, Size(32, 32), Size(8, 8), sigma=1.0, udp=False)
+    >>> heatmaps.shape, heatmaps[0, 0, 2, 4].item(), weights.tolist()
+    (torch.Size([1, 2, 8, 8]), 1.0, [[1.0, 0.0]])
     """
     if isinstance(udp, bool):
         udp = torch.full((1,), udp, device=keypoints.device)

@@ -72,14 +72,22 @@ class ReleasedLayout:
 
 
 def recognizes(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict is that of a ViTPose, ViTPose++ or PoseBH."""
+    """Whether a state dict is that of a ViTPose, ViTPose++ or PoseBH.
+
+    >>> recognizes({"backbone.pos_embed": None, "keypoint_head.final_layer.weight": None})
+    True
+    """
     if has_transformers_names(state):
         return True
     return "backbone.pos_embed" in state and any(name.startswith("keypoint_head.") for name in state)
 
 
 def is_plain(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict is that of a plain ViTPose, or of a ViTPose that cannot be read."""
+    """Return whether a state dict is that of a plain ViTPose, or of a ViTPose that cannot be read.
+
+    >>> is_plain({"conv1.weight": None, "final_layer.weight": None})
+    False
+    """
     if has_transformers_names(state):
         return True
     try:
@@ -141,9 +149,9 @@ def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:
     into, and the prototypes and heads of other data sets; these are unused and not counted.
 
     Raises:
-        KeyError: a tensor whose shape determines a size is missing.
-        EveryposeError: the file is of a kind that is not known, or its experts do not match its heads.
-        UsageError: the number of attention heads is not known for this width.
+        KeyError: if a tensor whose shape determines a size is missing.
+        EveryposeError: if the file is of a kind that is not known, or its experts do not match its heads.
+        UsageError: if the number of attention heads is not known for this width.
     """
     decoder = _decoder_of(state, where)
     width = state["backbone.pos_embed"].shape[2]
@@ -214,7 +222,7 @@ def split(state: Mapping[str, Tensor], dataset: int) -> dict[str, Tensor]:
     """A whole checkpoint as that of the plain ViTPose of one of its data sets, under the authors' names.
 
     Raises:
-        UsageError: there is no such data set.
+        UsageError: if there is no such data set.
     """
     head = _head(dataset)
     if f"{head}final_layer.weight" not in state:

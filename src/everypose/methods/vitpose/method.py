@@ -12,7 +12,12 @@ from everypose.methods.vitpose.settings import ViTPoseSettings
 
 
 def build(settings: ViTPoseSettings, keypoints: int) -> ViTPose:
-    """Make the network with the paper's initial weights."""
+    """Make the network with the paper's initial weights.
+
+    >>> backbone = {"width": 16, "depth": 1, "heads": 2, "image_size": (48, 64)}
+    >>> build(ViTPoseSettings(backbone=backbone, channels=4), keypoints=17).head.keypoints
+    17
+    """
     vit = build_vit(settings.backbone)
     if settings.decoder == "simple":
         return ViTPose(vit, SimpleHead(vit.channels, keypoints))

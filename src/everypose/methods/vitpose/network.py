@@ -11,7 +11,12 @@ INITIAL_STD = 0.001
 
 
 def upsampling(inputs: int, channels: int) -> nn.Sequential:
-    """Two transposed convolutions, each followed by batch normalization and ReLU: (B, inputs, h, w) to 4h x 4w."""
+    """Two transposed convolutions, each followed by batch normalization and ReLU: (B, inputs, h, w) to 4h x 4w.
+
+    >>> import torch
+    >>> upsampling(8, 4).eval()(torch.zeros(1, 8, 4, 3)).shape
+    torch.Size([1, 4, 16, 12])
+    """
     layers: list[nn.Module] = []
     for width in (inputs, channels):
         deconv = nn.ConvTranspose2d(width, channels, 4, 2, padding=1, bias=False)
@@ -21,7 +26,12 @@ def upsampling(inputs: int, channels: int) -> nn.Sequential:
 
 
 class HeatmapHead(nn.Module):
-    """The classic decoder of ViTPose: the heatmaps of one skeleton's keypoints."""
+    """The classic decoder of ViTPose: the heatmaps of one skeleton's keypoints.
+
+    >>> import torch
+    >>> HeatmapHead(inputs=8, keypoints=17, channels=4).eval()(torch.zeros(1, 8, 4, 3)).shape
+    torch.Size([1, 17, 16, 12])
+    """
 
     def __init__(self, inputs: int, keypoints: int, channels: int = 256) -> None:
         super().__init__()
@@ -44,7 +54,12 @@ class HeatmapHead(nn.Module):
 
 
 class SimpleHead(nn.Module):
-    """The simple decoder of ViTPose (Section 3.1): ReLU, bilinear upsampling by 4, a 3x3 convolution."""
+    """The simple decoder of ViTPose (Section 3.1): ReLU, bilinear upsampling by 4, a 3x3 convolution.
+
+    >>> import torch
+    >>> SimpleHead(inputs=8, keypoints=17).eval()(torch.zeros(1, 8, 4, 3)).shape
+    torch.Size([1, 17, 16, 12])
+    """
 
     def __init__(self, inputs: int, keypoints: int) -> None:
         super().__init__()
@@ -68,6 +83,13 @@ class ViTPose(nn.Module):
     Args:
         backbone: without experts.
         head: on the backbone's channels.
+
+    >>> import torch
+    >>> from everypose.backbones.vit import ViT
+    >>> backbone = ViT(width=16, depth=1, heads=2, image_size=(48, 64))
+    >>> network = ViTPose(backbone, HeatmapHead(16, keypoints=17, channels=4)).eval()
+    >>> network.heatmaps(torch.zeros(1, 3, 64, 48)).shape
+    torch.Size([1, 1, 17, 16, 12])
     """
 
     def __init__(self, backbone: ViT, head: HeatmapHead | SimpleHead) -> None:

@@ -16,6 +16,9 @@ class ViTPoseSettings(TopDownNetworkSettings):
     Attributes:
         channels: channels of the classic decoder's transposed convolutions.
         decoder: what turns the feature into heatmaps.
+
+    >>> ViTPoseSettings(decoder="simple").channels
+    256
     """
 
     family: Literal["vitpose"] = "vitpose"

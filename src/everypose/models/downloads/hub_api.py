@@ -23,6 +23,9 @@ class Remote:
         address: where it is.
         size: in bytes; None if unknown.
         sha256: of its content; None if unknown.
+
+    >>> Remote("https://example.org/model.onnx", size=1000).sha256 is None
+    True
     """
 
     address: str

@@ -19,6 +19,9 @@ class StoredFile(Settings):
         sha256: of its content.
         size: in bytes.
         mtime_ns: its time of modification when the hash was last checked.
+
+    >>> StoredFile(sha256="0" * 64, size=1000).mtime_ns
+    0
     """
 
     sha256: Sha256
@@ -55,7 +58,12 @@ def home() -> Path:
 
 
 def folder_of(entry: Entry) -> Path:
-    """Return the folder of a model's files, whether it exists or not."""
+    """Return the folder of a model's files, whether it exists or not.
+
+    >>> from everypose.models.catalog import require_entry
+    >>> folder_of(require_entry("vitpose-plus-b")).name
+    'vitpose-plus-b'
+    """
     return home() / "models" / entry.name.replace("/", "--")
 
 

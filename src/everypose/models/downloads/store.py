@@ -120,7 +120,11 @@ def fetch(entry: Entry, *, update: bool = False, quiet: bool = False) -> Path:
 
 
 def hub_entry(name: str) -> Entry:
-    """Return the entry of a hub id, ``owner/name`` or ``owner/name@revision``, which is not in the catalog."""
+    """Return the entry of a hub id, ``owner/name`` or ``owner/name@revision``, which is not in the catalog.
+
+    >>> hub_entry("owner/name").hub.repository
+    'owner/name'
+    """
     repository, _, revision = name.partition("@")
     try:
         source = HubSource(repository=repository, revision=revision or None)

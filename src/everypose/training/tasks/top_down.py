@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from everypose.backbones.normalization import normalize
 from everypose.core.arrays import Int64
 from everypose.core.geometry import Size
+from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.spec import spec_of
@@ -126,7 +127,7 @@ class CropSamples(Dataset[CropSample]):
         sample = make_sample(
             scene,
             people.tolist(),
-            scene.read_image(),
+            read_image(scene.path),
             self._skeleton,
             geometry=self._geometry,
             draws=draws,
