@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from everypose.bulk.check import problems
+from everypose.bulk.check import find_problems
 from everypose.bulk.records import read_parts
 from everypose.data.image_header import IMAGE_SUFFIXES
 
@@ -121,7 +121,7 @@ def measure(way: str, files: list[Path]) -> Measured:
         end = time.time()
         if way in (RAY_TWO, RAY_FOUR):
             cluster.shutdown()
-        if found := problems(out):
+        if found := find_problems(out):
             raise SystemExit(f"{way}: {found[0]}")
         workers = {RAY_TWO: 2, RAY_FOUR: 4, EACH_CORE: len(cores)}.get(way, 1)
         return _warm_part(way, _parts(out), workers, begin=begin, end=end)

@@ -22,7 +22,7 @@ from typing import Any
 
 import cv2
 
-from everypose.bulk.check import problems, states
+from everypose.bulk.check import find_problems, shard_states
 from everypose.bulk.merge import merge
 from everypose.bulk.records import read_parts
 from everypose.core.arrays import Image
@@ -123,7 +123,7 @@ def count_rows(out: Path, people: int) -> dict[str, float]:
     """Merge the shards and count the rows."""
     from pyarrow import parquet
 
-    found = problems(out)
+    found = find_problems(out)
     assert not found, found[:3]
     rows = merge(out, out / "all.parquet")
     table = parquet.read_table(
@@ -134,8 +134,8 @@ def count_rows(out: Path, people: int) -> dict[str, float]:
         "rows": rows,
         "expected rows": KEYPOINTS * people,
         "distinct rows": distinct,
-        "items": sum(state.done for state in states(out)),
-        "failed": sum(state.failed for state in states(out)),
+        "items": sum(state.done for state in shard_states(out)),
+        "failed": sum(state.failed for state in shard_states(out)),
         **memory_mb(out / "shard-00001-of-00002"),
     }
 

@@ -11,7 +11,10 @@ from pyarrow import parquet
 from bulk.tar_files import png, tar_of
 from everypose.bulk import run as bulk_run
 from everypose.bulk.check import find_problems, shard_states
+from everypose.bulk.items import Item
 from everypose.bulk.merge import merge
+from everypose.bulk.process import process_items
+from everypose.bulk.records import read_parts
 from everypose.bulk.run import run_shard
 from everypose.bulk.shards import Shard, keys_of_shard, parse_shard, shard_of_job
 from everypose.bulk.sources import Archive, Sources
@@ -78,6 +81,31 @@ def test_failing_images_are_recorded_and_the_others_processed(images, tmp_path):
     assert (summary.images, list(summary.failed)) == (11, ["5.png"])
     assert [(one.done, one.failed, one.finished) for one in shard_states(tmp_path / "out")] == [(11, 1, True)]
     assert find_problems(tmp_path / "out") == []
+
+
+def test_failures_keep_their_place_among_the_images(images, tmp_path):
+    """Whatever the size of a batch; so a part has the images that follow one another, failed ones included."""
+    for name in ("0.png", "5.png", "6.png", "9.png"):
+        images[name].write_bytes(b"")
+    paths = sorted(images.values())
+    for batch_size in (1, 2, 5, 20):
+        estimator = SingleStageEstimator(StandIn(), ModelConfig.model_validate(config()), batch_size=batch_size)
+        results = list(process_items(estimator, [Item(path.name, path) for path in paths]))
+        assert [result.key for result in results] == [path.name for path in paths]
+        assert [result.key for result in results if result.people is None] == ["0.png", "5.png", "6.png", "9.png"]
+    run(images, tmp_path / "out", part_items=3)
+    parts = read_parts(tmp_path / "out" / "shard-00000-of-00001").values()
+    assert [sorted(record.processed) for record in parts] == [
+        [path.name for path in paths[start : start + 3]] for start in range(0, 12, 3)
+    ]
+
+
+def test_one_failure_is_one_input(images, tmp_path, everypose):
+    model = write_model(tmp_path / "stand_in.onnx")
+    images["5.png"].write_bytes(b"")
+    done = everypose("bulk", "run", ".", "-m", model, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert done.err.splitlines()[0] == "everypose: 1 input failed:"
 
 
 def test_a_shard_that_has_not_begun_and_duplicates_are_problems(images, tmp_path):

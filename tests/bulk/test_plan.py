@@ -16,6 +16,8 @@ from everypose.models.config import ModelConfig
 from inference.stand_in import StandIn, config, write_model
 from video.clips import write_clip
 
+NO_IMAGE = " not an image that can be read: it is damaged, or none of JPEG, PNG, WebP, BMP and TIFF"
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -61,13 +63,36 @@ def test_images_are_measured_and_damaged_ones_are_not(folder, estimator):
     sources = Sources({str(path): str(path) for path in folder.iterdir()})
     measured = measure_images(estimator, sources, 20)
     assert measured.sample == 19
+    assert [problem.partition("0.png is")[2] for problem in measured.problems] == [NO_IMAGE]
     np.testing.assert_allclose(measured.megabytes, len(png(101)) / 1e6, rtol=0.2)
     assert measured.seconds > 0
     for path in folder.iterdir():
         path.write_bytes(b"")
-    assert measure_images(estimator, sources, 20) is None
-    with pytest.raises(EveryposeError, match="none of the sample"):
-        plan(estimator, sources)
+    for measure in (lambda: measure_images(estimator, sources, 20), lambda: plan(estimator, sources, sample=20)):
+        with pytest.raises(EveryposeError, match=r"none of 20 images of the sample .*: the image .*png is empty"):
+            measure()
+
+
+def test_a_plan_says_what_of_the_sample_cannot_be_read(folder, estimator, tmp_path):
+    (folder / "3.png").write_bytes(b"no image")
+    made = plan(estimator, Sources({str(path): str(path) for path in folder.iterdir()}), sample=20)
+    assert made.lines()[-1].startswith("1 of the sample cannot be read, the first because: ")
+    assert str(folder / "3.png") in made.lines()[-1]
+    (tmp_path / "a.tar").write_bytes(tar_of([]))
+    with pytest.raises(EveryposeError, match="no images"):
+        plan(estimator, Sources({}, [Archive("a.tar", str(tmp_path / "a.tar"))]))
+
+
+def test_videos_that_cannot_be_read(estimator, tmp_path):
+    (tmp_path / "a").mkdir()
+    write_clip(tmp_path / "a" / "good.mp4", 12)
+    (tmp_path / "a" / "z.mp4").write_bytes(b"no video")
+    made = plan(estimator, find_sources([str(tmp_path / "a")], out=tmp_path / "out", quiet=True))
+    assert made.frame_seconds > 0
+    assert str(tmp_path / "a" / "z.mp4") in made.sample_problems[0]
+    (tmp_path / "a" / "good.mp4").write_bytes(b"")
+    with pytest.raises(EveryposeError, match=r"none of 2 segments of the sample can be read, .*: .*z\.mp4"):
+        plan(estimator, find_sources([str(tmp_path / "a")], out=tmp_path / "other", quiet=True))
 
 
 def test_images_of_archives_are_counted_or_estimated(tmp_path):
@@ -118,7 +143,7 @@ def test_commands(folder, tmp_path, everypose):
     options = [folder, "-m", model, "-o", tmp_path / "out"]
     made = everypose("bulk", "plan", *options, "--workers", 1, "--price-per-hour", 3)
     assert made.code == 0
-    assert "20 images and 0 frames of videos, 1 workers" in made.out
+    assert "20 images and 0 frames of videos, 1 worker\n" in made.out
     assert "cost: " in made.out
     printed = json.loads(everypose("bulk", "plan", *options, "--json").out)
     assert printed["cost"] is None

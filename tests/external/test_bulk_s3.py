@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bulk.tar_files import png, tar_of, write_table
-from everypose.bulk.check import problems, states
+from everypose.bulk.check import find_problems, shard_states
 from everypose.bulk.merge import merge
 from inference.stand_in import write_model
 
@@ -69,7 +69,7 @@ def test_shards_of_a_bucket_have_the_rows_of_one_run(store, tmp_path):
         run(tmp_path, "three", *sources, shard=f"{index}/3")
     tables = []
     for name in ("one", "three"):
-        assert problems(tmp_path / name) == []
+        assert find_problems(tmp_path / name) == []
         merge(tmp_path / name, tmp_path / f"{name}.parquet")
         rows = parquet.read_table(tmp_path / f"{name}.parquet").to_pylist()
         tables.append(sorted(rows, key=lambda row: (row["file"], row["person"], row["keypoint"])))
@@ -77,7 +77,7 @@ def test_shards_of_a_bucket_have_the_rows_of_one_run(store, tmp_path):
     files = {row["file"] for row in tables[0]}
     assert len(files) == IMAGES + 3 * 5 + 1 + 2
     assert {"s3://photos/set/7.png", "s3://photos/tars/3.tar/1.png", "s3://photos/list.parquet/set/1.png"} <= files
-    assert sum(state.failed for state in states(tmp_path / "one")) == 4
+    assert sum(state.failed for state in shard_states(tmp_path / "one")) == 4
 
 
 @pytest.mark.usefixtures("store")

@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from everypose.bulk import PoseActor
-from everypose.bulk.check import problems
+from everypose.bulk.check import find_problems
 from everypose.bulk.merge import merge
 from everypose.bulk.shards import Shard
 from everypose.errors import EveryposeError, UsageError
@@ -95,7 +95,7 @@ def test_a_cluster_has_the_parts_of_one_process(cluster, photos, tmp_path, machi
     summary = run_shards(loader(model), work, SHARDS, pool=ActorPool(), quiet=True)
     assert (summary.images, list(summary.failed)) == (60, [str(photos / "broken.png")])
     assert len(set((tmp_path / "processes").read_text().split())) - before == machines
-    assert problems(out) == []
+    assert find_problems(out) == []
     merge(out, tmp_path / "all.parquet")
     assert rows(tmp_path / "all.parquet") == expected
     for path in (tmp_path / "one").rglob("part-*.parquet"):
@@ -119,7 +119,7 @@ def test_a_machine_lost_and_another_added_change_nothing(cluster, photos, tmp_pa
         before = len(list(out.glob("*/part-*.json")))
         running.result()
     assert 4 <= before < len(list(out.glob("*/part-*.json")))
-    assert problems(out) == []
+    assert find_problems(out) == []
     merge(out, tmp_path / "all.parquet")
     assert rows(tmp_path / "all.parquet") == expected
 
@@ -168,7 +168,7 @@ def test_the_command(tmp_path):
         assert done.returncode == 1, done.stderr
         assert done.stdout.startswith("40 people in 60 images of"), done.stdout
         assert "broken.png" in done.stderr
-        assert problems(tmp_path / out) == []
+        assert find_problems(tmp_path / out) == []
         merge(tmp_path / out, tmp_path / f"{out}.parquet")
     assert len(list((tmp_path / "ray").glob("shard-*-of-00004"))) == 4
     assert rows(tmp_path / "ray.parquet") == rows(tmp_path / "one.parquet")

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 import everypose
-from everypose.bulk.check import problems, states
+from everypose.bulk.check import find_problems, shard_states
 from everypose.bulk.merge import merge
 from external.machines import PORT, separate_machines, wait_for
 
@@ -110,6 +110,6 @@ def test_a_machine_lost_and_another_added(machines, tmp_path):
     assert message.splitlines()[0] == "everypose: 1 input failed:"
     assert "broken.jpg" in message
     assert 4 <= finished < parts()
-    assert problems(out) == []
-    assert sum(state.done for state in states(out)) == IMAGES
+    assert find_problems(out) == []
+    assert sum(state.done for state in shard_states(out)) == IMAGES
     assert rows(out) == rows(tmp_path / "one")

@@ -13,6 +13,7 @@ from everypose.bulk.items import Item, read_item
 from everypose.bulk.process import process_items
 from everypose.bulk.segments import SegmentTracks, VideoSettings, open_segment
 from everypose.bulk.sources import Archive, Clip, Sources
+from everypose.core.counted import counted
 from everypose.core.process_setup import available_threads
 from everypose.data.web_images import is_web_address
 from everypose.errors import EveryposeError
@@ -56,19 +57,21 @@ class Measured:
 
     Attributes:
         sample: number of images or frames that were measured, without unreadable ones.
+        problems: why others of the sample cannot be read, one line each.
         seconds: wall-clock time with overlapping stages, as in a run.
         megabytes: mean size of an image file; 0 for frames.
         stages: seconds of each stage.
     """
 
     sample: int
+    problems: tuple[str, ...]
     seconds: float
     megabytes: float
     stages: Stages
 
 
-def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measured | None:
-    """Measure images of a run; None if none of the sample can be read.
+def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measured:
+    """Measure images of a run.
 
     Args:
         estimator: finds the people.
@@ -76,9 +79,10 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
         sample: the most images.
 
     Raises:
-        EveryposeError: if the model fails.
+        EveryposeError: if none of the sample can be read, with the first one's reason, or the model fails.
     """
     reading, decoding, size = 0.0, 0.0, 0
+    problems: list[str] = []
 
     def prepared() -> Iterator[Prepared]:
         nonlocal reading, decoding, size
@@ -88,7 +92,8 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
                 content = _content(item)
                 middle = time.monotonic()
                 one = estimator.prepare(read_item(Item(item.key, content)))
-            except EveryposeError:
+            except EveryposeError as error:
+                problems.append(str(error))
                 continue
             reading += middle - begin
             decoding += time.monotonic() - middle
@@ -97,19 +102,17 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
 
     count, network, writing = _network_and_writing(estimator, prepared())
     if not count:
-        return None
+        raise EveryposeError(_none_readable("image", problems))
     results = process_items(estimator, _sample(sources, sample))
     together = _seconds_of(FrameResult(each.key, each.people) for each in results if each.people is not None)
     # Files that were just read are in memory: waiting for the store is added where it would be the bottleneck.
     seconds = max(together, reading / min(4, available_threads())) / count
     stages = Stages(reading / count, decoding / count, network / count, writing / count)
-    return Measured(count, seconds, size / count / 1e6, stages)
+    return Measured(count, tuple(problems), seconds, size / count / 1e6, stages)
 
 
-def measure_frames(
-    estimator: Estimator, clips: Sequence[Clip], sample: int, settings: VideoSettings
-) -> Measured | None:
-    """Measure the first frames of a segment in the middle of a run; None if it cannot be read.
+def measure_frames(estimator: Estimator, clips: Sequence[Clip], sample: int, settings: VideoSettings) -> Measured:
+    """Measure the first frames of a segment in the middle of a run, or of the first one after it that can be read.
 
     Args:
         estimator: finds the people.
@@ -118,11 +121,10 @@ def measure_frames(
         settings: how videos are processed.
 
     Raises:
-        EveryposeError: if the model fails.
+        EveryposeError: if no segment has frames that can be read, with the first one's reason, or the model fails.
     """
     from everypose.video.stream import FrameStream
 
-    clip = clips[len(clips) // 2]
     decoding = 0.0
 
     def prepared(video: "VideoSource") -> Iterator[Prepared]:
@@ -134,14 +136,21 @@ def measure_frames(
             yield one
             begin = time.monotonic()
 
-    try:
-        source = open_segment(clip, settings)
-    except EveryposeError:
-        return None
-    with source:
-        count, network, writing = _network_and_writing(estimator, prepared(source))
-    if not count:
-        return None
+    problems: list[str] = []
+    middle = len(clips) // 2
+    for clip in (*clips[middle:], *clips[:middle]):
+        try:
+            source = open_segment(clip, settings)
+        except EveryposeError as error:
+            problems.append(str(error))
+            continue
+        with source:
+            count, network, writing = _network_and_writing(estimator, prepared(source))
+        if count:
+            break
+        problems.append(f"{clip.key} has no frames that can be decoded")
+    else:
+        raise EveryposeError(_none_readable("segment", problems))
     with FrameStream(estimator, open_segment(clip, settings)) as frames:
         tracks = SegmentTracks(estimator.skeleton) if settings.track else None
 
@@ -152,7 +161,16 @@ def measure_frames(
                 yield FrameResult(clip.video, frame.people, frame=frame.index, time=frame.time)
 
         seconds = _seconds_of(results())
-    return Measured(count, seconds / count, 0.0, Stages(0.0, decoding / count, network / count, writing / count))
+    stages = Stages(0.0, decoding / count, network / count, writing / count)
+    return Measured(count, tuple(problems), seconds / count, 0.0, stages)
+
+
+def _none_readable(noun: str, problems: Sequence[str]) -> str:
+    """Return the message of a sample of which nothing can be read."""
+    if not problems:
+        return "the archives have no images: there is nothing to measure"
+    number = counted(len(problems), noun)
+    return f"cannot plan: none of {number} of the sample can be read, the first because: {problems[0]}"
 
 
 def count_images(archive: Archive, sample: int = 32) -> int:

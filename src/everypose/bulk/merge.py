@@ -9,6 +9,7 @@ import numpy as np
 
 from everypose.bulk.check import find_problems, segments_of, shard_states
 from everypose.bulk.records import SegmentRecord, read_parts
+from everypose.core.counted import counted
 from everypose.core.files import written_whole
 from everypose.errors import EveryposeError
 
@@ -28,7 +29,7 @@ def merge(out: Path, table: Path) -> int:
         EveryposeError: if the run has problems (`everypose.bulk.check.find_problems`), or the file cannot be written.
     """
     if found := find_problems(out):
-        raise EveryposeError(f"{found[0]} ({len(found)} problems: see 'everypose bulk verify {out}')")
+        raise EveryposeError(f"{found[0]} ({counted(len(found), 'problem')}: see 'everypose bulk verify {out}')")
     from pyarrow import parquet
 
     videos = segments_of(out)

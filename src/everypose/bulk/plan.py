@@ -13,6 +13,7 @@ from everypose.bulk.segments import VideoSettings
 from everypose.bulk.shards import shard_of_key
 from everypose.bulk.sources import Sources
 from everypose.core.arrays import Float64
+from everypose.core.counted import counted
 from everypose.core.files import read_json
 from everypose.core.process_setup import available_threads, peak_memory_mb
 from everypose.core.settings import Settings
@@ -40,6 +41,7 @@ class Plan(Settings):
         bottleneck: the slowest stage.
         stages: seconds for one image by stage; without images, for one frame.
         price_per_hour: price of a worker; None if not given.
+        sample_problems: why images or segments of the sample cannot be read.
 
     >>> plan = Plan(
     ...     images=3600, frames=0, workers=1, image_seconds=0.1, frame_seconds=None, hours=0.1, mean_hours=0.1,
@@ -63,6 +65,7 @@ class Plan(Settings):
     bottleneck: str
     stages: dict[str, float]
     price_per_hour: float | None
+    sample_problems: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float | None:
@@ -78,7 +81,8 @@ class Plan(Settings):
         ]
         stages = ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in self.stages.items())
         lines = [
-            f"{self.images} images and {self.frames} frames of videos, {self.workers} workers",
+            f"{counted(self.images, 'image')} and {counted(self.frames, 'frame')} of videos, "
+            f"{counted(self.workers, 'worker')}",
             f"speed of a worker: {', '.join(each)}",
             f"time: {_time(self.hours, self.mean_hours)}, after {self.start_seconds:.1f} s to start",
             f"memory of a worker: {self.memory_mb:.0f} MB",
@@ -86,7 +90,12 @@ class Plan(Settings):
             f"stages: {stages}",
             f"bottleneck: {self.bottleneck}",
         ]
-        return lines if self.cost is None else [*lines, f"cost: {self.cost:.2f}"]
+        if self.cost is not None:
+            lines.append(f"cost: {self.cost:.2f}")
+        if self.sample_problems:
+            number = len(self.sample_problems)
+            lines.append(f"{number} of the sample cannot be read, the first because: {self.sample_problems[0]}")
+        return lines
 
     def _speeds(self) -> list[tuple[str, float | None]]:
         return [("images", self.image_seconds), ("frames", self.frame_seconds)]
@@ -114,14 +123,14 @@ def make_plan(
         price_per_hour: price of a worker.
 
     Raises:
-        EveryposeError: if no image or frame of the sample can be read, or the model fails.
+        EveryposeError: if no image or no segment of the sample can be read, with the reason, or the model fails.
     """
     has_images = bool(sources.images or sources.archives)
     images = measure_images(estimator, sources, sample) if has_images else None
     frames = measure_frames(estimator, sources.clips, sample, video) if sources.clips else None
-    main = images or frames
-    if main is None:
-        raise EveryposeError("none of the sample can be read: see 'everypose bulk run' for the reasons")
+    measured = [one for one in (images, frames) if one is not None]
+    if not measured:
+        raise EveryposeError("there are no images or videos to measure")
     archive_images = [count_images(archive) for archive in sources.archives]
     clip_frames = [
         0 if isinstance(clip.segment, EveryposeError) else clip.segment.packets // video.every for clip in sources.clips
@@ -141,9 +150,10 @@ def make_plan(
         start_seconds=start_seconds,
         memory_mb=peak_memory_mb(),
         read_mb_per_second=megabytes / max(float(seconds.max()), 1e-9),
-        bottleneck=bottleneck_of(main.stages, min(4, available_threads())),
-        stages=asdict(main.stages),
+        bottleneck=bottleneck_of(measured[0].stages, min(4, available_threads())),
+        stages=asdict(measured[0].stages),
         price_per_hour=price_per_hour,
+        sample_problems=tuple(problem for one in measured for problem in one.problems),
     )
 
 
@@ -169,8 +179,8 @@ def compare(plan: Plan, states: Sequence[ShardState]) -> list[str]:
     mean = sum(state.seconds for state in states) / len(states) / HOUR
     memory = max(state.peak_mb for state in states)
     lines = [
-        f"planned: {_time(plan.hours, plan.mean_hours)}, {plan.memory_mb:.0f} MB, {plan.workers} workers",
-        f"measured: {_time(slowest, mean)}, {memory:.0f} MB, {len(states)} shards",
+        f"planned: {_time(plan.hours, plan.mean_hours)}, {plan.memory_mb:.0f} MB, {counted(plan.workers, 'worker')}",
+        f"measured: {_time(slowest, mean)}, {memory:.0f} MB, {counted(len(states), 'shard')}",
     ]
     if not all(state.finished for state in states):
         return [*lines, "the run is not finished"]

@@ -11,6 +11,7 @@ import typer
 from everypose.cli.bulk_options import BulkModelOptions, BulkSourceOptions
 from everypose.cli.bulk_plan import plan
 from everypose.cli.option_groups import expand_options
+from everypose.core.counted import counted
 from everypose.errors import UsageError
 from everypose.models.default_names import DEFAULT_DETECTOR
 
@@ -106,14 +107,14 @@ def run(
         pool = ActorPool(ray, ray_actors, cpus=ray_cpus, gpus=gpus)
         chosen_shards = all_shards(found, out, shards)
         summary = run_shards(make_estimator, process, chosen_shards, pool=pool, quiet=quiet)
-        processed = f"{len(chosen_shards)} shards"
+        processed = counted(len(chosen_shards), "shard")
     if not quiet:
         before = f", {summary.done_before} were done before" if summary.done_before else ""
-        segments = f" and {summary.segments} segments of videos" if found.clips else ""
-        images = f"{summary.images} images{segments}"
-        print(f"{summary.people} people in {images} of {processed}{before}")
+        segments = f" and {counted(summary.segments, 'segment')} of videos" if found.clips else ""
+        images = f"{counted(summary.images, 'image')}{segments}"
+        print(f"{counted(summary.people, 'person', 'people')} in {images} of {processed}{before}")
     if summary.failed:
-        print(f"everypose: {len(summary.failed)} inputs failed:", file=sys.stderr)
+        print(f"everypose: {counted(len(summary.failed), 'input')} failed:", file=sys.stderr)
         for reason in summary.failed.values():
             print(f"  {reason}", file=sys.stderr)
         raise typer.Exit(1)

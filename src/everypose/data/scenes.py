@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from everypose.core.arrays import Float64, Int64, Mask
+from everypose.core.arrays import Float64, Image, Int64, Mask
+from everypose.data.images import decode_image, read_image
+from everypose.data.tars import TarMember
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 
@@ -21,7 +23,7 @@ class Scene:
 
     Attributes:
         image_id: id of the image in the annotation file.
-        path: the image file; it may be missing.
+        path: the image file; it may be missing. Of an image in a tar, the tar's path and the name in it.
         file_name: the image's name in the annotation file.
         width: in pixels, from the annotation file.
         height: in pixels, from the annotation file.
@@ -32,6 +34,7 @@ class Scene:
         is_crowd: (N,) bool: the annotation is a region of many people, not a person.
         segmentations: N entries.
         extra: other fields of the image's entry (CrowdPose's ``crowdIndex``, a clip, a source).
+        member: the image's place in a tar; None for a file.
 
     >>> scene = Scene(
     ...     image_id=1, path=Path("a.jpg"), file_name="a.jpg", width=64, height=48, annotation_ids=np.array([7]),
@@ -54,9 +57,16 @@ class Scene:
     is_crowd: Mask
     segmentations: list[Segmentation]
     extra: dict[str, Any] = field(default_factory=dict)
+    member: TarMember | None = None
 
     def __len__(self) -> int:
         return len(self.annotation_ids)
+
+    def read_image(self, reduction: int = 1) -> Image:
+        """Read the image; arguments, result and errors as of :func:`everypose.data.images.read_image`."""
+        if self.member is None:
+            return read_image(self.path, reduction)
+        return decode_image(self.member.read(), str(self.path), reduction)
 
     @property
     def has_keypoints(self) -> Mask:

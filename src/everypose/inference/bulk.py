@@ -21,6 +21,8 @@ from everypose.people import People
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Failed = list[tuple[Item, EveryposeError]]
+"""Images that could not be read, with the reason."""
 
 MOST_PIXELS = 100_000_000
 """Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
@@ -100,8 +102,7 @@ def find_people(
         items: the images.
         pool: runs the reading.
         workers: threads of the pool.
-        prepare: reads an image and prepares it for the estimator; its `EveryposeError` is yielded before the people of
-            the images of the same batch.
+        prepare: reads an image and prepares it for the estimator; its `EveryposeError` is yielded in the image's place.
         pixels: an image's pixels before it is read; 0 if unknown.
     """
 
@@ -191,26 +192,27 @@ def _pixels(image: Image | None) -> int:
 def _through_network(
     estimator: Estimator, outcomes: Iterable[tuple[Item, Prepared | EveryposeError]]
 ) -> Iterator[tuple[Item, People | EveryposeError]]:
-    """Run the network on batches of prepared images; errors are passed on, before the people of the next batch."""
-    failed: deque[tuple[Item, EveryposeError]] = deque()
+    """Run the network on batches of prepared images; errors keep their place among the people."""
+    failed: Failed[Item] = []
 
-    def batches() -> Iterator[list[tuple[Item, Prepared]]]:
-        batch: list[tuple[Item, Prepared]] = []
+    def batches() -> Iterator[list[tuple[tuple[Failed[Item], Item], Prepared]]]:
+        nonlocal failed
+        batch: list[tuple[tuple[Failed[Item], Item], Prepared]] = []
         for item, outcome in outcomes:
             if isinstance(outcome, EveryposeError):
                 failed.append((item, outcome))
                 continue
-            batch.append((item, outcome))
+            batch.append(((failed, item), outcome))  # with the errors that come before it
+            failed = []
             if len(batch) == estimator.batch_size or sum(_pixels(one.image) for _, one in batch) > MOST_PIXELS:
                 yield batch
                 batch = []
         if batch:
             yield batch
 
-    for found in predict_batches(estimator, batches()):
-        while failed:
-            yield failed.popleft()
-        yield found
+    for (before, item), people in predict_batches(estimator, batches()):
+        yield from before
+        yield item, people
     yield from failed
 
 

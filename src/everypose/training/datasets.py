@@ -6,6 +6,7 @@ from pathlib import Path
 
 from everypose.data.discovery.layouts import find_data
 from everypose.data.formats.coco import read_coco
+from everypose.data.formats.tar_set import names_tars, read_tar_set
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.methods.single_stage.samples import training_scenes
@@ -35,8 +36,9 @@ def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
     """
     if other.skeleton.keypoints != first.skeleton.keypoints:
         raise EveryposeError(
-            f"{other.annotation_file} has the keypoints of {other.skeleton.name}, {first.annotation_file} those "
-            f"of {first.skeleton.name}: sets of one run must share one skeleton"
+            f"{other.annotation_file or other.name} has the keypoints of {other.skeleton.name}, "
+            f"{first.annotation_file or first.name} those of {first.skeleton.name}: sets of one run must share one "
+            "skeleton"
         )
 
 
@@ -49,7 +51,28 @@ def _read_split(data: OneSetSection, sources: Sequence[Source], dataset: str, sp
 
 
 def _read_source(data: OneSetSection, source: Source) -> SceneSet:
-    return read_coco(Path(data.root, source.annotations), Path(data.root, source.images), _skeleton(data))
+    return read_source(source, Path(data.root), _skeleton(data))
+
+
+def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
+    """Read a set for training: COCO-format annotations of images in a folder or in tars.
+
+    Args:
+        source: names its files.
+        root: the folder that relative paths start from.
+        skeleton: what the keypoints are; None for what the annotations say.
+
+    Raises:
+        EveryposeError: it cannot be read, or its keypoints are not those of ``skeleton``.
+    """
+    annotations = Path(root, source.annotations) if source.annotations else None
+    if names_tars(source.images):
+        return read_tar_set(str(Path(root, source.images)), annotations, skeleton)
+    if annotations is None:
+        raise EveryposeError(
+            f"the images {source.images} need a file of annotations: only those in tars can have their own"
+        )
+    return read_coco(annotations, Path(root, source.images), skeleton)
 
 
 def _skeleton(data: OneSetSection) -> Skeleton | None:

@@ -17,14 +17,15 @@ class Source(Settings):
     """One annotated set.
 
     Attributes:
-        annotations: a COCO-format file, relative to ``data.root``.
-        images: the folder of its images, relative to ``data.root``.
+        annotations: a COCO-format file, relative to ``data.root``; empty if each image in the tars has a JSON file.
+        images: the folder of its images, relative to ``data.root``; for training also tars that are not compressed: a
+            path, a glob, or a range such as ``train-{000..127}.tar``.
 
     >>> Source(annotations="train.json", images="photos").images
     'photos'
     """
 
-    annotations: str
+    annotations: str = ""
     images: str
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from everypose.core.arrays import Image
 from everypose.data.discovery.layouts import Layout, find_data
+from everypose.data.formats.tar_set import names_tars
 from everypose.data.scenes import SceneSet
 from everypose.drawing import draw_people
 from everypose.errors import EveryposeError
@@ -169,8 +170,10 @@ def read_source(source: Source, root: Path, *, skeleton: Skeleton | None, settin
     """Read an annotation file and its images, named relative to ``root``.
 
     Raises:
-        EveryposeError: if the file cannot be read, or has other keypoints than ``skeleton``.
+        EveryposeError: if the file cannot be read, or has other keypoints than ``skeleton``; if the images are in tars.
     """
+    if names_tars(source.images) or not source.annotations:
+        raise EveryposeError(f"validation needs an annotation file and a folder of images, not {source.images}")
     layout = Layout((Path(root, source.annotations),), Path(root, source.images), None, None, "named by the recipe")
     return AnnotatedSet.read(layout, metric=settings.protocol, skeleton=skeleton)
 

@@ -10,7 +10,7 @@ from everypose.bulk.items import Item, pixels_of_item, read_item
 from everypose.bulk.process import process_items
 from everypose.bulk.shards import Shard
 from everypose.bulk.sources import Archive, Sources, TableOptions, find_sources
-from everypose.bulk.sources.search import expand_range
+from everypose.data.tars import expand_range
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig

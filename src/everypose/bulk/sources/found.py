@@ -11,8 +11,8 @@ from everypose.bulk.items import Item
 from everypose.bulk.shards import Shard, keys_of_shard
 from everypose.bulk.sources.clips import Clip
 from everypose.bulk.sources.tables import count_rows, read_table
-from everypose.bulk.sources.tars import TAR_SUFFIXES, read_tar
 from everypose.data.discovery.walk import problem_of
+from everypose.data.tars import TAR_SUFFIXES, read_tar
 from everypose.errors import EveryposeError, UsageError
 
 TABLE_SUFFIX = ".parquet"

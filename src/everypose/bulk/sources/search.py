@@ -1,7 +1,6 @@
 """From files, folders, patterns and addresses to the images, archives and videos of a bulk run."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,20 +8,18 @@ from pathlib import Path
 from everypose.bulk.addresses import find_addresses, is_address, name_of
 from everypose.bulk.sources.clips import SEGMENT_SECONDS, clips_of
 from everypose.bulk.sources.found import TABLE_SUFFIX, Archive, Sources, TableOptions, is_archive
-from everypose.bulk.sources.tars import TAR_SUFFIXES
 from everypose.core.files import text_name
 from everypose.core.progress import track
 from everypose.data.discovery.search import VIDEO_SUFFIXES, files_of
 from everypose.data.discovery.walk import Skipped
 from everypose.data.image_header import IMAGE_SUFFIXES
+from everypose.data.tars import TAR_SUFFIXES, expand_range
 from everypose.data.web_images import is_web_address, is_web_image
 from everypose.errors import UsageError
 
 ARCHIVE_SUFFIXES = {Path(f"x{suffix}").suffix for suffix in (*TAR_SUFFIXES, TABLE_SUFFIX)}
 SUFFIXES = IMAGE_SUFFIXES | ARCHIVE_SUFFIXES | VIDEO_SUFFIXES
 """Suffixes of the files that searches find; of ``.gz`` files only ``.tar.gz``."""
-MOST_EXPANDED = 1_000_000
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def find_sources(
@@ -119,23 +116,3 @@ def _real_path(path: Path) -> str:
 @lru_cache(maxsize=16)
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
-
-
-def expand_range(source: str) -> list[str]:
-    """Return the names that a number range in braces stands for, as in WebDataset.
-
-    >>> expand_range("set-{08..11}.tar")
-    ['set-08.tar', 'set-09.tar', 'set-10.tar', 'set-11.tar']
-
-    Raises:
-        UsageError: if a range has more than `MOST_EXPANDED` numbers or goes down.
-    """
-    match = _RANGE.search(source)
-    if match is None:
-        return [source]
-    first, last = match.groups()
-    numbers = range(int(first), int(last) + 1)
-    if not 0 < len(numbers) <= MOST_EXPANDED:
-        raise UsageError(f"{source}: a range goes from a number to a larger one, at most {MOST_EXPANDED} numbers")
-    start, end = source[: match.start()], source[match.end() :]
-    return [name for number in numbers for name in expand_range(f"{start}{number:0{len(first)}d}{end}")]

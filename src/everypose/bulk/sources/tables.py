@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from everypose.bulk.addresses import SEPARATOR
-from everypose.bulk.sources.tars import printable
+from everypose.data.tars import printable
 from everypose.data.web_images import MOST_BYTES
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error
 

@@ -1,7 +1,7 @@
 """COCO-format annotation files as scenes; what cannot be used is an error, what was repaired is reported."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from everypose.core.arrays import Float64, Mask
 from everypose.core.geometry import keypoint_boxes, xywh_to_xyxy, xyxy_to_xywh
-from everypose.data.discovery.annotation_files import contained, image_path, load
+from everypose.data.discovery.annotation_files import load
 from everypose.data.formats.coco_entries import (
     WHOLE_BODY_PARTS,
     parse_entries,
     require_pixels,
     whole_visibilities,
 )
-from everypose.data.images import read_header
+from everypose.data.formats.image_places import ImageFolder, ImagePlace, ImagePlaces
 from everypose.data.scenes import Scene, SceneSet, Segmentation
 from everypose.errors import EveryposeError
 from everypose.skeleton.matching import require_same_indices
@@ -46,9 +46,26 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
         EveryposeError: if the file is not JSON or not COCO, or its keypoints do not match the skeleton; the message
             names the entry.
     """
-    annotation_file, image_root = Path(annotation_file), Path(image_root)
+    annotation_file = Path(annotation_file)
+    return parse_coco(load(annotation_file), annotation_file, ImageFolder(Path(image_root)), skeleton)
+
+
+def parse_coco(
+    content: Mapping[str, Any], annotation_file: Path, places: ImagePlaces, skeleton: Skeleton | None = None
+) -> SceneSet:
+    """Make scenes of the content of a COCO-format annotation file; otherwise as :func:`read_coco`.
+
+    Args:
+        content: parsed JSON.
+        annotation_file: where it is from.
+        places: where the images are.
+        skeleton: what the keypoints are; without it, what the category says.
+
+    Raises:
+        EveryposeError: as :func:`read_coco`.
+    """
     repairs: Counter[str] = Counter()
-    content = parse_entries(load(annotation_file), str(annotation_file), repairs=repairs)
+    content = parse_entries(content, str(annotation_file), repairs=repairs)
     categories = _keypoint_categories(content["categories"], annotation_file, skeleton)
     if skeleton is None:
         skeleton = Skeleton.from_coco_category(categories[0])
@@ -58,7 +75,8 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
     chosen = [entry for entry in content["annotations"] if entry.get("category_id") in names]
     kept = [entry for entry in chosen if entry["image_id"] in images]
     repairs["annotations of images that the file does not list were left out"] += len(chosen) - len(kept)
-    scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, image_root, repairs)
+    found = places.find([entry["file_name"] for entry in images.values()], annotation_file, repairs)
+    scenes = _scenes(list(images.values()), kept, skeleton, annotation_file, found, repairs)
     notes = [f"{count} {what}" for what, count in repairs.items() if count]
     return SceneSet(scenes, skeleton, annotation_file.stem, annotation_file, notes)
 
@@ -97,7 +115,7 @@ def _scenes(
     annotations: list[dict[str, Any]],
     skeleton: Skeleton,
     annotation_file: Path,
-    image_root: Path,
+    places: Sequence[ImagePlace],
     repairs: Counter[str],
 ) -> list[Scene]:
     """All annotations as arrays at once, sorted by image, then cut into scenes."""
@@ -120,15 +138,14 @@ def _scenes(
     kept = np.flatnonzero(~empty)
     bounds = np.searchsorted(image_of[kept], np.arange(len(images) + 1))
 
-    paths = _paths(images, image_root, annotation_file, repairs)
     scenes = []
-    for index, (entry, path) in enumerate(zip(images, paths, strict=True)):
+    for index, (entry, place) in enumerate(zip(images, places, strict=True)):
         rows = kept[bounds[index] : bounds[index + 1]]
-        width, height = _size(entry, path, repairs)
+        width, height = _size(entry, place, repairs)
         scenes.append(
             Scene(
                 image_id=entry["id"],
-                path=path,
+                path=place.path,
                 file_name=entry["file_name"],
                 width=width,
                 height=height,
@@ -139,6 +156,7 @@ def _scenes(
                 is_crowd=is_crowd[rows],
                 segmentations=[segmentations[row] for row in rows],
                 extra={key: value for key, value in entry.items() if key not in _NOT_EXTRA},
+                member=place.member,
             )
         )
     return scenes
@@ -199,28 +217,12 @@ def _areas(annotations: list[dict[str, Any]], boxes: Float64, repairs: Counter[s
     return areas
 
 
-def _paths(images: list[dict[str, Any]], root: Path, where: Path, repairs: Counter[str]) -> list[Path]:
-    """The images' files below the root: by name as written, or, when the first is not there so, without folders."""
-    names = [entry["file_name"] for entry in images]
-    first = image_path(root, names[0]) if names else None
-    if first is not None and first != root / names[0]:
-        last_parts = [name.replace("\\", "/").rsplit("/", 1)[-1] for name in names]
-        posix = [name.replace("\\", "/") for name in names]
-        names = posix if first == root / posix[0] else last_parts
-        repairs["file names were taken without their folders"] += len(names) if names is last_parts else 0
-    paths = [contained(root, name) for name in names]
-    for name, path in zip(names, paths, strict=True):
-        if path is None:
-            raise EveryposeError(f"{where}: the image name {name!r} leaves the folder of the images, {root}")
-    return [path for path in paths if path is not None]
-
-
-def _size(entry: dict[str, Any], path: Path, repairs: Counter[str]) -> tuple[int, int]:
+def _size(entry: dict[str, Any], place: ImagePlace, repairs: Counter[str]) -> tuple[int, int]:
     """Width and height as the file says, else as the image does."""
     if "width" in entry and "height" in entry:
         return int(entry["width"]), int(entry["height"])
     repairs["missing image sizes were read from the images"] += 1
-    return read_header(path).upright
+    return place.size()
 
 
 def coco_category_fields(skeleton: Skeleton) -> dict[str, Any]:

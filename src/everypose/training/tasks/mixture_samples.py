@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from everypose.core.arrays import Int64
-from everypose.data.formats.coco import read_coco
 from everypose.data.formats.mpii import read_mpii
-from everypose.data.images import read_image
+from everypose.data.formats.tar_set import names_tars
 from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError
 from everypose.methods.posebh.targets import rows_by_dataset
@@ -25,21 +24,21 @@ from everypose.methods.top_down.crops import CropGeometry
 from everypose.methods.top_down.samples import CropBatch, CropSample, collate, make_sample, trainable_people
 from everypose.methods.top_down.settings import CropInference
 from everypose.skeleton.skeleton import Skeleton
-from everypose.training.datasets import require_same_skeleton
+from everypose.training.datasets import read_source, require_same_skeleton
 from everypose.training.sample_stream import generator_at
 from everypose.training.sections import MixedSet, Source
 
 
-def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
-    """Read a COCO-format file, or one in MPII's own form, which is a list and no table.
+def read_mixture_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
+    """Read a set for training; also one in MPII's own form, which is a list and no table.
 
     Raises:
         EveryposeError: if it cannot be read, or its keypoints are not those of ``skeleton``.
     """
-    path, images = Path(root, source.annotations), Path(root, source.images)
-    if not _is_list(path):
-        return read_coco(path, images, skeleton)
-    scenes = read_mpii(path, images)
+    path = Path(root, source.annotations)
+    if names_tars(source.images) or not source.annotations or not _is_list(path):
+        return read_source(source, root, skeleton)
+    scenes = read_mpii(path, Path(root, source.images))
     if skeleton is not None and skeleton.keypoints != scenes.skeleton.keypoints:
         raise EveryposeError(f"{path} is a list in MPII's form, whose keypoints are not those of {skeleton.name}")
     return scenes
@@ -74,7 +73,7 @@ class SetPeople:
     def __init__(self, settings: MixedSet, root: Path, inference: CropInference) -> None:
         self.settings = settings
         given = Skeleton.find(settings.skeleton) if settings.skeleton else None
-        self.training = [read_source(source, root, given) for source in settings.train]
+        self.training = [read_mixture_source(source, root, given) for source in settings.train]
         for other in self.training[1:]:
             require_same_skeleton(self.training[0], other)
         self.skeleton = self.training[0].skeleton
@@ -87,7 +86,7 @@ class SetPeople:
         self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
         self._row_of = np.concatenate([np.zeros(0, np.int64), *rows])
         if not len(self):
-            files = ", ".join(str(one.annotation_file) for one in self.training)
+            files = ", ".join(str(one.annotation_file or one.name) for one in self.training)
             raise EveryposeError(
                 f"the set {settings.name} ({files}) has no person with both a labeled keypoint and a box inside the "
                 "image: there is nothing to learn from, leave it out"
@@ -102,7 +101,7 @@ class SetPeople:
         """The crop of a person; ``person_rng`` moves its center, and is alike whenever the person is seen."""
         scene = self._scenes[self._scene_of[person]]
         draws = draw(rng, self._augmentation, person_rng)
-        image = read_image(scene.path)
+        image = scene.read_image()
         row = int(self._row_of[person])
         return make_sample(scene, [row], image, self.skeleton, geometry=self.geometry, draws=draws, dataset=dataset)
 

@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 
 from everypose.core.arrays import Float64
 from everypose.core.geometry import box_iou
-from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
@@ -163,7 +162,7 @@ class RefinementSamples(Dataset[RefinementSample]):
         rng = generator_at(position, self._seed)
         draws = draw(rng, self._augmentation)
         estimated = estimated_pose(scene, person, self._estimates.get(scene.image_id))
-        return self._maker.sample(scene, person, read_image(scene.path), estimated, draws=draws, rng=rng)
+        return self._maker.sample(scene, person, scene.read_image(), estimated, draws=draws, rng=rng)
 
     def collate(self, samples: Sequence[RefinementSample]) -> RefinementBatch[Tensor]:
         """Join samples to one batch of tensors."""

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from everypose.backbones.normalization import normalize
-from everypose.data.images import read_image
 from everypose.data.scenes import Scene
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.graph import SingleStageNetwork
@@ -80,7 +79,7 @@ class ImageSamples(Dataset[tuple[int, ImageSample]]):
         scene, settings = self._scenes[self.index(position)], self._settings
         draws = draw(generator_at(position, self._seed), settings.augmentation, scene)
         reduction = possible_reduction(scene.height, scene.width, settings.size, draws)
-        image = read_image(scene.path, reduction)
+        image = scene.read_image(reduction)
         return position, make_sample(scene, image, self._skeleton, settings, draws=draws, reduction=reduction)
 
     def collate(self, samples: Sequence[tuple[int, ImageSample]]) -> ImageBatch[Tensor]:

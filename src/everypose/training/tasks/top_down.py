@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 from everypose.backbones.normalization import normalize
 from everypose.core.arrays import Int64
 from everypose.core.geometry import Size
-from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.spec import spec_of
@@ -127,7 +126,7 @@ class CropSamples(Dataset[CropSample]):
         sample = make_sample(
             scene,
             people.tolist(),
-            read_image(scene.path),
+            scene.read_image(),
             self._skeleton,
             geometry=self._geometry,
             draws=draws,

@@ -1,24 +1,28 @@
-"""The images of tar files, such as WebDataset's shards, as a stream: nothing is extracted to the disk.
+"""The images of tar files, such as WebDataset's shards: as a stream, or one by one; nothing is extracted to the disk.
 
 A tar is untrusted: sizes are bounded, names are used as keys only, and damage ends the tar with an error that says so.
 """
 
+import re
 import tarfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from everypose.core.files import text_name
 from everypose.data.image_header import IMAGE_SUFFIXES
 from everypose.data.web_images import MOST_BYTES
-from everypose.errors import EveryposeError, as_user_error
+from everypose.errors import EveryposeError, UsageError, as_user_error
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MOST_HEADER_BYTES = 1 << 20
 """Bytes of a long name or of extended attributes; tarfile reads them into memory at once."""
 MOST_MEMBER_BYTES = 1 << 36
 """Largest size of a member that is skipped; a larger one is damage, and reading past it would take hours."""
+MOST_EXPANDED = 1_000_000
 _BLOCK_BYTES = 1 << 20
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _HEADER_TYPES = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -26,6 +30,39 @@ _HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+
+
+@dataclass(frozen=True)
+class TarMember:
+    """A file in a tar that is not compressed; it is read without the rest of the tar.
+
+    Attributes:
+        tar: the tar.
+        name: of the file in it.
+        offset: of its first byte.
+        size: bytes.
+    """
+
+    tar: Path
+    name: str
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Return its content.
+
+        Raises:
+            EveryposeError: if the tar cannot be read, or has become shorter.
+        """
+        try:
+            with self.tar.open("rb") as file:
+                file.seek(self.offset)
+                content = file.read(self.size)
+        except OSError as error:
+            raise EveryposeError(f"cannot read {self.tar}: {error.strerror or error}") from error
+        if len(content) < self.size:
+            raise EveryposeError(f"cannot read {self.tar}/{self.name}: the tar is truncated, or was written again")
+        return content
 
 
 class _Header(tarfile.TarInfo):
@@ -79,6 +116,37 @@ def read_tar(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes | Everypose
             yield key, _content(tar, member, f"{name}/{key}")
 
 
+def list_members(path: Path) -> Iterator[TarMember]:
+    """Yield the files of a tar in its order; only headers are read. Folders, links and hidden files are passed over.
+
+    Args:
+        path: the tar, not compressed.
+
+    Raises:
+        UsageError: if it is compressed by its suffix.
+        EveryposeError: if it is damaged or truncated, or a file is larger than `MOST_BYTES`.
+    """
+    if not path.name.lower().endswith(".tar"):
+        raise UsageError(f"{path} is compressed, so that its files cannot be read one by one: decompress it first")
+    damaged = f"{path} is damaged, or not a tar"
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
+    with file, as_user_error(damaged), tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
+        end = path.stat().st_size
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # tarfile keeps all, which would grow with the tar
+            if not member.isreg() or _is_hidden(PurePosixPath(member.name)):
+                continue
+            name = printable(member.name.removeprefix("./"))
+            if member.size > MOST_BYTES or member.sparse is not None:
+                raise EveryposeError(f"{path}/{name} is too large: {MOST_BYTES // 2**20} MB are the most")
+            if member.offset_data + member.size > end:
+                raise EveryposeError(f"{damaged}: it ends within {name}")
+            yield TarMember(path, name, member.offset_data, member.size)
+
+
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> bytes | EveryposeError:
     """Return the bytes of a member, or an error if it is too large."""
     if member.size > MOST_BYTES:
@@ -97,8 +165,12 @@ def is_image_name(name: str) -> bool:
     (True, False, False)
     """
     path = PurePosixPath(name)
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and "__MACOSX" not in path.parts
+    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(path)
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    """Whether a file or a folder on the way to it is hidden, or is one of macOS's own."""
+    return "__MACOSX" in path.parts or any(part.startswith(".") and part not in (".", "..") for part in path.parts)
 
 
 def printable(name: str) -> str:
@@ -109,3 +181,23 @@ def printable(name: str) -> str:
     """
     text = text_name(name)
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def expand_range(source: str) -> list[str]:
+    """Return the names that a number range in braces stands for, as in WebDataset.
+
+    >>> expand_range("set-{08..11}.tar")
+    ['set-08.tar', 'set-09.tar', 'set-10.tar', 'set-11.tar']
+
+    Raises:
+        UsageError: if a range has more than `MOST_EXPANDED` numbers or goes down.
+    """
+    match = _RANGE.search(source)
+    if match is None:
+        return [source]
+    first, last = match.groups()
+    numbers = range(int(first), int(last) + 1)
+    if not 0 < len(numbers) <= MOST_EXPANDED:
+        raise UsageError(f"{source}: a range goes from a number to a larger one, at most {MOST_EXPANDED} numbers")
+    start, end = source[: match.start()], source[match.end() :]
+    return [name for number in numbers for name in expand_range(f"{start}{number:0{len(first)}d}{end}")]
