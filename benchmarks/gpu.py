@@ -316,7 +316,7 @@ def full_sizes() -> dict[str, ModelConfig]:
 
 
 def tiny_sizes() -> dict[str, ModelConfig]:
-    """Networks that a CPU runs in milliseconds."""
+    """Tiny networks, for a smoke test on a CPU."""
     return {
         "BoIR-W32": config_of(TINY_BOIR, 64),
         "MIPNet-W48": config_of(TINY_MIPNET, crop_size=(64, 64)),

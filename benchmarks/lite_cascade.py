@@ -1,4 +1,4 @@
-"""The default model next to the unmodified cascade: AP, overlapped people, crops and time of each photo.
+"""The default model compared with the unmodified cascade: AP, overlapped people, crops and time of each photo.
 
     python -m benchmarks.lite_cascade ANNOTATIONS.json IMAGES TINYPOSE.onnx PICODET.onnx [--threads 2] [--boxes 0.25]
 

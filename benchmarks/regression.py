@@ -74,7 +74,7 @@ class Measured:
 
     @classmethod
     def read(cls, path: Path) -> "Measured":
-        """What :func:`main` wrote."""
+        """Read a record of :func:`main`."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -88,7 +88,7 @@ class Change:
 
     @property
     def factor(self) -> float:
-        """How many times the earlier ratio it is."""
+        """The new ratio relative to the earlier one."""
         return self.now.median / self.before.median
 
     @property

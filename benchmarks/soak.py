@@ -1,4 +1,4 @@
-"""Memory, open files and threads of predictions or of a training over hours: they must stay flat.
+"""Memory, open files and threads of predictions or of a training over hours, which must not grow.
 
     python -m benchmarks.soak predict --minutes 180 --out soak.jsonl
     python -m benchmarks.soak train --minutes 180 --out soak.jsonl

@@ -27,7 +27,7 @@ KINDS = ("literal", "fused")
 
 
 class LiteralAttention(Attention):
-    """The attention as it is written down."""
+    """Attention by its formula, softmax(Q K^T) V."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to the same shape."""

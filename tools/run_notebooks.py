@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 PATIENCE = 600
 """Seconds that a cell may take."""
@@ -33,7 +33,7 @@ def execute(path: Path, out: Path) -> bool:
     client = NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(work)}})
     try:
         client.execute()
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError) as error:
         print(f"{path}: {error}", file=sys.stderr)
         return False
     finally:

@@ -1,4 +1,4 @@
-"""Damaged inputs by the thousand for every reader and command.
+"""Fuzzing: mutated inputs for every reader and command.
 
     python -m benchmarks.fuzzing --count 20000 --out fuzz.json [--only "image .png"] [--minutes 60]
 
@@ -64,7 +64,7 @@ def merged(parts: list[dict[str, object]]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Fuzz what the command line names, in turns of a chunk each, until the count or the time is reached."""
+    """Fuzz the named targets, one chunk at a time in turn, until the count or the time is reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000, help="mutations of each target")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")

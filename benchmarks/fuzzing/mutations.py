@@ -68,7 +68,7 @@ def mutate_bytes(content: bytes, rng: random.Random) -> bytes:
 
 
 def mutate_json(content: bytes, rng: random.Random) -> bytes:
-    """Put hostile values into, or take keys and items out of, one to three places of a JSON text."""
+    """Insert hostile values into a JSON text, or remove keys and items, at one to three places."""
     value = json.loads(content)
     for _ in range(rng.choice((1, 1, 2, 3))):
         value = _mutated(value, rng)

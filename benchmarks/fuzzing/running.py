@@ -1,4 +1,4 @@
-"""Running mutations of a target and checking what every one of them must keep."""
+"""Run mutations of a target and check the conditions that hold for each of them."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ _REMOVING = ("os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.
 
 @dataclass
 class Report:
-    """What came of a target's mutations.
+    """Results of a target's mutations.
 
     Attributes:
         accepted: mutations that were read.
@@ -41,7 +41,7 @@ class Report:
 
 
 class _Guard:
-    """Notes what Python's audit events say is written outside of a folder or executed."""
+    """Records writes outside of a folder, and executed code, from Python's audit events."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
@@ -73,7 +73,7 @@ _GUARD: list[_Guard] = []
 
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[list[str]]:
-    """Yield a list that receives what is executed, or written outside of ``folder``, in the block."""
+    """Yield a list of what the block executes, or writes outside of ``folder``."""
     if not _GUARD:  # audit hooks cannot be removed
         _GUARD.append(_Guard())
     guard = _GUARD[0]

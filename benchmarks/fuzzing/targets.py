@@ -1,4 +1,4 @@
-"""What is fuzzed: for each reader and command a whole input, how it is mutated, and what reads it."""
+"""Targets of fuzzing: for each reader and command a valid input, its mutations, and the function that reads it."""
 
 import functools
 import io
@@ -121,7 +121,7 @@ def yolo_folder(folder: Path, yaml: bytes | None = None, labels: bytes | None = 
 
 
 def both(content: bytes, rng: random.Random) -> bytes:
-    """JSON values mostly, bytes now and then."""
+    """Mutate mostly JSON values, and sometimes bytes."""
     return mutate_bytes(content, rng) if rng.random() < 0.25 else mutate_json(content, rng)
 
 

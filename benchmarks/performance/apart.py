@@ -1,4 +1,4 @@
-"""Contenders in processes of their own: memory that one allocates or keeps does not change what another's costs."""
+"""Run each contender in its own process, so that its memory allocations do not influence the others."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator

@@ -173,5 +173,5 @@ def targets_of(timings: Timings, same: Mapping[str, float], slopes: Mapping[str,
 
 
 def fastest(timings: Timings, names: Sequence[str]) -> str:
-    """Which of the forms has the lowest median with the usual number of people."""
+    """Return the form with the lowest median at the usual number of people."""
     return min(names, key=lambda name: timings.of(key(name, USUAL)).median)

@@ -1,4 +1,4 @@
-"""Counts that do not depend on the machine: FLOPs, work that waits for the device, memory kept for the gradient."""
+"""Machine-independent counts: FLOPs, synchronizations with the device, memory kept for the gradient."""
 
 import copy
 from collections import Counter
@@ -102,12 +102,12 @@ class Operators(TorchDispatchMode):
 
     @property
     def waits(self) -> int:
-        """How often the host would have waited for the device."""
+        """Number of synchronizations with the device."""
         return sum(self.counts[name] for name in WAITING)
 
     @property
     def launched(self) -> int:
-        """How many operators ran: about as many kernels, or more, on a GPU."""
+        """Number of operators that ran; a GPU launches at least about as many kernels."""
         return self.counts.total()
 
 

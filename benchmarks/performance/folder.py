@@ -1,4 +1,4 @@
-"""5: a folder of photos through the pipeline, against the network's own throughput, and the memory that it takes."""
+"""Section 5: throughput of a folder of photos relative to that of the network alone, and memory."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""7: BoIR-W32 at 512 on a GPU: precisions, batches, eager, as CUDA graphs, compiled; on a CPU, a tiny form of it.
+"""Section 7: BoIR-W32 at 512 on a GPU in several precisions and forms; on a CPU, a tiny network.
 
 Needs torch, NumPy and onnx, and of everypose the source alone: PYTHONPATH=src python -m benchmarks --only gpu
 """

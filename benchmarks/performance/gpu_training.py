@@ -1,4 +1,4 @@
-"""Steps of BoIR's training on made-up batches: images a second, the most memory, and what waits for the device."""
+"""Training steps of BoIR on synthetic batches: images a second, peak memory, synchronizations with the device."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ EPOCH = 64_115
 
 
 class Step(NamedTuple):
-    """A training step in some precision, of so many images."""
+    """A training step with a given precision and number of images."""
 
     precision: Precision
     batch: int
@@ -80,7 +80,7 @@ def one_step(network: BoIR, batch: ImageBatch[Tensor], precision: Precision, dev
 
 
 def waits_of_losses(size: int, device: Device) -> tuple[int, int]:
-    """How many operators of the losses and their gradient wait for the device, and how many there are."""
+    """Count the operators of the losses and their gradient, and those that wait for the device."""
     batch = made_batch(2, size).to(device.name)
     outputs = random_outputs(render_targets(batch))
     with Operators() as seen:

@@ -1,4 +1,4 @@
-"""The papers' literal forms, which everypose is compared with."""
+"""Literal implementations of the papers' formulas, which everypose is compared with."""
 
 import math
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def probabilities(logits: Tensor) -> Tensor:
 
 
 def focal_loss(predicted: Tensor, truth: Tensor, mask: Tensor, count: Tensor | None = None) -> Tensor:
-    """CornerNet's focal loss as its formula has it; see the package's for arguments."""
+    """CornerNet's focal loss, term by term; arguments as in the package."""
     positive = (truth == 1).float() * mask
     hit = predicted.log() * (1 - predicted) ** 2 * positive
     miss = (1 - predicted).log() * predicted**2 * (1 - truth) ** 4 * (mask - positive)
@@ -119,7 +119,7 @@ def bbox_mask_loss(embedding: Tensor, boxes: Tensor, image_index: Tensor) -> Ten
 
 
 def pull(center: Tensor, pixels: Tensor) -> Tensor:
-    """A center's embedding (E,) and the mean of those in its box (E, n) that are like it, drawn together."""
+    """Pull a center's embedding (E,) and the weighted mean of its box (E, n) together."""
     alike = torch.exp(-BETA * ((center[:, None] - pixels) ** 2).sum(0)).detach()
     alike = alike / max(alike.max().item(), 1.0)
     if alike.sum() < SMALLEST_SUPPORT:
@@ -130,7 +130,7 @@ def pull(center: Tensor, pixels: Tensor) -> Tensor:
 
 
 def push(vectors: list[Tensor]) -> Tensor:
-    """The vectors (E,) of an image, driven apart pair by pair."""
+    """Push the vectors (E,) of an image apart, pair by pair."""
     if len(vectors) < 2:
         return torch.zeros(())
     pairs = [torch.exp(-BETA * ((a - b) ** 2).mean()) for a in vectors for b in vectors]

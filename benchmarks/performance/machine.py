@@ -1,4 +1,4 @@
-"""What the numbers were measured on: the machine in words, versions, and how busy it is."""
+"""Description of the machine: hardware, versions, and its load during the measurement."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def describe() -> str:
 
 
 def versions() -> str:
-    """Python and the packages that do the work, where they are installed."""
+    """Versions of Python and of the installed packages that compute."""
     found = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -32,7 +32,7 @@ def versions() -> str:
 
 @dataclass(frozen=True)
 class Moment:
-    """What was done up to a moment, in seconds: wall clock, all cores' work, this process's and its children's."""
+    """Seconds up to a moment: wall clock, CPU time of all cores, CPU time of this process and its children."""
 
     clock: float
     work: float
@@ -40,19 +40,19 @@ class Moment:
 
     @classmethod
     def now(cls) -> "Moment":
-        """Where the system does not say what the cores did, they did nothing."""
+        """Take a sample; on systems without CPU statistics the cores count as idle."""
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
         return cls(time.monotonic(), _work_of_all_cores(), own)
 
     def others_since(self, before: "Moment") -> float:
-        """How many cores other processes, and other machines on the same hardware, kept busy in between."""
+        """Return how many cores other processes and virtual machines kept busy between two samples."""
         others = (self.work - before.work) - (self.own - before.own)
         return max(0.0, others / (self.clock - before.clock))
 
 
 def resident_memory() -> float:
-    """Megabytes of memory that this process holds now; 0 where the system does not say."""
+    """Return the resident memory of this process in MB; 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -85,7 +85,7 @@ def _memory() -> float:
 
 
 def _gpu() -> str:
-    """The first GPU's name, where torch is there and sees one."""
+    """Return the name of the first GPU, if torch is installed and finds one."""
     try:
         import torch
     except ImportError:

@@ -1,4 +1,4 @@
-"""Batches and outputs of a network that are made up, to measure losses without data."""
+"""Synthetic batches and network outputs, to measure losses without data."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def made_batch(images: int, size: int, people_each: int = PEOPLE) -> ImageBatch[
 
 
 def random_outputs(targets: Targets) -> BoIROutputs:
-    """What a network might give, as leaves of the gradient."""
+    """Synthetic outputs of a network, as leaves of the gradient."""
     images, _, height, width = targets.multi_heatmap.shape
     device = targets.multi_heatmap.device
 

@@ -57,7 +57,7 @@ def commands(photo: Path, out: Path) -> dict[str, Sequence[str]]:
 
 
 def peak_memory(arguments: Sequence[str], threads: int) -> float:
-    """The most memory that a command held, in MB."""
+    """Return the peak memory of a command in MB."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, "-c", RUN, "everypose", *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)

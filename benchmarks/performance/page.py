@@ -19,7 +19,7 @@ work on the machine slows all of them; ratios are taken within each round. Elsew
 
 
 def render(titles: Mapping[str, str], records: Mapping[str, Record]) -> str:
-    """The page as Markdown; sections without a record are named as such."""
+    """Return the page as Markdown; sections without a record say so."""
     places = {_place(record) for record in records.values()}
     shared = places.pop() if len(places) == 1 else None
     parts = [HEAD, *([f"All was measured on {shared}.\n"] if shared else [])]

@@ -1,4 +1,4 @@
-"""What each further person costs the bundled models, and from how many people the single-stage one is faster."""
+"""Time per additional person of the bundled models, and when the single-stage one is faster."""
 
 from functools import partial
 
@@ -82,7 +82,7 @@ def cut_person(pose: Estimator) -> Image:
 
 
 def crowd_of(person: Image, count: int) -> Image:
-    """An image with so many copies of a person, on gray."""
+    """Return a gray image with ``count`` copies of a person."""
     height, width = person.shape[:2]
     image = np.full((CANVAS[1], CANVAS[0], 3), 128, np.uint8)
     for place in np.random.default_rng(0).permutation(COLUMNS * ROWS)[:count]:

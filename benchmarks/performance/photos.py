@@ -1,4 +1,4 @@
-"""Photos and annotated sets to measure on: those given, or the package's pictures with made-up people."""
+"""Photos and annotated sets to measure on: the given ones, or the package's pictures with synthetic people."""
 
 from importlib import resources
 from itertools import cycle, islice
@@ -41,7 +41,7 @@ def photos_of(options: Options, folder: Path, count: int) -> list[Path]:
 
 
 def annotated(options: Options, folder: Path, count: int) -> SceneSet:
-    """An annotated set: the given one, or ``count`` made photos with five made-up people each."""
+    """An annotated set: the given one, or ``count`` synthetic photos with five people each."""
     if options.train_annotations is not None and options.photos is not None:
         return read_coco(options.train_annotations, options.photos)
     rng, skeleton = np.random.default_rng(0), Skeleton.named("coco")
@@ -59,7 +59,7 @@ def annotated(options: Options, folder: Path, count: int) -> SceneSet:
 
 
 def person(rng: np.random.Generator, image_id: int, number: int) -> dict[str, object]:
-    """A made-up annotation: keypoints anywhere in a box, and an outline of twelve corners."""
+    """A synthetic annotation: random keypoints in a box, and an outline of twelve corners."""
     size = rng.uniform((60, 120), (200, 400))
     corner = rng.uniform((0, 0), np.subtract(SIZE, size))
     points = np.c_[corner + rng.uniform(0, 1, (17, 2)) * size, rng.integers(0, 3, 17)]

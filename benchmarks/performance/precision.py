@@ -1,4 +1,4 @@
-"""What share of the machine's own ceiling each network reaches in float32, bfloat16 and int8."""
+"""Share of the machine's peak throughput that each network reaches in float32, bfloat16 and int8."""
 
 import tempfile
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def measure(options: Options) -> Findings:
 
 
 def instructions() -> str:
-    """Those that the CPU says to have, on Linux."""
+    """The instruction sets that the CPU reports, on Linux."""
     listed = CPU_FLAGS.read_text().split() if CPU_FLAGS.exists() else []
     return ", ".join(name for name in INSTRUCTIONS if name in listed)
 

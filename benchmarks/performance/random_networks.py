@@ -1,4 +1,4 @@
-"""Networks of random weights, for times and counts: with activations of a normal size, and people as we want them."""
+"""Networks with random weights, for times and counts: activations of a normal size, and a chosen number of people."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,11 +46,11 @@ class PlacedPeople:
 
 
 class PlacedBoIR(PlacedPeople, BoIR):
-    """BoIR that finds as many people as we want."""
+    """BoIR that finds a given number of people."""
 
 
 class PlacedCID(PlacedPeople, CID):
-    """CID that finds as many people as we want."""
+    """CID that finds a given number of people."""
 
 
 def peak_heights(people: int) -> Tensor:

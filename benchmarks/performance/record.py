@@ -1,4 +1,4 @@
-"""What a section found, and the record of it that the page is made from."""
+"""Results of a section, and the record from which the page is written."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from benchmarks.performance.timing import SMOKE, Effort
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says.
+    """The options of the command line.
 
     Attributes:
         quick: tiny networks and one round: checks that it runs, measures nothing.
@@ -46,7 +46,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Target:
-    """A goal, what was found, and whether that is enough; None where it could not be measured."""
+    """A target, the measured value, and whether the target is met; None if it could not be measured."""
 
     goal: str
     found: str
@@ -64,7 +64,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a section found; ``pictures`` by file name, as SVG."""
+    """Results of a section; ``pictures`` by file name, as SVG."""
 
     targets: list[Target] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Record:
-    """Findings with where, when and how they were made; ``others`` is how many cores other processes kept busy."""
+    """Results with machine, date and command; ``others`` is how many cores other processes kept busy."""
 
     findings: Findings
     command: str
@@ -94,7 +94,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        """What `write` wrote."""
+        """Read a file of `write`."""
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = values.pop("findings")
         tables = [

@@ -1,4 +1,4 @@
-"""1: how much of what the machine can compute each network gets, by counted FLOPs and measured ceilings."""
+"""Section 1: share of the machine's peak throughput that each network reaches, by counted FLOPs."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ GOAL_TEXT = f"at least {100 * GOAL:.0f} % of the matrix product's rate for {FIRS
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Something bound by arithmetic alone: what runs, and its FLOPs."""
+    """A computation that is bound by arithmetic alone, and its FLOPs."""
 
     runs: Mapping[str, Run]
     work: int

@@ -1,4 +1,4 @@
-"""8: what a user waits for before anything happens; each start is a process of its own, from a warm disk."""
+"""Section 8: start-up times of commands, each in its own process, with files in the disk cache."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ LOAD_AND_RUN = "import sys, everypose; everypose.load()(sys.argv[1])"
 
 
 def measure(options: Options) -> Findings:
-    """The starts take turns, after one that warms the disk."""
+    """Time the starts in turns, after one that fills the disk cache."""
     with tempfile.TemporaryDirectory() as folder:
         (photo,) = photos_of(options, Path(folder), 1)
         timings = in_turns(

@@ -1,4 +1,4 @@
-"""Measuring side by side: the contenders take turns, so that whatever else the machine does slows all of them."""
+"""Timing of contenders in turns, so that other load on the machine slows all of them alike."""
 
 import statistics
 import time
@@ -75,7 +75,7 @@ class Timings:
         return Spread.of(self.seconds[name])
 
     def ratio(self, name: str, other: str) -> Spread:
-        """How many times as long as ``other`` a contender takes: the ratio within each round."""
+        """Return the ratio of a contender's time to that of ``other`` within each round."""
         return Spread.of([a / b for a, b in zip(self.seconds[name], self.seconds[other], strict=True)])
 
 

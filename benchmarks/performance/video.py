@@ -1,4 +1,4 @@
-"""8: a video through decoding, the network, tracking, drawing and encoding, and the memory of a long one."""
+"""Section 8: a video through decoding, the network, tracking, drawing and encoding, and the memory of a long one."""
 
 import tempfile
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def measure(options: Options) -> Findings:
 
 
 def _share(timings: Timings) -> Spread:
-    """Return how many times as long as the slowest stage all stages together take."""
+    """Return the ratio of the time of all stages together to that of the slowest stage."""
     stages = [stage for stage in timings.seconds if stage != PIPELINE]
     slowest = max(stages, key=lambda stage: timings.of(stage).median)
     return timings.ratio(PIPELINE, slowest)

@@ -46,7 +46,7 @@ def offline_rate(pose: Estimator, cases: Sequence[Case], seconds: float) -> floa
 
 
 class Tally:
-    """What the clients saw."""
+    """Counts of the clients' answers."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -1,4 +1,4 @@
-"""What the clients of a load test send, and what each request must be answered with."""
+"""The requests of a load test, and the expected answers."""
 
 import asyncio
 import json

@@ -122,7 +122,7 @@ class TrueBoxes:
         self.boxes = np.zeros((0, 4))
 
     def __call__(self, photo: Photo) -> Boxes:
-        """Give the boxes of the image, whatever it shows."""
+        """Return the given boxes for every image."""
         del photo
         return Boxes(self.boxes, np.full(len(self.boxes), BOX_SCORE))
 

@@ -27,7 +27,7 @@ CONTENT_FILE = "pool.json"
 
 
 class StoredTrunk(nn.Module):
-    """Gives stored maps in place of computing them.
+    """Returns stored maps instead of computing them.
 
     Attributes:
         maps: of the batch that comes next.

@@ -105,7 +105,7 @@ def train(
 
 
 def leave_out_bottom_up(task: SingleStageTask) -> None:
-    """Let a task's first heatmap loss see the center map only."""
+    """Restrict a task's multi heatmap loss to the center map."""
     whole = task._objective
 
     def center_only(outputs: BoIROutputs, targets: Targets) -> dict[str, Tensor]:

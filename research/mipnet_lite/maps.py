@@ -1,4 +1,4 @@
-"""What the layers before stage 4 give for crops around detector boxes, so that the layers after them train in minutes.
+"""Feature maps before stage 4 for crops around detector boxes, so that the later layers train in minutes.
 
     python -m research.mipnet_lite.maps TINYPOSE.onnx ANNOTATIONS.json IMAGES BOXES.npz OUT.npz [--images 140]
 
@@ -46,7 +46,7 @@ class Maps:
 
     @classmethod
     def read(cls, path: Path) -> "Maps":
-        """What :func:`main` wrote."""
+        """Read a file of :func:`main`."""
         with np.load(path, allow_pickle=False) as arrays:
             levels = [arrays[f"level{level}"] for level in range(LEVELS)]
             return cls(arrays["images"], arrays["boxes"], arrays["matrices"], levels)

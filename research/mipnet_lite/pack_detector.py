@@ -15,7 +15,7 @@ from everypose.export.onnx import SMALLEST_HALVED, store_half
 
 
 def pack(source: Path, out: Path) -> None:
-    """Write the packed file; every number stays what it was.
+    """Write the packed file without changing any number.
 
     Raises:
         ValueError: a large tensor does not fit half precision exactly.

@@ -1,4 +1,4 @@
-"""Record what the unmodified files compute on the bundled pictures, for tests/golden/tinypose.npz.
+"""Record the outputs of the unmodified files on the bundled pictures, for tests/golden/tinypose.npz.
 
 python -m research.mipnet_lite.record_golden TINYPOSE.onnx PICODET_416.onnx tests/golden/tinypose.npz
 """

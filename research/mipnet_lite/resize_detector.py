@@ -21,7 +21,7 @@ PUBLISHED = (320, 416)
 
 
 def constants(side: int) -> list[int]:
-    """What the graph knows of its input's side, in a fixed order."""
+    """The constants of the graph that depend on the side of its input, in a fixed order."""
     sides = [-(-side // stride) for stride in STRIDES]
     areas = [cells**2 for cells in sides]
     return [*sides, *areas, *(4 * area for area in areas), sum(areas)]

@@ -176,6 +176,6 @@ def second_targets(sample: Sample, primary: tuple[Maps, Maps]) -> tuple[Maps, Ma
 
 
 def detections_of(path: Path) -> Mapping[str, Floats]:
-    """What ``research.mipnet_lite.detect`` wrote: by image id, boxes (N, 5) x1 y1 x2 y2 score."""
+    """Read a file of ``research.mipnet_lite.detect``: by image id, boxes (N, 5) x1 y1 x2 y2 score."""
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -1,4 +1,4 @@
-"""What second detectors, second crops and other scores give: AP on one set from its file of trial poses.
+"""AP with second detectors, second crops and other scores, on one set from its file of trial poses.
 
     python -m research.mipnet_lite.trials ANNOTATIONS.json POSES.npz [--images 130] [--only boxes|views|scores]
 

@@ -1,4 +1,4 @@
-"""Take over refined positions where they help: by a share of the move, and only for keypoints with a low score.
+"""Blend original and refined positions: by a share of the move, and only for keypoints with a low score.
 
     python -m research.posefix_lite.blend TRUTH.json FOUND.json REFINED.json
 
