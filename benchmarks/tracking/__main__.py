@@ -1,6 +1,7 @@
 """Measure tracking and smoothing on clips with annotated identities.
 
     python -m benchmarks.tracking detect CLIP.mp4 --detector PICODET.onnx --poses TINYPOSE.onnx -o found.npz
+    python -m benchmarks.tracking detect CLIP.mp4 --model mipnet-lite --min-score 0.3 -o found.npz
     python -m benchmarks.tracking compare --clip NAME CLIP.mp4 FPS GT.txt found.npz [--clip ...] [--trials 40]
     python -m benchmarks.tracking settings --clip ... [--trials 40]
     python -m benchmarks.tracking smooth --clip ... --photo PHOTO.jpg
@@ -10,6 +11,7 @@ detections, and each of the package's as many random trials of its parameters as
 """
 
 import argparse
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +19,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.tracking.clips import Clip, find_people
+from benchmarks.tracking.clips import Clip, find_people, find_people_with
 from everypose.core.arrays import Float64
 from everypose.errors import exit_on_user_error
 from everypose.evaluation.tracking.evaluate import TrackingScores
 from everypose.people import People
-from everypose.tracking import motion
+from everypose.tracking import motion, tracker
+from everypose.tracking.body_mass import BodyMass
 from everypose.tracking.offline import OfflineTracker
 from everypose.tracking.settings import MotionSettings, TrackerSettings
 from everypose.tracking.tracker import Tracker
@@ -35,10 +38,10 @@ def online(
 ) -> list[People]:
     """Everypose's tracker, frame by frame."""
     found = people or clip.people
-    tracker = Tracker(found[0].skeleton, settings)
+    own = Tracker(found[0].skeleton, settings)
     images = clip.frames() if frames else iter(lambda: None, 0)
     return [
-        tracker.update(one, number / clip.rate, image=image)
+        own.update(one, number / clip.rate, image=image)
         for number, (one, image) in enumerate(zip(found, images, strict=False))
     ]
 
@@ -46,10 +49,10 @@ def online(
 def offline(clip: Clip, settings: TrackerSettings, people: list[People] | None = None) -> list[People]:
     """Everypose's tracker over the whole clip."""
     found = people or clip.people
-    tracker = OfflineTracker(found[0].skeleton, settings)
+    own = OfflineTracker(found[0].skeleton, settings)
     for number, (one, image) in enumerate(zip(found, clip.frames(), strict=False)):
-        tracker.add(one, number / clip.rate, image=image)
-    return tracker.finish()
+        own.add(one, number / clip.rate, image=image)
+    return own.finish()
 
 
 def show(name: str, clips: Sequence[Clip], tracked: Sequence[list[People]]) -> float:
@@ -80,12 +83,22 @@ def compare(clips: Sequence[Clip], trials: int) -> None:
     }.items():
         show(f"online, {name}", clips, [online(clip, settings) for clip in clips])
     show("online, without frames (no colors)", clips, [online(clip, default, frames=False) for clip in clips])
+    with patch.object(BodyMass, "centered_boxes", _as_detected):
+        show("online, boxes around the detector's middle", clips, [online(clip, default) for clip in clips])
+    with patch.object(tracker, "FOLLOWED", math.inf):
+        show("online, missed people not returned", clips, [online(clip, default) for clip in clips])
     with patch.multiple(motion, predict=_stay, correct=_replace):
         show("online, without a motion model", clips, [online(clip, default) for clip in clips])
     as_given = TrackerSettings(boxes="detected", hidden_seconds=0)
     show("annotated boxes: everypose, online", clips, [online(clip, as_given, clip.true_people()) for clip in clips])
     if trials:
         compare_with_package(clips, trials)
+
+
+def _as_detected(mass: BodyMass, keypoints: Float64, boxes: Float64) -> Float64:
+    """Instead of boxes around the center of mass: boxes as detected."""
+    del mass, keypoints
+    return boxes
 
 
 def _stay(state: motion.Motion, seconds: float, settings: MotionSettings) -> motion.Motion:
@@ -173,26 +186,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clip", nargs=5, action="append", default=[], metavar=("NAME", "CLIP", "FPS", "GT", "FOUND"))
     parser.add_argument("--detector", type=Path)
     parser.add_argument("--poses", type=Path)
+    parser.add_argument("--min-score", type=float, default=0.3, help="detect: lowest score of the people of --model")
     parser.add_argument("--output", "-o", type=Path, default=Path("found.npz"))
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--photo", type=Path)
-    parser.add_argument("--model", default="boir-lite")
+    parser.add_argument("--model", help="detect: instead of --detector and --poses; smooth: default boir-lite")
     parser.add_argument("--flagged-only", action="store_true", help="leave out annotations with flag 0, as MOT does")
+    parser.add_argument("--step", type=int, default=1, help="take one of so many frames of the clips")
+    parser.add_argument("--backwards", action="store_true", help="take the frames from the last to the first")
     given = parser.parse_args(arguments)
     clips = [
-        Clip(name, Path(video), float(rate), Path(gt), Path(found), given.flagged_only)
+        Clip(name, Path(video), float(rate), Path(gt), Path(found), given.flagged_only, given.step, given.backwards)
         for name, video, rate, gt, found in given.clip
     ]
     if given.what == "detect":
-        if None in (given.video, given.detector, given.poses):
-            parser.error("detect needs CLIP, --detector and --poses")
-        find_people(given.video, given.detector, given.poses, given.output)
+        if given.video is None or (given.model is None and None in (given.detector, given.poses)):
+            parser.error("detect needs CLIP, and --model or --detector and --poses")
+        if given.model is not None:
+            find_people_with(given.model, given.video, given.min_score, given.output)
+        else:
+            find_people(given.video, given.detector, given.poses, given.output)
     elif given.what == "compare":
         compare(clips, given.trials)
     elif given.what == "settings":
         try_settings(clips, given.trials)
     else:
-        smooth(clips, given.photo, given.model)
+        smooth(clips, given.photo, given.model or "boir-lite")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Clips with their detections, kept on disk, so that every tracker gets the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from everypose.errors import EveryposeError
 from everypose.evaluation.tracking.mot import read_ground_truth
 from everypose.evaluation.tracking.sequence import SequenceComparison
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.loading import find_detector, load
 from everypose.inference.runtimes.onnx import open_session
 from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 from everypose.people import People
@@ -25,6 +27,7 @@ COCO = Skeleton.named("coco")
 CROP = Size(192, 256)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 LOWEST_SCORE = 0.1
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -34,22 +37,37 @@ class Clip:
     Attributes:
         name: of the sequence.
         video: the file.
-        rate: frames a second.
+        frame_rate: frames a second.
         ground_truth: MOT text.
         detections: what ``find_people`` wrote.
         flagged_only: leave out people whose flag in the ground truth is 0, as MOTChallenge does.
+        step: take one of so many frames.
+        backwards: take the frames from the last to the first.
     """
 
     name: str
     video: Path
-    rate: float
+    frame_rate: float
     ground_truth: Path
     detections: Path
     flagged_only: bool = False
+    step: int = 1
+    backwards: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Frames that are taken in a second."""
+        return self.frame_rate / self.step
 
     def frames(self) -> Iterator[Image]:
-        """(H, W, 3) uint8 RGB, in order."""
-        return read_frames(self.video)
+        """(H, W, 3) uint8 RGB, in the order in which they are tracked."""
+        pictures = read_frames(self.video)
+        return iter(self._taken(list(pictures))) if self.backwards else islice(pictures, 0, None, self.step)
+
+    def _taken(self, frames: Sequence[Item]) -> Sequence[Item]:
+        """What belongs to the frames that are taken, in order."""
+        taken = frames[:: self.step]
+        return taken[::-1] if self.backwards else taken
 
     @cached_property
     def people(self) -> list[People]:
@@ -62,7 +80,7 @@ class Clip:
             raise EveryposeError(
                 f"{self.detections} was not written by 'benchmarks.tracking detect': {error}"
             ) from error
-        rows = [np.flatnonzero(frame == number) for number in range(frames)]
+        rows = [np.flatnonzero(frame == number) for number in self._taken(range(frames))]
         return [People(keypoints[row], scores[row], COCO, boxes=boxes[row]) for row in rows]
 
     @cached_property
@@ -70,7 +88,9 @@ class Clip:
         """Ids and boxes (x1 y1 x2 y2) of each frame's annotated people, whether MOT's flag counts them or not."""
         read = read_ground_truth(self.ground_truth)
         chosen = read.counted | (not self.flagged_only)
-        frames = [np.flatnonzero((read.frame == number + 1) & chosen) for number in range(len(self.people))]
+        with np.load(self.detections) as found:
+            numbers = self._taken(range(int(found["frames"])))
+        frames = [np.flatnonzero((read.frame == number + 1) & chosen) for number in numbers]
         return [(read.ids[rows], read.boxes[rows]) for rows in frames]
 
     def true_people(self) -> list[People]:
@@ -133,6 +153,27 @@ def find_people(video: Path, detector_file: Path, pose_file: Path, output: Path)
             scores.append(score)
             keypoints.append(points)
     np.savez(output, frame=frame, box=boxes, score=scores, kps=keypoints, frames=number + 1)
+
+
+def find_people_with(model: str, video: Path, min_score: float, output: Path) -> None:
+    """Write the people that a model finds, as ``everypose predict`` does.
+
+    Args:
+        model: a name of ``everypose models``.
+        video: the clip.
+        min_score: of a person.
+        output: the ``.npz`` file.
+    """
+    estimator = load(model, min_score=min_score)
+    people = [estimator(image) for image in track(read_frames(video), video.stem)]
+    np.savez(
+        output,
+        frame=np.repeat(np.arange(len(people)), [len(one) for one in people]),
+        box=np.concatenate([one.boxes for one in people]),
+        score=np.concatenate([one.scores for one in people]),
+        kps=np.concatenate([one.keypoints for one in people]),
+        frames=len(people),
+    )
 
 
 def _peak(heatmap: Float64) -> tuple[float, float, float]:

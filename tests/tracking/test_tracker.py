@@ -105,6 +105,41 @@ def test_an_occluded_person_is_returned_where_predicted():
     assert without[38][0] == [1, 2]
 
 
+@pytest.mark.parametrize(("start", "before", "returned"), [(100, 15, True), (100, 6, False), (560, 15, False)])
+def test_someone_missed_for_a_moment_is_returned_where_predicted(start, before, returned):
+    """Only if followed for a second, and not on the way out of the frame."""
+    centers = walk((start, 110), (60, 0), np.arange(before + 8) / 10)
+    color = (200, 30, 30)
+    tracker = Tracker(COCO, TrackerSettings(camera_motion=False))
+    found = []
+    for frame, center in enumerate(centers):
+        people = people_at([center] if frame < before else [])
+        found.append(tracker.update(people, frame / 10, image=picture([center], [color])))
+    missed = found[before + 3]
+    assert missed.ids.tolist() == ([1] if returned else [])
+    assert found[-1].ids.tolist() == []
+    if returned:
+        np.testing.assert_allclose((missed.boxes[0, 0] + missed.boxes[0, 2]) / 2, centers[before + 3][0], atol=4)
+        assert not missed.keypoints[..., 2].any()
+
+
+def test_swinging_legs_do_not_turn_a_steady_walk():
+    """The detector's box follows the legs; the center of mass does not."""
+    times = np.arange(40) / 10
+    swing = 12 * np.sin(2 * np.pi * times)
+    centers = walk((50, 110), (60, 0), times)
+    tracker = Tracker(COCO)
+    errors = []
+    for time, center, legs in zip(times, centers, swing, strict=True):
+        people = people_at([center])
+        keypoints, boxes = people.keypoints.copy(), people.boxes.copy()
+        keypoints[0, [COCO.keypoints.index(f"{side}_ankle") for side in ("left", "right")], 0] += legs
+        boxes[0, 0 if legs < 0 else 2] += legs
+        found = tracker.update(People(keypoints, people.scores, COCO, boxes=boxes), time)
+        errors += [(box[0] + box[2]) / 2 - center[0] for box in found.boxes]
+    assert np.abs(errors[10:]).max() < 2
+
+
 def test_keypoints_of_an_occluded_person_have_the_score_0():
     tracker = Tracker(COCO)
     for frame in range(12):

@@ -14,6 +14,7 @@ from everypose.core.arrays import Float64, Image
 from everypose.errors import UsageError
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
+from everypose.tracking.body_mass import BodyMass
 from everypose.tracking.box_smoothing import smooth_boxes
 from everypose.tracking.settings import TrackerSettings
 from everypose.tracking.tracker import Tracker
@@ -55,6 +56,7 @@ class OfflineTracker:
         self.skeleton = skeleton
         self.settings = settings or TrackerSettings()
         self.longest_gap = longest_gap
+        self._mass = BodyMass(skeleton)
         self._tracker = Tracker(skeleton, self.settings)
         self._people: list[People] = []
         self._times: list[float] = []
@@ -121,7 +123,13 @@ class OfflineTracker:
         boxes = np.concatenate([person.boxes for person in own]).astype(np.float64)
         keypoints = np.concatenate([person.keypoints for person in own]).astype(np.float64)
         scores = np.concatenate([person.scores for person in own]).astype(np.float64)
-        smoothed = smooth_boxes(times[every], detected, boxes, np.array(track.reliability), self.settings.motion)
+        smoothed = smooth_boxes(
+            times[every],
+            detected,
+            self._mass.centered_boxes(keypoints, boxes),
+            np.array(track.reliability),
+            self.settings.motion,
+        )
         poses = _interpolate(times[frames], keypoints.reshape(len(frames), -1), times[every]).reshape(
             len(every), *keypoints.shape[1:]
         )

@@ -23,7 +23,7 @@ class MotionSettings(Settings):
 
     acceleration: float = Field(default=0.6, gt=0)
     position_noise: float = Field(default=0.06, gt=0)
-    size_drift: float = Field(default=0.2, gt=0)
+    size_drift: float = Field(default=0.1, gt=0)
     size_noise: float = Field(default=0.15, gt=0)
 
 
@@ -41,7 +41,8 @@ class TrackerSettings(Settings):
         min_reliability: least mean reliability of a track's detections, below which it is not returned.
         memory: seconds without a detection for which a track is predicted and may be matched.
         boxes: "smoothed" returns the boxes of the motion model, "detected" those that were given.
-        hidden_seconds: seconds for which an occluded person is returned at the predicted position; 0: never.
+        hidden_seconds: seconds for which an occluded person is returned at the predicted position; 0: never. Someone
+            who is not occluded is returned for half a second at most.
         reassociation_seconds: seconds for which a lost person's id may be given to a similar new one; 0: never.
         reassociation_color: least similarity of colors for that.
         camera_motion: estimate the camera's motion and move the tracks with it, where frames are given.

@@ -16,6 +16,7 @@ from everypose.skeleton.skeleton import Skeleton
 from everypose.tracking import motion
 from everypose.tracking.appearance import HISTOGRAM_BINS, color_histograms, color_similarity
 from everypose.tracking.association import assign, covered_share, pair_areas, pose_similarity
+from everypose.tracking.body_mass import BodyMass
 from everypose.tracking.camera import CameraMotion
 from everypose.tracking.motion import box_scale
 from everypose.tracking.score_range import ScoreRange
@@ -24,6 +25,8 @@ from everypose.tracking.tracks import Detections, Tracks
 
 RECENT = 0.5
 """Seconds since the last confident detection for which a less confident detection may continue a track."""
+FOLLOWED = 1.0
+"""Seconds from the first detection to the last after which a missed person is returned at the predicted position."""
 UNCONFIRMED_MEMORY = 0.3
 """Seconds without a detection after which an unconfirmed track ends."""
 OCCLUDED_SHARE = 0.5
@@ -62,6 +65,7 @@ class Tracker:
         self.renamed: dict[int, int] = {}
         self.scores = ScoreRange(self.settings)
         self._sigmas = None if skeleton.sigmas is None else np.array(skeleton.sigmas, dtype=np.float64)
+        self._mass = BodyMass(skeleton)
         self._camera = CameraMotion()
         self._time: float | None = None
         self._frame_size = np.full(2, np.inf)
@@ -77,8 +81,8 @@ class Tracker:
             image: (H, W, 3) uint8 RGB frame; with it, colors are compared and the camera's motion is followed.
 
         Returns:
-            The people with an id, in smoothed boxes. Occluded people come after them in predicted boxes; the scores of
-            their keypoints are 0.
+            The people with an id, in smoothed boxes. After them, in predicted boxes, come people who are occluded or
+            were missed for less than half a second; the scores of their keypoints are 0.
 
         Raises:
             UsageError: if time does not advance, or the people have another skeleton.
@@ -87,7 +91,8 @@ class Tracker:
         shown = tracks.confirmed & (tracks.evidence >= self.settings.min_reliability * tracks.detections)
         seen = tracks.select(shown & (tracks.rows >= 0))
         hidden = tracks.select(shown & (tracks.rows < 0) & (time - tracks.last_seen <= self.settings.hidden_seconds))
-        hidden = hidden.select(covered_share(hidden.motion.boxes, seen.motion.boxes) > OCCLUDED_SHARE)
+        occluded = covered_share(hidden.motion.boxes, seen.motion.boxes) > OCCLUDED_SHARE
+        hidden = hidden.select(occluded | self._is_missed(hidden, time))
         boxes = seen.motion.boxes if self.settings.boxes == "smoothed" else people.boxes[seen.rows]
         hidden_keypoints = hidden.predicted_keypoints()
         hidden_keypoints[..., 2] = 0
@@ -114,15 +119,23 @@ class Tracker:
         self._end(time)
         return self._tracks
 
+    def _is_missed(self, tracks: Tracks, time: float) -> Mask:
+        """(T,) whether a person is probably still there: followed for long, just missed, and not leaving the frame."""
+        followed = tracks.last_seen - tracks.first_seen >= FOLLOWED
+        inside = ~self._at_border(tracks.motion.center, tracks.motion.size)
+        missed: Mask = followed & (time - tracks.last_seen <= RECENT) & inside
+        return missed
+
     def _detections(self, people: People, image: Image | None) -> Detections:
         """The people whose score counts, with what is compared."""
         scores = people.scores.astype(np.float64)
         self.scores.observe(scores)
         rows = np.flatnonzero(scores >= self.scores.low)
-        boxes = people.boxes[rows].astype(np.float64)
+        keypoints = people.keypoints[rows].astype(np.float64)
+        boxes = self._mass.centered_boxes(keypoints, people.boxes[rows].astype(np.float64))
         return Detections(
             rows=rows,
-            keypoints=people.keypoints[rows].astype(np.float64),
+            keypoints=keypoints,
             boxes=boxes,
             scores=scores[rows],
             reliability=self.scores.reliability(scores[rows]),

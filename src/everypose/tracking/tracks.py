@@ -20,7 +20,7 @@ class Detections:
     Attributes:
         rows: (N,) their positions among the frame's people.
         keypoints: (N, K, 3) x, y in image pixels, score.
-        boxes: (N, 4) x1 y1 x2 y2.
+        boxes: (N, 4) x1 y1 x2 y2, with the center of mass in the middle of their width.
         scores: (N,)
         reliability: (N,) from 0, the least score that counts, to 1, a clearly visible person's.
         colors: (N, B) histograms; zeros where no frame is given.
