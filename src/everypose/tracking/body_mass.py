@@ -39,7 +39,7 @@ class BodyMass:
         >>> mass = BodyMass(Skeleton.named("coco"))
         >>> pose = np.full((1, 17, 3), 1.0)
         >>> pose[0, :, :2] = [12, 20]
-        >>> mass.centered_boxes(pose, np.array([[0.0, 0.0, 20.0, 40.0]])).tolist()
+        >>> mass.centered_boxes(pose, np.array([[0.0, 0.0, 20.0, 40.0]])).round(3).tolist()
         [[2.0, 0.0, 22.0, 40.0]]
     """
 
