@@ -1,4 +1,4 @@
-"""Boxes around people's centers of mass, which keypoints tell more precisely than a detector's box.
+"""Boxes around people's centers of mass, computed from keypoints.
 
 The center of mass moves steadily while arms and legs swing. The middle of a box follows the swinging limbs, and a
 motion model with constant velocity takes that for changes of direction.
@@ -24,7 +24,7 @@ half of the trunk, forearm and hand as one, lower leg and foot as one)."""
 HEAD_MASS = 0.081
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LEAST_SHARE = 0.7
-"""Keypoints with a score must carry this share of the mass; otherwise the box stays in its place."""
+"""Keypoints with a score must carry this share of the mass; otherwise the box is not moved."""
 FURTHEST = 0.25
 """A box is moved by at most this share of its width."""
 
@@ -33,7 +33,7 @@ class BodyMass:
     """The share of the body's mass that each keypoint of a skeleton carries.
 
     Args:
-        skeleton: boxes of people whose skeleton has no shoulders, hips and knees stay where they are.
+        skeleton: boxes of people whose skeleton has no shoulders, hips and knees are not moved.
 
     Example:
         >>> mass = BodyMass(Skeleton.named("coco"))
