@@ -10,6 +10,7 @@ determines the initial weights. What OUT holds already is not trained again.
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -69,39 +70,67 @@ def train(
     variant: Variant, recipe: SingleStageRecipe, pool: SamplePool, folder: Path, log: TextIO, *, bf16: bool
 ) -> None:
     """Train one network and save it, its weights averaged as the recipe says."""
-    task = SingleStageTask(recipe)
-    if not variant.bottom_up:
-        leave_out_bottom_up(task)
-    network = task.make_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trunk, stored = network.backbone.trunk, StoredTrunk()
-    network.backbone.trunk = stored
-    groups = [dict(group) for group in task.parameter_groups(network)]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.optim.lr, weight_decay=recipe.optim.weight_decay)
-    parameters = [value for value in network.parameters() if value.requires_grad]
-    schedule = LearningRateSchedule.of(recipe, len(task.samples), 1)
-    ema, batch_size = Ema(network, recipe.ema.decay), recipe.trainer.batch
-    network.train()
-    for step in range(schedule.steps):
-        first = step * batch_size
-        places = range(first, first + batch_size)
-        batch, stored.maps = pool.batch([index_at(place, len(pool.samples), recipe.trainer.seed) for place in places])
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses = task.losses(network, batch)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        norm = nn.utils.clip_grad_norm_(parameters, recipe.optim.clip)
-        if norm.isfinite():
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.learning_rate(step) * group["scale"]
-            optimizer.step()
-            ema.update()
+    training = Training(variant, recipe, pool)
+    for step, losses in training.steps(bf16=bf16):
         if (step + 1) % LOG_EVERY == 0:
             row = {"run": folder.name, "step": step + 1, **{name: round(x.item(), 4) for name, x in losses.items()}}
             log.write(json.dumps(row) + "\n")
             log.flush()
-    network.load_state_dict(ema.average)
-    network.backbone.trunk = trunk
-    save_model(network, task.config.model_copy(update={"name": folder.name}), folder)
+    training.save(folder)
+
+
+class Training:
+    """One network in training on stored trunk maps.
+
+    Args:
+        variant: which network.
+        recipe: of the variant.
+        pool: the samples.
+    """
+
+    def __init__(self, variant: Variant, recipe: SingleStageRecipe, pool: SamplePool) -> None:
+        self._recipe, self._pool = recipe, pool
+        self._task = SingleStageTask(recipe)
+        if not variant.bottom_up:
+            leave_out_bottom_up(self._task)
+        self._network = self._task.make_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._trunk, self._stored = self._network.backbone.trunk, StoredTrunk()
+        self._network.backbone.trunk = self._stored
+        self._ema = Ema(self._network, recipe.ema.decay)
+
+    def steps(self, *, bf16: bool) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Train step by step; gives each step's number and losses."""
+        recipe, network = self._recipe, self._network
+        groups = [dict(group) for group in self._task.parameter_groups(network)]
+        optimizer = torch.optim.AdamW(groups, lr=recipe.optim.lr, weight_decay=recipe.optim.weight_decay)
+        parameters = [value for value in network.parameters() if value.requires_grad]
+        schedule = LearningRateSchedule.of(recipe, len(self._task.samples), 1)
+        network.train()
+        for step in range(schedule.steps):
+            batch, self._stored.maps = self._pool.batch(self._positions(step))
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                losses = self._task.losses(network, batch)
+            optimizer.zero_grad()
+            torch.stack(list(losses.values())).sum().backward()
+            norm = nn.utils.clip_grad_norm_(parameters, recipe.optim.clip)
+            if norm.isfinite():
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.learning_rate(step) * group["scale"]
+                optimizer.step()
+                self._ema.update()
+            yield step, losses
+
+    def _positions(self, step: int) -> list[int]:
+        """The samples of a step; the seed determines their order."""
+        batch, count = self._recipe.trainer.batch, len(self._pool.samples)
+        places = range(step * batch, (step + 1) * batch)
+        return [index_at(place, count, self._recipe.trainer.seed) for place in places]
+
+    def save(self, folder: Path) -> None:
+        """Save the averaged weights with the trunk."""
+        self._network.load_state_dict(self._ema.average)
+        self._network.backbone.trunk = self._trunk
+        save_model(self._network, self._task.config.model_copy(update={"name": folder.name}), folder)
 
 
 def leave_out_bottom_up(task: SingleStageTask) -> None:

@@ -11,7 +11,9 @@ from everypose.methods.single_stage.targets import Targets
 from everypose.training.recipe import SingleStageRecipe
 from everypose.training.recipe_files import load_recipe
 
-CID = 'model={family="cid", instance=32, backbone={kind="openpose-light"}}'
+CID = 'model={family="cid", instance=64, backbone={kind="openpose-light"}}'
+DIVISOR = "losses={divisor=8}"
+"""BoIR's in the recipe ``boir-lite-start``; CID's own default differs."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("cid", (CID, "losses={}")),
+    Variant("cid", (CID, DIVISOR)),
     Variant("boir", ("losses.offset=0",)),
     Variant("no-bbox-mask", ("losses.offset=0", "losses.bbox_mask=0")),
     Variant("no-bbox", ("losses.offset=0", "losses.bbox=0")),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from research.boir_against_cid import score, train
+from research.boir_against_cid import first_steps, score, train
 from research.boir_against_cid.average_precision import average_precision, bootstrap, match_images
 from research.boir_against_cid.samples import SamplePool, StoredTrunk
 from research.boir_against_cid.variants import VARIANTS, recipe_of
@@ -135,3 +135,21 @@ def test_the_commands_train_and_score(files, monkeypatch, capsys):
     scores = json.loads(Path(files / "out" / "scores.json").read_text())
     assert set(scores["photos"]["all"]) == {"boir", "cid"}
     assert set(scores["photos"]["all"]["boir"]["seeds"]) == {"0"}
+
+
+def test_the_losses_of_the_first_steps_are_printed_for_changed_recipes(files, monkeypatch, capsys):
+    seen = []
+
+    def small(variant, *_, seed, **__):
+        seen.append((variant.overrides[-1], seed))
+        return recipe(files, variant, seed)
+
+    monkeypatch.setattr(first_steps, "recipe_of", small)
+    data = ["--train", str(files / "train.json"), str(files), "-o", str(files / "out"), "--pool", "3", "--stop", "1"]
+    runs = ["--runs", "cid", "cid,optim.lr=0.01"]
+    monkeypatch.setattr(sys, "argv", ["first_steps", str(files / "trunk.safetensors"), *data, *runs])
+    first_steps.main()
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["run"] for row in rows] == ["cid", "cid,optim.lr=0.01"]
+    assert all(row["step"] == 1 and row["single_heatmap"] > 0 for row in rows)
+    assert seen[-1] == ("optim.lr=0.01", first_steps.SEED)

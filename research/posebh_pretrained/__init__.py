@@ -1,0 +1,1 @@
+"""PoseBH's prototypes against plain heads on pretrained features of people with three skeletons."""
