@@ -9,6 +9,7 @@ prints a line with the mean losses of the last ``LAST`` steps before the stop.
 
 import argparse
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -36,9 +37,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="steps of the cosine, of which --stop are made")
     parser.add_argument("--stop", type=int, default=100)
     parser.add_argument("--runs", nargs="+", required=True, metavar="NAME,FIELD=VALUE,...")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     sources = [(annotations.resolve(), images.resolve()) for annotations, images in arguments.train]
 
     def recipe(variant: Variant, seed: int) -> SingleStageRecipe:
@@ -63,7 +65,7 @@ def changed(run: str) -> Variant:
     """
     name, *fields = run.split(",")
     variant = next(variant for variant in VARIANTS if variant.name == name)
-    return Variant(variant.name, (*variant.overrides, *fields), variant.bottom_up)
+    return replace(variant, overrides=(*variant.overrides, *fields))
 
 
 if __name__ == "__main__":

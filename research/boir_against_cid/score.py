@@ -30,6 +30,8 @@ from research.boir_against_cid.samples import Maps
 
 ALL = "all"
 OVERLAPS = (0.3, 0.5)
+REFERENCES = {"boir": ("cid-losses", "cid"), "cid-losses": (), "cid": ()}
+"""What a network is compared with: the first of these with the same seeds, and BoIR for the networks not named."""
 
 
 class RememberingTrunk(nn.Module):
@@ -111,7 +113,7 @@ def groups(truth: GroundTruth) -> dict[str, Mask | None]:
 
 
 def intervals(matches: dict[str, dict[str, list[ImageMatches]]], resamples: int) -> dict[str, Any]:
-    """AP of every network by group: of each seed, their mean, and the difference to CID and to BoIR."""
+    """AP of every network by group: of each seed, their mean, and the difference to another network."""
     runs: defaultdict[str, list[str]] = defaultdict(list)
     for run in matches:
         runs[run.rpartition("-")[0]].append(run)
@@ -123,11 +125,12 @@ def intervals(matches: dict[str, dict[str, list[ImageMatches]]], resamples: int)
                 "seeds": {run.rpartition("-")[2]: average_precision(matches[run][group]) for run in seeds},
                 "mean": vars(bootstrap(own, resamples=resamples)),
             }
-            reference = "cid" if name == "boir" else "boir"
-            others = [f"{reference}-{run.rpartition('-')[2]}" for run in seeds]
-            if name != "cid" and all(other in matches for other in others):
-                against = bootstrap(own, [matches[other][group] for other in others], resamples=resamples)
-                row[f"less {reference}"] = vars(against)
+            for reference in REFERENCES.get(name, ("boir",)):
+                others = [f"{reference}-{run.rpartition('-')[2]}" for run in seeds]
+                if all(other in matches for other in others):
+                    against = bootstrap(own, [matches[other][group] for other in others], resamples=resamples)
+                    row[f"less {reference}"] = vars(against)
+                    break
             table.setdefault(group, {})[name] = row
     return table
 

@@ -12,13 +12,16 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import torch
 from torch import Tensor, nn
 
 from everypose.errors import exit_on_user_error
 from everypose.methods.boir.network import BoIROutputs
+from everypose.methods.boir.settings import BoIRTraining
+from everypose.methods.cid.losses import contrastive_loss
+from everypose.methods.single_stage.attention import instance_parameters
 from everypose.methods.single_stage.targets import Targets
 from everypose.models.storage import save_model
 from everypose.training.ema import Ema
@@ -43,9 +46,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--runs", nargs="+", required=True, metavar="NAME:SEED")
     parser.add_argument("--float32", action="store_true", help="without bfloat16")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     sources = [(annotations.resolve(), images.resolve()) for annotations, images in arguments.train]
     variants = {variant.name: variant for variant in VARIANTS}
 
@@ -96,6 +100,8 @@ class Training:
         self._network = self._task.make_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._trunk, self._stored = self._network.backbone.trunk, StoredTrunk()
         self._network.backbone.trunk = self._stored
+        if variant.contrastive:
+            add_contrastive_loss(self._task, self._network, recipe)
         self._ema = Ema(self._network, recipe.ema.decay)
 
     def steps(self, *, bf16: bool) -> Iterator[tuple[int, dict[str, Tensor]]]:
@@ -141,6 +147,23 @@ def leave_out_bottom_up(task: SingleStageTask) -> None:
         return whole(*without_bottom_up(outputs, targets))
 
     task._objective = center_only
+
+
+def add_contrastive_loss(task: SingleStageTask, network: nn.Module, recipe: SingleStageRecipe) -> None:
+    """Let a task's losses include CID's contrastive loss of the vectors at the instances' centers."""
+    rest, features = task._objective, list[Tensor]()
+    divisor = cast(BoIRTraining, recipe).losses.divisor
+
+    def keep(_module: nn.Module, _images: object, feature: Tensor) -> None:
+        features[:] = [feature]
+
+    def with_contrastive(outputs: BoIROutputs, targets: Targets) -> dict[str, Tensor]:
+        vectors = instance_parameters(features[0], targets.instance_image, targets.instance_yx)
+        contrast = contrastive_loss(vectors, targets.instance_image, targets.normalizers.instances)
+        return {**rest(outputs, targets), "contrastive": contrast / divisor}
+
+    network.get_submodule("backbone").register_forward_hook(keep)
+    task._objective = with_contrastive
 
 
 if __name__ == "__main__":

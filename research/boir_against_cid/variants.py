@@ -24,24 +24,30 @@ class Variant:
         name: of its files.
         overrides: of the recipe ``boir-lite-start``.
         bottom_up: whether the bottom-up keypoints are trained; the center map is always.
+        contrastive: whether CID's contrastive loss of the instances' vectors is added to BoIR's losses.
     """
 
     name: str
     overrides: tuple[str, ...] = ()
     bottom_up: bool = True
+    contrastive: bool = False
 
 
+NO_BOXES = ("losses.offset=0", "losses.bbox_mask=0", "losses.bbox=0")
 VARIANTS = (
     Variant("cid", (CID, DIVISOR)),
+    Variant("cid-losses", NO_BOXES, contrastive=True),
     Variant("boir", ("losses.offset=0",)),
     Variant("no-bbox-mask", ("losses.offset=0", "losses.bbox_mask=0")),
     Variant("no-bbox", ("losses.offset=0", "losses.bbox=0")),
     Variant("no-bottom-up", ("losses.offset=0",), bottom_up=False),
-    Variant("no-auxiliary", ("losses.offset=0", "losses.bbox_mask=0", "losses.bbox=0"), bottom_up=False),
+    Variant("no-auxiliary", NO_BOXES, bottom_up=False),
 )
-"""Without the loss of the instance heatmaps, or of the center map, a network finds nothing: these stay.
+"""``cid`` is CID's network. ``cid-losses`` is BoIR's network trained by CID's losses: heatmaps of all people, those of
+each instance, and the contrastive loss.
 
-The offset loss, everypose's own, is off: CID has none.
+Without the loss of the instance heatmaps, or of the center map, a network finds nothing: these stay. The offset loss,
+everypose's own, is off: CID has none.
 """
 
 

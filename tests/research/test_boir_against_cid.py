@@ -3,6 +3,7 @@
 import copy
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,14 @@ from research.boir_against_cid.variants import VARIANTS, recipe_of
 from safetensors.torch import save_file
 
 from evaluation.made import dataset, pycocotools_numbers
+from everypose.backbones.normalization import normalize
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
 from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.methods.cid.losses import contrastive_loss
+from everypose.methods.single_stage.attention import instance_parameters
+from everypose.methods.single_stage.targets import render_targets
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.tasks.single_stage import SingleStageTask
 
@@ -92,7 +97,7 @@ def files(tmp_path):
 
 
 def recipe(files, variant, seed=0):
-    small = variant.__class__(variant.name, (*variant.overrides, "data.size=64", "trainer.batch=2"), variant.bottom_up)
+    small = replace(variant, overrides=(*variant.overrides, "data.size=64", "trainer.batch=2"))
     return recipe_of(small, files / "trunk.safetensors", [(files / "train.json", files)], seed=seed, steps=2)
 
 
@@ -102,6 +107,8 @@ def test_stored_maps_give_the_losses_of_the_trunk(files, variant):
     if not variant.bottom_up:
         train.leave_out_bottom_up(task)
     network = task.make_network().train()
+    if variant.contrastive:
+        train.add_contrastive_loss(task, network, recipe(files, variant))
     pool = SamplePool(recipe(files, VARIANTS[1]), 2, files / "pool", network.backbone.trunk)
     batch, maps = pool.batch([0, 1])
     whole = task.samples.collate([task.samples[position] for position in (0, 1)])
@@ -112,6 +119,25 @@ def test_stored_maps_give_the_losses_of_the_trunk(files, variant):
     assert list(found) == list(expected)
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=0.01, abs=1e-6), name
+
+
+def test_cids_losses_on_boirs_network_are_cids(files):
+    variant = next(variant for variant in VARIANTS if variant.name == "cid-losses")
+    task = SingleStageTask(recipe(files, variant))
+    network = task.make_network().train()
+    batch = task.samples.collate([task.samples[position] for position in (0, 1)])
+    before = task.losses(network, batch)
+    train.add_contrastive_loss(task, network, recipe(files, variant))
+    found = task.losses(network, batch)
+    targets = render_targets(batch)
+    features = network.features(normalize(batch.images, network.normalization))
+    vectors = instance_parameters(features, targets.instance_image, targets.instance_yx)
+    contrast = contrastive_loss(vectors, targets.instance_image)
+    assert found["contrastive"].item() == pytest.approx(contrast.item() / 8, rel=1e-5)
+    assert found["bbox"] == found["bbox_mask"] == 0
+    assert [found[name].item() for name in before] == pytest.approx([value.item() for value in before.values()])
+    found["contrastive"].backward()
+    assert any(value.grad is not None for value in network.backbone.smooth.parameters())
 
 
 def test_the_commands_train_and_score(files, monkeypatch, capsys):
