@@ -46,7 +46,7 @@ class SamplePool:
     Args:
         recipe: of any network on this trunk; its seed determines the samples.
         count: how many samples.
-        folder: where the maps are stored; those of an earlier call with the same recipe are used.
+        folder: where the maps are stored; those of an earlier call with the same data are used.
         trunk: the frozen trunk.
     """
 
@@ -55,7 +55,12 @@ class SamplePool:
         self.samples: list[ImageSample] = []
         side = recipe.data.size
         folder.mkdir(parents=True, exist_ok=True)
-        content = {"count": count, "recipe": recipe.to_toml()}
+        content = {
+            "count": count,
+            "data": recipe.data.model_dump(mode="json"),
+            "seed": recipe.trainer.seed,
+            "trunk": recipe.start.backbone,
+        }
         stored = (folder / CONTENT_FILE).exists() and read_json(folder / CONTENT_FILE) == content
         shapes = [(count, CHANNELS[0], side // 4, side // 4), (count, CHANNELS[1], side // 8, side // 8)]
         self._files = [

@@ -15,6 +15,9 @@ CID = 'model={family="cid", instance=64, backbone={kind="openpose-light"}}'
 DIVISOR = "losses={divisor=8}"
 """BoIR's in the recipe ``boir-lite-start``; CID's own default differs."""
 
+WARMUP = 20
+"""Steps until the learning rate is reached."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -66,6 +69,7 @@ def recipe_of(
     train = ", ".join(f'{{annotations="{file}", images="{images}"}}' for file, images in sources)
     settings = [*variant.overrides, f"data.train=[{train}]", "data.val_split=''", "data.skeleton=coco"]
     settings += [f'start.backbone="{trunk}"', f"trainer.seed={seed}", f"schedule.steps={steps}"]
+    settings += ["schedule.warmup_epochs=0", f"schedule.warmup_steps={WARMUP}"]
     recipe = load_recipe("boir-lite-start", settings)
     assert isinstance(recipe, SingleStageRecipe)
     return recipe

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from everypose.backbones.lite_hrnet import LiteHRNet
@@ -109,23 +110,36 @@ class StoredBatch(NamedTuple):
 
 
 class StoredSamples:
-    """The first samples of a mixture's stream, with their features.
+    """Samples of a mixture with their features.
 
     Args:
-        samples: the stream; its seed determines the augmentation.
-        count: how many.
-        backbone: the frozen backbone.
+        features: (N, 960, h, w) float16.
+        keypoints: (N, K, 3) in crop pixels, with weights.
+        dataset: (N,).
     """
 
-    def __init__(self, samples: MixedSamples, count: int, backbone: FrozenBackbone) -> None:
+    def __init__(self, features: Tensor, keypoints: Tensor, dataset: Tensor) -> None:
+        self._features, self._keypoints, self.dataset = features, keypoints, dataset
+
+    @classmethod
+    def of(cls, samples: MixedSamples, count: int, backbone: FrozenBackbone) -> "StoredSamples":
+        """Compute the first ``count`` samples of a stream, whose seed determines the augmentation."""
         features, keypoints, dataset = [], [], []
         for first in track(range(0, count, AT_ONCE), "features", total=-(-count // AT_ONCE)):
             batch = samples.collate([samples[place] for place in range(first, min(first + AT_ONCE, count))])
             features.append(backbone.of_crops(list(batch.crops.images.numpy())))
             keypoints.append(batch.crops.keypoints[:, 0])
             dataset.append(batch.crops.dataset)
-        self._features, self._keypoints = torch.cat(features), torch.cat(keypoints)
-        self.dataset = torch.cat(dataset)
+        return cls(torch.cat(features), torch.cat(keypoints), torch.cat(dataset))
+
+    def save(self, path: Path) -> None:
+        """Write the samples to a safetensors file."""
+        save_file({"features": self._features, "keypoints": self._keypoints, "dataset": self.dataset}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "StoredSamples":
+        """Read what :meth:`save` wrote."""
+        return cls(**load_file(path))
 
     def batch(self, places: Sequence[int]) -> StoredBatch:
         """Join samples to a batch."""

@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from benchmarks.posebh_study import SETS, never_labeled, with_skeleton
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from everypose.backbones.vit import ViT
@@ -98,9 +99,8 @@ def main() -> None:
     write_sets(given.train, given.dev, given.out, given.photos)
     backbone = FrozenBackbone(given.weights)
     begin = time.process_time()
-    task = MixtureTask(recipe_of("posebh", given.out, given.images, seed=0, steps=given.steps))
-    pool = StoredSamples(task.samples, given.pool, backbone)
-    people = read_test_people(given.out / "coco_dev.json", given.images, backbone)
+    pool = stored_samples(given.out, given.images, given.pool, backbone)
+    people = read_test_people(given.out, given.images, backbone)
     shares = torch.bincount(pool.dataset).tolist()
     print(f"features: {time.process_time() - begin:.0f} CPU seconds; {shares} samples of {SETS}", flush=True)
     for seed in given.seeds:
@@ -128,8 +128,19 @@ def write_sets(train: Path, dev: Path, out: Path, photos: int | None) -> None:
             write_json(out / f"{name}_{part}.json", mapped)
 
 
+def stored_samples(out: Path, images: Path, count: int, backbone: FrozenBackbone) -> StoredSamples:
+    """The samples of an earlier call with the same ``out`` and ``count``, or new ones, which are stored there."""
+    path = out / f"features-{count}.safetensors"
+    if path.exists():
+        return StoredSamples.load(path)
+    task = MixtureTask(recipe_of("posebh", out, images, seed=0, steps=1))
+    pool = StoredSamples.of(task.samples, count, backbone)
+    pool.save(path)
+    return pool
+
+
 def recipe_of(way: str, out: Path, images: Path, *, seed: int, steps: int) -> MixtureRecipe:
-    """The recipe ``posebh-small`` for a way, on larger crops and without a warm-up in epochs."""
+    """The recipe ``posebh-small`` for a way, on larger crops, with smaller batches and counted in steps."""
     sets = ", ".join(
         f'{{name="{name}", skeleton="{name}", convention="udp", '
         f'train=[{{annotations="{(out / f"{name}_train.json").resolve()}", images="{images.resolve()}"}}]}}'
@@ -138,6 +149,7 @@ def recipe_of(way: str, out: Path, images: Path, *, seed: int, steps: int) -> Mi
     size = f"[{CROP.width}, {CROP.height}]"
     settings = [f"data.sets=[{sets}]", f"inference.crop_size={size}", f"model.backbone.image_size={size}"]
     settings += ["schedule.epochs=0", f"schedule.steps={steps}", "schedule.warmup_epochs=0", "schedule.warmup_steps=20"]
+    settings += ["optim.lr=2e-3", "trainer.batch=16"]
     recipe = load_recipe("posebh-small", [*settings, f"trainer.seed={seed}", *WAYS[way]])
     assert isinstance(recipe, MixtureRecipe)
     without = recipe.model.model_copy(update={"embedding": 0})
@@ -223,20 +235,24 @@ def targets_of(batch: StoredBatch, network: PoseBH) -> list[Target]:
 # --- predicting
 
 
-def read_test_people(annotations: Path, images: Path, backbone: FrozenBackbone) -> TestPeople:
-    """The labeled people of a set, in their annotated boxes."""
+def read_test_people(out: Path, images: Path, backbone: FrozenBackbone) -> TestPeople:
+    """The labeled people of the test photos, in their annotated boxes; their features are stored in ``out``."""
+    annotations, path = out / "coco_dev.json", out / "features-dev.safetensors"
     scenes = read_coco(annotations, images, Skeleton.named("coco"))
     geometry = CropGeometry(CROP, "udp")
     crops, inverse, ids = [], [], []
     names = {image["file_name"]: image["id"] for image in read_json(annotations)["images"]}
     for scene in scenes:
-        rows, image = trainable_people(scene), read_image(scene.path)
-        for row in rows.tolist():
+        image = None if path.exists() else read_image(scene.path)
+        for row in trainable_people(scene).tolist():
             matrix = sample_matrix(scene, row, scenes.skeleton, geometry, CropDraws())
-            crops.append(warp(image, matrix, geometry.size))
+            if image is not None:
+                crops.append(warp(image, matrix, geometry.size))
             inverse.append(np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2])
             ids.append(names[scene.file_name])
-    return TestPeople(backbone.of_crops(crops), inverse, ids)
+    if crops:
+        save_file({"features": backbone.of_crops(crops)}, path)
+    return TestPeople(load_file(path)["features"], inverse, ids)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from research.boir_against_cid import first_steps, score, train
+from research.boir_against_cid import first_activations, first_steps, score, train
 from research.boir_against_cid.average_precision import average_precision, bootstrap, match_images
 from research.boir_against_cid.samples import SamplePool, StoredTrunk
 from research.boir_against_cid.variants import VARIANTS, recipe_of
@@ -179,3 +179,15 @@ def test_the_losses_of_the_first_steps_are_printed_for_changed_recipes(files, mo
     assert [row["run"] for row in rows] == ["cid", "cid,optim.lr=0.01"]
     assert all(row["step"] == 1 and row["single_heatmap"] > 0 for row in rows)
     assert seen[-1] == ("optim.lr=0.01", first_steps.SEED)
+
+
+def test_activations_vary_by_one_where_they_are_normalized(files, monkeypatch, capsys):
+    arguments = ["trunk.safetensors", "train.json", "", "1.png"]
+    monkeypatch.setattr(sys, "argv", ["first_activations", *(str(files / name) for name in arguments)])
+    first_activations.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["cid", "boir"]
+    cid, boir = (float(line.rpartition(" ")[2]) for line in lines)
+    # Half of a normal distribution of variance 1 varies by 0.58.
+    assert boir == pytest.approx(0.58, abs=0.1)
+    assert cid < 0.2 * boir

@@ -78,7 +78,7 @@ def test_a_merged_layer_is_that_of_one_expert():
 @pytest.mark.usefixtures("weights")
 def test_heatmaps_of_the_truth_give_full_ap(files):
     train.write_sets(files / "people.json", files / "people.json", files, None)
-    people = train.read_test_people(files / "coco_dev.json", files, FrozenBackbone(files))
+    people = train.read_test_people(files, files, FrozenBackbone(files))
     truth, skeleton = score.truth_of("coco", files)
     content = json.loads((files / "coco_dev.json").read_text())
     keypoints = np.array([entry["keypoints"] for entry in content["annotations"]]).reshape(-1, 17, 3)
