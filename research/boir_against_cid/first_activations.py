@@ -1,9 +1,8 @@
-"""How much the activations before the last layers of CID and BoIR vary over an image before training.
+"""How much the activations before the last layer of CID's and BoIR's decoders vary over an image before training.
 
     python -m research.boir_against_cid.first_activations TRUNK.safetensors train.json images PHOTO.jpg
 
-Prints the standard deviation over pixels, a mean over channels, of what the center map and the instance heatmaps are
-computed from, for a person in the middle of the photo.
+Prints their standard deviation over pixels, a mean over channels, for a person in the middle of the photo.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from everypose.errors import exit_on_user_error
 from everypose.training.tasks.single_stage import SingleStageTask
 from research.boir_against_cid.variants import VARIANTS, recipe_of
 
-LAST = {"cid": "keypoints_and_center", "boir": "center.output"}
+NETWORKS = ("cid", "boir")
 STEP = 8
 
 
@@ -31,30 +30,23 @@ def main() -> None:
     pixels = torch.from_numpy(read_image(given.photo))
     height, width = (side // STEP * STEP for side in pixels.shape[:2])
     for variant in VARIANTS:
-        if variant.name in LAST:
+        if variant.name in NETWORKS:
             recipe = recipe_of(variant, given.trunk, [(given.annotations, given.images)], seed=0, steps=1)
             network = SingleStageTask(recipe).make_network().train()
             images = normalize(pixels[None, :height, :width], network.normalization)
-            center, heatmaps = (f"{value:.3f}" for value in variations(network, images, LAST[variant.name]))
-            print(f"{variant.name}: center map {center}, instance heatmaps {heatmaps}")
+            print(f"{variant.name}: {variation(network, images):.3f}")
 
 
 @torch.inference_mode()
-def variations(network: nn.Module, images: Tensor, center: str) -> tuple[float, float]:
-    """The variation before the last layers of the center map, which is named, and of the instance heatmaps."""
+def variation(network: nn.Module, images: Tensor) -> float:
+    """The variation of what the instance heatmaps are computed from, by one linear layer."""
     seen: list[Tensor] = []
-
-    def keep(_module: nn.Module, inputs: tuple[Tensor]) -> None:
-        seen.append(inputs[0].std((-1, -2)).mean())
-
-    feature = network.get_submodule("backbone")(images)
-    network.get_submodule(center).register_forward_pre_hook(keep)
-    network.center_map(feature)
     head = network.get_submodule("instance_head")
-    head.get_submodule("heatmap").register_forward_pre_hook(keep)
+    head.get_submodule("heatmap").register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    feature = network.get_submodule("backbone")(images)
     middle = torch.tensor([[side // 2 for side in feature.shape[-2:]]])
     head.logits_together(feature, torch.zeros(1, dtype=torch.long), middle)
-    return seen[0].item(), seen[1].item()
+    return float(seen[0].std((-1, -2)).mean())
 
 
 if __name__ == "__main__":
