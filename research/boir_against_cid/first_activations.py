@@ -7,13 +7,16 @@ Prints their standard deviation over pixels, a mean over channels, for a person 
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from everypose.backbones.normalization import normalize
+from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.data.images import read_image
 from everypose.errors import exit_on_user_error
+from everypose.methods.single_stage.attention_head import AttentionHead
 from everypose.training.tasks.single_stage import SingleStageTask
 from research.boir_against_cid.variants import VARIANTS, recipe_of
 
@@ -33,7 +36,7 @@ def main() -> None:
         if variant.name in NETWORKS:
             recipe = recipe_of(variant, given.trunk, [(given.annotations, given.images)], seed=0, steps=1)
             network = SingleStageTask(recipe).make_network().train()
-            images = normalize(pixels[None, :height, :width], network.normalization)
+            images = normalize(pixels[None, :height, :width], OpenPoseLight.normalization)
             print(f"{variant.name}: {variation(network, images):.3f}")
 
 
@@ -41,7 +44,7 @@ def main() -> None:
 def variation(network: nn.Module, images: Tensor) -> float:
     """The variation of what the instance heatmaps are computed from, by one linear layer."""
     seen: list[Tensor] = []
-    head = network.get_submodule("instance_head")
+    head = cast(AttentionHead, network.get_submodule("instance_head"))
     head.get_submodule("heatmap").register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     feature = network.get_submodule("backbone")(images)
     middle = torch.tensor([[side // 2 for side in feature.shape[-2:]]])

@@ -166,7 +166,8 @@ def run(
     if way != "single":
         network, last = train(recipe, pool, range(len(SETS)))
         return predictions(network, people), last
-    found, errors = {}, {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    errors: dict[str, float] = {}
     for number, name in enumerate(SETS):
         network, last = train(recipe, pool, [number])
         found[name] = results(network.merged(name), people)
@@ -263,7 +264,7 @@ def results(network: nn.Module, people: TestPeople) -> list[dict[str, Any]]:
     rows = []
     for keypoints, matrix, image in zip(found, people.inverse, people.images, strict=True):
         keypoints[:, :2] = transform(keypoints[:, :2], matrix)
-        score = float(person_scores(keypoints, 1.0))
+        score = float(person_scores(keypoints, np.ones(())))
         rows.append({"image_id": image, "category_id": 1, "keypoints": keypoints.ravel().tolist(), "score": score})
     return rows
 
