@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers test-ray lint coverage docs notebooks clean
+.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers test-ray test-pipelines lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -32,9 +32,13 @@ test-transformers: .venv-transformers/ready
 compare-speed: .venv-transformers/ready
 	.venv-transformers/bin/python -m benchmarks.peers
 
-# Bulk runs on local clusters of Ray.
+# Bulk runs and training on local clusters of Ray; as root also on machines in network namespaces.
 test-ray: .venv-ray/ready
-	.venv-ray/bin/python -m pytest tests/external/test_ray.py
+	.venv-ray/bin/python -m pytest tests/external/test_ray.py tests/external/test_ray_machines.py tests/external/test_ray_train.py
+
+# The guide's pipelines of Daft and Spark, which needs Java.
+test-pipelines: .venv-pipelines/ready
+	.venv-pipelines/bin/python -m pytest tests/external/test_pipelines.py
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
@@ -98,7 +102,12 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 
 .venv-ray/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-ray
-	.venv-ray/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx -e '.[ray,tables]'
+	.venv-ray/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx 'ray[train]' -e '.[ray,tables,train]'
+	touch $@
+
+.venv-pipelines/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-pipelines
+	.venv-pipelines/bin/pip install $(PIP_OPTIONS) pytest pandas daft pyspark -e '.[tables]'
 	touch $@
 
 .venv-browser/ready: pyproject.toml .venv-dev/ready

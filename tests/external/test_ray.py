@@ -4,6 +4,7 @@ They need Ray: `make test-ray` installs it in an environment of its own. Without
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +13,12 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from pyarrow import parquet
 
+import everypose
+from doc_pages import blocks_of
 from everypose.bulk import PoseActor
 from everypose.bulk.check import find_problems
 from everypose.bulk.merge import merge
@@ -34,6 +38,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 ROOT = Path(__file__).parents[2]
+EXAMPLES = Path(everypose.__file__).parent / "examples"
 SHARDS = [Shard(index, 16) for index in range(16)]
 
 
@@ -145,6 +150,26 @@ def test_the_actor_in_a_pipeline_of_ray_data(cluster, photos, tmp_path):
     assert [row["file"] for row in found if row["problem"]] == [str(photos / "broken.png")]
 
 
+def test_the_pipeline_of_the_guide(cluster, tmp_path):
+    """As it stands there, with other folders."""
+    (block,) = (block for block in blocks_of(ROOT / "docs/guides/bulk.md") if "read_binary_files" in block.text)
+    (tmp_path / "photos").mkdir()
+    for name in ("group", "pedestrians"):
+        shutil.copy(EXAMPLES / f"{name}.jpg", tmp_path / "photos")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no image")
+    cluster(1)
+    text = block.text.replace("s3://bucket/photos", str(tmp_path / "photos")).replace(
+        "/data/poses", str(tmp_path / "out")
+    )
+    exec(compile(text, "guide", "exec"), {})
+    paths = sorted(str(path) for path in (tmp_path / "photos").iterdir())
+    expected = PoseActor(rows="people", threads=1)({"path": paths})
+    found = parquet.read_table(tmp_path / "out").to_pandas().sort_values(["file", "person"])
+    assert found["file"].tolist() == sorted(expected["file"].tolist())
+    for name in ("person_score", "nose_x", "left_ankle_y"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
+
+
 def test_failures_are_one_line(cluster, photos, tmp_path):
     cluster(1)
     work = partial(process, photos=photos, out=tmp_path / "out")
@@ -167,6 +192,8 @@ def test_the_command(tmp_path):
         )
         assert done.returncode == 1, done.stderr
         assert done.stdout.startswith("40 people in 60 images of"), done.stdout
+        assert "INFO" not in done.stderr
+        assert done.stderr.splitlines()[0] == "everypose: 1 input failed:"
         assert "broken.png" in done.stderr
         assert find_problems(tmp_path / out) == []
         merge(tmp_path / out, tmp_path / f"{out}.parquet")

@@ -167,6 +167,9 @@ def _connected(address: str) -> Iterator[Any]:
         import ray.exceptions
     except ImportError as error:
         raise MissingDependencyError("bulk runs on Ray", "ray") from error
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):  # the console; Ray's log file keeps everything
+            handler.setLevel(logging.ERROR)
     connected = ray.is_initialized()
     if not connected:
         try:
