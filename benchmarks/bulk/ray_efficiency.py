@@ -5,7 +5,8 @@
 
 A round runs ``everypose bulk run`` over the photos in five ways, in turn: one process on one core; one process on all
 cores; one process on each core, each with a shard; and Ray clusters of two and of four machines
-(`ray.cluster_utils.Cluster`), each with one CPU of Ray's and one actor. Call it once for each round, with ``--way`` to
+(`ray.cluster_utils.Cluster`), each with one CPU of Ray's, one actor, and one core, which two of four machines share
+where there are two cores. Call it once for each round, with ``--way`` to
 divide a round.
 
 The throughput is that of the warm part, in which all workers compute: from the moment when the last of them has begun
@@ -26,10 +27,14 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from everypose.bulk.check import find_problems
 from everypose.bulk.records import read_parts
 from everypose.data.image_header import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 ONE_CORE = "one process on one core"
 ALL_CORES = "one process on all cores"
@@ -105,12 +110,7 @@ def measure(way: str, files: list[Path]) -> Measured:
             options = [["--shard", f"{index}/{len(cores)}"] for index in range(len(cores))]
             used = [[core] for core in cores]
         if way in (RAY_TWO, RAY_FOUR):
-            from ray.cluster_utils import Cluster
-
-            machines = 2 if way == RAY_TWO else 4
-            cluster = Cluster(initialize_head=True, head_node_args=_machine(include_dashboard=False))
-            for _ in range(machines - 1):
-                cluster.add_node(**_machine())
+            cluster = _cluster(2 if way == RAY_TWO else 4, cores)
             options = [["--ray", cluster.address, "--shards", str(SHARDS)]]
         begin = time.time()
         processes = [
@@ -127,8 +127,22 @@ def measure(way: str, files: list[Path]) -> Measured:
         return _warm_part(way, _parts(out), workers, begin=begin, end=end)
 
 
-def _machine(**options: object) -> dict[str, object]:
-    return {"num_cpus": 1, "object_store_memory": OBJECT_STORE, **options}
+def _cluster(machines: int, cores: list[int]) -> "Cluster":
+    """Start a cluster whose machines use the cores in turn, each one of them."""
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": OBJECT_STORE}
+    cluster = None
+    try:
+        for number in range(machines):
+            os.sched_setaffinity(0, {cores[number % len(cores)]})  # Ray's processes inherit it
+            if cluster is None:
+                cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+            else:
+                cluster.add_node(**small)
+    finally:
+        os.sched_setaffinity(0, cores)
+    return cluster
 
 
 def _start(options: list[str], listed: Path, *, cores: list[int]) -> subprocess.Popen[bytes]:

@@ -1,5 +1,7 @@
 import av
+import fsspec
 import numpy as np
+import pandas
 import pytest
 from pyarrow import parquet
 
@@ -51,6 +53,22 @@ def run(clip, out, shards=1, seconds=0.5, **options):
         options = {"model": {"model": "stand-in"}, "quiet": True, **options}
         summaries.append(run_shard(estimator, sources, out, shard=shard, **options))
     return summaries
+
+
+def test_a_video_in_an_object_store_has_the_rows_of_a_file(clip, tmp_path):
+    """Of segments that are read from the middle, with tracks."""
+    system = fsspec.filesystem("memory")
+    system.pipe("/videos/clip.mp4", clip.read_bytes())
+    system.pipe("/videos/broken.mp4", b"no video")
+    run(clip, tmp_path / "file", video=TRACKED)
+    (summary, other) = run("memory://videos", tmp_path / "store", shards=2, video=TRACKED)
+    system.rm("/videos", recursive=True)
+    assert len(segments_of(tmp_path / "store")["memory:///videos/clip.mp4"]) > 2
+    (problem,) = (summary.failed | other.failed).values()
+    assert problem.startswith("cannot read the video memory:///videos/broken.mp4: ")
+    expected, found = merged(tmp_path / "file"), merged(tmp_path / "store")
+    assert set(found["file"]) == {"memory:///videos/clip.mp4"}
+    pandas.testing.assert_frame_equal(found.drop(columns="file"), expected.drop(columns="file"))
 
 
 def merged(out):

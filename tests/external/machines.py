@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PORT = 6379
+STARTED = "Ray runtime started"
 
 
 @dataclass
@@ -31,20 +32,31 @@ class Machine:
     ray: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start_ray(self, log: Path, *, head: str | None = None) -> None:
-        """Start Ray with one CPU, as the head of a cluster or connected to the head with an address."""
+        """Start Ray with one CPU, as the head of a cluster or connected to the head with an address.
+
+        Ray gives up after 30 seconds, which is too short on a machine with much other work: up to five attempts.
+        """
         options = ["--head", f"--port={PORT}", "--include-dashboard=false"] if head is None else []
         options += [] if head is None else [f"--address={head}:{PORT}"]
         options += [f"--node-ip-address={self.address}", "--num-cpus=1", "--object-store-memory=80000000"]
         # Sockets and shared memory of its own: the machines share nothing but the disk.
         own = "mkdir -p /tmp/ray && mount -t tmpfs ray /tmp/ray && mount -t tmpfs shm /dev/shm && exec"
         ray = f"{sys.executable} -m ray.scripts.scripts start --block --disable-usage-stats {' '.join(options)}"
-        with log.open("ab") as output:
-            self.ray = subprocess.Popen(
-                ["ip", "netns", "exec", self.name, "sh", "-c", f"{own} {ray}"],
-                env={**os.environ, **self.environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        for attempt in range(5):
+            path = log.with_suffix(f".{attempt}.log")
+            with path.open("wb") as output:
+                self.ray = subprocess.Popen(
+                    ["ip", "netns", "exec", self.name, "sh", "-c", f"{own} {ray}"],
+                    env={**os.environ, **self.environment},
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            process = self.ray
+            wait_for(lambda: process.poll() is not None or STARTED in path.read_text())  # noqa: B023
+            if process.poll() is None:
+                return
+            self.stop()
+        raise AssertionError(path.read_text())
 
     def command(self, words: Sequence[object], folder: Path) -> subprocess.Popen[str]:
         """Start a command next to Ray, with a working directory."""
@@ -126,7 +138,7 @@ def _connect(bridge: str, machines: Sequence[Machine]) -> bool:
     return all(subprocess.run(["ip", *words], check=False, capture_output=True).returncode == 0 for words in commands)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 300.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 900.0) -> None:
     """Wait until a function returns True."""
     end = time.monotonic() + seconds
     while not condition():

@@ -4,6 +4,7 @@ One machine is lost in the middle of the run, with its network, and another is a
 """
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -21,15 +22,16 @@ pytest.importorskip("ray", reason="needs the environment of make test-ray")
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = Path(everypose.__file__).parent / "examples"
-IMAGES = 48
-SHARDS = 24
-STARTED = "Ray runtime started"
+IMAGES = 24
+SHARDS = 12
 ENVIRONMENT = {
     "PYTHONPATH": str(ROOT / "src"),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "OMP_NUM_THREADS": "1",
 }
 
@@ -40,7 +42,7 @@ from everypose.bulk import run
 from everypose.cli.main import main
 
 def slow(*arguments, **named):
-    time.sleep(3)
+    time.sleep(4)
     return run_shard(*arguments, **named)
 
 run_shard = run.run_shard
@@ -87,10 +89,8 @@ def test_a_machine_lost_and_another_added(machines, tmp_path):
     done = subprocess.run(one, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr  # of the file that is no image
     head, lost, added = machines
-    head.start_ray(tmp_path / "head.log")
-    wait_for(lambda: STARTED in (tmp_path / "head.log").read_text())
-    lost.start_ray(tmp_path / "lost.log", head=head.address)
-    wait_for(lambda: STARTED in (tmp_path / "lost.log").read_text())
+    head.start_ray(tmp_path / "head")
+    lost.start_ray(tmp_path / "lost", head=head.address)
     out = tmp_path / "ray"
     words = [*arguments, "ray", "--ray", f"{head.address}:{PORT}", "--shards", SHARDS]
     run = head.command([sys.executable, "slow.py", *words], tmp_path)
@@ -102,7 +102,7 @@ def test_a_machine_lost_and_another_added(machines, tmp_path):
     assert run.poll() is None, run.communicate()
     lost.fail()
     finished = parts()
-    added.start_ray(tmp_path / "added.log", head=head.address)
+    added.start_ray(tmp_path / "added", head=head.address)
     wait_for(lambda: run.poll() is not None or added.runs("ShardActor"))
     assert run.poll() is None, run.communicate()
     _, message = run.communicate(timeout=900)

@@ -77,6 +77,17 @@ def read_address(address: str) -> bytes:
     return content
 
 
+def size_of_address(address: str) -> int:
+    """Return the bytes of a file.
+
+    Raises:
+        EveryposeError: if it cannot be found.
+    """
+    with _store_errors(name_of(address)):
+        system, path = _open_system(address)
+        return int(system.size(path) or 0)
+
+
 def open_address(address: str) -> BinaryIO:
     """Open a file for reading from its start to its end; blocks are read ahead.
 

@@ -145,7 +145,7 @@ def open_segment(clip: Clip, settings: VideoSettings) -> "VideoSegment":
     if isinstance(clip.segment, EveryposeError):
         raise clip.segment
     overlap = OVERLAP_SECONDS if settings.track else 0.0
-    return VideoSegment(clip.place, clip.segment, every=settings.every, seconds_after=overlap)
+    return VideoSegment(clip.name, clip.segment, every=settings.every, seconds_after=overlap, opener=clip.opener)
 
 
 def _write_frames(

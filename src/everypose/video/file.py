@@ -1,9 +1,9 @@
 """Video files: every frame upright, with its exact time, in constant memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import av
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+Opener = Callable[[], BinaryIO]
+"""Opens a file for reading and seeking."""
 LOCAL_PROTOCOLS = "file,crypto,data"
 """A local file that is a play list, as of HLS, must not make FFmpeg open network addresses."""
 WEB_PROTOCOLS = "http,https,tcp,tls,crypto,data,httpproxy"
@@ -39,22 +41,26 @@ class VideoFile(VideoSource):
     ...         print(frame.index, frame.time, frame.image.shape)
     """
 
-    def __init__(self, path: str | PathLike[str], selection: Selection | None = None) -> None:
+    def __init__(
+        self, path: str | PathLike[str], selection: Selection | None = None, *, opener: Opener | None = None
+    ) -> None:
         """Open the file and read its header.
 
         Args:
             path: a file, or an ``http(s)://`` address.
             selection: the frames to yield; all by default.
+            opener: opens the content where FFmpeg cannot, such as in an object store; ``path`` is then its name.
 
         Raises:
             EveryposeError: if the file is missing, unreadable, no video, or has no video stream.
         """
         self._address = str(path)
+        self._opener = opener
         self.name = without_password(self._address) if is_web_address(self._address) else self._address
         self.selection = selection or Selection()
         """The frames that are yielded."""
         self._stopped = False
-        self._container = open_container(self._address)
+        self._container = open_container(self._address, opener)
         try:
             self._stream = video_stream(self._container, self.name)
         except EveryposeError:
@@ -104,7 +110,7 @@ class VideoFile(VideoSource):
         Raises:
             EveryposeError: if it cannot be opened any more.
         """
-        return open_container(self._address)
+        return open_container(self._address, self._opener)
 
     def stop(self) -> None:
         """End the iteration after the present frame."""
@@ -116,8 +122,12 @@ class VideoFile(VideoSource):
         self._container.close()
 
 
-def open_container(address: str) -> "InputContainer":
+def open_container(address: str, opener: Opener | None = None) -> "InputContainer":
     """Open a local or web file for reading.
+
+    Args:
+        address: path or web address.
+        opener: opens the content, if FFmpeg cannot.
 
     Raises:
         EveryposeError: if it cannot be opened; the message names it.
@@ -132,6 +142,10 @@ def open_container(address: str) -> "InputContainer":
     with one_line_errors(f"cannot read the video {without_password(address) if is_web else address}"):
         # The scheme keeps a file called "concat:..." or "http:..." from being taken for a protocol.
         name = address if is_web else f"file:{address}"
+        if opener is not None:
+            # Without a protocol: a play list must not make FFmpeg open anything else.
+            content = {"protocol_whitelist": "data"}
+            return av.open(opener(), options=content, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS))
         return av.open(name, options=options, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS))
 
 

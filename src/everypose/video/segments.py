@@ -11,7 +11,7 @@ from everypose.core.arrays import Int64, Mask
 from everypose.errors import UsageError
 from everypose.video.conversion import RgbConverter
 from everypose.video.decoding import Decoder, Preview, fraction, read_packets
-from everypose.video.file import VideoFile, open_container, video_stream
+from everypose.video.file import Opener, VideoFile, open_container, video_stream
 from everypose.video.frames import VideoFrame
 from everypose.video.selection import START_TOLERANCE
 
@@ -37,7 +37,7 @@ class Segment:
     packets: int = 0
 
 
-def find_segments(path: str | PathLike[str], seconds: float) -> list[Segment]:
+def find_segments(path: str | PathLike[str], seconds: float, *, opener: Opener | None = None) -> list[Segment]:
     """Divide a video at key frames; the packets are read, and nothing is decoded.
 
     A key frame is a border only if all frames before it are shown before it and all later ones after it. A video whose
@@ -49,6 +49,7 @@ def find_segments(path: str | PathLike[str], seconds: float) -> list[Segment]:
     Args:
         path: the video.
         seconds: least length of a segment, except the last.
+        opener: as of `everypose.video.file.VideoFile`.
 
     Raises:
         UsageError: if the length is not above 0.
@@ -57,7 +58,7 @@ def find_segments(path: str | PathLike[str], seconds: float) -> list[Segment]:
     if not seconds > 0:
         raise UsageError(f"segments of {seconds:g} seconds: give a length above 0")
     name = str(path)
-    with open_container(name) as container:
+    with open_container(name, opener) as container:
         stream = video_stream(container, name)
         unit = fraction(stream.time_base)
         shown, decoded, flags = array("q"), array("q"), bytearray()
@@ -110,7 +111,13 @@ class VideoSegment(VideoFile):
     """The frames of a segment, with the numbers and times that they have in the video."""
 
     def __init__(
-        self, path: str | PathLike[str], segment: Segment, *, every: int = 1, seconds_after: float = 0.0
+        self,
+        path: str | PathLike[str],
+        segment: Segment,
+        *,
+        every: int = 1,
+        seconds_after: float = 0.0,
+        opener: Opener | None = None,
     ) -> None:
         """Open the video.
 
@@ -119,11 +126,12 @@ class VideoSegment(VideoFile):
             segment: of `find_segments`.
             every: yield the frames whose number is a multiple of this.
             seconds_after: also yield the frames this long after the end of the segment.
+            opener: as of `everypose.video.file.VideoFile`.
 
         Raises:
             EveryposeError: if the file is missing, unreadable, or no video.
         """
-        super().__init__(path)
+        super().__init__(path, opener=opener)
         self._segment = segment
         self._every = every
         self._stop = None if segment.stop is None else segment.stop + round(seconds_after / float(self.time_base))

@@ -1,12 +1,15 @@
 """The segments of the videos of a bulk run, found once and recorded for all shards."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
 
+from everypose.bulk.addresses import is_address, name_of, open_address, size_of_address
 from everypose.core.files import read_json, write_json
 from everypose.core.settings import Settings
 from everypose.errors import EveryposeError
@@ -29,7 +32,7 @@ class Clip:
 
     Attributes:
         video: the video's name in tables.
-        place: its path.
+        place: its path or address.
         segment: the frames; an error if the video cannot be read.
     """
 
@@ -44,6 +47,16 @@ class Clip:
             return self.video
         end = "" if self.segment.end is None else self.segment.end - 1
         return f"{self.video}#frames={self.segment.first}-{end}"
+
+    @property
+    def name(self) -> str:
+        """What messages call the video: its path, or its address without a password."""
+        return name_of(self.place) if is_address(self.place) else self.place
+
+    @property
+    def opener(self) -> Callable[[], BinaryIO] | None:
+        """Opens the video in an object store; None for a file."""
+        return partial(open_address, self.place) if is_address(self.place) else None
 
 
 class _SegmentRecord(Settings):
@@ -80,7 +93,7 @@ def clips_of(video: str, place: str, *, out: Path, seconds: float = SEGMENT_SECO
 
     Args:
         video: the video's name in tables.
-        place: its path.
+        place: its path or address.
         out: the output folder of all shards.
         seconds: least length of a segment.
 
@@ -91,10 +104,11 @@ def clips_of(video: str, place: str, *, out: Path, seconds: float = SEGMENT_SECO
 
     file = out / FOLDER / f"{hashlib.sha256(video.encode()).hexdigest()[:24]}.json"
     try:
-        size = Path(place).stat().st_size
+        size = size_of_address(place) if is_address(place) else Path(place).stat().st_size
         record = _read(file)
         is_current = record is not None and (record.size, record.seconds) == (size, seconds)
-        segments = None if is_current else find_segments(place, seconds)
+        whole = Clip(video, place, Segment())
+        segments = None if is_current else find_segments(whole.name, seconds, opener=whole.opener)
     except OSError as error:
         return [Clip(video, place, EveryposeError(f"cannot read the video {place}: {error.strerror or error}"))]
     except EveryposeError as error:

@@ -48,7 +48,7 @@ def find_sources(
         skipped: receives files and folders that searches could not use.
 
     Raises:
-        UsageError: if something named is missing, contains no images, or is a video in an object store.
+        UsageError: if something named is missing or contains no images.
         MissingDependencyError: if there are videos and PyAV is not installed.
         EveryposeError: if an object store cannot be read.
     """
@@ -65,8 +65,6 @@ def find_sources(
             if is_archive(key):
                 archives[key] = Archive(key, place, table or TableOptions())
             elif Path(key).suffix.lower() in VIDEO_SUFFIXES:
-                if is_address(place):
-                    raise UsageError(f"{key} is a video in an object store: copy it to a local or mounted folder")
                 videos[key] = place
             else:
                 images[key] = place
