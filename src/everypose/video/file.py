@@ -145,7 +145,9 @@ def open_container(address: str, opener: Opener | None = None) -> "InputContaine
         if opener is not None:
             # Without a protocol: a play list must not make FFmpeg open anything else.
             content = {"protocol_whitelist": "data"}
-            return av.open(opener(), options=content, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS))
+            return av.open(
+                opener(), "r", options=content, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS)
+            )
         return av.open(name, options=options, metadata_errors="ignore", timeout=(OPEN_SECONDS, READ_SECONDS))
 
 
