@@ -3,12 +3,14 @@
 import re
 import tomllib
 from importlib import resources
+from pathlib import PurePosixPath
 
 import pytest
 from pydantic import ValidationError
 
 from everypose.errors import UsageError
 from everypose.evaluation.report.published import published_of
+from everypose.methods.vitpose.released import skeleton_in_name
 from everypose.models.catalog import (
     Catalog,
     Entry,
@@ -20,6 +22,7 @@ from everypose.models.catalog import (
 )
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
 from everypose.models.locate import bundled
+from everypose.skeleton.skeleton import Skeleton
 
 ENTRIES = catalog().model
 
@@ -64,6 +67,19 @@ def test_release_addresses_are_those_of_their_entries():
             file = entry.release.url.rsplit("/", 1)[1].replace("rtmw-dw-l-m", "rtmw-m").replace("rtmw-dw-x-l", "rtmw-l")
             assert re.match(rf"{method}[-_]{size}[-_.]", file), entry.name
             assert ("384x288" in file) == ((size == "x" and method == "rtmpose") or "384" in entry.name), entry.name
+
+
+def test_files_of_easy_vitpose_are_those_of_their_entries():
+    entries = [entry for entry in ENTRIES if entry.name.startswith("easy-vitpose-")]
+    assert len(entries) == 4 * 7
+    for entry in entries:
+        (file,) = entry.hub.files
+        _, _, size, _ = entry.name.split("-")
+        keypoints = len(Skeleton.named(entry.skeleton))
+        assert skeleton_in_name(PurePosixPath(file.path), keypoints) == entry.skeleton, entry.name
+        assert PurePosixPath(file.path).name.startswith(f"vitpose-{size}-"), entry.name
+        assert entry.family == ("vitpose" if file.path.endswith(".pth") else "easy-vitpose")
+        assert entry.hub.revision is not None
 
 
 def test_aliases_resolve_with_a_reason():

@@ -1,5 +1,6 @@
 """POST /v1/poses: every answer is what the same model gives offline; every refusal is one line with its status."""
 
+import json
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from everypose.core.files import sha256
 from everypose.inference.results.csv_table import read_csv
 from everypose.inference.results.openpose import openpose_json
 from everypose.people import People
+from everypose.serving.rendering import FORMATS, MODEL_HEADER
 from inference.stand_in import crowd
 from serving.running import photo
 
@@ -51,6 +53,13 @@ def test_every_kind_of_image(client, model, suffix):
     content = photo(PEOPLE, suffix, height=96, width=160)
     answer = send(client, content)
     assert People.from_json(answer.text).to_json() == offline(model, content).to_json()
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_format_states_the_weights(client, model, output):
+    stated = json.loads(send(client, format=output).headers[MODEL_HEADER])
+    assert stated == {"name": model.name, "revision": None, "sha256": sha256(model)}
+    assert MODEL_HEADER not in send(client, b"no image", format=output).headers
 
 
 def test_a_form(client):

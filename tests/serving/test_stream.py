@@ -52,8 +52,10 @@ def test_options(service):
 def test_people_keep_their_ids(service):
     frame = photo(((0, 0, 190), (1, 1, 200)))
     with open_stream(service, {}) as socket:
-        socket.recv(timeout=20)
-        seen = [{person["id"]: round(person["box"][0]) for person in ask(socket, frame)["people"]} for _ in range(6)]
+        model = json.loads(socket.recv(timeout=20))["model"]
+        answers = [ask(socket, frame) for _ in range(6)]
+    assert all(answer["weights"] == model["weights"] for answer in answers)
+    seen = [{person["id"]: round(person["box"][0]) for person in answer["people"]} for answer in answers]
     assert len(seen[-1]) == 2
     assert seen[-1] == seen[-2]
 

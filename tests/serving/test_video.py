@@ -1,5 +1,6 @@
 """Video jobs: the result is that of the frames offline; progress, cancelling, refusals, expiry."""
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 import everypose
 from everypose.people import People
 from everypose.serving.jobs import Job, Jobs
+from everypose.serving.rendering import MODEL_HEADER
 from everypose.serving.video_worker import is_video
 from inference.stand_in import crowd
 
@@ -60,8 +62,6 @@ def test_the_result_is_that_of_the_frames_offline(client, model, clip):
 
 
 def everypose_json(skeleton, people):
-    import json
-
     return json.dumps({"skeleton": skeleton, "people": people})
 
 
@@ -76,7 +76,10 @@ def test_tracked_people_keep_their_ids(client, clip):
 def test_csv_and_coco(client, clip):
     for output, media_type in (("csv", "text/csv; charset=utf-8"), ("coco", "application/json")):
         job = finished(client, start(client, clip.read_bytes(), format=output).json()["id"])
-        assert client.get(job["result"]).headers["content-type"] == media_type
+        answer = client.get(job["result"])
+        assert answer.headers["content-type"] == media_type
+        described = client.get("/v1/models").json()["models"][0]
+        assert json.loads(answer.headers[MODEL_HEADER]) == described["weights"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ KEYPOINTS = {
     "ap10k": 17,
     "apt36k": 17,
     "coco": 17,
+    "coco_25": 25,
     "coco_wholebody": 133,
     "crowdpose": 14,
     "halpe": 136,

@@ -34,7 +34,8 @@ FamilyOption = Annotated[
     str | None,
     typer.Option(
         "--family",
-        help="Of an .onnx file of another project that is not recognized: rtmpose, rtmw, rtmo or detrpose.",
+        help="Of an .onnx file of another project that is not recognized: rtmpose, rtmw, rtmo, detrpose or "
+        "easy-vitpose.",
     ),
 ]
 

@@ -44,7 +44,8 @@ def export(
 
     The file takes any number of images of any size that is a multiple of the model's step (16 to 64 pixels), with and
     without the flip test. Heads that only training needs are not exported. --int8 needs some dozens of photos to
-    measure the range of activations. RTMPose, RTMW, RTMO and DETRPose files get normalization and decoding inside.
+    measure the range of activations. RTMPose, RTMW, RTMO, DETRPose and easy_ViTPose files get
+    normalization and decoding inside.
 
     Example: everypose export rtmpose-m --half -o rtmpose-m.onnx
 

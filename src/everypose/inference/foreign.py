@@ -17,22 +17,32 @@ from everypose.inference.runtimes.fixed_input import (
     is_rtmo,
     rtmo_config,
 )
+from everypose.inference.runtimes.heatmaps import OUTPUT as HEATMAPS
+from everypose.inference.runtimes.heatmaps import HeatmapRuntime, heatmap_config, is_heatmaps
+from everypose.inference.runtimes.normalized_crops import takes_batches
 from everypose.inference.runtimes.onnx import Arrays, CropRuntime, ModelMeta, Node, Runtime, Session
 from everypose.inference.runtimes.simcc import OUTPUTS as SIMCC_OUTPUTS
-from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config, takes_batches
+from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config
 from everypose.models.config import ModelConfig
 
 Opened = tuple[Runtime, None, ModelConfig] | tuple[None, CropRuntime, ModelConfig]
 """The runtime of a model that finds people by itself or that of a top-down model, and the configuration."""
 
-Kind = Literal["simcc", "rtmo", "detrpose"]
+Kind = Literal["simcc", "rtmo", "detrpose", "heatmaps"]
 """How a file is read."""
-FAMILIES: dict[str, Kind] = {"rtmpose": "simcc", "rtmw": "simcc", "rtmo": "rtmo", "detrpose": "detrpose"}
+FAMILIES: dict[str, Kind] = {
+    "rtmpose": "simcc",
+    "rtmw": "simcc",
+    "rtmo": "rtmo",
+    "detrpose": "detrpose",
+    "easy-vitpose": "heatmaps",
+}
 """The families of pose models in files of other projects, and how such a file is read."""
 CONTRACTS: dict[Kind, str] = {
     "simcc": "one image to simcc_x and simcc_y, the scores of x and of y, each (images, keypoints, places)",
     "rtmo": "one image to dets (images, people, 5) and keypoints (images, people, keypoints, 3)",
     "detrpose": "images and orig_target_sizes to scores, labels and keypoints (images, people, keypoints, 2)",
+    "heatmaps": "one image to heatmaps (images, keypoints, height, width)",
 }
 
 
@@ -59,8 +69,13 @@ class ForeignFile:
             UsageError: if the skeleton does not fit, or must be named.
             EveryposeError: if the file leaves open what is needed.
         """
-        read = {"simcc": simcc_config, "rtmo": rtmo_config, "detrpose": detrpose_config}[self.kind]
-        return read(self.declared, self.path, skeleton)
+        read = {
+            "simcc": simcc_config,
+            "rtmo": rtmo_config,
+            "detrpose": detrpose_config,
+            "heatmaps": heatmap_config,
+        }
+        return read[self.kind](self.declared, self.path, skeleton)
 
     def own_names(self) -> dict[str, str]:
         """Return the file's own name of each input and output that its kind has."""
@@ -77,6 +92,8 @@ class ForeignFile:
         config, batches = self.config(skeleton), takes_batches(self.declared)
         if self.kind == "simcc":
             return None, SimCCRuntime(self.session, config, self.path, batches=batches, flip=flip), config
+        if self.kind == "heatmaps":
+            return None, HeatmapRuntime(self.session, config, self.path, batches=batches, flip=flip), config
         require_no_flip_test(config, flip=flip)
         runtime = RtmoRuntime if self.kind == "rtmo" else DetrPoseRuntime
         return runtime(self.session, config, self.path, batches=batches), None, config
@@ -98,6 +115,8 @@ def recognize(session: Any) -> Kind | None:
         return "simcc"
     if is_rtmo(session):
         return "rtmo"
+    if is_heatmaps(session):
+        return "heatmaps"
     return "detrpose" if is_detrpose(session) else None
 
 
@@ -206,7 +225,12 @@ def _names_by_shape(session: Any, kind: Kind) -> dict[str, str] | None:
         return named if {*named.values()} == {*DETRPOSE_INPUTS, *DETRPOSE_OUTPUTS} else None
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         return None
-    expected, names = ([3, 3], SIMCC_OUTPUTS) if kind == "simcc" else ([3, 4], RTMO_OUTPUTS)
+    layouts: dict[Kind, tuple[list[int], Sequence[str]]] = {
+        "simcc": ([3, 3], SIMCC_OUTPUTS),
+        "rtmo": ([3, 4], RTMO_OUTPUTS),
+        "heatmaps": ([4], [HEATMAPS]),
+    }
+    expected, names = layouts[kind]
     if ranks != expected:
         return None
     return {inputs[0].name: inputs[0].name} | {node.name: name for node, name in zip(outputs, names, strict=True)}

@@ -85,7 +85,7 @@ def load(
         tiles: run a top-down model's detector on this many overlapping tiles along the image's longer side, too, from
             2 to 8: it finds smaller people in more time.
         family: of an ``.onnx`` file of another project whose inputs and outputs have unknown names:
-            rtmpose, rtmw, rtmo or detrpose.
+            rtmpose, rtmw, rtmo, detrpose or easy-vitpose.
         decoder: how a top-down model's heatmaps become keypoints, see
             :func:`everypose.methods.top_down.decoding.decode`; crops are cut by the convention of the decoder, classic
             or UDP. By default the model's own; an exported file has no other.

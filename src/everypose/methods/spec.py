@@ -51,12 +51,14 @@ class Imported(NamedTuple):
         keypoints: number of keypoints of its (first) skeleton, K.
         state: the state dict under everypose's names.
         inference: settings of inference that differ from those of the method's other checkpoints, by name.
+        skeleton: name of the skeleton that the file's name states; None if it states none.
     """
 
     settings: NetworkSettings
     keypoints: int
     state: dict[str, Tensor]
     inference: Mapping[str, str] = MappingProxyType({})
+    skeleton: str | None = None
 
 
 class Selection(NamedTuple):

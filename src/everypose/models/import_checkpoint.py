@@ -43,7 +43,8 @@ def import_checkpoint(
     Args:
         path: the file; a plain state dict, or one under a usual key, with or without ``module.`` before the names; a
             ``.safetensors`` file, such as transformers' ViTPose; or PP-TinyPose's ONNX file.
-        skeleton: the skeleton of its keypoints; by default COCO for 17 keypoints and CrowdPose for 14.
+        skeleton: the skeleton of its keypoints; by default that of the file's name (``vitpose-b-aic.pth``), or else
+            COCO for 17 keypoints and CrowdPose for 14.
         crop_size: (width, height) in pixels that a convolutional top-down network was trained for, which no tensor
             determines.
 
@@ -55,7 +56,9 @@ def import_checkpoint(
             method, or tensors are missing, unknown or of another shape.
     """
     imported = identify_tinypose(path) if path.suffix == ".onnx" else identify(read_state(path), path)
-    settings, keypoints, state, changes = imported
+    settings, keypoints, state, changes, named = imported
+    if skeleton is None and named is not None:
+        skeleton = Skeleton.named(named)
     skeleton = _fitting_skeleton(skeleton, keypoints, path)
     require_buildable(lambda: build_network(settings, keypoints), str(path))
     network = build_network(settings, keypoints)

@@ -94,7 +94,12 @@ def _at(path: Path) -> ModelFile:
         graphs = sorted(path.glob("*.onnx"))
         if len(graphs) == 1:
             return ModelFile("onnx", graphs[0])
-        raise EveryposeError(f"{path} is not a model: it needs {CONFIG_FILE} and {WEIGHTS_FILE}, or one .onnx file")
+        checkpoints = sorted(path.glob("*.pth"))
+        if not graphs and len(checkpoints) == 1:
+            return ModelFile("checkpoint", checkpoints[0])
+        raise EveryposeError(
+            f"{path} is not a model: it needs {CONFIG_FILE} and {WEIGHTS_FILE}, or one .onnx or .pth file"
+        )
     if path.suffix == ".onnx":
         return ModelFile("onnx", path)
     if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():

@@ -12,8 +12,9 @@ from everypose.methods.posefix.settings import RefinementInference
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.methods.top_down.settings import TopDownInference
+from everypose.methods.vitpose.settings import EasyViTPoseSettings
 
-ONNX_ONLY = (SimCCSettings, RtmoSettings, DetrPoseSettings)
+ONNX_ONLY = (SimCCSettings, RtmoSettings, DetrPoseSettings, EasyViTPoseSettings)
 """Settings of networks that exist in ONNX files only."""
 if TYPE_CHECKING:
     Network = NetworkSettings

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from everypose.serving.failures import ClientGoneError, RequestError, UnauthorizedError
 from everypose.serving.guard import Guard
 from everypose.serving.label_studio import LabelStudio, label_studio_routes
+from everypose.serving.rendering import MODEL_HEADER
 from everypose.serving.routes import pose_routes, service_routes
 from everypose.serving.service import Service
 from everypose.serving.stream import stream_routes
@@ -59,6 +60,7 @@ def create_app(service: Service, label_studio: LabelStudio | None = None) -> Fas
             allow_origins=service.settings.origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
+            expose_headers=[MODEL_HEADER],
         )
     app.add_middleware(
         Guard,

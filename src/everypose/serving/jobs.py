@@ -27,6 +27,7 @@ class Job:
         total: number of frames of the video: None if unknown, an estimate until the job is done.
         detail: the reason why it failed.
         media_type: media type of the result.
+        weights: name, revision and SHA-256 of the model's weights; empty until the job is done.
         result: the result; empty until the job is done.
         finished: time at which it ended (`time.monotonic`).
     """
@@ -37,6 +38,7 @@ class Job:
     total: int | None = None
     detail: str | None = None
     media_type: str = ""
+    weights: Header = field(default_factory=dict)
     result: bytes = b""
     finished: float | None = None
 
@@ -177,7 +179,7 @@ def _take(job: Job, header: Header, content: bytes) -> None:
         return
     job.frames, job.total = header["frames"], header["total"]
     if "media_type" in header:
-        job.media_type, job.result = header["media_type"], content
+        job.media_type, job.weights, job.result = header["media_type"], header["weights"], content
         _end(job, "done")
 
 

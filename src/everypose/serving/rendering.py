@@ -16,6 +16,11 @@ from everypose.skeleton.skeleton import Skeleton
 
 Format = Literal["json", "coco", "openpose", "csv", "jpeg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+MODEL_HEADER = "X-Everypose-Model"
+"""The header of every answer with people: name, revision and SHA-256 of the model's weights as a JSON object.
+
+CSV, COCO results, OpenPose's JSON and pictures have no place for them.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,15 @@ def render(
     if output == "json":
         return _as_json(to_content(people, model, weights))
     return _RENDERERS[output](people, image_id)
+
+
+def model_header(weights: Mapping[str, object]) -> dict[str, str]:
+    """Return the header that states which weights found the people of an answer.
+
+    >>> model_header({"name": "boir-lite", "revision": None})
+    {'X-Everypose-Model': '{"name": "boir-lite", "revision": null}'}
+    """
+    return {MODEL_HEADER: json.dumps(dict(weights))}
 
 
 def in_skeleton(people: People, name: str) -> People:

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from everypose.serving.failures import UnauthorizedError
 from everypose.serving.image_check import check_image
-from everypose.serving.rendering import FORMATS
+from everypose.serving.rendering import FORMATS, MODEL_HEADER, model_header
 from everypose.serving.request_body import received
 from everypose.serving.schemas import (
     CocoResult,
@@ -44,6 +44,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     504: {"model": Problem, "description": "The answer took too long."},
 }
 BINARY = {"type": "string", "format": "binary"}
+STATES_MODEL = {
+    MODEL_HEADER: {
+        "description": "Name, revision and SHA-256 of the model's weights, as a JSON object.",
+        "schema": {"type": "string"},
+    }
+}
+"""The OpenAPI description of the header of answers with people."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -93,6 +100,7 @@ def pose_routes(service: Service) -> APIRouter:
         responses={
             200: {
                 "description": "The people, in the requested format.",
+                "headers": STATES_MODEL,
                 "content": {
                     "image/jpeg": {"schema": BINARY},
                     "image/png": {"schema": BINARY},
@@ -121,7 +129,8 @@ def pose_routes(service: Service) -> APIRouter:
             answer = await unless_gone(request, pool.run(task))
         service.metrics.people.labels(pool.description["name"]).inc(answer.people)
         service.metrics.batches.labels(pool.description["name"]).observe(answer.batch)
-        return Response(answer.content, media_type=answer.media_type)
+        headers = model_header(pool.description["weights"])
+        return Response(answer.content, media_type=answer.media_type, headers=headers)
 
     @router.get("/v1/models", summary="The loaded models")
     async def models() -> ModelList:

@@ -124,7 +124,8 @@ class Tracking:
         tracker = self._tracker = self._tracker or Tracker(people.skeleton)
         self._time = max(time.monotonic(), self._time + 1e-3)  # times must rise, however coarse the clock
         tracked = tracker.update(people, self._time)
-        return {"model": content["model"], "image": content["image"], **json.loads(tracked.to_json())}
+        found_by = {name: content[name] for name in ("model", "weights", "image")}
+        return {**found_by, **json.loads(tracked.to_json())}
 
 
 async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 
 from everypose.serving.failures import ConflictError, UnprocessableError, UnsupportedMediaError
 from everypose.serving.jobs import RUNNING, Job, State
+from everypose.serving.rendering import model_header
 from everypose.serving.request_body import received
-from everypose.serving.routes import authorization, problems, upload_body
+from everypose.serving.routes import STATES_MODEL, authorization, problems, upload_body
 from everypose.serving.schemas import ModelRequest
 from everypose.serving.service import Service
 from everypose.serving.video_worker import is_video
@@ -16,6 +17,7 @@ from everypose.serving.video_worker import is_video
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The job's id.")]
 RESULT = {
     "description": "The result, in the requested format.",
+    "headers": STATES_MODEL,
     "content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}},
 }
 """OpenAPI description of a result."""
@@ -93,7 +95,7 @@ def video_routes(service: Service) -> APIRouter:
             raise ConflictError("the video is not done yet", retry_after=1)
         if job.state != "done":
             raise UnprocessableError(f"there is no result: {job.detail}")
-        return Response(job.result, media_type=job.media_type)
+        return Response(job.result, media_type=job.media_type, headers=model_header(job.weights))
 
     return router
 

@@ -96,8 +96,9 @@ def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header,
                 reported = time.monotonic()
                 target.write(pack({"frames": len(results), "total": total}))
                 target.flush()
-    media_type, body = _render(results, options["format"], estimator.config.name, weights_of(options["model"]))
-    return {"frames": len(results), "total": len(results), "media_type": media_type}, body
+    weights = weights_of(options["model"])
+    media_type, body = _render(results, options["format"], estimator.config.name, weights)
+    return {"frames": len(results), "total": len(results), "media_type": media_type, "weights": weights}, body
 
 
 def _in_memory(content: bytes) -> str:

@@ -9,8 +9,9 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
+from everypose.inference.runtimes.normalized_crops import MEAN, STD, takes_batches
 from everypose.inference.runtimes.onnx import open_session
-from everypose.inference.runtimes.simcc import MEAN, STD, SimCCRuntime, simcc_config, takes_batches
+from everypose.inference.runtimes.simcc import SimCCRuntime, simcc_config
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.settings import TopDownInference
 from everypose.models.config import ModelConfig

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes.onnx import Session, check_crops, run_session
+from everypose.inference.runtimes.normalized_crops import run_normalized
+from everypose.inference.runtimes.onnx import Session, check_crops
 from everypose.methods.simcc.decoding import decode
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.top_down.settings import TopDownInference
@@ -17,9 +18,6 @@ from everypose.models.config import ModelConfig
 from everypose.skeleton.skeleton import Skeleton
 
 OUTPUTS = ("simcc_x", "simcc_y")
-MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-"""Of the RGB values from 0 to 255 that RTMPose takes."""
-STD = np.array([58.395, 57.12, 57.375], np.float32)
 SKELETONS = {14: "crowdpose", 17: "coco", 26: "halpe26", 133: "coco_wholebody"}
 """The skeletons of the released files, by their number of keypoints."""
 
@@ -41,13 +39,13 @@ class SimCCRuntime:
             session: from :func:`everypose.inference.runtimes.onnx.open_session`.
             config: from the file's description.
             path: the file, for messages.
-            batches: whether the file takes several crops at once (:func:`takes_batches`).
+            batches: whether the file takes several crops at once; see
+                :func:`everypose.inference.runtimes.normalized_crops.takes_batches`.
             flip: whether to use test-time flip augmentation.
         """
         self.path = Path(path)
         self.config = config
         self._session = session
-        self._input = session.get_inputs()[0].name
         self._takes_batches = batches
         self._flip_index = config.skeleton.flip_index if flip else None
 
@@ -68,13 +66,9 @@ class SimCCRuntime:
 
     def _scores(self, crops: npt.NDArray[np.uint8]) -> tuple[Float32, Float32]:
         """The scores of x (B, K, X) and of y (B, K, Y)."""
-        pixels = crops.astype(np.float32)
-        pixels -= MEAN
-        pixels /= STD
-        planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        batches = [planes] if self._takes_batches else [planes[index : index + 1] for index in range(len(planes))]
-        found = [run_session(self._session, self.path, {self._input: batch}, OUTPUTS) for batch in batches]
-        x_scores, y_scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        x_scores, y_scores = run_normalized(
+            self._session, self.path, crops, outputs=OUTPUTS, batches=self._takes_batches
+        )
         expected = (len(crops), len(self.config.skeleton))
         if x_scores.shape[:2] != expected or y_scores.shape[:2] != expected:
             raise EveryposeError(f"{self.path} gives scores of shape {x_scores.shape} and {y_scores.shape}")
@@ -85,11 +79,6 @@ def is_simcc(session: Any) -> bool:
     """Return whether an open file of ONNX Runtime is a SimCC model: one image to simcc_x and simcc_y."""
     outputs = {node.name for node in session.get_outputs()}
     return len(session.get_inputs()) == 1 and outputs.issuperset(OUTPUTS)
-
-
-def takes_batches(session: Any) -> bool:
-    """Return whether an open file of ONNX Runtime leaves the number of images in its input open."""
-    return not isinstance(session.get_inputs()[0].shape[0], int)
 
 
 def simcc_config(session: Any, path: Path, skeleton: str | None = None) -> ModelConfig:

@@ -10,13 +10,13 @@ from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings
 from everypose.methods.spec import Imported
 from everypose.methods.vitpose.checkpoint import (
     DATASETS_OF_SIZES,
-    UDP,
     backbone_settings,
     is_plain,
     read_layout,
     to_everypose,
 )
 from everypose.methods.vitpose.checkpoint import recognizes as recognizes_vitpose
+from everypose.methods.vitpose.released import UDP
 from everypose.skeleton.skeleton import Skeleton
 
 

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from everypose.backbones.settings import ViTSettings
 from everypose.backbones.vit import PATCH, SIZES, merge_expert
+from everypose.core.geometry import Size
 from everypose.core.renaming import Renaming
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.checkpoint_sizes import count_parts as _count
 from everypose.methods.method import NetworkSettings
 from everypose.methods.spec import Imported
-from everypose.methods.top_down.settings import Convention, TopDownInference
+from everypose.methods.top_down.settings import TopDownInference
+from everypose.methods.vitpose.released import crop_inference, skeleton_in_name
 from everypose.methods.vitpose.settings import DecoderKind, ViTPoseSettings
 from everypose.methods.vitpose.transformers_names import has_transformers_names, to_released
 from everypose.skeleton.skeleton import Skeleton
@@ -31,12 +33,8 @@ DATASETS_OF_SIZES = {
 }
 """Whose heads a PoseBH or a ViTPose with several heads has, by their keypoints, as the authors trained them."""
 
-UDP = ("coco", "mpii")
-"""The data sets whose crops ViTPose and PoseBH cut by the UDP convention; those of all others are classic."""
 AS_TRANSFORMERS = {"convention": "udp", "decoder": "udp-0.8"}
 """How transformers cuts crops and decodes heatmaps, whatever the skeleton."""
-PADDING = {"interhand2d": 1.5}
-"""Paddings other than 1.25: boxes of hands are tight around the keypoints."""
 
 _BLOCK = "backbone.blocks.0.mlp."
 _BANK = "proto_head.kpt_prototype.prototypes"
@@ -120,8 +118,14 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
         state = to_released(state)
     layout = read_layout(state, path)
     settings = ViTPoseSettings(backbone=backbone_settings(layout), channels=layout.channels, decoder=layout.decoder)
-    inference = AS_TRANSFORMERS if from_transformers else {}
-    return Imported(settings, layout.keypoints[0], to_everypose(state, layout), inference)
+    keypoints = layout.keypoints[0]
+    return Imported(
+        settings,
+        keypoints,
+        to_everypose(state, layout),
+        AS_TRANSFORMERS if from_transformers else {},
+        skeleton_in_name(path, keypoints),
+    )
 
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -131,15 +135,7 @@ def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def released_inference(settings: NetworkSettings, skeleton: Skeleton, _: tuple[int, int]) -> TopDownInference:
     """Return how the authors of ViTPose and PoseBH run a network; a ViT determines the size of its crops itself."""
-    convention: Convention = "udp" if skeleton.name in UDP else "classic"
-    return TopDownInference(
-        crop_size=cast(ViTSettings, settings.backbone).image_size,
-        padding=PADDING.get(skeleton.name, 1.25),
-        convention=convention,
-        crop="mpii" if skeleton.name == "mpii" else "box",
-        decoder="udp" if convention == "udp" else "quarter",
-        nms=None if skeleton.sigmas is None else 0.9,
-    )
+    return crop_inference(skeleton, Size(*cast(ViTSettings, settings.backbone).image_size))
 
 
 def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from everypose.backbones.settings import ViTSettings
+from everypose.backbones.settings import OnnxBackboneSettings, ViTSettings
 from everypose.methods.method import Method
 from everypose.methods.top_down.settings import TopDownNetworkSettings, TopDownTraining
 
@@ -25,6 +25,17 @@ class ViTPoseSettings(TopDownNetworkSettings):
     backbone: ViTSettings = ViTSettings()
     channels: int = 256
     decoder: DecoderKind = "classic"
+
+
+class EasyViTPoseSettings(TopDownNetworkSettings):
+    """A ViTPose in an ONNX file whose output are heatmaps, as easy_ViTPose publishes them.
+
+    >>> EasyViTPoseSettings().family
+    'easy-vitpose'
+    """
+
+    family: Literal["easy-vitpose"] = "easy-vitpose"
+    backbone: OnnxBackboneSettings = OnnxBackboneSettings()
 
 
 METHOD = Method(ViTPoseSettings, TopDownTraining, "everypose.methods.vitpose.method:SPEC")
