@@ -3,7 +3,8 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers test-ray test-pipelines lint coverage docs notebooks clean
+.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
+	test-pipelines lint coverage docs notebooks clean
 
 demo: .venv/ready
 	.venv/bin/everypose demo -o out/demo
@@ -27,6 +28,10 @@ test-bulk: .venv-bulk/ready
 test-transformers: .venv-transformers/ready
 	.venv-transformers/bin/python -m pytest tests/external/test_transformers_vitpose.py tests/external/test_transformers_detectors.py \
 		tests/external/test_rtmlib.py
+
+# ViTPose of every size at full depth in transformers and in everypose, some minutes and 8 GB of memory.
+transformers-parity: .venv-transformers/ready
+	.venv-transformers/bin/python -m benchmarks.transformers_parity
 
 # Speed next to transformers and rtmlib, about five minutes.
 compare-speed: .venv-transformers/ready

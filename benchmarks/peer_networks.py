@@ -1,5 +1,6 @@
 """Networks of the comparison with transformers and rtmlib: ViTPose-B and one shaped like RTMPose-m."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,30 +15,56 @@ PIXELS = (192, 256)
 RIDGE = 1e-3
 
 
-def write_vitpose(folder: Path, image: Image, boxes: np.ndarray) -> Path:
-    """Write ViTPose-B in transformers' form, its last layer fitted to give each keypoint one peak in the given crops.
+@dataclass(frozen=True)
+class VitSize:
+    """Sizes of a ViTPose of transformers; ``part`` outputs of each of ``experts`` experts, 0 without experts."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    experts: int = 0
+    part: int = 0
+    simple: bool = False
+
+    def config(self) -> transformers.VitPoseConfig:
+        """Return its configuration, for crops of 192 x 256 pixels."""
+        experts = {"num_experts": self.experts, "part_features": self.part} if self.experts else {}
+        backbone = transformers.VitPoseBackboneConfig(
+            hidden_size=self.width, num_hidden_layers=self.depth, num_attention_heads=self.heads,
+            image_size=[256, 192], out_indices=[self.depth], **experts,
+        )  # fmt: skip
+        return transformers.VitPoseConfig(backbone_config=backbone, use_simple_decoder=self.simple, num_labels=17)
+
+    def first_expert(self, crops: int) -> dict[str, Tensor]:
+        """Return what chooses the expert of COCO for each crop; nothing without experts."""
+        return {"dataset_index": torch.zeros(crops, dtype=torch.long)} if self.experts else {}
+
+
+def write_vitpose(folder: Path, image: Image, boxes: np.ndarray, size: VitSize | None = None) -> Path:
+    """Write a ViTPose in transformers' form, its last layer fitted to give each keypoint one peak in the given crops.
+
+    The 3x3 convolution of a simple decoder has random weights.
 
     Args:
         folder: where to write.
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4) x1 y1 x2 y2, of the crops.
+        size: its sizes; by default those of ViTPose-B.
     """
+    size = size or VitSize()
     torch.manual_seed(0)
-    backbone = transformers.VitPoseBackboneConfig(
-        hidden_size=768, num_hidden_layers=12, num_attention_heads=12, image_size=[256, 192], out_indices=[12]
-    )
-    config = transformers.VitPoseConfig(backbone_config=backbone, use_simple_decoder=False, num_labels=17)
-    model = transformers.VitPoseForPoseEstimation(config).eval()
+    model = transformers.VitPoseForPoseEstimation(size.config()).eval()
     # transformers' initial position embeddings are too small for heatmaps that depend on the place.
     nn.init.normal_(model.backbone.embeddings.position_embeddings)
-    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-    inputs = transformers.VitPoseImageProcessorPil()(image, boxes=[xywh], return_tensors="pt")
-    seen: list[Tensor] = []
-    hook = model.head.conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    with torch.no_grad():
-        model(**inputs)
-        hook.remove()
-        fit(model.head.conv, seen[0], peaks(*seen[0].shape[2:]))
+    if not size.simple:
+        xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
+        inputs = transformers.VitPoseImageProcessorPil()(image, boxes=[xywh], return_tensors="pt")
+        seen: list[Tensor] = []
+        hook = model.head.conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        with torch.no_grad():
+            model(**inputs, **size.first_expert(len(boxes)))
+            hook.remove()
+            fit(model.head.conv, seen[0], peaks(*seen[0].shape[2:]))
     model.save_pretrained(folder)
     return folder
 

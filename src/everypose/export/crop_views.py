@@ -1,5 +1,6 @@
 """The nodes that every crop model of another project gets: normalization before it, the flip test behind it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,14 +55,14 @@ class CropViews:
 
 
 def finish(
-    writer: GraphWriter, x: str, y: str, score: str, *, config: ModelConfig, metadata: dict[str, str]
+    writer: GraphWriter, points: Sequence[str], *, score: str, config: ModelConfig, metadata: dict[str, str]
 ) -> onnx.ModelProto:
-    """Write keypoints of x, y and score, each (B, K, 1), as the output; a score that is not above 0 finds nothing."""
+    """Write the output of x and y (``points``) and score, each (B, K, 1); a score that is not above 0 finds nothing."""
     width, height = config.on_crops.crop_size
     keypoints = len(config.skeleton)
     is_found = writer.node("Greater", score, writer.constant(0, np.float32))
-    points = [writer.node("Where", is_found, axis, writer.constant(0, np.float32)) for axis in (x, y)]
-    table = writer.node("Concat", *points, score, axis=2)
+    found = [writer.node("Where", is_found, axis, writer.constant(0, np.float32)) for axis in points]
+    table = writer.node("Concat", *found, score, axis=2)
     writer.node("Reshape", table, writer.constant([-1, 1, keypoints, 3], np.int64), output="keypoints")
     return writer.finish(
         {"images": (UINT8, ["batch", height, width, 3]), "mirrored": (FLOAT, ["flip"])},

@@ -80,7 +80,7 @@ def _simcc(
         columns.append(writer.node("Mul", place, pixel))
         scores.append(writer.largest(mean, 2))
     score = writer.node("Div", writer.node("Add", *scores), writer.constant(2, np.float32))
-    return finish(writer, *columns, score, config=config, metadata=metadata)
+    return finish(writer, columns, score=score, config=config, metadata=metadata)
 
 
 def _rtmo(writer: GraphWriter, names: dict[str, str], config: ModelConfig, metadata: dict[str, str]) -> onnx.ModelProto:
@@ -175,7 +175,8 @@ def _agree(expected: Float32, found: Float32, share: float) -> bool:
     differences = np.abs(expected - found).reshape(-1, expected.shape[-1])
     if not len(differences):
         return True
-    return differences[:, 2].max() <= TOLERANCE and (differences.max(axis=1) <= TOLERANCE).mean() >= share
+    equal = differences <= TOLERANCE
+    return bool(equal[:, 2].all() and equal.all(axis=1).mean() >= share)
 
 
 def _in_order(keypoints: Float32, scores: Float32, image_index: Int64) -> Float32:

@@ -43,7 +43,7 @@ def write_heatmaps(
         decoding.op("Mul", decoding.op("Add", place, move), decoding.number((side - end) / (cells - end)))
         for place, move, side, cells in sides
     ]
-    return finish(writer, *points, decoding.score, config=config, metadata=metadata)
+    return finish(writer, points, score=decoding.score, config=config, metadata=metadata)
 
 
 class _Decoding:

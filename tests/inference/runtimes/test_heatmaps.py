@@ -108,6 +108,7 @@ def test_every_published_skeleton(tmp_path, file, keypoints, skeleton):
 
 def test_keypoints_in_the_image_are_those_of_the_crops(tmp_path):
     pose = load(write_heatmaps(tmp_path / "vitpose-s-coco.onnx"), detector=lambda _: BOXES, min_score=0.0)
+    assert isinstance(pose, TopDownEstimator)
     (poses,) = pose.poses([Photo(IMAGE)])
     in_crops = runtime(tmp_path / "vitpose-s-coco.onnx").run(np.stack(pose.crops(pose.prepare(IMAGE))))
     # The region of the first box: enlarged to 48 x 64 pixels' aspect, then by 1.25; UDP's factors are by sides less 1.

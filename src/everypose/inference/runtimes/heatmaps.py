@@ -62,7 +62,7 @@ class HeatmapRuntime:
             if decoder == "quarter":
                 # Mirrored heatmaps of classic crops are one cell too far to the left, as in the release.
                 back = np.concatenate([back[..., :1], back[..., :-1]], axis=3)
-            maps = (maps + back) / 2
+            maps = np.asarray((maps + back) / 2, np.float32)
         return decode(maps, decoder, Size(crops.shape[2], crops.shape[1]))[:, None]
 
     def _maps(self, crops: npt.NDArray[np.uint8]) -> Float32:

@@ -81,7 +81,7 @@ def _around(maps: npt.NDArray[np.floating], cells: npt.NDArray[np.intp]) -> Floa
     columns = (cells[..., 0, None] + np.arange(-1, 2)).clip(0, width - 1)
     batch, keypoint = np.ogrid[: maps.shape[0], : maps.shape[1]]
     found = maps[batch[..., None, None], keypoint[..., None, None], rows[..., :, None], columns[..., None, :]]
-    return found.astype(np.float64)
+    return np.asarray(found, np.float64)
 
 
 def blur_matrix(length: int) -> Float32:
