@@ -4,7 +4,7 @@
 
 Weights are random, except the last layer of the classic decoder, which is fitted so that heatmaps have peaks of 1, as
 those of trained networks. Heatmaps are compared on transformers' own crops. Keypoints are compared from the image and
-boxes on: each side cuts, runs and decodes by itself. Sizes are made and compared one after the other; ViT-H takes 8 GB.
+boxes on: each side cuts, runs and decodes by itself. Sizes take turns; ViT-H takes 8 GB.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def compare(folder: Path, size: VitSize, image: Image, boxes: np.ndarray) -> str
     with torch.no_grad():
         outputs = model(**inputs, **size.first_expert(len(boxes)))
     found = processor.post_process_pose_estimation(outputs, boxes=[xywh])[0]
-    theirs = np.stack([one["keypoints"].numpy() for one in found])
+    expected = np.stack([one["keypoints"].numpy() for one in found])
     parameters = sum(one.numel() for one in model.parameters()) / 1e6
     del model
     gc.collect()
@@ -80,7 +80,7 @@ def compare(folder: Path, size: VitSize, image: Image, boxes: np.ndarray) -> str
     runtime = KeptMaps(outputs.heatmaps) if size.simple else TorchCropRuntime(network, config)
     estimator = TopDownEstimator(runtime, config, lambda _: Boxes(boxes, np.ones(len(boxes))))
     (own,) = estimator.poses([Photo(image)])
-    pixels = np.abs(own.keypoints[:, 0, :, :2] - theirs).max()
+    pixels = np.abs(own.keypoints[:, 0, :, :2] - expected).max()
     note = " (of equal heatmaps)" if size.simple else ""
     largest = outputs.heatmaps.abs().max().item()
     return f"{parameters:.0f} M | {largest:.2f} | {difference:.1e} | {pixels:.3f} px{note}"

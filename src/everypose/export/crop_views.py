@@ -20,6 +20,10 @@ class CropViews:
         planes: ((1 + F) B, 3, H, W) float32 normalized crops, then mirrored crops; F is the length of ``mirrored``.
         crops: (1,) the number of crops, B.
         views: (1,) the number of views of each, 1 + F.
+
+    Example:
+        >>> from pathlib import Path
+        >>> views = CropViews.write(GraphWriter(Path("rtmpose.onnx")))  # doctest: +SKIP
     """
 
     planes: str
@@ -57,7 +61,10 @@ class CropViews:
 def finish(
     writer: GraphWriter, points: Sequence[str], *, score: str, config: ModelConfig, metadata: dict[str, str]
 ) -> onnx.ModelProto:
-    """Write the output of x and y (``points``) and score, each (B, K, 1); a score that is not above 0 finds nothing."""
+    """Write the output of x and y (``points``) and score, each (B, K, 1); a score that is not above 0 finds nothing.
+
+    >>> finish(writer, ["x", "y"], score="score", config=config, metadata={})  # doctest: +SKIP
+    """
     width, height = config.on_crops.crop_size
     keypoints = len(config.skeleton)
     is_found = writer.node("Greater", score, writer.constant(0, np.float32))

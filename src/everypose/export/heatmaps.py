@@ -21,6 +21,8 @@ def write_heatmaps(
     """Crops (B, H, W, 3) to keypoints (B, 1, K, 3); ``mirrored`` of length 1 averages the heatmaps of both views.
 
     The nodes compute the same as :func:`everypose.methods.vitpose.heatmap_decoding.decode`.
+
+    >>> write_heatmaps(writer, {"input_0": "input_0", OUTPUT: OUTPUT}, config, {})  # doctest: +SKIP
     """
     is_udp = config.on_crops.decoder == "udp"
     views = CropViews.write(writer)

@@ -30,6 +30,12 @@ class HeatmapRuntime:
     Attributes:
         path: the file.
         config: the model's configuration, from the shapes of the file's input and output.
+
+    Example:
+        >>> from everypose.inference.runtimes.onnx import open_session
+        >>> path = Path("vitpose-b-coco.onnx")
+        >>> session = open_session(path)  # doctest: +SKIP
+        >>> HeatmapRuntime(session, heatmap_config(session, path), path, batches=True)  # doctest: +SKIP
     """
 
     def __init__(self, session: Session, config: ModelConfig, path: Path, *, batches: bool, flip: bool = False) -> None:
@@ -74,7 +80,13 @@ class HeatmapRuntime:
 
 
 def is_heatmaps(session: Any) -> bool:
-    """Return whether an open file of ONNX Runtime has the input and output of easy_ViTPose's files."""
+    """Return whether an open file of ONNX Runtime has the input and output of easy_ViTPose's files.
+
+    >>> from everypose.inference.runtimes.onnx import open_session
+    >>> from everypose.models.locate import bundled
+    >>> is_heatmaps(open_session(bundled("picodet-s.onnx"), 1))
+    False
+    """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     names = [node.name for node in (*inputs, *outputs)]
     return names == [INPUT, OUTPUT] and len(inputs[0].shape) == len(outputs[0].shape) == 4
@@ -92,6 +104,12 @@ def heatmap_config(session: Any, path: Path, skeleton: str | None = None) -> Mod
     Raises:
         UsageError: if the skeleton does not fit, or must be named.
         EveryposeError: if the file leaves the size of its crops or the number of keypoints open.
+
+    Example:
+        >>> from everypose.inference.runtimes.onnx import open_session
+        >>> path = Path("vitpose-b-aic.onnx")
+        >>> heatmap_config(open_session(path), path).skeleton.name  # doctest: +SKIP
+        'aic'
     """
     height, width = session.get_inputs()[0].shape[2:]
     keypoints = session.get_outputs()[0].shape[1]

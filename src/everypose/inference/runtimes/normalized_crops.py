@@ -16,7 +16,13 @@ STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 
 def takes_batches(session: Any) -> bool:
-    """Return whether an open file of ONNX Runtime leaves the number of images in its input open."""
+    """Return whether an open file of ONNX Runtime leaves the number of images in its input open.
+
+    >>> from everypose.inference.runtimes.onnx import open_session
+    >>> from everypose.models.locate import bundled
+    >>> takes_batches(open_session(bundled("mipnet-lite.onnx"), 1))
+    True
+    """
     return not isinstance(session.get_inputs()[0].shape[0], int)
 
 
@@ -34,6 +40,13 @@ def run_normalized(
 
     Returns:
         Each output, (B, ...).
+
+    Example:
+        >>> from everypose.inference.runtimes.onnx import open_session
+        >>> path, crops = Path("vitpose-b-coco.onnx"), np.zeros((2, 256, 192, 3), np.uint8)
+        >>> session = open_session(path)  # doctest: +SKIP
+        >>> run_normalized(session, path, crops, outputs=["output_0"], batches=True)[0].shape  # doctest: +SKIP
+        (2, 17, 64, 48)
     """
     pixels = crops.astype(np.float32)
     pixels -= MEAN

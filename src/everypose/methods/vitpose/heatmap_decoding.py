@@ -85,7 +85,11 @@ def _around(maps: npt.NDArray[np.floating], cells: npt.NDArray[np.intp]) -> Floa
 
 
 def blur_matrix(length: int) -> Float32:
-    """(length, length): what each cell (column) adds to each smoothed one (row); borders are mirrored."""
+    """Return the share (length, length) of each cell (column) in each smoothed one (row); borders are mirrored.
+
+    >>> blur_matrix(48).sum(axis=1).round(3)[:2].tolist()
+    [1.0, 1.0]
+    """
     window = cv2.getGaussianKernel(BLUR_CELLS, 0).T
     identity = np.eye(length)
     blurred = cv2.sepFilter2D(identity, cv2.CV_64F, window, np.ones(1), borderType=cv2.BORDER_REFLECT_101)
