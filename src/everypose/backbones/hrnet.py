@@ -11,7 +11,7 @@ from everypose.backbones.backbone import Step, SteppedBackbone
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
-    """A bias-free convolution that keeps the size (up to its stride), batch normalization and, if asked, ReLU.
+    """A bias-free convolution that keeps the size (up to its stride), batch normalization and optionally ReLU.
 
     >>> import torch
     >>> conv_bn(3, 8, kernel=3, stride=2)(torch.zeros(1, 3, 16, 12)).shape

@@ -89,7 +89,7 @@ class FeedForward(nn.Module):
 
 
 class DropPath(nn.Module):
-    """While training, leaves a residual branch out for a random part ``rate`` of the samples.
+    """Stochastic depth: in training, drops a residual branch for a random share ``rate`` of the samples.
 
     >>> import torch
     >>> DropPath(0.5).eval()(torch.ones(2, 3)).mean().item()  # in evaluation nothing is dropped
@@ -156,7 +156,7 @@ class ViT(nn.Module):
         width: channels of a token.
         depth: number of blocks.
         heads: attention heads of a block; they share the width.
-        drop_path: how often the last block's branches are left out while training; from 0 in the first it grows evenly.
+        drop_path: drop rate of the last block's branches in training; it rises linearly from 0 in the first block.
         image_size: width and height of the images that the position embedding is made for, in pixels; it is resized
             for others.
         experts: number of data sets with an expert each; 0 for none.

@@ -11,7 +11,7 @@ from everypose.methods.single_stage.targets import Owners
 
 
 def offset_loss(offsets: Tensor, owners: Owners, count: Tensor | None = None) -> Tensor:
-    """Distance between where the nine pixels around each visible keypoint point and the person's center.
+    """Mean distance of the person's center from those predicted at nine pixels around each visible keypoint.
 
     Args:
         offsets: (B, 2, h, w) x, y, in output pixels, from each pixel to the center of the person that it belongs to.

@@ -67,13 +67,13 @@ def keypoints_in_boxes(keypoints: Numbers, boxes: Numbers) -> Int64:
 
 
 def present_people(keypoints: Float32) -> Float32:
-    """The released rule's second part: people of whom less than four keypoints are in the crop give way to the primary.
+    """Replace people with fewer than four keypoints in the crop by the primary: the released rule's second part.
 
     Args:
         keypoints: (N, K, 3) of a sample: x, y in crop pixels and weight, 0 outside the crop. The primary comes first.
 
     Returns:
-        (N, K, 3) the same, the primary's in place of those who are not there.
+        (N, K, 3) the same, with the primary's keypoints for people who are absent.
 
     >>> primary, second = np.ones((2, 17, 3), np.float32)
     >>> second[3:, 2] = 0  # three keypoints in the crop are too few

@@ -13,9 +13,10 @@ from everypose.methods.top_down.losses import joints_mse
 
 
 def heatmap_loss(heatmaps: Tensor, target: Target) -> Tensor:
-    """Mean squared error of a head over the WHOLE batch: other data sets' samples count as faultless.
+    """Mean squared error of a head over the whole batch, in which samples of other data sets have no error.
 
-    So a data set weighs as much as its share of the batch. The keypoints' weights scale heatmaps, hence count squared.
+    A data set is thus weighted by its share of the batch. Keypoint weights multiply the heatmaps, so that their squares
+    enter the loss.
 
     Args:
         heatmaps: (B, K, h, w), the head's for all samples.

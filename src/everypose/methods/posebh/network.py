@@ -28,7 +28,7 @@ class DataSet(NamedTuple):
 
 
 class PoseBHOutputs(NamedTuple):
-    """Inputs of the losses: every head's heatmaps (B, K, h, w) of ALL samples, and embeddings (B, D, h, w)."""
+    """Inputs of the losses: heatmaps (B, K, h, w) of every head for all samples, and embeddings (B, D, h, w)."""
 
     heatmaps: tuple[Tensor, ...]
     embedding: Tensor | None

@@ -196,7 +196,7 @@ def gaussian_radius(corners: Float64, output_size: int) -> Int64:
 def collate(
     samples: Sequence[ImageSample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES
 ) -> ImageBatch[npt.NDArray[np.generic]]:
-    """Join samples, and count; of more than ``most_instances`` instances, a random choice is kept, in order."""
+    """Join samples to a batch; of more than ``most_instances`` instances, a random subset is kept, in order."""
     people = np.array([len(sample.radius) for sample in samples])
     instances = np.array([len(sample.instance_person) for sample in samples])
     images = np.arange(len(samples), dtype=np.int64)

@@ -97,9 +97,9 @@ def quarter_offset(heatmaps: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tens
 def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Tensor, Tensor]:
     """DARK as first published: second differences over two cells; none within two cells of the border.
 
-    The map is smoothed with zeros around it, brought back to its maximum, and bounded by 1e-10 for the logarithm.
-    There is no limit on the move. Arguments and result as :func:`quarter_offset`; ``blur`` is the Gaussian's radius in
-    cells and sigma.
+    The map is smoothed with zero padding, rescaled to its former maximum, and clamped to at least 1e-10 for the
+    logarithm. The offset is not limited. Arguments and result as :func:`quarter_offset`; ``blur`` is the Gaussian's
+    radius in cells and sigma.
 
     >>> y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     >>> heatmaps = torch.exp(-((x - 15.3) ** 2 + (y - 16) ** 2) / 8)[None]
@@ -121,8 +121,8 @@ def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Te
 def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor, *, narrow: bool = False) -> tuple[Tensor, Tensor]:
     """DARK as in UDP and ViTPose: differences over one cell, up to the border, whose cells are repeated outside.
 
-    The map is smoothed with its mirror image around it, and bounded to 0.001 ... 50 for the logarithm. There is no
-    limit on the move. Arguments and result as :func:`quarter_offset`; ``narrow`` smooths as Hugging Face transformers
+    The map is smoothed with reflection padding and clamped to 0.001 ... 50 for the logarithm. The offset is not
+    limited. Arguments and result as :func:`quarter_offset`; ``narrow`` smooths as Hugging Face transformers
     does, with a sigma of 0.8 cells and border cells repeated in the mirror image.
 
     >>> y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")

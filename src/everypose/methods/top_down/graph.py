@@ -31,14 +31,14 @@ class TopDownGraph(nn.Module):
     """Normalization, network, flip test and decoding of a batch of crops.
 
     The last column of cells lies 3 pixels before a crop's last column of pixels, so mirrored heatmaps of mirrored crops
-    do not lie on those of the crops. With ``dark-3`` mirrored crops are moved by these 3 pixels, which is exact; with
+    are not aligned with those of the crops. With ``dark-3`` mirrored crops are moved by 3 pixels, which is exact; with
     the other classic decoders mirrored heatmaps are moved by one cell, as in their releases, which is off by a quarter.
 
     Args:
         network: whose heatmaps are decoded.
         flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
         decoder: how heatmaps become keypoints; ``udp`` and ``udp-0.8`` go with crops of the UDP convention.
-        bgr: whether the network was trained on BGR images, though with the mean and spread of RGB.
+        bgr: whether the network was trained on BGR images, although with the mean and standard deviation of RGB.
     """
 
     flip_index: Tensor

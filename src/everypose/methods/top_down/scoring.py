@@ -24,10 +24,11 @@ class ScoringSettings:
     """How poses are scored and merged; the defaults are MIPNet's, and with one instance those of all baselines.
 
     Attributes:
-        confident: a keypoint's confidence counts when above this.
-        decay: factor of the score of every instance but a box's primary.
-        oks_threshold: of two poses of which the OKS is above it, the worse goes; None keeps all (CrowdPose).
-        soft: whether poses go by the soft rule instead.
+        confident: keypoints with a higher confidence count for a person's score.
+        decay: factor of the score of every instance except a box's primary.
+        oks_threshold: of two poses with a higher OKS, the one with the lower score is suppressed; None keeps all
+            (CrowdPose).
+        soft: whether poses are suppressed by the soft rule instead.
         calibration: scores poses in place of the product of box score, decay and mean confidence.
 
     >>> ScoringSettings(decay=1.0).oks_threshold
@@ -166,9 +167,9 @@ def keypoint_probabilities(confidence: Numbers, calibration: KeypointCalibration
 def merge(
     keypoints: Numbers, box_scores: Numbers, sizes: Numbers, sigmas: Numbers, scoring: ScoringSettings
 ) -> MergedPoses:
-    """Score the poses of one image and leave out those that repeat a better one.
+    """Score the poses of one image and suppress those that repeat a better one.
 
-    So a second instance that only repeats its primary goes, and another person stays at a lower score.
+    A second instance that repeats its primary is suppressed; one that is another person is kept with a lower score.
 
     Args:
         keypoints: (R, N, K, 3) of N instances of R boxes: x, y in image pixels, confidence.
@@ -211,10 +212,10 @@ def oks_nms_high_index_first(
 
     Args:
         keypoints: (P, K, 2 or more) x, y.
-        scores: (P,); of equal ones the later pose is better.
+        scores: (P,); among equal scores the later pose is kept.
         areas: (P,) square pixels; a pair's area is their mean.
         sigmas: (K,)
-        threshold: poses whose OKS with a kept one, over all keypoints, is above it go.
+        threshold: poses with a higher OKS with a kept pose, over all keypoints, are suppressed.
 
     Returns:
         (M,) indices of the kept poses, best first.
