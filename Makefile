@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test compare-speed test-browser test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
+.PHONY: demo test compare-speed test-browser test-rtsp test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
 	test-pipelines lint coverage docs notebooks clean
 
 demo: .venv/ready
@@ -19,6 +19,12 @@ test-formats: .venv-formats/ready
 # Tracking scores next to TrackEval's, and the trackers of the package `trackers`, which needs another OpenCV.
 test-tracking: .venv-tracking/ready
 	.venv-tracking/bin/python -m pytest tests/external/test_tracking.py
+
+# RTSP from a real server (GStreamer's) that is killed and comes back. Needs Debian's gir1.2-gst-rtsp-server-1.0, python3-gi,
+# gstreamer1.0-plugins-good and gstreamer1.0-plugins-ugly.
+test-rtsp: .venv-dev/ready
+	/usr/bin/python3 tests/video/gstreamer_server.py
+	.venv-dev/bin/python -m pytest -n 0 tests/video/test_gstreamer.py tests/video/test_live.py -k 'rtsp or server'
 
 # `everypose bulk` on a server of the S3 protocol (moto) on this machine.
 test-bulk: .venv-bulk/ready
