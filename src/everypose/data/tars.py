@@ -41,6 +41,14 @@ class TarMember:
         name: of the file in it.
         offset: of its first byte.
         size: bytes.
+
+    >>> import tarfile
+    >>> _ = Path("a.json").write_text("[]")
+    >>> with tarfile.open("set.tar", "w") as tar:
+    ...     tar.add("a.json")
+    >>> [member] = list_members(Path("set.tar"))
+    >>> member.name, member.read()
+    ('a.json', b'[]')
     """
 
     tar: Path
@@ -99,6 +107,14 @@ def read_tar(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes | Everypose
 
     Raises:
         EveryposeError: if it is damaged or truncated; the images before that place were yielded.
+
+    >>> import tarfile
+    >>> _ = Path("a.jpg").write_bytes(b"an image")
+    >>> with tarfile.open("set.tar", "w") as tar:
+    ...     tar.add("a.jpg")
+    >>> with open("set.tar", "rb") as file:
+    ...     print(list(read_tar(file, "set.tar")))
+    [('a.jpg', b'an image')]
     """
     times: dict[str, int] = {}
     with (
@@ -125,6 +141,13 @@ def list_members(path: Path) -> Iterator[TarMember]:
     Raises:
         UsageError: if it is compressed by its suffix.
         EveryposeError: if it is damaged or truncated, or a file is larger than `MOST_BYTES`.
+
+    >>> import tarfile
+    >>> _ = Path("a.json").write_text("[]")
+    >>> with tarfile.open("set.tar", "w") as tar:
+    ...     tar.add("a.json")
+    >>> [(member.name, member.size) for member in list_members(Path("set.tar"))]
+    [('a.json', 2)]
     """
     if not path.name.lower().endswith(".tar"):
         raise UsageError(f"{path} is compressed, so that its files cannot be read one by one: decompress it first")

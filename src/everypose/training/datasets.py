@@ -33,6 +33,13 @@ def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
 
     Raises:
         EveryposeError: if they differ.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> coco, crowdpose = (SceneSet([], Skeleton.named(name), name) for name in ("coco", "crowdpose"))
+    >>> require_same_skeleton(coco, crowdpose)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: coco and crowdpose have different keypoints: ...
     """
     if other.skeleton.keypoints != first.skeleton.keypoints:
         raise EveryposeError(
@@ -63,7 +70,7 @@ def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneS
         skeleton: what the keypoints are; None for what the annotations say.
 
     Raises:
-        EveryposeError: it cannot be read, or its keypoints are not those of ``skeleton``.
+        EveryposeError: if it cannot be read, or its keypoints are not those of ``skeleton``.
     """
     annotations = Path(root, source.annotations) if source.annotations else None
     if names_tars(source.images):

@@ -79,6 +79,10 @@ def first_with_keypoints(categories: list[Any], path: Path) -> dict[str, Any]:
 
     Raises:
         EveryposeError: if none does; the message names the file, ``path``.
+
+    >>> categories = [{"id": 1, "name": "car"}, {"id": 2, "name": "person", "keypoints": ["nose"]}]
+    >>> first_with_keypoints(categories, Path("gt.json"))["id"]
+    2
     """
     for category in categories:
         if isinstance(category, dict) and category.get("keypoints"):

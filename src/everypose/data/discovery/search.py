@@ -46,6 +46,10 @@ def files_of(source: str, skip: Path | None, problems: list[Skipped], suffixes: 
 
     Raises:
         UsageError: if it is missing, unreadable or contains no such file.
+
+    >>> found = files_of("clip.mp4", None, [], {".mp4"})
+    >>> [path.name for path in found]
+    ['clip.mp4']
     """
     try:
         return _expand(source, skip, problems, suffixes)

@@ -63,6 +63,11 @@ def parse_coco(
 
     Raises:
         EveryposeError: as :func:`read_coco`.
+
+    >>> from everypose.data.formats.image_places import ImageFolder
+    >>> content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    >>> len(parse_coco(content, Path("gt.json"), ImageFolder(Path("photos")), Skeleton.named("coco")))
+    0
     """
     repairs: Counter[str] = Counter()
     content = parse_entries(content, str(annotation_file), repairs=repairs)

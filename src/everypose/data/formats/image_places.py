@@ -21,6 +21,9 @@ class ImagePlace:
     Attributes:
         path: its file; of an image in a tar, the tar's path and the member's name, for messages.
         member: its place in a tar; None for a file.
+
+    >>> ImagePlace(Path("photos/a.jpg")).member is None
+    True
     """
 
     path: Path
@@ -65,6 +68,11 @@ class ImageFolder:
 
     Attributes:
         root: the folder.
+
+    >>> from collections import Counter
+    >>> [place] = ImageFolder(Path("photos")).find(["a.jpg"], Path("gt.json"), Counter())
+    >>> place.path.name
+    'a.jpg'
     """
 
     root: Path
@@ -99,6 +107,13 @@ class ImageTars:
     Raises:
         UsageError: if a tar is compressed.
         EveryposeError: if a tar is damaged.
+
+    >>> import tarfile
+    >>> _ = Path("a.json").write_text("[]")
+    >>> with tarfile.open("set.tar", "w") as tar:
+    ...     tar.add("a.json")
+    >>> [member.name for member in ImageTars([Path("set.tar")]).members]
+    ['a.json']
     """
 
     def __init__(self, tars: Sequence[Path]) -> None:

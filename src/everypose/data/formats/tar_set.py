@@ -52,6 +52,17 @@ def read_tar_set(images: str, annotation_file: Path | None = None, skeleton: Ske
         UsageError: if there are no such tars, or one is compressed.
         EveryposeError: if a tar is damaged, an annotation file as of :func:`everypose.data.formats.coco.read_coco`, an
             image has no annotations, or the skeleton is unknown.
+
+    >>> import tarfile
+    >>> import cv2
+    >>> import numpy as np
+    >>> _ = cv2.imwrite("a.png", np.zeros((48, 64), np.uint8))
+    >>> _ = Path("a.json").write_text("[]")
+    >>> with tarfile.open("set.tar", "w") as tar:
+    ...     for name in ("a.png", "a.json"):
+    ...         tar.add(name)
+    >>> [(scene.file_name, len(scene)) for scene in read_tar_set("set.tar", skeleton=Skeleton.named("coco"))]
+    [('a.png', 0)]
     """
     skipped: list[Skipped] = []
     tars = ImageTars([path for name in expand_range(images) for path in files_of(name, None, skipped, TAR_SUFFIXES)])
