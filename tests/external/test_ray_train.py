@@ -63,6 +63,7 @@ def test_a_lost_worker_is_replaced_and_the_losses_are_those_of_one_process(tmp_p
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "RAY_ADDRESS": "local",  # not a cluster that happens to run here
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_register_timeout_seconds": "600",
         "OMP_NUM_THREADS": "1",

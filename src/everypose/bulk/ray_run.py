@@ -174,7 +174,7 @@ def _connected(address: str) -> Iterator[Any]:
     if not connected:
         try:
             ray.init(
-                None if address == LOCAL else address,
+                address,
                 include_dashboard=False if address == LOCAL else None,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
