@@ -6,7 +6,7 @@ import http.server
 import json
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ import pytest
 import everypose
 from everypose.inference.resize import resize
 from everypose.people import People
+from everypose.serving import web_app as web_app_module
 from everypose.serving.web_app import write_web_app
+from inference.stand_in import write_model
 
 EXAMPLES = Path(everypose.__file__).parent / "examples"
 SLOW = 600_000
@@ -85,10 +87,7 @@ def test_people_are_those_of_python(open_page, web_app, name, screenshot):
     screenshot(page, f"web-app-{name}")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="onnxruntime-web 1.30.0 does not find the people on a WebGPU that the CPU computes"
-)
-def test_people_on_webgpu_are_those_of_python(browser_with_webgpu, runtime, float_model, tmp_path):
+def test_people_on_webgpu_are_those_of_python(browser_with_webgpu, runtime, float_model, tmp_path, screenshot):
     write_web_app(tmp_path / "app", "boir-lite", runtime=runtime, float_model=float_model)
     pose = everypose.load(str(float_model))
     with served(tmp_path / "app") as url, browser_with_webgpu.new_context(accept_downloads=True) as context:
@@ -101,6 +100,104 @@ def test_people_on_webgpu_are_those_of_python(browser_with_webgpu, runtime, floa
             assert len(found) == len(expected) > 0
             assert np.abs(found.keypoints[..., :2] - expected.keypoints[..., :2]).max() < 0.1
             assert found.scores == pytest.approx(expected.scores, abs=1e-3)
+        screenshot(page, "web-app-webgpu")
+
+
+@pytest.fixture
+def small_app(runtime, photos, tmp_path, monkeypatch):
+    """The folder of an app whose model is small, since a CPU compiles the shaders of WebGPU slowly."""
+    monkeypatch.setattr(web_app_module, "CHECK_PICTURE", str(photos[0]))
+    model = write_model(tmp_path / "stand_in.onnx")
+    write_web_app(tmp_path / "app", model, runtime=runtime, float_model=model)
+    return tmp_path / "app"
+
+
+@pytest.fixture
+def open_small_app(small_app, browser_with_webgpu):
+    """Open the small app in the browser with WebGPU."""
+    with ExitStack() as stack:
+
+        def open_it(query=""):
+            url = stack.enter_context(served(small_app))
+            context = stack.enter_context(browser_with_webgpu.new_context(accept_downloads=True))
+            page = context.new_page()
+            page.goto(f"{url}/{query}")
+            page.locator("#status", has_text="Ready").wait_for(timeout=SLOW)
+            return page, page.locator("#status").inner_text()
+
+        yield open_it
+
+
+def test_webgpu_is_used_after_the_self_check(open_small_app, photos):
+    page, status = open_small_app("?webgpu")
+    assert status == "Ready: stand-in on webgpu"
+    assert len(answer_of(page, photos[0])["people"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", "Ready: stand-in on wasm, 1 thread (not on WebGPU: the CPU would compute it)"),
+        ("?wasm", "Ready: stand-in on wasm, 1 thread"),
+    ],
+)
+def test_webgpu_is_not_used(open_small_app, photos, query, status):
+    page, found = open_small_app(query)
+    assert found == status
+    assert len(answer_of(page, photos[0])["people"]) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda people: people[0]["keypoints"]["nose"].__setitem__(0, people[0]["keypoints"]["nose"][0] + 0.2),
+        lambda people: people[0].update(score=people[0]["score"] + 0.01),
+        lambda people: people.pop(),
+        lambda people: people.append(people[0]),
+    ],
+    ids=["keypoint", "score", "one too many", "one too few"],
+)
+def test_webgpu_that_finds_other_people_is_not_used(small_app, open_small_app, change):
+    described = json.loads((small_app / "model.json").read_text())
+    change(described["float"]["people"])
+    (small_app / "model.json").write_text(json.dumps(described))
+    _, status = open_small_app("?webgpu")
+    assert status == "Ready: stand-in on wasm, 1 thread (not on WebGPU: it finds other people than Python)"
+
+
+def test_webgpu_that_fails_is_replaced(small_app, open_small_app, photos):
+    """The runtime's session computes the self-check and then fails, as with a graphics device that is lost."""
+    runtime = small_app / "ort" / "ort.webgpu.min.mjs"
+    runtime.rename(runtime.with_name("real.mjs"))
+    runtime.write_text("""
+        import * as real from "./real.mjs";
+        export const { env, Tensor } = real;
+        export const InferenceSession = { async create(...options) {
+          const session = await real.InferenceSession.create(...options);
+          let runs = 0;
+          const run = (feeds) => { if (runs++) throw new Error("the device is lost"); return session.run(feeds); };
+          return { run, release: () => session.release() };
+        } };
+    """)
+    page, status = open_small_app("?webgpu")
+    assert status == "Ready: stand-in on webgpu"
+    page.evaluate("""() => {
+        const status = document.getElementById("status");
+        window.said = [];
+        new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
+    }""")
+    assert len(answer_of(page, photos[0])["people"]) == 2
+    assert "Ready: stand-in on wasm, 1 thread (not on WebGPU: the device is lost)" in page.evaluate("said")
+
+
+def test_photos_at_the_same_time(open_page, web_app):
+    """A session runs one image at a time: later photos wait, as do those that come before the model is open."""
+    page = open_page(url=web_app)
+    for name in ("astronaut.jpg", "group.jpg"):
+        page.set_input_files("#files", EXAMPLES / name)
+    for name in ("astronaut.jpg", "group.jpg"):
+        card = page.locator("article", has_text=name)
+        card.get_by_role("button", name="Save JSON").wait_for(timeout=60_000)
 
 
 @pytest.mark.parametrize("shape", [(97, 61), (64, 700), (300, 20), (33, 1000), (480, 640)])

@@ -5,9 +5,13 @@ import io
 import json
 import tarfile
 
+import cv2
+import numpy as np
 import pytest
 
+from everypose import load
 from everypose.errors import EveryposeError, UsageError
+from everypose.people import People
 from everypose.serving import web_app
 from everypose.serving.web_app import write_web_app
 from inference.crop_stand_in import write_model as write_crop_model
@@ -40,14 +44,28 @@ def test_the_folder(everypose, model, runtime, tmp_path):
     own = {"index.html", "app.js", "infer.js", "geometry.js", "model.onnx", "model.json"}
     assert written == own | set(web_app.SHARED) | {f"ort/{name}" for name in web_app.ON_CPU}
     described = json.loads((tmp_path / "out" / "model.json").read_text())
-    assert (described["name"], described["float_file"], described["size"]) == ("stand-in", None, 64)
+    assert (described["name"], described["float"], described["size"]) == ("stand-in", None, 64)
     assert described["skeleton"]["keypoints"] == list(SKELETON.keypoints)
 
 
-def test_a_float_model_brings_the_runtime_for_webgpu(model, runtime, tmp_path):
+def test_a_float_model_brings_the_runtime_for_webgpu_and_a_self_check(model, runtime, tmp_path):
     write_web_app(tmp_path / "out", model, float_model=model, runtime=runtime)
     assert (tmp_path / "out" / "ort" / "ort.webgpu.min.mjs").exists()
-    assert json.loads((tmp_path / "out" / "model.json").read_text())["float_file"] == "model-float.onnx"
+    described = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert described["float"]["file"] == "model-float.onnx"
+    expected = load(model)(tmp_path / "out" / described["float"]["picture"])
+    found = People.from_json(json.dumps({"skeleton": described["skeleton"], "people": described["float"]["people"]}))
+    assert len(found) > 0
+    np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_a_float_model_that_finds_no_people(model, runtime, tmp_path, monkeypatch):
+    black = tmp_path / "black.png"
+    cv2.imwrite(str(black), np.zeros((64, 64, 3), np.uint8))
+    monkeypatch.setattr(web_app, "CHECK_PICTURE", str(black))
+    with pytest.raises(UsageError, match="finds no people in the picture of the self-check"):
+        write_web_app(tmp_path / "out", model, float_model=model, runtime=runtime)
 
 
 def test_another_model_as_the_float_one(model, strict_model, runtime, tmp_path):

@@ -12,7 +12,7 @@ def web_app(
         str, typer.Option("--model", "-m", help="A single-stage model: a name of 'everypose models' or an .onnx file.")
     ] = "boir-lite",
     float_model: Annotated[
-        Path | None, typer.Option("--float", help="The same model with float weights, for WebGPU (address ?webgpu).")
+        Path | None, typer.Option("--float", help="The same model with float weights, for browsers with WebGPU.")
     ] = None,
     runtime: Annotated[
         Path | None,

@@ -5,6 +5,7 @@ removes duplicates by the same arithmetic.
 """
 
 import hashlib
+import json
 import shutil
 import subprocess
 import tarfile
@@ -13,8 +14,12 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+import cv2
+
 from everypose.core.files import write_bytes, write_json
+from everypose.data.images import read_image
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import open_session, read_metadata
 from everypose.models.config import ModelConfig
 from everypose.models.locate import resolve
@@ -32,6 +37,8 @@ ON_GPU = {
     "ort-wasm-simd-threaded.asyncify.wasm": "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da",
 }
 """The same for WebGPU."""
+CHECK_PICTURE = "group.jpg"
+"""The example in which the page compares WebGPU's people with Python's."""
 SHARED = ("draw.js", "results.js", "save.js", "style.css", "icon.svg")
 """Files that the service's page has, too."""
 
@@ -44,7 +51,8 @@ def write_web_app(
     Args:
         out: the folder; files in it are overwritten.
         model: a single-stage model that is an ONNX file, as in :func:`everypose.load`.
-        float_model: the same model with float weights, for browsers with WebGPU.
+        float_model: the same model with float weights, for browsers with WebGPU; they use it if it finds there the
+            people that it finds here.
         runtime: the npm package `RUNTIME` as a .tgz file or a folder; fetched with npm when None.
 
     Returns:
@@ -58,17 +66,19 @@ def write_web_app(
     files = _read_runtime(runtime, ON_CPU if float_model is None else {**ON_CPU, **ON_GPU})
     contents = {f"ort/{name}": content for name, content in files.items()}
     contents["model.onnx"] = path.read_bytes()
+    described = _describe(config)
     if float_model is not None:
         float_path, float_config = _exported(float_model)
         if float_config.skeleton != config.skeleton or float_config.on_images != config.on_images:
             raise UsageError(f"{float_model} and {model} are different models: skeletons or input settings differ")
         contents["model-float.onnx"] = float_path.read_bytes()
+        contents["check.png"], described["float"] = _check_of(float_path)
     package = resources.files("everypose.serving")
     contents |= {name: (package / "page" / name).read_bytes() for name in SHARED}
     contents |= {file.name: file.read_bytes() for file in (package / "browser").iterdir()}
     for name, content in contents.items():
         write_bytes(out / name, content)
-    write_json(out / "model.json", _describe(config, float_model is not None))
+    write_json(out / "model.json", described)
     return config
 
 
@@ -86,13 +96,24 @@ def _exported(model: str | Path) -> tuple[Path, ModelConfig]:
     return file.path, config
 
 
-def _describe(config: ModelConfig, has_float: bool) -> dict[str, object]:
+def _check_of(float_path: Path) -> tuple[bytes, dict[str, object]]:
+    """Return the self-check of the float model: a picture as PNG, and what the page reads, with its people."""
+    image = read_image(Path(str(resources.files("everypose") / "examples" / CHECK_PICTURE)))
+    people = load(float_path)(image)
+    if not len(people):
+        raise UsageError(f"{float_path} finds no people in the picture of the self-check: leave the float model out")
+    _, png = cv2.imencode(".png", image[..., ::-1])
+    found = json.loads(people.to_json())["people"]
+    return png.tobytes(), {"file": "model-float.onnx", "picture": "check.png", "people": found}
+
+
+def _describe(config: ModelConfig) -> dict[str, object]:
     """Return the properties of the model that the page reads."""
     settings = config.on_images
     return {
         "name": config.name,
         "file": "model.onnx",
-        "float_file": "model-float.onnx" if has_float else None,
+        "float": None,
         "size": settings.size,
         "step": settings.step,
         "min_score": settings.min_score,

@@ -8,7 +8,9 @@ const waiting = new Map();
 const cards = [];
 let session = null; // the webcam session that is running
 
-worker.onmessage = ({ data: { id, result, error } }) => {
+worker.onmessage = ({ data: { id, result, error, ready } }) => {
+  if (ready) return showReady(ready);
+  if (id === undefined) return say(error, true);
   const { resolve, reject } = waiting.get(id);
   waiting.delete(id);
   if (error) reject(new Error(error));
@@ -16,18 +18,14 @@ worker.onmessage = ({ data: { id, result, error } }) => {
 };
 worker.onerror = (event) => say(event.message || "the worker could not be started", true);
 
-function ask(image, transfer = []) {
-  const id = crypto.randomUUID?.() ?? String(Math.random());
-  return new Promise((resolve, reject) => {
-    waiting.set(id, { resolve, reject });
-    worker.postMessage({ id, image }, transfer);
-  });
-}
-
 /** Find the people in the pixels of a canvas context. */
 export function findPeople(context) {
   const { width, height, data } = context.getImageData(0, 0, context.canvas.width, context.canvas.height);
-  return ask({ width, height, data }, [data.buffer]);
+  const id = crypto.randomUUID?.() ?? String(Math.random());
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    worker.postMessage({ id, image: { width, height, data } }, [data.buffer]);
+  });
 }
 
 function say(text, isError = false) {
@@ -136,17 +134,12 @@ function listen() {
   $("options").addEventListener("submit", (event) => event.preventDefault());
 }
 
-async function start() {
-  try {
-    const { model, backend, threads } = await ask();
-    $("threshold").min = model.min_score;
-    $("threshold").value = model.min_score;
-    showThreshold();
-    say(`Ready: ${model.name} on ${backend}, ${threads} ${threads === 1 ? "thread" : "threads"}`);
-  } catch (error) {
-    say(error.message, true);
-  }
+/** The worker has opened the model; again when WebGPU has failed and it goes on without. */
+function showReady({ model, backend, reason }) {
+  $("threshold").min = model.min_score;
+  $("threshold").value = Math.max(model.min_score, Number($("threshold").value));
+  showThreshold();
+  say(`Ready: ${model.name} on ${backend}${reason ? ` (${reason})` : ""}`);
 }
 
 listen();
-start();

@@ -4,6 +4,8 @@ const SMALLEST_SIDE = 64;
 const LONGEST_RATIO = 8;
 const LARGEST_SIDE = 32704;
 const EPSILON = Number.EPSILON;
+const SAME_POSITION = 0.1; // pixels between keypoints of the same person, computed by two backends
+const SAME_SCORE = 1e-3;
 
 const roundUp = (length, step) => Math.floor((length + step - 1) / step) * step;
 
@@ -110,4 +112,14 @@ function oks(first, second, pairArea, sigmas) {
     return Math.exp(-squared / (2 * (2 * sigmas[k]) ** 2 * pairArea + EPSILON));
   });
   return terms.reduce((sum, term) => sum + term, 0) / terms.length;
+}
+
+/** Whether each of the expected people was found, and no one else. */
+export function samePeople(found, expected) {
+  return found.length === expected.length && expected.every((one) => found.some((other) => samePerson(one, other)));
+}
+
+function samePerson(one, other) {
+  return Math.abs(one.score - other.score) <= SAME_SCORE && Object.entries(one.keypoints).every(([name, [x, y]]) =>
+    Math.hypot(x - other.keypoints[name][0], y - other.keypoints[name][1]) <= SAME_POSITION);
 }

@@ -1,28 +1,61 @@
 // A worker that finds the people of images with onnxruntime-web, off the page's own thread.
 
-import { boxAround, fit, resize, suppress } from "./geometry.js";
+import { boxAround, fit, resize, samePeople, suppress } from "./geometry.js";
 
-let session = null;
+const address = new URLSearchParams(self.location.search);
 let model = null;
+let backend = null; // { name, session, Tensor }
 
-/** Load the runtime and the model: the float file on WebGPU if the address ends in ?webgpu, else the other on WebAssembly. */
-async function load() {
+/** Open the model: with float weights on WebGPU if that finds the people that Python finds, else on WebAssembly. */
+async function start() {
   model = await (await fetch("model.json")).json();
-  const wanted = new URLSearchParams(self.location.search).has("webgpu");
-  const adapter = wanted && model.float_file && navigator.gpu ? await navigator.gpu.requestAdapter() : null;
-  const ort = await import(adapter ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs");
-  ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
-  const executionProviders = adapter ? ["webgpu", "wasm"] : ["wasm"];
-  session = await ort.InferenceSession.create(adapter ? model.float_file : model.file, { executionProviders });
-  session.Tensor = ort.Tensor;
-  return { model, backend: executionProviders[0], threads: ort.env.wasm.numThreads };
+  if (!model.float || address.has("wasm")) return useCpu();
+  try {
+    await useGpu();
+  } catch (error) {
+    await useCpu(`not on WebGPU: ${oneLine(error)}`);
+  }
+}
+
+async function useGpu() {
+  const adapter = await navigator.gpu?.requestAdapter();
+  if (!adapter) throw new Error("this browser offers none");
+  if (adapter.info.isFallbackAdapter && !address.has("webgpu")) throw new Error("the CPU would compute it");
+  await open("webgpu", model.float.file, ["webgpu", "wasm"]);
+  const { people } = await findPeople(await pixelsOf(model.float.picture));
+  if (!samePeople(people, model.float.people)) throw new Error("it finds other people than Python");
+  self.postMessage({ ready: { model, backend: "webgpu" } });
+}
+
+async function useCpu(reason = "") {
+  const threads = await open("wasm", model.file, ["wasm"]);
+  self.postMessage({ ready: { model, backend: `wasm, ${threads} ${threads === 1 ? "thread" : "threads"}`, reason } });
+}
+
+/** Make a session of the runtime's build for a backend the one that finds people; the number of threads. */
+async function open(name, file, executionProviders) {
+  const unused = backend?.session;
+  backend = null;
+  await unused?.release().catch(() => {}); // a device that is lost cannot be released
+  const { env, InferenceSession, Tensor } = await import(`./ort/ort.${name}.min.mjs`);
+  env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+  env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  backend = { name, session: await InferenceSession.create(file, { executionProviders }), Tensor };
+  return env.wasm.numThreads;
+}
+
+async function pixelsOf(file) {
+  const blob = await (await fetch(file)).blob();
+  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
 /** The answer to one image, as the service gives it. */
 async function findPeople(image) {
   const canvas = fit(image.width, image.height, model.size, model.step);
-  const { Tensor } = session;
+  const { session, Tensor } = backend;
   const feeds = {
     images: new Tensor("uint8", resize(image, canvas), [1, canvas.height, canvas.width, 3]),
     mirrored: new Tensor("float32", new Float32Array(0), [0]),
@@ -56,10 +89,28 @@ function asPerson({ points, score }) {
   return { score, box: seen.length ? boxAround(seen) : [0, 0, 0, 0], keypoints };
 }
 
-self.onmessage = async ({ data: { id, image } }) => {
+/** The answer to one image; from WebAssembly if WebGPU fails, as when its device is lost. */
+async function answer(image) {
+  if (!backend) throw new Error("the model could not be opened");
   try {
-    self.postMessage({ id, result: image ? await findPeople(image) : await load() });
+    return await findPeople(image);
   } catch (error) {
-    self.postMessage({ id, error: String(error.message ?? error).split("\n")[0] });
+    if (backend.name !== "webgpu") throw error;
+    await useCpu(`not on WebGPU: ${oneLine(error)}`);
+    return findPeople(image);
   }
+}
+
+const oneLine = (error) => String(error.message ?? error).split("\n")[0];
+
+// One thing after the other: a session runs one image at a time.
+let last = start().catch((error) => self.postMessage({ error: oneLine(error) }));
+self.onmessage = ({ data: { id, image } }) => {
+  last = last.then(async () => {
+    try {
+      self.postMessage({ id, result: await answer(image) });
+    } catch (error) {
+      self.postMessage({ id, error: oneLine(error) });
+    }
+  });
 };
