@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test compare-speed test-browser test-rtsp test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
+.PHONY: demo test compare-speed test-api test-browser test-rtsp test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
 	test-pipelines lint coverage docs notebooks clean
 
 demo: .venv/ready
@@ -62,6 +62,10 @@ lint: .venv-dev/ready
 test-browser: .venv-browser/ready
 	ONNXRUNTIME_WEB=.venv-browser/onnxruntime-web-1.30.0.tgz FLOAT_MODEL=.venv-browser/float.onnx \
 		.venv-browser/bin/python -m pytest tests/browser
+
+# Requests that schemathesis makes from the service's OpenAPI description.
+test-api: .venv-api/ready
+	.venv-api/bin/python -m pytest tests/external/test_api_description.py
 
 coverage: .venv-dev/ready
 	.venv-dev/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html:out/coverage
@@ -126,6 +130,11 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 	.venv-browser/bin/pip install $(PIP_OPTIONS) -e '.[serve,video]' httpx onnx playwright pytest
 	cd .venv-browser && npm pack onnxruntime-web@1.30.0 --silent
 	.venv-dev/bin/python -m everypose export weights/boir-lite -o .venv-browser/float.onnx
+	touch $@
+
+.venv-api/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-api
+	.venv-api/bin/pip install $(PIP_OPTIONS) -e '.[serve,video]' httpx onnx pytest schemathesis
 	touch $@
 
 .venv-docs/ready: pyproject.toml

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import everypose
@@ -188,6 +189,54 @@ def test_webgpu_that_fails_is_replaced(small_app, open_small_app, photos):
     }""")
     assert len(answer_of(page, photos[0])["people"]) == 2
     assert "Ready: stand-in on wasm, 1 thread (not on WebGPU: the device is lost)" in page.evaluate("said")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param({}, marks=pytest.mark.xfail(strict=True, reason="onnxruntime-web 1.30.0 loses the sigmoid")),
+        {"optimization": {"disable_specified_optimizers": "ConvActivationFusion"}},
+    ],
+    ids=["as it is", "as the page opens it"],
+)
+def test_a_sigmoid_and_a_clip_after_a_convolution_on_webgpu(open_small_app, small_app, extra):
+    """Without its fusion the runtime is right; with it, the page could use the runtime as it is."""
+    page, _ = open_small_app("?wasm")
+    image, weight = np.random.default_rng(0).normal(size=(2, 1, 1, 5, 5)).astype(np.float32)
+    (small_app / "conv.onnx").write_bytes(sigmoid_and_clip(weight))
+    found = page.evaluate(
+        """async ({ image, extra }) => {
+            const ort = await import("./ort/ort.webgpu.min.mjs");
+            ort.env.wasm.wasmPaths = new URL("ort/", location.href).href;
+            const session = await ort.InferenceSession.create("conv.onnx", { executionProviders: ["webgpu"], extra });
+            const { y } = await session.run({ x: new ort.Tensor("float32", Float32Array.from(image), [1, 1, 5, 5]) });
+            return [...y.data];
+        }""",
+        {"image": image.ravel().tolist(), "extra": extra},
+    )
+    inner = np.lib.stride_tricks.sliding_window_view(np.pad(image[0, 0], 2), (5, 5))
+    expected = 1 / (1 + np.exp(-(inner * weight[0, 0]).sum((2, 3))))
+    assert found == pytest.approx(expected.clip(0.2, 0.8).ravel(), abs=1e-5)
+
+
+def sigmoid_and_clip(weight):
+    """An ONNX file: a convolution, a sigmoid, and a clip to 0.2 to 0.8."""
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [
+        node("Conv", ["x", "weight"], ["conv"], pads=[2, 2, 2, 2]),
+        node("Sigmoid", ["conv"], ["probability"]),
+        node("Clip", ["probability", "low", "high"], ["y"]),
+    ]
+    constants = {"weight": weight, "low": np.array(0.2, np.float32), "high": np.array(0.8, np.float32)}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "conv",
+        [value("x", onnx.TensorProto.FLOAT, [1, 1, 5, 5])],
+        [value("y", onnx.TensorProto.FLOAT, [1, 1, 5, 5])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opset = [onnx.helper.make_opsetid("", 18)]
+    return onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
 
 
 def test_photos_at_the_same_time(open_page, web_app):

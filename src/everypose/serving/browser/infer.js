@@ -2,6 +2,9 @@
 
 import { boxAround, fit, resize, samePeople, suppress } from "./geometry.js";
 
+// ONNX Runtime's fusion for WebGPU loses the first of two activations after a convolution, here the sigmoid before a clip.
+const EXACT = { optimization: { disable_specified_optimizers: "ConvActivationFusion" } };
+
 const address = new URLSearchParams(self.location.search);
 let model = null;
 let backend = null; // { name, session, Tensor }
@@ -20,27 +23,27 @@ async function start() {
 async function useGpu() {
   const adapter = await navigator.gpu?.requestAdapter();
   if (!adapter) throw new Error("this browser offers none");
-  if (adapter.info.isFallbackAdapter && !address.has("webgpu")) throw new Error("the CPU would compute it");
-  await open("webgpu", model.float.file, ["webgpu", "wasm"]);
+  if (adapter.info?.isFallbackAdapter && !address.has("webgpu")) throw new Error("the CPU would compute it");
+  await open("webgpu", model.float.file, { executionProviders: ["webgpu", "wasm"], extra: EXACT });
   const { people } = await findPeople(await pixelsOf(model.float.picture));
   if (!samePeople(people, model.float.people)) throw new Error("it finds other people than Python");
   self.postMessage({ ready: { model, backend: "webgpu" } });
 }
 
 async function useCpu(reason = "") {
-  const threads = await open("wasm", model.file, ["wasm"]);
+  const threads = await open("wasm", model.file, { executionProviders: ["wasm"] });
   self.postMessage({ ready: { model, backend: `wasm, ${threads} ${threads === 1 ? "thread" : "threads"}`, reason } });
 }
 
 /** Make a session of the runtime's build for a backend the one that finds people; the number of threads. */
-async function open(name, file, executionProviders) {
+async function open(name, file, options) {
   const unused = backend?.session;
   backend = null;
   await unused?.release().catch(() => {}); // a device that is lost cannot be released
   const { env, InferenceSession, Tensor } = await import(`./ort/ort.${name}.min.mjs`);
   env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
   env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
-  backend = { name, session: await InferenceSession.create(file, { executionProviders }), Tensor };
+  backend = { name, session: await InferenceSession.create(file, options), Tensor };
   return env.wasm.numThreads;
 }
 
