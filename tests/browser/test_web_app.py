@@ -22,7 +22,7 @@ from inference.stand_in import write_model
 
 EXAMPLES = Path(everypose.__file__).parent / "examples"
 SLOW = 600_000
-"""Milliseconds: shaders that the CPU computes take minutes to compile."""
+"""Milliseconds: shaders that a busy CPU computes take minutes to compile."""
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -246,7 +246,7 @@ def test_photos_at_the_same_time(open_page, web_app):
         page.set_input_files("#files", EXAMPLES / name)
     for name in ("astronaut.jpg", "group.jpg"):
         card = page.locator("article", has_text=name)
-        card.get_by_role("button", name="Save JSON").wait_for(timeout=60_000)
+        card.get_by_role("button", name="Save JSON").wait_for(timeout=SLOW)
 
 
 @pytest.mark.parametrize("shape", [(97, 61), (64, 700), (300, 20), (33, 1000), (480, 640)])
