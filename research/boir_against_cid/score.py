@@ -63,8 +63,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--test", nargs=3, action="append", required=True, metavar=("NAME", "ANNOTATIONS", "IMAGES"))
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     folders = sorted(path.parent for path in arguments.out.glob("*-*/config.json"))
     tables: dict[str, Any] = {}
     for test, annotations, images in arguments.test:

@@ -57,11 +57,11 @@ WAYS: dict[str, tuple[str, ...]] = {
     "heads": (),
     "released": ("prototypes={}",),
     "posebh": (),
-    "cross-type": ("prototypes.cross_type=1.0",),
+    "strong": ("prototypes.prototype_heatmap=1.0", "prototypes.cross_type=1.0"),
 }
 """Fields of the recipe ``posebh-small``: three networks; ViTPose++'s heads; PoseBH with the released weights of its
-losses; with the recipe's; and with the weight 1 in place of 0.001 for the cross-type loss as well. The first two have
-no prototypes."""
+losses; with the recipe's; and with the weight 1 of the prototype heatmaps, in place of 0.01, and of the cross-type
+loss, in place of 0.001. The first two have no prototypes."""
 LAST = 20
 
 

@@ -109,7 +109,7 @@ def test_the_sets_share_no_photo(files):
 
 @pytest.mark.usefixtures("weights")
 def test_the_commands_train_and_score(files, monkeypatch, capsys):
-    small = {way: (*train.WAYS[way], "trainer.batch=4") for way in ("single", "heads", "posebh", "cross-type")}
+    small = {way: (*train.WAYS[way], "trainer.batch=4") for way in ("single", "heads", "posebh", "strong")}
     for module in (train, score):
         monkeypatch.setattr(module, "WAYS", small)
     data = ["--train", str(files / "people.json"), "--dev", str(files / "people.json"), "--images", str(files)]
