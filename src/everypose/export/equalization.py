@@ -18,6 +18,7 @@ import onnxruntime
 from onnx import numpy_helper
 
 from everypose.core.arrays import Float32
+from everypose.export.people_loop import read_names
 
 LEAST_SHARE = 1e-3
 """Channels smaller than this share of the largest count as so large: dead ones must not grow without end."""
@@ -57,7 +58,7 @@ def find_links(graph: onnx.GraphProto) -> list[Link]:
     """Where a channel of one convolution goes to other convolutions and nowhere else."""
     readers: defaultdict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.node:
-        for name in node.input:
+        for name in read_names(node):
             readers[name].append(node)
     ends = {one.name for one in graph.output}
     # A constant that several nodes share, such as a bias of zeros, is scaled for none of them.

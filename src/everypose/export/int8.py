@@ -23,6 +23,7 @@ from everypose.data.images import read_image
 from everypose.errors import EveryposeError, UsageError
 from everypose.export.equalization import Feed, equalize
 from everypose.export.int8_crops import calibration_crops, nodes_of_crops
+from everypose.export.people_loop import read_names
 from everypose.inference.fixed_input import fit_input
 from everypose.inference.inputs import find_images
 from everypose.inference.resize import resize
@@ -149,7 +150,7 @@ def _before_rounding(name: str, made_by: Mapping[str, onnx.NodeProto]) -> str | 
 
 def _remove_unused(graph: onnx.GraphProto, retyped: str) -> None:
     """Forget constants that no node reads, and the type that a tensor had."""
-    used = {name for node in graph.node for name in node.input}
+    used = {name for node in graph.node for name in read_names(node)}
     for constant in [one for one in graph.initializer if one.name not in used]:
         graph.initializer.remove(constant)
     for value in [one for one in graph.value_info if one.name == retyped]:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from everypose.core.files import written_whole
-from everypose.methods.single_stage.graph import SingleStageNetwork
+from everypose.export.people_loop import loop_over_people
+from everypose.methods.single_stage.graph import SearchSteps, SingleStageGraph, SingleStageNetwork
 from everypose.models.build import build_graph
 from everypose.models.config import INT8_KEY, METADATA_KEY, ModelConfig
 
@@ -27,6 +28,8 @@ OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "b
 OF_POSES = {"images": {0: "batch"}, "poses": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
 
 
+CANDIDATES, FOUND = "candidates", "found"
+"""Tensors of a single-stage model's graph between which a loop over people is put."""
 SMALLEST_HALVED = 1024
 """Tensors of fewer numbers stay in float32: they weigh nothing, and may be biases or constants of the decoding."""
 
@@ -39,7 +42,8 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
     ``min_score`` float32 of shape (): candidates whose center score is at or below it are not decoded. Its outputs:
     ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
     (B, N, K, 3), all N people of each crop. A refinement model also takes ``poses`` (B, K, 3) float32, x, y in crop
-    pixels and whether given; its output is ``keypoints`` (B, K, 2). Heads that only training needs are left out.
+    pixels and whether given; its output is ``keypoints`` (B, K, 2). Heads that only training needs are left out. The
+    people of a large image are searched some at a time (:func:`everypose.export.people_loop.loop_over_people`).
 
     Args:
         network: what to export.
@@ -49,24 +53,45 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
     """
     graph, metadata = build_graph(network, config), _metadata(network, config)
     dynamic, inputs = _inputs(config)
+    outputs = [name for name in dynamic if name not in inputs]
+    traced: nn.Module = graph
+    steps: list[str] = []
+    if isinstance(graph, SingleStageGraph):
+        traced, steps = _WithSteps(graph), [CANDIDATES, FOUND]
     with written_whole(path) as part, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one fixes sizes of 0 and 1, which images, people and flips all may have.
         torch.onnx.export(
-            graph,
+            traced,
             tuple(inputs.values()),
             str(part),
             input_names=list(inputs),
-            output_names=[name for name in dynamic if name not in inputs],
+            output_names=[*outputs, *steps],
             dynamic_axes=dynamic,
             opset_version=OPSET,
             dynamo=False,
         )
         model = onnx.load(part)
+        if steps:
+            del model.graph.output[len(outputs) :]
+            loop_over_people(model.graph, *steps, keypoints=len(config.skeleton))
         if half:
             store_half(model.graph)
         onnx.helper.set_model_props(model, metadata)
         onnx.save(model, part)
+
+
+class _WithSteps(nn.Module):
+    """A single-stage graph that also returns the tensors between which its people are searched."""
+
+    def __init__(self, graph: SingleStageGraph) -> None:
+        super().__init__()
+        self.network = graph.network  # so that the parameters keep their names
+        self._search_steps = graph.search_steps
+
+    def forward(self, images: torch.Tensor, mirrored: torch.Tensor, min_score: torch.Tensor) -> SearchSteps:
+        """As :meth:`everypose.methods.single_stage.graph.SingleStageGraph.search_steps`."""
+        return self._search_steps(images, mirrored, min_score)
 
 
 def _inputs(config: ModelConfig) -> tuple[dict[str, dict[int, str]], dict[str, torch.Tensor]]:

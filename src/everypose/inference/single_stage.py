@@ -22,8 +22,8 @@ from everypose.skeleton.skeleton import Skeleton
 LARGEST_SIZE = 1280
 """The largest short side that may be asked for.
 
-At 1280 a photo of a crowd, 16:9, takes boir-lite 1.7 GB, and one of `LONGEST_RATIO` 7.5 GB; larger networks take more.
-What is too much ends the process without a word.
+At 1280 a panorama four times as wide as high takes boir-lite 1.1 GB, and one of `LONGEST_RATIO` 1.9 GB; larger networks
+take more. What is too much ends the process without a message.
 """
 MOST_PEOPLE = 2000
 """The most people of an image; a model that gives more is damaged, and comparing them would take all memory."""

@@ -3,7 +3,7 @@
 Torch inference runs it, ONNX export traces it and evaluation uses it, so there is one decoder only.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,24 @@ class SingleStageNetwork(Protocol):
     def center_map(self, feature: Tensor) -> Tensor: ...  # noqa: D102
 
     def instance_heatmaps(self, feature: Tensor, yx: Tensor, order: Tensor) -> Tensor: ...  # noqa: D102
+
+
+class SearchSteps(NamedTuple):
+    """The people of B images, and between which tensors they are searched; see :meth:`SingleStageGraph.forward`.
+
+    Attributes:
+        keypoints: (P, K, 3).
+        scores: (P,).
+        image_index: (P,).
+        candidates: (B + F B, N, 2), centers y, x of N candidates in each image and mirrored image, output pixels.
+        found: (B, N, K, 3), their keypoints.
+    """
+
+    keypoints: Tensor
+    scores: Tensor
+    image_index: Tensor
+    candidates: Tensor
+    found: Tensor
 
 
 class SingleStageGraph(nn.Module):
@@ -84,6 +102,10 @@ class SingleStageGraph(nn.Module):
         Returns:
             keypoints (P, K, 3): x, y in pixels of ``images``, score; scores (P,); image_index (P,), ascending.
         """
+        return self.search_steps(images, mirrored, min_score)[:3]
+
+    def search_steps(self, images: Tensor, mirrored: Tensor, min_score: Tensor) -> SearchSteps:
+        """Find every person, and return what an exported loop over people starts and ends with, too."""
         flips, count = mirrored.shape[0], images.shape[0]
         seen = torch.cat([images, images[: count * flips].flip(2)])
         feature = self.network.features(normalize(seen, self.normalization))
@@ -98,11 +120,12 @@ class SingleStageGraph(nn.Module):
         mirrored_order = self.flip_index.expand(count, -1)[: count * flips]
         order = torch.cat([torch.arange(len(self.flip_index), device=yx.device).expand(count, -1), mirrored_order])
         find = self._full_search if self.search == "full" else self._coarse_search
-        keypoints = find(feature, torch.cat([yx, yx[: count * flips]]), order, count)
-        people = scores * keypoint_score_factor(keypoints, self.scoring)
-        keypoints = torch.cat([keypoints[..., :2], keypoints[..., 2:] * scores[..., None, None]], dim=-1)
+        candidates = torch.cat([yx, yx[: count * flips]])
+        found = find(feature, candidates, order, count)
+        people = scores * keypoint_score_factor(found, self.scoring)
+        keypoints = torch.cat([found[..., :2], found[..., 2:] * scores[..., None, None]], dim=-1)
         real = scores > least
-        return keypoints[real], people[real], real.nonzero()[:, 0]
+        return SearchSteps(keypoints[real], people[real], real.nonzero()[:, 0], candidates, found)
 
     def _full_search(self, feature: Tensor, yx: Tensor, order: Tensor, count: int) -> Tensor:
         """Decode full-resolution heatmaps: (B, N, K, 3) for N candidates in each of B = ``count`` images."""
