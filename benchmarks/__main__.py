@@ -33,6 +33,8 @@ SECTIONS = {
     "folder": "Many images",
     "video": "Videos",
     "training": "Training",
+    "training_step": "Training steps",
+    "training_memory": "Memory of a training",
     "gpu": "GPU",
     "startup": "Start-up",
     "memory": "Memory",

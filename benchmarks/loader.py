@@ -3,8 +3,9 @@
     python -m benchmarks.loader --annotations train.json --images images/ --size 512 --count 60
 
 Both read, warp and mask the same photos with the same random draws, file decoding included, and transfer whole
-batches in shared memory, as a loader's worker does. The literal form also normalizes the image, and draws each
-person's Gaussians by the paper's loop into K + 1 maps for the image and K for each instance.
+batches in shared memory, as a loader's worker does. The literal form does as released code does: it decodes every photo
+at its full size, warps three channels, mirrors by NumPy, normalizes the image, and draws each person's Gaussians by the
+paper's loop into K + 1 maps for the image and K for each instance. Masks and coordinates are everypose's in both.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -24,6 +26,7 @@ from everypose.data.formats.coco import read_coco
 from everypose.data.images import read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import exit_on_user_error
+from everypose.methods.single_stage import samples as samples_module
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
@@ -124,11 +127,25 @@ def our_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> list
 
 def literal_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> list[Tensor]:
     """Images, multi heatmaps and instance heatmaps of a batch, and the loss mask."""
-    samples = [sample_of(scene, skeleton, size) for scene in scenes]
+    with mock.patch.object(samples_module, "_warped_image", literal_warp):
+        samples = [literal_sample_of(scene, skeleton, size) for scene in scenes]
     images, multi, single = zip(*(literal_targets(sample) for sample in samples), strict=True)
     masks = np.stack([sample.loss_mask for sample in samples])
     arrays = (np.stack(images), np.stack(multi), np.concatenate(single), masks)
     return [torch.from_numpy(array) for array in arrays]
+
+
+def literal_sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
+    """The sample of `sample_of`, from the photo at its full size."""
+    draws = draw(np.random.default_rng(scene.image_id), ImageAugmentation(), scene)
+    image = cv2.cvtColor(cv2.imread(str(scene.path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return make_sample(scene, image, skeleton, ImageSampleSettings(size=size), draws=draws)
+
+
+def literal_warp(image: np.ndarray, matrix: np.ndarray, size: int, flip: bool) -> np.ndarray:
+    """Warp three channels, then mirror."""
+    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return warped[:, ::-1] if flip else warped
 
 
 def literal_targets(sample: ImageSample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from everypose.models.locate import bundled
 MODEL = "boir-lite"
 NETWORK, OVERLAPPED = (
     "the network alone, one run at a time",
-    "the network alone, as many runs at a time as in the folder",
+    "the network alone, with the runs at a time of the folder",
 )
 ALL = "the folder: pictures and JSON"
 SAVED = {ALL: ("pictures", "json"), "the folder: JSON only": ("json",)}

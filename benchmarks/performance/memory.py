@@ -62,9 +62,7 @@ def measure(options: Options) -> Findings:
                     goal = f"{label}, {size[0]} x {size[1]}: below {MOST_OF_PANORAMAS} MB"
                     targets.append(Target(goal, f"{peak:.0f} MB", peak < MOST_OF_PANORAMAS))
     note = "The pixels of the largest photo alone take 309 MB."
-    crowd = (
-        "Inputs of --size 1280 repeat a picture of a group: they have the most people that a pass can find, 30."
-    )
+    crowd = "Inputs of --size 1280 repeat a picture of a group: they have the most people that a pass can find, 30."
     table = Table(("command", "photo", "MB"), rows, "peak resident memory, 2^20 bytes")
     return Findings(targets, [table], [note, crowd])
 

@@ -1,49 +1,36 @@
-"""Section 6: loader samples, losses and a training step, each compared with the literal form."""
+"""Section 6: loader samples and losses, each compared with the literal form."""
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.loader import BATCH, Cost, costs, sample_of
-from benchmarks.performance.apart import apart
 from benchmarks.performance.counting import saved_bytes
-from benchmarks.performance.literal import bbox_mask_loss, focal_loss, people_together
-from benchmarks.performance.made_batches import made_batch, random_outputs
+from benchmarks.performance.literal import bbox_mask_loss, focal_loss
+from benchmarks.performance.made_batches import random_outputs
 from benchmarks.performance.photos import annotated
-from benchmarks.performance.random_networks import settle, single_stage_forward
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Run, Spread, in_turns
-from benchmarks.performance.tiny import TINY_BOIR
 from benchmarks.performance.ways import on_threads
-from everypose.backbones.normalization import normalize
 from everypose.data.scenes import SceneSet
 from everypose.methods.boir.losses import bbox_loss, losses
 from everypose.methods.boir.network import BoIROutputs
-from everypose.methods.boir.settings import BoIRLosses, BoIRSettings
+from everypose.methods.boir.settings import BoIRLosses
 from everypose.methods.single_stage.samples import ImageBatch, ImageSample, collate, training_scenes
 from everypose.methods.single_stage.targets import Targets, render_targets
-from everypose.methods.spec import Initialization
-from everypose.models.build import build_network
-from everypose.training.process_setup import keep_freed_memory
 
-PHOTOS = 60
+PHOTOS, LOADER_ROUNDS = 60, 4
 SECONDS = 130
 CORES, WANTED = 16, 500.0
 FAST, LITERAL = "everypose", "literal"
-STEP_PEOPLE, STEP_ROUNDS, STEP_GOAL = (2, 30), 2, 1.4
-"""People in each of two images; the published recipes take crowds of up to 200 in a batch."""
 
 
 def measure(options: Options) -> Findings:
-    """Loader, losses, step."""
+    """Loader and losses."""
     size = 128 if options.quick else 512
     with tempfile.TemporaryDirectory() as folder:
         scenes = annotated(options, Path(folder), PHOTOS)
@@ -52,7 +39,6 @@ def measure(options: Options) -> Findings:
         parts = [
             loader(scenes, size, options),
             loss_step(batch_of(samples), options),
-            training_step(size, options),
         ]
     return Findings(
         [target for part in parts for target in part.targets],
@@ -64,7 +50,7 @@ def measure(options: Options) -> Findings:
 def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
     """Samples on one core, batch by batch in turns; the literal form renders all heatmaps where samples are made."""
     count = BATCH if options.quick else PHOTOS
-    measured = costs(scenes, size, count)
+    measured = [one for _ in range(1 if options.quick else LOADER_ROUNDS) for one in costs(scenes, size, count)]
     parts = {name: Spread.of([getattr(one, name) for one in measured]) for name in Cost._fields}
     ratio = Spread.of([one.literal / one.fast for one in measured])
     rate = 1 / parts["fast"].median
@@ -156,62 +142,3 @@ def total_of(values: Mapping[str, Tensor]) -> Tensor:
 def backward(form: Callable[[], Tensor], leaves: Sequence[Tensor]) -> Run:
     """A loss and its gradient."""
     return lambda: torch.autograd.grad(form(), leaves)
-
-
-def training_step(size: int, options: Options) -> Findings:
-    """Forward, losses and gradient of the whole network by number of people, each form in a process of its own."""
-    settings = TINY_BOIR if options.quick else BoIRSettings()
-    make = partial(
-        step_form, settings=settings.model_copy(update={"auxiliary": True}), size=size, threads=options.threads
-    )
-    people = (2,) if options.quick else STEP_PEOPLE
-    rows, ratios = [], {}
-    with apart(partial(make, "together")) as together, apart(partial(make, FAST)) as fast:
-        for each in people:
-            runs = {"together": partial(together, each), FAST: partial(fast, each)}
-            cpu = [{name: run() for name, run in runs.items()} for _ in range(2 if options.quick else STEP_ROUNDS + 1)]
-            spreads = {name: Spread.of([one[name] for one in cpu[1:]]) for name in runs}
-            ratios[each] = Spread.of([one["together"] / one[FAST] for one in cpu[1:]])
-            rows.append((str(2 * each), f"{spreads['together']:.1f}", f"{spreads[FAST]:.1f}", f"{ratios[each]:.2f}"))
-    caption = f"A step of BoIR, forward, losses and gradient, 2 images of {size} pixels, channels last; CPU seconds"
-    most = people[-1]
-    target = Target(
-        f"a training step at least {STEP_GOAL} x the form with all people together, {2 * most} people in 2 images",
-        f"{ratios[most]:.2f}",
-        ratios[most].median >= STEP_GOAL,
-    )
-    note = (
-        "Together: all people of a batch in one operator, everything that autograd needs kept, convolutions' gradients "
-        "by oneDNN, memory by glibc's defaults. CPU seconds are the sum over threads, which other work on the machine "
-        "changes less than the time on the clock."
-    )
-    header = ("people", "together", FAST, f"together / {FAST}")
-    return Findings([target], [Table(header, rows, caption)], [note])
-
-
-def step_form(form: str, *, settings: BoIRSettings, size: int, threads: int) -> Callable[[int], float]:
-    """CPU seconds of a step with the given number of people in each image; called in the process that measures."""
-    torch.set_num_threads(threads)
-    network: Any = build_network(settings, 17, initialization=Initialization.FRAMEWORK)
-    settle(network, single_stage_forward(network))
-    network.train().to(memory_format=torch.channels_last)
-    if form == FAST:
-        keep_freed_memory()
-
-    def run(people: int) -> float:
-        batch = made_batch(2, size, people)
-        start = time.process_time()
-        with nullcontext() if form == FAST else people_together():
-            step(network, batch)
-        return time.process_time() - start
-
-    return run
-
-
-def step(network: Any, batch: ImageBatch[Tensor]) -> None:
-    """One step without the optimizer."""
-    targets = render_targets(batch)
-    images = normalize(batch.images, network.normalization).contiguous(memory_format=torch.channels_last)
-    outputs = network(images, targets.instance_image, targets.instance_yx)
-    total_of(losses(outputs, targets, BoIRLosses())).backward()
-    network.zero_grad(set_to_none=True)
