@@ -28,7 +28,7 @@ from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import exit_on_user_error
 from everypose.methods.single_stage import samples as samples_module
 from everypose.methods.single_stage.augmentation import draw, possible_reduction
-from everypose.methods.single_stage.samples import ImageSample, collate, make_sample, training_scenes
+from everypose.methods.single_stage.samples import ImageBatch, ImageSample, collate, make_sample, training_scenes
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.process_setup import keep_freed_memory, use_one_opencv_thread
@@ -37,8 +37,10 @@ BATCH = 6
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)[:, None, None]
 STD = np.array((0.229, 0.224, 0.225), np.float32)[:, None, None]
 
-Form = partial[list[Tensor]]
-"""Makes the tensors of a batch of scenes."""
+Sent = list[Tensor] | ImageBatch[Tensor]
+"""What a worker sends: tensors, or a batch of them."""
+Form = partial[Sent]
+"""Makes what a worker sends of a batch of scenes."""
 
 
 class Cost(NamedTuple):
@@ -65,12 +67,12 @@ def costs(scenes: SceneSet, size: int, count: int) -> list[Cost]:
     """Costs of samples of the first ``count`` images in both forms, batch by batch.
 
     Each form runs in a worker of torch's loader. Seconds are those of the worker's CPU, which other work on the machine
-    does not change. The first batch is run once before, not counted.
+    does not change. All batches are run once before, not counted: a forked worker first copies the memory that it uses.
     """
     chosen = training_scenes(scenes)[:count]
     batches = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
-    fast = worker_costs([batches[0], *batches], partial(our_batch, skeleton=scenes.skeleton, size=size))
-    literal = worker_costs([batches[0], *batches], partial(literal_batch, skeleton=scenes.skeleton, size=size))
+    fast = worker_costs(batches, partial(our_batch, skeleton=scenes.skeleton, size=size))
+    literal = worker_costs(batches, partial(literal_batch, skeleton=scenes.skeleton, size=size))
     read = [reading_costs(batch) for batch in (batches[0], *batches)][1:]
     return [
         Cost(*(value / len(batch) for value in (one[0], *parts, other[0], one[1], other[1])))
@@ -79,9 +81,10 @@ def costs(scenes: SceneSet, size: int, count: int) -> list[Cost]:
 
 
 def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[float, int]]:
-    """CPU seconds and bytes of each batch but the first in a loader's worker."""
+    """CPU seconds and bytes of each batch in a loader's worker, in the second of two passes."""
+    twice = [*batches, *batches]
 
-    def stamped(scenes: Sequence[Sequence[Scene]]) -> tuple[list[Tensor], float]:
+    def stamped(scenes: Sequence[Sequence[Scene]]) -> tuple[Sent, float]:
         return form(scenes[0]), time.process_time()
 
     use_one_opencv_thread()
@@ -91,10 +94,11 @@ def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[f
             keep_freed_memory()
 
     loader = DataLoader(
-        cast(Dataset[Sequence[Scene]], batches), batch_size=1, num_workers=1, collate_fn=stamped, worker_init_fn=set_up
+        cast(Dataset[Sequence[Scene]], twice), batch_size=1, num_workers=1, collate_fn=stamped, worker_init_fn=set_up
     )
-    ends, sizes = zip(*((end, sum(one.nbytes for one in tensors)) for tensors, end in loader), strict=True)
-    return list(zip(np.diff(ends).tolist(), sizes[1:], strict=True))
+    ends, sizes = zip(*((end, sum(one.nbytes for one in tensors_of(sent))) for sent, end in loader), strict=True)
+    first = len(batches)
+    return list(zip(np.diff(ends[first - 1 :]).tolist(), sizes[first:], strict=True))
 
 
 def reading_costs(scenes: Sequence[Scene]) -> tuple[float, float]:
@@ -119,10 +123,17 @@ def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
     return make_sample(scene, image, skeleton, settings, draws=draws, reduction=reduction)
 
 
-def our_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> list[Tensor]:
-    """The tensors of a batch."""
-    batch = collate([sample_of(scene, skeleton, size) for scene in scenes], np.random.default_rng(0))
-    return [torch.from_numpy(value) for value in vars(batch).values() if isinstance(value, np.ndarray)]
+def our_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> ImageBatch[Tensor]:
+    """The batch that a training gets."""
+    batch: ImageBatch[Tensor] = collate(
+        [sample_of(scene, skeleton, size) for scene in scenes], np.random.default_rng(0)
+    ).map(torch.from_numpy)
+    return batch
+
+
+def tensors_of(sent: Sent) -> list[Tensor]:
+    """The tensors that a worker sent."""
+    return sent if isinstance(sent, list) else [value for value in vars(sent).values() if isinstance(value, Tensor)]
 
 
 def literal_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> list[Tensor]:
