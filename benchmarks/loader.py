@@ -31,6 +31,7 @@ from everypose.methods.single_stage.augmentation import draw, possible_reduction
 from everypose.methods.single_stage.samples import ImageBatch, ImageSample, collate, make_sample, training_scenes
 from everypose.methods.single_stage.settings import ImageAugmentation, ImageSampleSettings
 from everypose.skeleton.skeleton import Skeleton
+from everypose.training.batch_transport import send_in_memory_files
 from everypose.training.process_setup import keep_freed_memory, use_one_opencv_thread
 
 BATCH = 6
@@ -92,6 +93,7 @@ def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[f
     def set_up(_: int) -> None:
         if form.func is our_batch:
             keep_freed_memory()
+            send_in_memory_files()
 
     loader = DataLoader(
         cast(Dataset[Sequence[Scene]], twice), batch_size=1, num_workers=1, collate_fn=stamped, worker_init_fn=set_up

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from everypose.methods.batch_transport import send_in_memory_files
-
 if TYPE_CHECKING:
     import torch
 
@@ -22,11 +20,6 @@ class Batch(Generic[Array]):
     """
 
     keys: tuple[str, ...]
-
-    def __init_subclass__(cls) -> None:
-        """Let a loader's workers send batches of the class by :mod:`everypose.methods.batch_transport`."""
-        super().__init_subclass__()
-        send_in_memory_files(cls)
 
     def map(self, function: Callable[[Any], Any]) -> Any:
         """Return the same record with ``function`` applied to each array.

@@ -14,6 +14,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from everypose.core.arrays import Int64
+from everypose.training.batch_transport import send_in_memory_files
 from everypose.training.process_setup import use_one_opencv_thread
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def training_loader(
     """Return the batches of one process, for the whole rest of the run."""
     if workers:
         use_one_opencv_thread()
+        send_in_memory_files()
     loader: DataLoader[Any] = DataLoader(
         cast(Dataset[Any], samples),
         batch_sampler=batches,

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from everypose.methods import batch_transport
 from everypose.methods.batch import Array, Batch
-from everypose.methods.batch_transport import MOST_IN_PIPE
+from everypose.training import batch_transport
+from everypose.training.batch_transport import MOST_IN_PIPE, send_in_memory_files
 
+pytestmark = pytest.mark.usefixtures("registered")
 FIELDS = ("large", "small", "mask", "none")
 
 
@@ -35,6 +36,11 @@ class Numbers(Batch[Array]):
     mask: Array
     none: Array
     count: int
+
+
+@pytest.fixture(name="registered")
+def _registered() -> None:
+    send_in_memory_files()
 
 
 def numbers(count: int) -> Numbers[torch.Tensor]:

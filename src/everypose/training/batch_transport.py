@@ -10,13 +10,13 @@ import os
 from collections.abc import Callable
 from dataclasses import fields
 from multiprocessing.reduction import DupFd, ForkingPickler
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from everypose.methods.batch import Batch
 
 MOST_IN_PIPE = 1 << 18
 """Bytes of the largest tensor that goes through the pipe: handing over a file takes as long as copying as many."""
@@ -42,9 +42,10 @@ class _InFile(NamedTuple):
     shape: tuple[int, ...]
 
 
-def send_in_memory_files(kind: type) -> None:
-    """Let the queues of multiprocessing send batches of this dataclass as this module does."""
-    ForkingPickler.register(kind, _reduce)
+def send_in_memory_files() -> None:
+    """Let the queues of multiprocessing send all kinds of batches as this module does."""
+    for kind in Batch.__subclasses__():
+        ForkingPickler.register(kind, _reduce)
 
 
 def _reduce(batch: Any) -> tuple[Callable[..., Any], tuple[type, dict[str, Any]]]:
@@ -59,8 +60,6 @@ def _received(kind: Callable[..., Any], values: dict[str, Any]) -> Any:
 
 def _sent(value: Any) -> Any:
     """Return a tensor as it is sent, and everything else as it is."""
-    import torch
-
     if not isinstance(value, torch.Tensor) or value.device.type != "cpu" or value.requires_grad:
         return value
     if value.nbytes <= MOST_IN_PIPE:
@@ -73,16 +72,14 @@ def _sent(value: Any) -> Any:
     descriptor = os.memfd_create("everypose batch")
     try:
         with open(descriptor, "wb", closefd=False) as file:
-            file.write(memoryview(array.reshape(-1).view(np.uint8)))
+            file.write(array.reshape(-1).view(np.uint8).data)
         return _InFile(DupFd(descriptor), array.dtype.str, array.shape)
     finally:
         os.close(descriptor)
 
 
-def _tensor(value: Any) -> "torch.Tensor | Any":
+def _tensor(value: Any) -> Any:
     """Return the tensor that was sent, and everything else as it is."""
-    import torch
-
     if isinstance(value, _InPipe):
         return torch.from_numpy(value.array)
     if not isinstance(value, _InFile):
