@@ -20,10 +20,10 @@ from everypose.inference.runtimes.onnx import OnnxCropRuntime
 
 CROPS = 10
 COMMON = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16", "ENABLE_CPU_PINNING": False}
-TWO_STREAMS = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": 2}
+TWO_STREAMS: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": 2}
 
 
-def way(path: Path, crops: np.ndarray, batch: int, *, fixed: bool = False, **properties: object) -> Callable[[], None]:
+def way(path: Path, crops: np.ndarray, batch: int, *, fixed: bool = False, **properties: Any) -> Callable[[], None]:
     """A function that runs all crops in batches, each batch in a request of its own."""
     reader = FrontEndManager().load_by_framework("onnx")
     model: Any = reader.convert(reader.load(str(path)))
