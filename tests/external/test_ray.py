@@ -157,7 +157,7 @@ def test_the_pipeline_of_the_guide(cluster, tmp_path):
     for name in ("group", "pedestrians"):
         shutil.copy(EXAMPLES / f"{name}.jpg", tmp_path / "photos")
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no image")
-    cluster(1)
+    cluster(3)  # reading, the actor and writing take one CPU each
     text = block.text.replace("s3://bucket/photos", str(tmp_path / "photos")).replace(
         "/data/poses", str(tmp_path / "out")
     )
