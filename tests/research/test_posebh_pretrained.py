@@ -14,6 +14,7 @@ from research.posebh_pretrained.features import ExpertLayer, FrozenBackbone
 from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.evaluation.coco_arrays import read_results
 from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.methods.posebh.targets import SIGMA
 from everypose.methods.top_down.targets import gaussian_targets
 from everypose.skeleton.skeleton import Skeleton
 
@@ -85,7 +86,7 @@ def test_heatmaps_of_the_truth_give_full_ap(files):
     for points, inverse in zip(keypoints, people.inverse, strict=True):
         matrix = np.linalg.inv(np.vstack([inverse, [0, 0, 1]]))[:2]
         points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    maps, _ = gaussian_targets(torch.from_numpy(keypoints), train.CROP, train.HEATMAP, train.SIGMA, True)
+    maps, _ = gaussian_targets(torch.from_numpy(keypoints), train.CROP, train.HEATMAP, SIGMA, True)
     parts = iter(maps.split(64))
     rows = train.results(lambda _features: next(parts), people)
     assert score_oks(compute_oks(truth, read_results(rows, truth), skeleton.require_sigmas())).ap == pytest.approx(1.0)
