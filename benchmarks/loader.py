@@ -40,7 +40,7 @@ STD = np.array((0.229, 0.224, 0.225), np.float32)[:, None, None]
 
 Sent = list[Tensor] | ImageBatch[Tensor]
 """What a worker sends: tensors, or a batch of them."""
-Form = partial[Sent]
+Form = partial[list[Tensor]] | partial[ImageBatch[Tensor]]
 """Makes what a worker sends of a batch of scenes."""
 
 
@@ -157,7 +157,7 @@ def literal_sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSampl
 
 def literal_warp(image: np.ndarray, matrix: np.ndarray, size: int, flip: bool) -> np.ndarray:
     """Warp three channels, then mirror."""
-    warped = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    warped = np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR))
     return warped[:, ::-1] if flip else warped
 
 

@@ -1,6 +1,7 @@
 """Batches from a worker process: the same values, in one memory file for each large tensor."""
 
 import copy
+import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def test_batches_of_workers_are_the_same(strategy: str, monkeypatch: pytest.Monk
 
 
 def test_each_large_tensor_is_one_memory_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not hasattr(batch_transport.os, "memfd_create"):
+    if not hasattr(os, "memfd_create"):
         pytest.skip("memory files are a part of Linux")
     sent: list[int] = []
     monkeypatch.setattr(batch_transport, "DupFd", sent.append)
