@@ -44,6 +44,8 @@ def export_foreign(
     Raises:
         UsageError: if the family or skeleton does not exist.
         EveryposeError: if the file is not recognized, or takes one image at a time.
+
+    >>> config = export_foreign(Path("end2end.onnx"), Path("rtmpose-m.onnx"))  # doctest: +SKIP
     """
     session = open_session(path, 1)
     source = find_foreign(session, session, path, family)

@@ -23,6 +23,10 @@ class GraphWriter:
 
     Attributes:
         opset: version of ONNX's operator set.
+
+    Example:
+        >>> GraphWriter(Path("end2end.onnx")).opset  # doctest: +SKIP
+        11
     """
 
     def __init__(self, path: Path) -> None:
