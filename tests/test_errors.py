@@ -16,3 +16,13 @@ def test_a_users_error_is_one_line(error: EveryposeError, code: int, capsys: pyt
 def test_a_defect_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_user_error("program"):
         raise ZeroDivisionError
+
+
+def test_a_message_is_one_line_without_control_characters_whatever_it_is_made_of() -> None:
+    error = EveryposeError("cannot read a\n.jpg: \x1b[31mred\x1b[0m\r\x85\u2028end\n\n")
+    assert str(error) == r"cannot read a\n.jpg: \x1b[31mred\x1b[0m\r\x85\u2028end"
+    assert str(EveryposeError(str(error))) == str(error)
+
+
+def test_other_letters_and_bytes_of_file_names_stay() -> None:
+    assert str(EveryposeError("caf\udce9 日本 \\n.jpg")) == "caf\udce9 日本 \\n.jpg"

@@ -253,3 +253,14 @@ def test_ids_that_do_not_fit():
     results = People(np.ones((1, 17, 3)), [0.9], COCO, ids=[4]).to_coco(image_id=1)
     with pytest.raises(EveryposeError, match="track_id"):
         People.from_coco([results[0] | {"track_id": 1 << 70}], COCO)
+
+
+@pytest.mark.parametrize("ids", [[2**63], [10**400], [0.5], [float("nan")], [float("inf")], ["a"], [None]])
+def test_ids_that_are_no_whole_numbers_of_64_bits_are_refused(ids):
+    with pytest.raises(EveryposeError, match="an id is not a whole number"):
+        People(np.zeros((1, 17, 3)), [0.5], Skeleton.named("coco"), ids=ids)
+
+
+def test_boxes_beyond_float32_are_refused_without_a_warning():
+    with pytest.raises(EveryposeError, match="boxes contain a number that is not finite"):
+        People(np.zeros((1, 17, 3)), [0.5], Skeleton.named("coco"), boxes=[[0, 0, 1e300, 1]])

@@ -1,9 +1,10 @@
-"""Fuzzing: mutated inputs for every reader and command.
+"""Damaged inputs by the thousand for every reader and command.
 
     python -m benchmarks.fuzzing --count 20000 --out fuzz.json [--only "image .png"] [--minutes 60]
 
-Each mutation must be read or refused by one line, within ten seconds and 2 GB, without writing outside of its folder or
-executing anything. Mutations run in child processes, so that one that ends its process is found and named, too.
+Each mutation must be read or refused by one line, within ten seconds and 2 GB, without writing outside of its output
+folder or executing anything. Counts go to the file of --out after each turn; the same command goes on where it ended.
+`--show NAME NUMBER` runs one mutation in this process and prints what comes of it.
 """
 
 import argparse
@@ -12,85 +13,87 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from benchmarks.fuzzing.commands import command_targets
-from benchmarks.fuzzing.running import run
-from benchmarks.fuzzing.targets import Target, data_targets, image_targets, model_targets, onnx_targets, result_targets
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are imported
+
+from benchmarks.fuzzing.all_targets import all_targets
+from benchmarks.fuzzing.children import in_child
+from benchmarks.fuzzing.running import attempt
+from benchmarks.fuzzing.target import Target
 from everypose.core.process_setup import silence_opencv
 
-CHUNK = 200
+TURN_SECONDS = 10.0
 
 
-def all_targets() -> list[Target]:
-    """Every reader and command."""
-    readers = [*image_targets(), *data_targets(), *result_targets(), *model_targets(), *onnx_targets()]
-    return [*readers, *command_targets()]
+def read_state(path: Path | None) -> dict[str, dict[str, Any]]:
+    """The counts of an earlier run."""
+    if path is None or not path.is_file():
+        return {}
+    state: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return state
 
 
-def in_child(target: Target, numbers: range) -> dict[str, object]:
-    """Run mutations in a forked process; a process that dies is searched for the mutation that killed it."""
-    answer = Path(tempfile.mkstemp(suffix=".json")[1])
-    child = os.fork()
-    if child == 0:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        with tempfile.TemporaryDirectory() as folder:
-            answer.write_text(json.dumps(run(target, numbers, Path(folder)).__dict__), encoding="utf-8")
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    text = answer.read_text(encoding="utf-8")
-    answer.unlink()
-    if status == 0 and text:
-        result: dict[str, object] = json.loads(text)
-        return result
-    if len(numbers) == 1:
-        return {
-            "accepted": 0,
-            "refused": 0,
-            "seconds": 0.0,
-            "faults": [f"{target.name} no. {numbers[0]}: died {status}"],
-        }
-    middle = len(numbers) // 2
-    parts = [in_child(target, numbers[:middle]), in_child(target, numbers[middle:])]
-    return merged(parts)
-
-
-def merged(parts: list[dict[str, object]]) -> dict[str, object]:
-    """The sum of reports."""
-    sums = {key: sum(part[key] for part in parts) for key in ("accepted", "refused", "seconds")}  # type: ignore[misc]
-    return {**sums, "faults": [fault for part in parts for fault in part["faults"]]}  # type: ignore[attr-defined]
+def fuzz(targets: list[Target], count: int, minutes: float, out: Path | None) -> dict[str, dict[str, Any]]:
+    """Fuzz targets in turns of `TURN_SECONDS`, until the count or the time is reached."""
+    state = read_state(out)
+    end = time.monotonic() + 60 * minutes
+    unfinished = [target for target in targets if state.get(target.name, {}).get("next", 0) < count]
+    with tempfile.TemporaryDirectory() as folder:
+        for target in unfinished:  # imports what it needs, which no forked process then pays
+            outcome, what = attempt(target, -1, Path(folder) / "case")
+            if outcome == "fault" or (outcome == "refused" and target.accepts):
+                sys.exit(f"{target.name}: its whole input is not read: {what}")
+    while unfinished and time.monotonic() < end:
+        for target in list(unfinished):
+            total = state.setdefault(
+                target.name, {"next": 0, "accepted": 0, "refused": 0, "seconds": 0.0, "faults": []}
+            )
+            report, total["next"] = in_child(target, total["next"], count, seconds=TURN_SECONDS)
+            for key, value in asdict(report).items():
+                total[key] += value
+            if total["next"] >= count:
+                unfinished.remove(target)
+            if out is not None:
+                part = out.with_name(f".{out.name}")
+                part.write_text(json.dumps(state, indent=1), encoding="utf-8")
+                part.replace(out)
+            if time.monotonic() > end:
+                break
+    return state
 
 
 def main() -> None:
-    """Fuzz the named targets, one chunk at a time in turn, until the count or the time is reached."""
+    """Fuzz what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000, help="mutations of each target")
-    parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
-    parser.add_argument("--only", default="", help="part of the names of the targets to run")
+    parser.add_argument("--only", action="append", help="part of the names of the targets to run; repeatable")
+    parser.add_argument("--part", default="0/1", help="I/N: every N-th target, from the I-th, for N runs side by side")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit for all")
-    parser.add_argument("--out", type=Path, help="JSON file for the reports")
+    parser.add_argument("--out", type=Path, help="JSON file for the counts, from which a stopped run goes on")
+    parser.add_argument("--show", nargs=2, metavar=("NAME", "NUMBER"), help="run one mutation; -1 is the whole input")
     arguments = parser.parse_args()
     silence_opencv()
-    targets = [target for target in all_targets() if arguments.only in target.name]
-    reports: dict[str, list[dict[str, object]]] = {target.name: [] for target in targets}
-    begin = time.monotonic()
-    for start in range(arguments.first, arguments.first + arguments.count, CHUNK):
-        for target in targets:
-            if (time.monotonic() - begin) / 60 < arguments.minutes:
-                numbers = range(start, min(start + CHUNK, arguments.first + arguments.count))
-                reports[target.name].append(in_child(target, numbers))
-                if arguments.out:
-                    totals = {name: merged(parts) for name, parts in reports.items()}
-                    arguments.out.write_text(json.dumps(totals, indent=1), encoding="utf-8")
+    targets = all_targets()
+    if arguments.show:
+        (target,) = (one for one in targets if one.name == arguments.show[0])
+        with tempfile.TemporaryDirectory() as folder:
+            print(*attempt(target, int(arguments.show[1]), Path(folder) / "case"))
+        return
+    index, parts = map(int, arguments.part.split("/"))
+    chosen = [one for one in targets if not arguments.only or any(name in one.name for name in arguments.only)]
+    state = fuzz(chosen[index::parts], arguments.count, arguments.minutes, arguments.out)
     faults = 0
-    for name, parts in reports.items():
-        total = merged(parts)
-        found: list[str] = total["faults"]  # type: ignore[assignment]
-        faults += len(found)
-        print(f"{name:24} {total['accepted']:>7} read {total['refused']:>7} refused {len(found):>4} faults")
-        for fault in found[:5]:
+    for name, total in state.items():
+        faults += len(total["faults"])
+        each = 1000 * total["seconds"] / max(1, total["next"])
+        print(
+            f"{name:26} {total['next']:>7} {total['accepted']:>7} read {total['refused']:>7} refused "
+            f"{len(total['faults']):>4} faults  {each:6.1f} ms"
+        )
+        for fault in total["faults"][:5]:
             print(f"    {fault}")
     sys.exit(1 if faults else 0)
 

@@ -1,117 +1,273 @@
-"""The commands as targets of fuzzing: each is called in this process with damaged files among its arguments."""
+"""Commands that find people and follow them as targets: called in this process, with damaged files as arguments.
+
+Models that are not the damaged input are opened once and kept.
+"""
 
 import contextlib
+import functools
 import io
-import json
-import random
-from collections.abc import Callable
-from importlib import resources
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.fuzzing.mutations import mutate_bytes, mutate_text
-from benchmarks.fuzzing.targets import (
-    LABELS,
-    Target,
-    annotations,
-    as_json,
-    both,
-    data_folder,
-    encoded,
-    results,
-    yolo_folder,
+from benchmarks.fuzzing.result_readers import (
+    MOT_RESULTS,
+    MOT_TRUTH,
+    mot_folder,
+    posetrack,
+    table,
 )
+from benchmarks.fuzzing.seeds import ANNOTATIONS, RESULTS, data_folder, encoded
+from benchmarks.fuzzing.stand_ins import refiner_model, single_stage_model, top_down_model
+from benchmarks.fuzzing.target import Target, both
+from benchmarks.fuzzing.video_and_bulk_readers import clip, image_table, tar
+from benchmarks.fuzzing.watching import put, unwatched
 from everypose.errors import EveryposeError
+
+STAND_INS = {"single.onnx": single_stage_model, "crops.onnx": top_down_model, "refiner.onnx": refiner_model}
+
+
+@functools.cache
+def _program() -> Callable[..., object]:
+    """The command line; its options are collected once, not for each call."""
+    import typer.main
+
+    from everypose.cli.main import app
+
+    return typer.main.get_command(app)
 
 
 def call(*arguments: object) -> None:
     """Call ``everypose`` with arguments; an error that it would print in one line is raised.
 
     Raises:
-        EveryposeError: the command ended with one.
-        AssertionError: it ended with another exit code than 0, 1 or 2.
+        EveryposeError: the command ended with one, or with another exit code than 0.
+        AssertionError: it ended with another exit code than 0, 1 or 2, or printed a traceback.
     """
-    from everypose.cli.main import app
-
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _models_kept():
         try:
-            app([str(argument) for argument in arguments], prog_name="everypose")
+            _program()([str(argument) for argument in arguments], prog_name="everypose")
         except SystemExit as end:
             code = end.code or 0
     assert code in (0, 1, 2), f"exit code {code}"
+    printed = out.getvalue() + err.getvalue()
+    assert "Traceback" not in printed, printed[-300:]
+    assert "\x1b" not in printed, f"an escape sequence of a file is printed: {printed[:300]!r}"
     if code:
         lines = err.getvalue().strip().splitlines()
         raise EveryposeError(lines[-1] if lines else f"exit code {code}")
 
 
-def command_targets() -> list[Target]:
-    """Every command that reads files of its user."""
-    recipe = (resources.files("everypose.training") / "recipes" / "boir" / "boir-tiny.toml").read_bytes()
-    coco = as_json(annotations())
-    images = (encoded(".jpg"), encoded(".png"))
+_KEPT: dict[tuple[str, str], object] = {}
+
+
+@contextlib.contextmanager
+def _models_kept() -> Iterator[None]:
+    """Models called ``*.onnx`` in the folder ``stand_ins`` are opened once; others as always."""
+    from everypose.inference import loading, refinement
+
+    def keeping(open_model: Callable[..., object]) -> Callable[..., object]:
+        def opened(model: object, *arguments: object, **options: object) -> object:
+            if Path(str(model)).parent.name != "stand_ins":
+                return open_model(model, *arguments, **options)
+            key = (open_model.__name__, f"{Path(str(model)).name} {arguments} {options}")
+            if options.get("detector") is not None or key not in _KEPT:
+                _KEPT[key] = open_model(model, *arguments, **options)
+            return _KEPT[key]
+
+        return opened
+
+    load, load_refiner = loading.load, refinement.load_refiner
+    loading.load = keeping(load)  # type: ignore[assignment]
+    refinement.load_refiner = keeping(load_refiner)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        loading.load, refinement.load_refiner = load, load_refiner
+
+
+def stand_in(folder: Path, name: str = "single.onnx") -> Path:
+    """A stand-in model in a folder of inputs."""
+    return put(folder / "stand_ins" / name, STAND_INS[name]())
+
+
+def prediction_targets() -> list[Target]:
+    """``predict``, ``refine``, ``track``, ``bulk``."""
 
     def predict(content: bytes, folder: Path) -> None:
-        (folder / "a.jpg").write_bytes(content)
-        (folder / "b.jpg").write_bytes(encoded(".jpg"))
-        call("predict", folder / "a.jpg", folder / "b.jpg", "-o", folder / "out", "-q", "--size", "64")
+        photos = [put(folder / "a.jpg", content), put(folder / "b.jpg", encoded(".jpg"))]
+        call("predict", *photos, "-m", stand_in(folder), "-o", folder / "out", "-q", "--save", "json,csv")
+
+    def drawn(content: bytes, folder: Path) -> None:
+        photo = put(folder / "a.png", content)
+        call("predict", photo, "-m", stand_in(folder), "-o", folder / "out", "-q", "--save", "pictures,openpose,crops")
+
+    def video(content: bytes, folder: Path) -> None:
+        path = put(folder / "clip.mp4", content)
+        tables = ("--track", "--save", "csv,trc,deeplabcut")
+        call("predict", path, "-m", stand_in(folder), "-o", folder / "out", "-q", *tables)
 
     def boxes(content: bytes, folder: Path) -> None:
-        (folder / "boxes.json").write_bytes(content)
-        (folder / "1.jpg").write_bytes(encoded(".jpg"))
-        call("predict", folder / "1.jpg", "-m", "boir-lite", "--boxes", folder / "boxes.json", "-o", folder / "out")
+        given = ("--boxes", put(folder / "boxes.json", content))
+        photo = put(folder / "1.jpg", encoded(".jpg"))
+        model = stand_in(folder, "crops.onnx")
+        call("predict", photo, "-m", model, *given, "-o", folder / "out", "-q", "--save", "csv")
 
-    def on_data(*arguments: object) -> Callable[[bytes, Path], None]:
+    def resumed(content: bytes, folder: Path) -> None:
+        photo = put(folder / "1.jpg", encoded(".jpg"))
+        put(folder / "out" / "json" / "1.json", content)
+        put(folder / "out" / "results.json", b"[]")
+        call("predict", photo, "-m", stand_in(folder), "-o", folder / "out", "-q", "--save", "json", "--resume")
+
+    def refine(content: bytes, folder: Path) -> None:
+        put(folder / "images" / "1.jpg", encoded(".jpg"))
+        put(folder / "images" / "2.jpg", encoded(".jpg"))
+        results = put(folder / "results.json", content)
+        model = stand_in(folder, "refiner.onnx")
+        call("refine", results, "--images", folder / "images", "-m", model, "-o", folder / "out" / "r.json", "-q")
+
+    def track(content: bytes, folder: Path) -> None:
+        results = put(folder / "results.csv", content)
+        save = ("--save", "csv,trc,openpose")
+        call("track", results, "-o", folder / "out", "-q", "--smooth", "butterworth", *save)
+
+    def bulk(name: str) -> Callable[[bytes, Path], None]:
         def run(content: bytes, folder: Path) -> None:
-            path = data_folder(folder, content)
-            places = {"ANN": path, "IMAGES": folder / "images", "OUT": folder / "out" / "x", "FOLDER": folder}
-            call(*(places.get(argument, argument) if isinstance(argument, str) else argument for argument in arguments))
+            put(folder / "1.jpg", encoded(".jpg"))
+            put(folder / "2.jpg", encoded(".jpg"))
+            source = put(folder / name, content)
+            call("bulk", "run", source, "-m", stand_in(folder), "-o", folder / "out", "--shard", "0/1", "-q")
 
         return run
 
-    def yolo(content: bytes, folder: Path) -> None:
-        call("data", "convert", yolo_folder(folder, labels=content), "-o", folder / "out" / "x")
+    def plan(content: bytes, folder: Path) -> None:
+        source = put(folder / "a.jpg", content)
+        call("bulk", "plan", source, "-m", stand_in(folder), "-o", folder / "out", "-q", "--sample", 1)
 
-    def join(content: bytes, folder: Path) -> None:
-        path = data_folder(folder, content)
-        (folder / "b.json").write_text(json.dumps(annotations()))
-        call("data", "join", path, folder / "b.json", "-o", folder / "out" / "joined.json")
-
-    def sigmas(content: bytes, folder: Path) -> None:
-        path = data_folder(folder, content)
-        (folder / "b.json").write_text(json.dumps(annotations()))
-        call("data", "sigmas", path, folder / "b.json")
-
-    def evaluate(content: bytes, folder: Path) -> None:
-        path = data_folder(folder)
-        (folder / "results.json").write_bytes(content)
-        call("evaluate", "--predictions", folder / "results.json", "--annotations", path, "--json")
-
-    import everypose.training.run  # noqa: F401  # its packages take seconds, which no mutation should pay
-
-    def train(content: bytes, folder: Path) -> None:
-        (folder / "recipe.toml").write_bytes(content)
-        call("train", folder / "recipe.toml", "--data", folder / "nowhere", "-o", folder / "out" / "run", "-q")
-
-    def import_(content: bytes, folder: Path) -> None:
-        (folder / "x.pth").write_bytes(content)
-        call("import", folder / "x.pth", "-o", folder / "out" / "model")
-
-    def list_(content: bytes, rng: random.Random) -> bytes:
-        return both(content, rng)
-
+    images = (encoded(".jpg"), encoded(".png"))
     return [
         Target("predict", images, mutate_bytes, predict),
-        Target("predict --boxes", as_json(results()), both, boxes),
-        Target("data doctor", coco, both, on_data("data", "doctor", "ANN", "--fix", "OUT")),
-        Target("data convert", coco, both, on_data("data", "convert", "ANN", "--images", "IMAGES", "-o", "OUT")),
-        Target("data convert --to yolo", coco, both, on_data("data", "convert", "FOLDER", "--to", "yolo", "-o", "OUT")),
-        Target("data convert YOLO", (LABELS.encode(),), mutate_text, yolo),
-        Target("data crowd", coco, both, on_data("data", "crowd", "ANN", "IMAGES", "-o", "OUT", "--count", 1, "-q")),
-        Target("data join", coco, both, join),
-        Target("data sigmas", coco, both, sigmas),
-        Target("data overlap", coco, list_, on_data("data", "overlap", "ANN", "IMAGES", "-q")),
-        Target("evaluate", as_json(results()), both, evaluate),
-        Target("train", (recipe,), mutate_text, train),
-        Target("import (command)", images, mutate_bytes, import_),
+        Target("predict --save pictures", images, mutate_bytes, drawn),
+        Target("predict, video", (clip(".mp4"), clip(".avi")), mutate_bytes, video),
+        Target("predict --boxes", (RESULTS,), both, boxes),
+        Target("predict --resume", (image_result(),), both, resumed),
+        Target("refine", (RESULTS,), both, refine),
+        Target("track", (table("csv"), table("wide csv")), mutate_text, track),
+        Target("bulk run, tar", (tar(),), mutate_bytes, bulk("a.tar")),
+        Target("bulk run, Parquet", (image_table("bytes"), image_table("paths")), mutate_bytes, bulk("a.parquet")),
+        Target("bulk run, video", (clip(".mp4"),), mutate_bytes, bulk("clip.mp4")),
+        Target("bulk plan", images, mutate_bytes, plan),
     ]
+
+
+@functools.cache
+def image_result() -> bytes:
+    """The JSON file of an image that ``predict`` writes."""
+    import tempfile
+
+    with unwatched(), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photo = put(folder / "1.jpg", encoded(".jpg"))
+        call("predict", photo, "-m", stand_in(folder), "-o", folder / "out", "-q", "--save", "json")
+        return (folder / "out" / "json" / "1.json").read_bytes()
+
+
+@functools.cache
+def bulk_folder() -> dict[str, bytes]:
+    """The files of a finished bulk run, by their paths in its folder."""
+    import tempfile
+
+    with unwatched(), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        put(folder / "a.jpg", encoded(".jpg"))
+        source = put(folder / "clip.mp4", clip(".mp4"))
+        model = stand_in(folder)
+        call("bulk", "run", source, folder / "a.jpg", "-m", model, "-o", folder / "out", "--shard", "0/1", "-q")
+        return {
+            str(path.relative_to(folder / "out")): path.read_bytes()
+            for path in sorted((folder / "out").rglob("*"))
+            if path.is_file()
+        }
+
+
+def bulk_check_targets() -> list[Target]:
+    """``bulk status``, ``verify`` and ``merge`` on runs of which one file is damaged."""
+    files = bulk_folder()
+    manifest = next(name for name in files if name.endswith("manifest.json"))
+    part = next(name for name in files if name.endswith("part-000000.json"))
+    segment = next(name for name in files if name.endswith("part-000001.json"))
+
+    def on(name: str, command: str) -> Callable[[bytes, Path], None]:
+        def run(content: bytes, folder: Path) -> None:
+            for path, whole in files.items():
+                put(folder / "run" / path, content if path == name else whole)
+            call("bulk", command, folder / "run", *([folder / "out" / "all.parquet"] if command == "merge" else []))
+
+        return run
+
+    parquet = part.replace(".json", ".parquet")
+    return [
+        Target("bulk status", (files[manifest],), both, on(manifest, "status")),
+        Target("bulk verify", (files[part],), both, on(part, "verify")),
+        Target("bulk merge", (files[segment],), both, on(segment, "merge")),
+        Target("bulk merge, Parquet", (files[parquet],), mutate_bytes, on(parquet, "merge")),
+    ]
+
+
+def evaluation_targets() -> list[Target]:
+    """``evaluate``, ``compare``, ``reproduce``."""
+    from benchmarks.fuzzing.result_readers import record
+
+    def predictions(content: bytes, folder: Path) -> None:
+        path = data_folder(folder)
+        call("evaluate", "--predictions", put(folder / "results.json", content), "--annotations", path, "--json")
+
+    def model(content: bytes, folder: Path) -> None:
+        data = ("--annotations", data_folder(folder, content), "--images", folder / "images")
+        report = ("--report", folder / "out" / "report.html", "-o", folder / "out" / "record.json")
+        call("evaluate", stand_in(folder), *data, *report, "-q")
+
+    def boxes(content: bytes, folder: Path) -> None:
+        data = ("--annotations", data_folder(folder), "--images", folder / "images")
+        found = ("--boxes", put(folder / "boxes.json", content))
+        call("evaluate", stand_in(folder, "crops.onnx"), *data, *found, "--json")
+
+    def tracking(content: bytes, folder: Path) -> None:
+        results = put(folder / "walk.txt", MOT_RESULTS.encode())
+        truth = mot_folder(folder, truth=content or b"\n")
+        call("evaluate", "--tracking", "--annotations", truth, "--predictions", results)
+
+    def poses(content: bytes, folder: Path) -> None:
+        results = put(folder / "results" / "a.json", content)
+        truth = put(folder / "truth" / "a.json", posetrack("truth"))
+        call("evaluate", "--tracking", "--annotations", truth, "--predictions", results)
+
+    def compare(content: bytes, folder: Path) -> None:
+        call("compare", put(folder / "a.json", content), put(folder / "b.json", record()), "--anyway")
+
+    def pictures(content: bytes, folder: Path) -> None:
+        models = [stand_in(folder), stand_in(folder, "crops.onnx")]
+        photo = put(folder / "a.jpg", content)
+        call("compare", *models, "--images", photo, "--pictures", folder / "out" / "pictures")
+
+    def reproduce(content: bytes, folder: Path) -> None:
+        put(folder / "out" / "records" / "mipnet-r50-256-coco-coco-val-annotated.json", content)
+        call("reproduce", "mipnet-2", "-o", folder / "out", "--no-run", "--no-flip", "--json")
+
+    return [
+        Target("evaluate", (RESULTS,), both, predictions),
+        Target("evaluate MODEL", (ANNOTATIONS,), both, model),
+        Target("evaluate --boxes", (RESULTS,), both, boxes),
+        Target("evaluate --tracking, MOT", (MOT_TRUTH.encode(),), mutate_text, tracking),
+        Target("evaluate --tracking, PoseTrack", (posetrack("results"),), both, poses),
+        Target("compare", (record(),), both, compare),
+        Target("compare --pictures", (encoded(".jpg"),), mutate_bytes, pictures),
+        Target("reproduce", (record(),), both, reproduce),
+    ]
+
+
+def command_targets() -> list[Target]:
+    """Commands that find, follow and score people."""
+    return [*prediction_targets(), *bulk_check_targets(), *evaluation_targets()]

@@ -15,6 +15,8 @@ HOSTILE: tuple[Callable[[], Any], ...] = (
     lambda: -(2**63) - 1,
     lambda: 2**53,
     lambda: 1e308,
+    lambda: 1e60,
+    lambda: -3e12,
     lambda: -1,
     lambda: 0,
     lambda: 0.5,

@@ -1,31 +1,35 @@
-"""Run mutations of a target and check the conditions that hold for each of them."""
+"""Running mutations of a target and checking what every one of them must keep."""
 
 import contextlib
 import os
-import random
 import resource
 import shutil
 import signal
-import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
-from benchmarks.fuzzing.targets import Target
+from benchmarks.fuzzing.target import Target
+from benchmarks.fuzzing.watching import OPEN_FOLDERS, watched
 from everypose.errors import EveryposeError
 
 MOST_SECONDS = 10
+IMPORT_SECONDS = 120
+"""What a whole input may take, the first one, for which packages are imported."""
+WAITING_FACTOR = 12
+"""How many times as long a mutation may wait in all, computing or not."""
 MOST_MEMORY = 2 * 1024**3
-_EXECUTING = ("subprocess.Popen", "os.exec", "os.system", "os.posix_spawn", "os.spawn", "os.fork")
-_REMOVING = ("os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.rmtree")
+Outcome = Literal["accepted", "refused", "fault"]
 
 
 @dataclass
 class Report:
-    """Results of a target's mutations.
+    """What came of a target's mutations.
 
     Attributes:
         accepted: mutations that were read.
@@ -39,113 +43,120 @@ class Report:
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    def count(self, target: Target, number: int, outcome: Outcome, what: str) -> None:
+        """Count one mutation."""
+        if outcome == "fault":
+            self.faults.append(f"{target.name} no. {number}: {what}")
+        elif outcome == "accepted":
+            self.accepted += 1
+        else:
+            self.refused += 1
 
-class _Guard:
-    """Records writes outside of a folder, and executed code, from Python's audit events."""
 
-    def __init__(self) -> None:
-        self.folder: str | None = None
-        self.found: list[str] = []
-        sys.addaudithook(self._see)
+class TooSlowError(BaseException):
+    """A mutation took more than `MOST_SECONDS`; no ``except Exception`` of the target catches it."""
 
-    def _see(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self.folder is None:
+
+def _watch(seconds: int) -> Callable[[int, FrameType | None], None]:
+    """A handler of the alarm: time counts while this process runs; on a busy machine it may wait a while longer."""
+    began, computed = time.monotonic(), time.process_time()
+
+    def too_slow(_: int, __: FrameType | None) -> None:
+        if time.process_time() - computed < seconds and time.monotonic() - began < WAITING_FACTOR * seconds:
+            signal.alarm(seconds)
             return
-        if event in _EXECUTING:
-            self.found.append(f"executed: {event} {arguments[:1]}")
-        elif event == "open":
-            name, _, flags = arguments
-            writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if writes and isinstance(name, str | bytes) and not self._is_inside(os.fsdecode(name)):
-                self.found.append(f"wrote outside: {os.fsdecode(name)}")
-        elif event in _REMOVING and isinstance(arguments[0], str | bytes):
-            name = os.fsdecode(arguments[0])
-            if not self._is_inside(name):
-                self.found.append(f"{event} outside: {name}")
+        raise TooSlowError("it takes too long")
 
-    def _is_inside(self, name: str) -> bool:
-        path = os.path.realpath(name)
-        return path.startswith((f"{self.folder}{os.sep}", "/dev/null", "/proc/self")) or "__pycache__" in path
-
-
-_GUARD: list[_Guard] = []
+    return too_slow
 
 
 @contextlib.contextmanager
-def watched(folder: Path) -> Iterator[list[str]]:
-    """Yield a list of what the block executes, or writes outside of ``folder``."""
-    if not _GUARD:  # audit hooks cannot be removed
-        _GUARD.append(_Guard())
-    guard = _GUARD[0]
-    guard.found, guard.folder = [], os.path.realpath(folder)
+def _case(folder: Path) -> Iterator[None]:
+    """Empty folders for one mutation, of which temporary files get one; they are removed with the block."""
+    for name in OPEN_FOLDERS:
+        (folder / name).mkdir(parents=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder / "tmp")
     try:
-        yield guard.found
+        yield
     finally:
-        guard.folder = None
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _too_slow(_: int, __: FrameType | None) -> None:
-    raise TimeoutError(f"more than {MOST_SECONDS} seconds")
-
-
-def attempt(target: Target, number: int, folder: Path) -> tuple[str, str]:
+def attempt(target: Target, number: int, folder: Path) -> tuple[Outcome, str]:
     """Run one mutation.
 
     Args:
         target: what reads it.
-        number: which mutation; the same number always gives the same one.
-        folder: an empty folder for it.
+        number: which mutation, see :meth:`Target.input`.
+        folder: a folder for it, which is made and removed.
 
     Returns:
-        "accepted", "refused" or "fault", and what the fault is.
+        "accepted", "refused" or "fault", and why it was refused or what the fault is.
     """
-    rng = random.Random(f"{target.name} {number}")
-    content = target.mutate(rng.choice(target.seeds), rng)
-    (folder / "out").mkdir(parents=True)
-    outcome, what = "accepted", ""
-    previous = signal.signal(signal.SIGALRM, _too_slow)
-    signal.alarm(MOST_SECONDS)
-    try:
-        with watched(folder) as broken:
-            target.run(content, folder)
-    except EveryposeError as error:
-        outcome = "refused"
-        if "\n" in str(error) or not str(error):
-            outcome, what = "fault", f"not one line: {str(error)[:200]!r}"
-    except BaseException as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        outcome, what = "fault", f"{type(error).__name__}: {str(error)[:200]} ({where.filename}:{where.lineno})"
-        if isinstance(error, KeyboardInterrupt):
+    content = target.input(number)
+    outcome: Outcome = "accepted"
+    what = ""
+    seconds = MOST_SECONDS if number >= 0 else IMPORT_SECONDS
+    previous = signal.signal(signal.SIGALRM, _watch(seconds))
+    memory = peak_memory()
+    with _case(folder):
+        signal.alarm(seconds)
+        try:
+            with watched(folder) as broken:
+                target.run(content, folder)
+        except EveryposeError as error:
+            outcome, what = "refused", str(error)
+            if "\n" in what or not what:
+                outcome, what = "fault", f"not one line: {what[:200]!r}"
+        except KeyboardInterrupt:
             raise
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        except BaseException as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            outcome, what = "fault", f"{type(error).__name__}: {str(error)[:200]} ({where.filename}:{where.lineno})"
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, previous)
     if broken:
         outcome, what = "fault", "; ".join(broken[:3])
+    if peak_memory() - memory > MOST_MEMORY:
+        outcome, what = "fault", "more than 2 GB of memory"
     return outcome, what
 
 
-def run(target: Target, numbers: range, folder: Path) -> Report:
-    """Run many mutations of a target, each in a folder of its own below ``folder``."""
+def run(
+    target: Target,
+    numbers: Iterable[int],
+    folder: Path,
+    *,
+    note: Callable[[int, Outcome, str], None] | None = None,
+) -> Report:
+    """Run many mutations of a target, each in a folder of its own below ``folder``.
+
+    Args:
+        target: what reads them.
+        numbers: which mutations.
+        folder: an empty folder.
+        note: called after each mutation with its number, outcome and what :func:`attempt` says.
+    """
     report = Report()
     begin = time.monotonic()
-    before = _peak_memory()
     for number in numbers:
-        place = folder / "case"
-        outcome, what = attempt(target, number, place)
-        shutil.rmtree(place, ignore_errors=True)
-        if outcome == "fault":
-            report.faults.append(f"{target.name} no. {number}: {what}")
-        elif outcome == "accepted":
-            report.accepted += 1
-        else:
-            report.refused += 1
-    if _peak_memory() - before > MOST_MEMORY:
-        report.faults.append(f"{target.name}: more than 2 GB of memory")
+        outcome, what = attempt(target, number, folder / "case")
+        report.count(target, number, outcome, what)
+        if note is not None:
+            note(number, outcome, what)
     report.seconds = time.monotonic() - begin
     return report
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """The process's largest resident memory so far, in bytes (Linux counts it in KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def limit_memory(slack: int = 2 * 1024**3) -> None:
+    """Let this process map `MOST_MEMORY` and ``slack``, for the stacks and arenas of threads, more than it has."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * os.sysconf("SC_PAGE_SIZE") + MOST_MEMORY + slack
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))

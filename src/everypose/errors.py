@@ -4,13 +4,31 @@ The command line prints them without a traceback and leaves with their exit code
 of everypose and keeps its traceback.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def in_one_line(text: str) -> str:
+    r"""Return a text with line breaks and other control characters as escapes.
+
+    File names, values of files and messages of other packages may have any of them: a line break would make a message
+    two lines, an escape sequence would be obeyed by the terminal.
+
+    Example:
+        >>> in_one_line("a\x1b[31m.jpg\n")
+        'a\\x1b[31m.jpg'
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text.strip())
+
 
 class EveryposeError(Exception):
     """An input could not be used: a file, a checkpoint, a data set. Exit code 1.
+
+    Its message is one line without control characters, whatever it is made of.
 
     Example:
         >>> EveryposeError("cannot read a.jpg: it is empty").exit_code
@@ -18,6 +36,10 @@ class EveryposeError(Exception):
     """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        """Store the message, as :func:`in_one_line` gives it."""
+        super().__init__(in_one_line(message))
 
 
 class UsageError(EveryposeError):

@@ -7,19 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
-from benchmarks.fuzzing.commands import command_targets
+from benchmarks.fuzzing.all_targets import all_targets
+from benchmarks.fuzzing.children import in_child
 from benchmarks.fuzzing.mutations import mutate_json
-from benchmarks.fuzzing.running import attempt, run, watched
-from benchmarks.fuzzing.targets import (
-    Target,
-    annotations,
-    as_json,
-    data_targets,
-    image_targets,
-    model_targets,
-    onnx_targets,
-    result_targets,
-)
+from benchmarks.fuzzing.running import attempt, run
+from benchmarks.fuzzing.seeds import ANNOTATIONS, annotations
+from benchmarks.fuzzing.target import Target
+from benchmarks.fuzzing.watching import put, watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,42 +21,85 @@ from everypose.data.formats.coco_entries import parse_entries
 from everypose.errors import EveryposeError
 
 MUTATIONS = 200
-SLOW = {"ONNX model": 12, "predict": 20, "predict --boxes": 20, "data crowd": 40, "train": 40, "data overlap": 60}
-"""Targets that load a model or decode much for each mutation."""
-READERS = [*image_targets(), *data_targets(), *result_targets(), *model_targets(), *onnx_targets()]
+SLOW = {
+    "WS /v1/stream": 60,
+    "bulk plan": 60,
+    "bulk run, tar": 60,
+    "bulk run, video": 60,
+    "compare --pictures": 10,
+    "data crowd": 60,
+    "data mine": 60,
+    "evaluate MODEL": 100,
+    "import": 60,
+    "import (command)": 20,
+    "model folder": 60,
+    "predict": 100,
+    "predict, video": 60,
+    "recipes check": 20,
+    "study heatmaps": 4,
+    "study occlusion": 60,
+    "study similarity": 4,
+}
+"""Targets that compute much for each mutation, and how many of them run here."""
 
 
-@pytest.mark.parametrize("target", [*READERS, *command_targets()], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.name)
 def test_damaged_inputs(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    report = run(target, range(SLOW.get(target.name, MUTATIONS)), tmp_path)
+    monkeypatch.setenv("EVERYPOSE_HOME", str(tmp_path))
+    outcome, what = attempt(target, -1, tmp_path / "whole")
+    assert outcome == ("accepted" if target.accepts else "refused"), what
+    number = SLOW.get(target.name, MUTATIONS)
+    report = run(target, range(number), tmp_path)
     assert report.faults == []
-    assert report.accepted + report.refused == SLOW.get(target.name, MUTATIONS)
+    assert report.accepted + report.refused == number
 
 
 def test_the_same_number_gives_the_same_mutation() -> None:
-    seed = as_json(annotations())[0]
-    assert mutate_json(seed, random.Random("a 1")) == mutate_json(seed, random.Random("a 1"))
-    assert mutate_json(seed, random.Random("a 1")) != mutate_json(seed, random.Random("a 2"))
+    assert mutate_json(ANNOTATIONS, random.Random("a 1")) == mutate_json(ANNOTATIONS, random.Random("a 1"))
+    assert mutate_json(ANNOTATIONS, random.Random("a 1")) != mutate_json(ANNOTATIONS, random.Random("a 2"))
 
 
-def test_a_reader_that_breaks_a_rule_is_noticed(tmp_path: Path) -> None:
-    """The fuzzing itself: a traceback, two lines, and a file outside each count as a fault."""
+def broken_target(kind: str) -> Target:
+    """A reader that breaks a rule."""
 
-    def broken(kind: str) -> Target:
-        def read(_: bytes, folder: Path) -> None:
-            if kind == "traceback":
-                raise KeyError("id")
-            if kind == "lines":
-                raise EveryposeError("one\ntwo")
+    def read(content: bytes, folder: Path) -> None:
+        if kind == "traceback":
+            raise KeyError("id")
+        if kind == "lines":
+            raise EveryposeError("one\ntwo")
+        if kind == "outside":
             (folder.parent / "outside.txt").write_text("")
+        if kind == "input":
+            put(folder / "in.txt", content).write_text("changed")
+        if kind == "connected":
+            import socket
 
-        return Target(kind, (b"content",), lambda content, _: content, read)
+            with socket.socket() as connection:
+                connection.connect_ex(("127.0.0.1", 9))
+        if kind == "died":
+            import os
 
-    for number, kind in enumerate(("traceback", "lines", "outside")):
-        outcome, what = attempt(broken(kind), 0, tmp_path / str(number))
-        assert outcome == "fault", kind
-        assert what
+            os.kill(os.getpid(), 9)
+
+    return Target(kind, (b"content",), lambda content, _: content, read)
+
+
+@pytest.mark.parametrize("kind", ["traceback", "lines", "outside", "input", "connected"])
+def test_a_reader_that_breaks_a_rule_is_noticed(kind: str, tmp_path: Path) -> None:
+    """The fuzzing itself: a traceback, two lines, a file outside, a changed input and a connection are faults."""
+    outcome, what = attempt(broken_target(kind), 0, tmp_path / "case")
+    assert outcome == "fault", kind
+    assert what
+
+
+def test_a_mutation_that_ends_its_process_is_named_and_the_next_one_runs() -> None:
+    target = broken_target("died")
+    report, following = in_child(target, 0, 2, seconds=60)
+    assert report.faults == ["died no. 0: ended its process, status 9"]
+    assert following == 1
+    report, following = in_child(broken_target("fine"), 3, 7, seconds=60)
+    assert (report.accepted, report.faults, following) == (4, [], 7)
 
 
 def test_the_watch_ends_with_its_block(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Where a top-down model's boxes come from: a file, annotations, the whole image or another model."""
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -25,6 +24,8 @@ MARGIN = 1 / 8
 Of 1,098 people of COCO with five labeled keypoints or more the medians are 0.14 (left), 0.16 (right), 0.15 (top) and
 0.10 (bottom). Around the keypoints that boir-lite finds, four such numbers give no better boxes than one eighth.
 """
+LARGEST_NUMBER = 1e9
+"""Coordinates from here on are no pixels; sums and areas of smaller ones are finite, also as 32-bit floats."""
 CONFIDENT_SHARE = 0.4
 """Keypoints whose score is below this part of their person's best do not count for the box."""
 
@@ -180,8 +181,8 @@ class _Row:
         """Check an entry; raise TypeError, KeyError or ValueError with the reason if it is malformed."""
         x, y, width, height = bbox = [float(number) for number in values["bbox"]]
         score = float(values["score"])
-        if not all(map(math.isfinite, [*bbox, score])):
-            raise ValueError("its box or score is not a finite number")
+        if not all(abs(number) < LARGEST_NUMBER for number in (*bbox, score)):
+            raise ValueError(f"its box or score is not a finite number below {LARGEST_NUMBER:g}")
         file_name = values.get("file_name")
         return cls(
             int(values["image_id"]), file_name and Path(file_name).name, int(values["category_id"]),

@@ -81,7 +81,7 @@ class HuggingFaceRtDetr:
             if config.is_file():
                 try:
                     return replace(cls._configured(read_json(config), input_shape), person=person)
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
                     raise EveryposeError(f"{config} does not say how images are prepared: {error!r}") from error
         return cls(input_size(input_shape), person=person)
 

@@ -48,7 +48,7 @@ def finished_result(file: Path, source: Source, digest: str) -> FrameResult | No
             return None
         people = People.from_json(json.dumps({"skeleton": content["skeleton"], "people": content["people"]}))
         width, height = int(content["width"]), int(content["height"])
-    except (OSError, EveryposeError, TypeError, ValueError):
+    except (OSError, EveryposeError, TypeError, ValueError, OverflowError):
         return None
     return FrameResult(source.label, people, width, height, image_id=source.image_id)
 

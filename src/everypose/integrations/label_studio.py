@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, first_line
 from everypose.people import People, Person
 from everypose.skeleton.matching import conversion
 from everypose.skeleton.skeleton import Skeleton
@@ -85,8 +85,8 @@ def _parse(config: str) -> ElementTree.Element:
         raise EveryposeError("the labeling configuration is too long, or declares XML entities")
     try:
         return ElementTree.fromstring(config)
-    except ElementTree.ParseError as error:
-        raise EveryposeError(f"the labeling configuration is not XML: {error}") from error
+    except (ElementTree.ParseError, ValueError) as error:  # a ValueError: text that is not Unicode
+        raise EveryposeError(f"the labeling configuration is not XML: {first_line(error)}") from error
 
 
 def prediction(people: People, controls: Controls, model: str) -> dict[str, object]:

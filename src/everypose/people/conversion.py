@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float64
+from everypose.core.arrays import Float64, Int64
 from everypose.core.files import read_json
 from everypose.core.geometry import keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
@@ -191,6 +191,23 @@ def ids_of(entries: Sequence[Mapping[str, Any]], key: str) -> list[int] | None:
     if not all(0 <= number <= LARGEST_ID for number in ids):
         raise ValueError(f"a {key} is not between 0 and 2^63 - 1")
     return ids
+
+
+def whole_ids(ids: npt.ArrayLike) -> Int64:
+    """Return identities as 64-bit integers.
+
+    >>> whole_ids([3.0, 1.0])
+    array([3, 1])
+
+    Raises:
+        EveryposeError: if one is not a whole number, or has more than 64 bits.
+    """
+    given = np.asarray(ids)
+    with np.errstate(invalid="ignore"):  # what has no integer is refused below
+        whole = given.astype(np.int64) if given.dtype.kind in "iuf" else None
+    if given.size and (whole is None or (whole != given).any()):
+        raise EveryposeError(f"an id is not a whole number of at most 64 bits: {str(given.ravel().tolist())[:60]}")
+    return np.zeros(given.shape, np.int64) if whole is None else whole
 
 
 def _from_entry(entry: Mapping[str, Any], skeleton: Skeleton) -> tuple[Float64, list[float], float]:

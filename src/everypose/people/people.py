@@ -12,7 +12,16 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32, Image, Int64, Mask
 from everypose.core.geometry import keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
-from everypose.people.conversion import ids_of, read_coco, to_coco, to_fiftyone, to_json, to_supervision, to_table
+from everypose.people.conversion import (
+    ids_of,
+    read_coco,
+    to_coco,
+    to_fiftyone,
+    to_json,
+    to_supervision,
+    to_table,
+    whole_ids,
+)
 from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -109,7 +118,7 @@ class People:
 
         Raises:
             UsageError: if the shapes do not match.
-            EveryposeError: if a keypoint, score or box is not a finite number.
+            EveryposeError: if a keypoint, score or box is not a finite number, or an id not a whole one of 64 bits.
         """
         self.skeleton = skeleton
         self.image = image
@@ -123,10 +132,11 @@ class People:
                 f"(people, {len(skeleton)}, 3) and (people,), as the skeleton {skeleton.name!r} needs"
             )
         around = keypoint_boxes(self.keypoints) if boxes is None else boxes
-        self.boxes: Float32 = np.asarray(around, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            self.boxes: Float32 = np.asarray(around, dtype=np.float32)
         if self.boxes.shape != (count, 4):
             raise UsageError(f"boxes of shape {self.boxes.shape} are not ({count}, 4)")
-        self.ids: Int64 | None = None if ids is None else np.asarray(ids, dtype=np.int64)
+        self.ids: Int64 | None = None if ids is None else whole_ids(ids)
         if self.ids is not None and self.ids.shape != (count,):
             raise UsageError(f"ids of shape {self.ids.shape} are not ({count},)")
         for what, values in (("keypoints", self.keypoints), ("scores", self.scores), ("boxes", self.boxes)):
@@ -248,7 +258,7 @@ class People:
             boxes = np.reshape([person["box"] for person in people], (-1, 4))
             shaped = np.reshape(keypoints, (-1, len(skeleton), 3))
             return cls(shaped, scores, skeleton, boxes=boxes, image=image, ids=ids_of(people, "id"))
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (LookupError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EveryposeError(f"not the JSON of People: {error!r}") from error
 
     def to_supervision(self) -> "supervision.KeyPoints":

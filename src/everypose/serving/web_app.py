@@ -18,7 +18,7 @@ import cv2
 
 from everypose.core.files import write_bytes, write_json
 from everypose.data.images import read_image
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, first_line
 from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import open_session, read_metadata
 from everypose.models.config import ModelConfig
@@ -161,7 +161,7 @@ def _read_archive(path: Path, names: Mapping[str, str]) -> dict[str, bytes]:
                 if name in names and member.isfile() and (stream := archive.extractfile(member)):
                     found[name] = stream.read()
     except (OSError, tarfile.TarError) as error:
-        raise EveryposeError(f"cannot read the npm package {path}: {error}") from error
+        raise EveryposeError(f"cannot read the npm package {path}: {first_line(error)}") from error
     return found
 
 

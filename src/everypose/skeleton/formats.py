@@ -98,7 +98,7 @@ def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields
         )
     except KeyError as error:
         raise EveryposeError(f"the MMPose data set {title!r} lacks {error}") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise EveryposeError(f"the MMPose data set {title!r} is not a dataset_info: {error}") from error
 
 
@@ -231,7 +231,7 @@ def _ultralytics_lists(
     names = _one_list(values, "kpt_names", where)
     try:
         return [int(size) for size in shape], [int(index) for index in flips], [str(name) for name in names] or None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise EveryposeError(f"{where}: kpt_shape and flip_idx must be lists of whole numbers") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from everypose.core.arrays import Float64, Int64
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, as_user_error
 from everypose.skeleton import formats
 from everypose.skeleton.matching import split_side, split_sides
 from everypose.skeleton.toml import parse_toml
@@ -235,10 +235,8 @@ class Skeleton:
         >>> Skeleton.from_dict(Skeleton.named("coco").to_dict()) == Skeleton.named("coco")
         True
         """
-        try:
+        with as_user_error("not a skeleton"):
             return cls(**{key: _as_tuple(value) for key, value in values.items()})
-        except (TypeError, ValueError, AttributeError) as error:
-            raise EveryposeError(f"not a skeleton: {error}") from error
 
 
 def recognize(names: Sequence[str]) -> Skeleton | None:

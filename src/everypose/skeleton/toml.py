@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, first_line
 from everypose.skeleton.formats import SkeletonFields
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def parse_toml(text: str, where: str) -> tuple[SkeletonFields, dict[str, str]]:
         )
         return fields, dict(values.get("also_called", {}))
     except tomllib.TOMLDecodeError as error:
-        raise EveryposeError(f"{where} is not valid TOML: {error}") from error
+        raise EveryposeError(f"{where} is not valid TOML: {first_line(error)}") from error
     except KeyError as error:
         raise EveryposeError(f"{where} is not a skeleton: {error} is missing") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RecursionError) as error:
         raise EveryposeError(f"{where} is not a skeleton: {error}") from error
 
 

@@ -154,7 +154,7 @@ def _override(table: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError) as error:
         if text[:1] in ('"', "'", "[", "{") or "\n" in text:
-            raise UsageError(f"--set {override}: the value is not valid TOML: {error}") from error
+            raise UsageError(f"--set {override}: the value is not valid TOML: {first_line(error)}") from error
         value = text
     for part in path[:-1]:
         table = table.setdefault(part, {})

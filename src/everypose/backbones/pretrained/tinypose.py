@@ -13,7 +13,7 @@ from torch import Tensor
 
 from everypose.backbones.lite_hrnet import UNITS
 from everypose.core.arrays import Float32
-from everypose.errors import EveryposeError, MissingDependencyError
+from everypose.errors import EveryposeError, MissingDependencyError, first_line
 
 MODULES = (2, 4, 2)
 BRANCHES = 4
@@ -36,7 +36,7 @@ def read_tinypose(path: Path) -> dict[str, Tensor]:
     try:
         graph = onnx.load(path).graph
     except (OSError, DecodeError) as error:
-        raise EveryposeError(f"cannot read {path} as an ONNX file: {error}") from error
+        raise EveryposeError(f"cannot read {path} as an ONNX file: {first_line(error)}") from error
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     biases = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Add"}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]

@@ -1,6 +1,5 @@
 """Trunks of small published networks, as NumPy archives, to start a small backbone from."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from everypose.backbones.pretrained import movenet, openpose_light
-from everypose.errors import EveryposeError
+from everypose.errors import as_user_error
 
 
 def read_trunk(path: Path) -> dict[str, Tensor]:
@@ -20,9 +19,10 @@ def read_trunk(path: Path) -> dict[str, Tensor]:
     Raises:
         EveryposeError: if the file is not such an archive.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            released = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise EveryposeError(f"cannot read {path} as a NumPy archive of weights: {error}") from error
+    with (
+        as_user_error(f"cannot read {path} as a NumPy archive of weights"),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        released = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     return openpose_light.to_everypose(released) if openpose_light.MARK in released else movenet.to_everypose(released)

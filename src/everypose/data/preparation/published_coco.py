@@ -7,7 +7,7 @@ from everypose.core.files import read_json
 from everypose.data.formats.coco import coco_category_fields
 from everypose.data.formats.coco_entries import WHOLE_BODY_PARTS
 from everypose.data.preparation.prepared import Prepared, find_file, require_any
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, as_user_error
 from everypose.skeleton.skeleton import Skeleton
 
 
@@ -60,14 +60,15 @@ def _checked(path: Path, skeleton_name: str, name: str, links: dict[str, Path]) 
     if not all(isinstance(each, list) for each in lists):
         raise EveryposeError(f"{path} is not a COCO annotation file: it needs the lists images and annotations")
     images, annotations = lists
-    for entry in annotations or []:
-        found = _keypoint_count(entry)
+    with as_user_error(f"{path} has an annotation that is not one of COCO's"):
+        counts = [_keypoint_count(entry) for entry in annotations or []]
+    for entry, found in zip(annotations or [], counts, strict=True):
         if found not in (0, len(skeleton)):
             raise EveryposeError(
                 f"{path}: annotation {entry.get('id')} has {found:g} keypoints, not the {len(skeleton)} of"
                 f" {skeleton.name}"
             )
-    without = sum(1 for entry in annotations or [] if _keypoint_count(entry) == 0)
+    without = counts.count(0)
     notes = [f"{without} annotations have no keypoints"] if without else []
     categories = [{"id": 1, "name": "person", **coco_category_fields(skeleton)}]
     return Prepared(name, images or [], annotations or [], categories, links=links, notes=notes)

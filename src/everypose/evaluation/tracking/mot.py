@@ -15,7 +15,7 @@ import numpy as np
 from everypose.core.arrays import Float64, Int64, Mask
 from everypose.core.files import read_json
 from everypose.core.geometry import box_iou, xywh_to_xyxy
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, first_line
 from everypose.evaluation.coco_schema import number_array, require_results
 from everypose.evaluation.tracking.ignoring import matched_to_ignored
 from everypose.evaluation.tracking.sequence import SequenceComparison
@@ -175,7 +175,7 @@ def _read_rows(path: Path) -> Float64:
     except OSError as error:
         raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise EveryposeError(f"{path} is not MOT text, rows of numbers separated by commas: {error}") from error
+        raise EveryposeError(f"{path} is not MOT text, rows of numbers with commas: {first_line(error)}") from error
     if rows.shape[1] < FEWEST_COLUMNS:
         raise EveryposeError(f"{path}: {rows.shape[1]} columns; frame, id, left, top, width and height are needed")
     if not np.isfinite(rows[:, :FEWEST_COLUMNS]).all() or (rows[:, 0] < 1).any():
@@ -193,4 +193,4 @@ def _length(ground_truth: Path) -> int:
         parser.read(path, encoding="utf-8")
         return parser.getint("Sequence", "seqLength")
     except (configparser.Error, ValueError, OSError) as error:
-        raise EveryposeError(f"{path} has no seqLength: {error}") from error
+        raise EveryposeError(f"{path} has no seqLength: {first_line(error)}") from error

@@ -13,7 +13,7 @@ import numpy as np
 from everypose.core.arrays import Float64, Int64, Mask
 from everypose.core.files import read_json
 from everypose.core.geometry import box_iou, keypoint_boxes, xywh_to_xyxy
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, as_user_error
 from everypose.evaluation.coco_arrays import GroundTruth, Results, read_ground_truth, read_results
 from everypose.evaluation.coco_schema import JsonObject, number_array, require_coco
 from everypose.evaluation.metrics.oks import pair_oks
@@ -116,7 +116,7 @@ def _videos(content: JsonObject, annotated: GroundTruth) -> list[list[int]]:
 def _frame_number(image: JsonObject) -> tuple[float, str]:
     """What images are ordered by: the number of the frame, else the image's id."""
     number = image.get("frame_id", image["id"])
-    return (float(number), "") if isinstance(number, int | float) else (0.0, str(number))
+    return (number, "") if isinstance(number, int | float) else (0.0, str(number))
 
 
 def _frame_rows(annotated: GroundTruth, found: Results, frame: int) -> tuple[Int64, Int64]:
@@ -158,10 +158,8 @@ def _similarities(
 def _ignored_regions(image: JsonObject) -> list[Float64]:
     """Polygons (P, 2) of PoseTrack18's ``ignore_regions_x`` and ``ignore_regions_y``."""
     columns = [image.get(f"ignore_regions_{axis}") or [] for axis in "xy"]
-    try:
+    with as_user_error(f"image {image['id']}: its ignored regions are no polygons"):
         polygons = [np.column_stack([x, y]).astype(np.float64) for x, y in zip(*columns, strict=True)]
-    except (TypeError, ValueError) as error:
-        raise EveryposeError(f"image {image['id']}: its ignored regions are no polygons: {error}") from error
     return [polygon for polygon in polygons if polygon.ndim == 2 and len(polygon) > 2]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from everypose.core.files import written_whole
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, first_line
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.inference.results.tracked_rows import TrackedRows
 from everypose.people import People
@@ -98,8 +98,8 @@ def read_deeplabcut(path: Path) -> Iterator[FrameResult]:
                 yield FrameResult(path.stem, layout.people(row[1:]), frame=int(row[0]))
     except OSError as error:
         raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, IndexError, StopIteration, ValueError, csv.Error) as error:
-        raise EveryposeError(f"{path} is not a DeepLabCut table: {error}") from error
+    except (KeyError, IndexError, StopIteration, ValueError, OverflowError, csv.Error) as error:
+        raise EveryposeError(f"{path} is not a DeepLabCut table: {first_line(error)}") from error
 
 
 class _Layout:

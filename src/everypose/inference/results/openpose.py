@@ -19,7 +19,7 @@ import numpy as np
 
 from everypose.core.arrays import Float32
 from everypose.core.files import read_json, write_json
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, as_user_error
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.people import People
 from everypose.skeleton.matching import conversion
@@ -184,13 +184,11 @@ def _read_file(path: Path) -> People:
         EveryposeError: if it is not OpenPose's.
     """
     content = read_json(path)
-    try:
+    with as_user_error(f"{path} is not an OpenPose file of BODY_25 or COCO-18"):
         flat = [np.array(person["pose_keypoints_2d"], dtype=np.float32) for person in content["people"]]
         layout = COCO_18 if flat and flat[0].size == 3 * len(COCO_18) else BODY_25
         keypoints = np.reshape(flat, (len(flat), len(layout), 3))
         ids = [_identity(person) for person in content["people"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise EveryposeError(f"{path} is not an OpenPose file of BODY_25 or COCO-18: {error}") from error
     found = keypoints[..., 2] > 0
     scores = np.where(found, keypoints[..., 2], 0).sum(axis=1) / found.sum(axis=1).clip(min=1)
     known = bool(ids) and all(identity >= 0 for identity in ids)

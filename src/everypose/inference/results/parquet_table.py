@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from everypose.core.files import written_whole
-from everypose.errors import EveryposeError, MissingDependencyError
+from everypose.errors import EveryposeError, MissingDependencyError, as_user_error
 from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.inference.results.table import LONG_COLUMNS, Row, results_of, table_of, wide_columns
 from everypose.models.identity import ModelIdentity
@@ -142,10 +142,9 @@ def read_parquet(path: Path) -> Iterator[FrameResult]:
         EveryposeError: if the file cannot be read or is not a table of everypose.
     """
     _require_pyarrow()
-    import pyarrow
     from pyarrow import parquet
 
-    try:
+    with as_user_error(f"{path} is not a Parquet file that can be read"):
         files = [parquet.ParquetFile(part) for part in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
         columns = files[0].schema_arrow.names if files else []
 
@@ -155,7 +154,3 @@ def read_parquet(path: Path) -> Iterator[FrameResult]:
                     yield from batch.to_pylist()
 
         yield from results_of(rows(), columns, str(path))
-    except OSError as error:
-        raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
-    except pyarrow.ArrowException as error:
-        raise EveryposeError(f"{path} is not a Parquet file: {error}") from error

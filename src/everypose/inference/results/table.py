@@ -83,7 +83,7 @@ def results_of(rows: Iterable[Row], columns: Sequence[str], where: str) -> Itera
         people = groupby(group, lambda row: row["person"])
         try:
             result = _result([list(own) for _, own in people], names, skeletons)
-        except (TypeError, ValueError, EveryposeError) as error:
+        except (TypeError, ValueError, OverflowError, EveryposeError) as error:
             if number and next(frames, None) is None:
                 return  # the last frame of a run that was killed
             raise EveryposeError(f"{where}: {file}, frame {frame or 0}, is not a table of people: {error}") from error

@@ -261,11 +261,13 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
     if not Path(path).is_file():
         raise EveryposeError(f"cannot read model {path}: no such file")
     try:
-        return open_file(path)
+        session = open_file(path)
+        _ = session.get_modelmeta().custom_metadata_map  # damaged metadata are no text
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
         raise EveryposeError(
             f"{path} is not an ONNX file that can be run ({first_line(error)}): is it complete?"
         ) from error
+    return session
 
 
 def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Session]:
@@ -281,7 +283,9 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Ses
         # Waiting threads that spin would take the CPUs of other runs on this machine.
         options.add_session_config_entry(SPINNING, "0")
     providers = _providers(device, onnxruntime.get_available_providers())
-    return lambda path: onnxruntime.InferenceSession(path, options, providers=providers)
+    # On a CPU there is nothing to fall back to; ONNX Runtime would print a banner and try again.
+    fallback = int(device != "cpu")
+    return lambda path: onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=fallback)
 
 
 def _openvino(threads: int | None, device: str) -> Callable[[str | Path], Session]:
