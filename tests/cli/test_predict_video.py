@@ -249,6 +249,29 @@ def test_the_source_is_not_overwritten(everypose, model, tmp_path):
     assert source.read_bytes() == before
 
 
+def test_no_source_of_the_run_is_overwritten_by_the_video_of_another(everypose, model, clip, tmp_path):
+    other = write_people(tmp_path / "out" / "videos" / "clip.mp4", 3)
+    before = other.read_bytes()
+    done = everypose("predict", "-m", model, "-o", tmp_path / "out", clip, other)
+    assert done.code == 2
+    assert "would overwrite" in done.err
+    assert other.read_bytes() == before
+
+
+def test_tables_of_an_earlier_run_do_not_stay(predict, clip, photos, tmp_path):
+    assert predict(clip, photos, "--save", "csv,pictures,crops").code == 0
+    out = tmp_path / "out"
+    assert (out / "results.csv").exists()
+    assert (out / "contact_sheet.jpg").exists()
+    (out / "crops" / "b8_person2.jpg").write_bytes(b"")
+    (out / "mine.csv").write_text("")
+    assert predict(clip, photos, "--save", "crops").code == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"results.json", "run.json", "mine.csv"} <= names
+    assert not {"results.csv", "contact_sheet.jpg"} & names
+    assert not (out / "crops" / "b8_person2.jpg").exists()
+
+
 def test_ctrl_c_keeps_everything_up_to_there(predict, clip, tmp_path, monkeypatch):
     count = []
 

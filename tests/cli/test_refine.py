@@ -111,3 +111,22 @@ def test_a_refiner_is_no_estimator(everypose, posefix, photos, tmp_path):
     done = everypose("predict", photos, "-m", posefix, "-o", tmp_path / "out")
     assert done.code == 2
     assert "refines poses and finds no people" in done.err
+
+
+def test_an_input_is_not_replaced(everypose, results, tmp_path):
+    path, folder = results
+    other = tmp_path / "other.json"
+    other.write_text("[]")
+    before = path.read_bytes()
+    for arguments in (
+        ("refine", path, "--images", folder, "-m", "nothing.onnx", "-o", path),
+        ("data", "join", path, other, "-o", path),
+        ("data", "sigmas", path, other, "-o", path),
+        ("data", "convert", path, "-o", path),
+        ("evaluate", "--predictions", path, "--annotations", other, "-o", path),
+        ("evaluate", "--predictions", other, "--annotations", path, "--report", path),
+    ):
+        done = everypose(*arguments)
+        assert done.code == 2, arguments
+        assert "would replace" in done.err
+        assert path.read_bytes() == before

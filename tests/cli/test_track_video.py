@@ -92,3 +92,47 @@ def test_wrong_usage_is_one_line(everypose, predict, photos, saved, tmp_path, mo
     assert done.code in (1, 2)
     assert message in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/clip.mp4", "rtsp://127.0.0.1:9/clip", "0", "\\0"])
+def test_a_video_that_results_name_is_a_file_here_or_not_opened(everypose, saved, tmp_path, monkeypatch, place):
+    """Results may be anyone's: neither an address nor a camera in them is opened."""
+
+    def refuse(*_):
+        raise AssertionError("it was opened")
+
+    monkeypatch.setattr("everypose.inference.video.write_tracked.open_video", refuse)
+    text = (saved / "results.csv").read_text()
+    name = text.splitlines()[1].split(",")[0]
+    (saved / "results.csv").write_text(text.replace(name, place))
+    done = everypose("track", saved / "results.csv", "-o", tmp_path / "out", "--save", "pictures")
+    assert done.code == 2
+    assert done.err.endswith("say where it is with --video\n")
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["..", "a/..", "", "a\x01b.mp4", "x" * 400])
+def test_names_of_videos_in_results_cannot_leave_the_folder(everypose, saved, tmp_path, place):
+    text = (saved / "results.csv").read_text()
+    name = text.splitlines()[1].split(",")[0]
+    (saved / "results.csv").write_text(text.replace(name, place))
+    done = everypose("track", saved / "results.csv", "-o", tmp_path / "out", "--save", "csv,trc,deeplabcut")
+    assert done.code in (0, 1)
+    assert len(done.err.splitlines()) <= 1
+    assert {path.name for path in tmp_path.iterdir()} == {"clips", "saved", "out"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"results.csv", "results.json", "trc", "deeplabcut"}
+
+
+def test_files_of_an_earlier_tracking_do_not_stay(everypose, saved, tmp_path):
+    """A run over fewer people and frames leaves no person and no frame of the one before, and what is not ours."""
+    formats = ("--save", "csv,trc,openpose")
+    assert everypose("track", saved / "results.csv", "-o", tmp_path / "out", *formats).code == 0
+    for name in ("clip_person9.trc", "mine.trc"):
+        (tmp_path / "out" / "trc" / name).write_text("")
+    frame = tmp_path / "out" / "openpose" / "clip" / "clip_000000000099_keypoints.json"
+    frame.write_text("{}")
+    assert everypose("track", saved / "results.csv", "-o", tmp_path / "out", *formats).code == 0
+    names = sorted(path.name for path in (tmp_path / "out" / "trc").iterdir())
+    assert names == ["clip_person1.trc", "clip_person2.trc", "mine.trc"]
+    assert not frame.exists()
+    assert len(list(frame.parent.iterdir())) == 20

@@ -91,6 +91,10 @@ def evaluate(
 
     Example: everypose evaluate --tracking --annotations MOT16/train --predictions out/tracks
     """
+    from everypose.core.files import refuse_to_replace
+
+    for written in (out, report):
+        refuse_to_replace(written, predictions, data.annotations)
     if tracking:
         values = {"MODEL": model, "--metric": metric, "--state": state, "--report": report, "--sigmas": run.sigmas}
         _require_no_model_options(run, data, boxes, size=size, family=family, decoder=decoder, others=values)

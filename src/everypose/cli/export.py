@@ -51,6 +51,7 @@ def export(
 
     Example: everypose export models/boir-w32-coco -o boir-w32-coco.onnx
     """
+    from everypose.core.files import refuse_to_replace
     from everypose.models.catalog import find_entry
     from everypose.models.locate import resolve
 
@@ -64,6 +65,7 @@ def export(
     if entry is not None and entry.kind == "detector":
         raise UsageError(f"{model} is a detector, which is used as it is: everypose models get {model} downloads it")
     file = resolve(model)
+    refuse_to_replace(out, file.path)
     try:
         if int8:
             from everypose.export.int8 import quantize

@@ -204,10 +204,13 @@ def _run_videos(
     if not found.videos:
         return []
     from everypose.data.discovery.walk import Skipped
+    from everypose.inference.video.outputs import refuse_to_overwrite_videos
     from everypose.inference.video.run import VideoSummary, predict_video
     from everypose.tracking.smoothing.one_euro import LiveSmoother
     from everypose.tracking.tracker import Tracker
 
+    if "pictures" in outputs.options.save:
+        refuse_to_overwrite_videos(outputs.folder, found.videos)
     failed: list[Skipped] = []
     for source in found.videos:
         clips.append(VideoSummary(source.label))

@@ -35,13 +35,14 @@ def refine(
 
     Example: everypose refine out/results.json --images photos -m posefix.onnx -o refined.json
     """
-    from everypose.core.files import write_json
+    from everypose.core.files import refuse_to_replace, write_json
     from everypose.inference.inputs import find_inputs
     from everypose.inference.refine_results import refine_results
     from everypose.inference.refinement import load_refiner
 
     if not images.is_dir():
         raise UsageError(f"--images {images}: there is no such folder")
+    refuse_to_replace(out, results)
     found = find_inputs([str(images)])
     refined = refine_results(
         results, found.images, load_refiner(model, device=device, flip=flip), quiet=quiet or as_json

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, UsageError
 
 _TEMPORARY_NAME = re.compile(r"\..*-(\d{1,10})-[a-z0-9_]{8}(\..*)?", re.DOTALL)
 
@@ -38,8 +38,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-{os.getpid()}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a ValueError: a name that the system cannot have
+        reason = getattr(error, "strerror", None) or error
+        raise EveryposeError(f"cannot write {path}: {reason}") from error
     part = Path(name)
     try:
         yield part
@@ -180,6 +181,24 @@ def read_json(path: Path) -> Any:
         raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise EveryposeError(f"{path} is not valid JSON: {error}") from error
+
+
+def refuse_to_replace(out: Path | None, *inputs: Path | None) -> None:
+    """Refuse an output that would take the place of an input.
+
+    Args:
+        out: the file that is to be written; None if there is none.
+        inputs: files that are read.
+
+    Raises:
+        UsageError: if one of them is the output.
+
+    Example:
+        >>> refuse_to_replace(Path("b.json"), Path("a.json"), None)
+    """
+    for given in inputs:
+        if out is not None and given is not None and os.path.realpath(out) == os.path.realpath(given):
+            raise UsageError(f"the output would replace {given}, which is read: choose another name than {out}")
 
 
 def text_name(name: str) -> str:

@@ -17,6 +17,7 @@ from everypose.data.images import read_image
 from everypose.drawing import DrawingStyle, blur_faces, contact_sheet, draw_people, encode, person_crops
 from everypose.errors import UsageError
 from everypose.inference.device_choice import DeviceChoice
+from everypose.inference.earlier_run import RUN_FILE, remove_other_files
 from everypose.inference.image_like import image_pixels
 from everypose.inference.inputs import Source
 from everypose.inference.results import FrameResult, ResultsWriter
@@ -35,6 +36,11 @@ JPEG_LARGEST_SIDE = 65_500
 RAW, SMOOTHED = "results", "smoothed"
 """Names of the lists and tables of a run, without suffix."""
 TABLES = format_names(Scope.RUN)
+SHEET = "contact_sheet.jpg"
+ALL_FILES = frozenset(
+    [*(f"{name}.{kind}" for name in (RAW, SMOOTHED) for kind in (*TABLES, "rrd")), f"{SMOOTHED}.json", SHEET]
+)
+"""Names of the files of a whole run that not every run writes."""
 SAVES = ("pictures", "json", "crops", *format_names())
 """Outputs that can be saved in addition to ``results.json``."""
 
@@ -117,7 +123,7 @@ class Outputs:
             self.tables += [folder / f"{SMOOTHED}.{table}" for table in ("json", *tables)]
         self.pictures = folder / "pictures" if "pictures" in options.save else None
         self.jsons = folder / "json" if "json" in options.save else None
-        self.sheet = folder / "contact_sheet.jpg" if "pictures" in options.save else None
+        self.sheet = folder / SHEET if "pictures" in options.save else None
         self.add_result = add_result
         self.add_smoothed = add_smoothed
         self._add_to_recording = add_to_recording
@@ -242,6 +248,7 @@ def open_outputs(
     refuse_to_overwrite(folder, sources, options)
     remove_leftovers(folder)
     remove_other_images(folder, {source.name for source in sources})
+    remove_other_files(folder, frozenset(_files_of_run(options, sources)), ALL_FILES)
     with ExitStack() as files:
         raw = run_writers(folder, RAW, options.save, wide=options.wide, live=live)
         for writer in raw:
@@ -270,10 +277,22 @@ def open_outputs(
         if models:
             used = {purpose: identity.model_dump(mode="json") for purpose, identity in models.items()}
             runs_on = {} if device is None else {"device": device.model_dump(mode="json", exclude={"format"})}
-            write_json(folder / "run.json", {"everypose": everypose.__version__, **used, **runs_on}, indent=1)
+            write_json(folder / RUN_FILE, {"everypose": everypose.__version__, **used, **runs_on}, indent=1)
         yield outputs
         outputs.add_rest()
     outputs.write_sheet()
+
+
+def _files_of_run(options: OutputOptions, sources: Sequence[Source]) -> Iterator[str]:
+    """Yield the names of the files of a whole run that this run writes."""
+    tables = [table for table in TABLES if table in options.save]
+    yield from (f"{RAW}.{table}" for table in tables)
+    if options.smoothed:
+        yield from (f"{SMOOTHED}.{table}" for table in ("json", *tables))
+    if sources and "pictures" in options.save:
+        yield SHEET
+    if sources and "rerun" in options.save:
+        yield f"{RAW}.rrd"
 
 
 def _add(writers: Sequence[ResultsWriter], result: FrameResult) -> None:
@@ -322,6 +341,10 @@ def write_crops(folder: Path, name: str, people: People, style: DrawingStyle) ->
     for number, crop in zip(numbers, person_crops(image, shown), strict=True):
         if crop.size:
             write_picture(folder / f"{name}_person{number}.jpg", crop)
+    following = len(shown)
+    while shown.ids is None and (left := folder / f"{name}_person{following}.jpg").is_file():
+        left.unlink()  # of an earlier run with more people
+        following += 1
 
 
 def refuse_to_overwrite(folder: Path, sources: Sequence[Source], options: OutputOptions) -> None:
@@ -330,7 +353,7 @@ def refuse_to_overwrite(folder: Path, sources: Sequence[Source], options: Output
     Raises:
         UsageError: if one would.
     """
-    names = ["results.json", "contact_sheet.jpg", *(f"{name}.{table}" for name in (RAW, SMOOTHED) for table in TABLES)]
+    names = [f"{RAW}.json", RUN_FILE, *ALL_FILES]
     outputs = {os.path.realpath(folder / name) for name in names}
     if "pictures" in options.save:
         outputs |= {os.path.realpath(folder / "pictures" / f"{source.name}.jpg") for source in sources}

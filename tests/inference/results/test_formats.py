@@ -1,5 +1,6 @@
 import csv
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -288,3 +289,60 @@ def test_formats_that_cannot_be_read(tmp_path):
 def test_same_is_strict():
     assert same(video(), [one for one in video() if len(one.people)])
     assert not same_people(people(0, 2), people(1, 2))
+
+
+OPENPOSE_PERSON = {"pose_keypoints_2d": [1.0, 2.0, 0.5] * 25, "person_id": [1]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"person_id": [float("inf")]},
+        {"person_id": [10**400]},
+        {"person_id": {"a": 1}},
+        {"pose_keypoints_2d": [10**400] * 75},
+        {"pose_keypoints_2d": [1e300] * 75},
+        {"pose_keypoints_2d": {}},
+    ],
+)
+def test_values_that_openpose_does_not_write_are_one_line(tmp_path, fields):
+    path = tmp_path / "a_keypoints.json"
+    path.write_text(json.dumps({"people": [OPENPOSE_PERSON | fields]}))
+    with pytest.raises(EveryposeError) as raised:
+        list(read_results(path))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-inf"])
+def test_a_time_that_is_not_finite_is_refused(tmp_path, time):
+    from everypose.inference.results.csv_table import CsvWriter
+
+    path = write(CsvWriter(tmp_path / "r.csv"), video(file="clip.mp4")[:1])
+    header, *rows = path.read_text().splitlines(keepends=True)
+    column = header.split(",").index("time_s")
+    cells = [row.split(",") for row in rows]
+    path.write_text(header + "".join(",".join([*row[:column], time, *row[column + 1 :]]) for row in cells))
+    with pytest.raises(EveryposeError, match="is not a finite number"):
+        list(read_results(path))
+    entries = json.loads(write(CocoWriter(tmp_path / "r.json"), video()).read_text())
+    entries[0]["time"] = float(time)
+    (tmp_path / "r.json").write_text(json.dumps(entries))
+    with pytest.raises(EveryposeError, match="is not a number of seconds"):
+        list(read_coco_results(tmp_path / "r.json", COCO))
+
+
+def test_a_damaged_parquet_file_is_one_line(tmp_path):
+    pytest.importorskip("pyarrow")
+    from everypose.inference.results.parquet_table import ParquetWriter
+
+    whole = write(ParquetWriter(tmp_path / "r.parquet"), video()).read_bytes()
+    refused = 0
+    for place in range(len(whole) - 1200, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        (tmp_path / "r.parquet").write_bytes(damaged)
+        with suppress(EveryposeError):
+            list(read_results(tmp_path / "r.parquet"))
+            continue
+        refused += 1
+    assert refused > 100

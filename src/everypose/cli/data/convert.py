@@ -30,6 +30,7 @@ def convert(
 
     Example: everypose data convert cvat-export -o mydata
     """
+    from everypose.core.files import refuse_to_replace
     from everypose.data.formats.convert import read_any, write_coco
     from everypose.data.formats.yolo import write_yolo
     from everypose.skeleton.skeleton import Skeleton
@@ -38,6 +39,7 @@ def convert(
         raise UsageError(f"--images {images} is not a folder")
     if to == "yolo" and out.suffix:
         raise UsageError(f"a YOLO-pose data set is a folder, not {out}")
+    refuse_to_replace(out, *sources)
     named = None if skeleton is None else Skeleton.find(skeleton)
     splits = [split for source in sources for split in read_any(source, images, named)]
     names = [split.name for split in splits]
@@ -63,12 +65,13 @@ def join(
 
     Example: everypose data join crowdpose_train.json crowdpose_val.json -o crowdpose_trainval.json
     """
-    from everypose.core.files import write_json
+    from everypose.core.files import refuse_to_replace, write_json
     from everypose.data.discovery.annotation_files import load
     from everypose.data.formats import convert as conversion
 
     if len(files) < 2:
         raise UsageError("give two or more annotation files to join")
+    refuse_to_replace(out, *files)
     contents = [(str(path), load(path)) for path in files]
     joined = conversion.join(contents)
     write_json(out, joined, null_for_nan=True)

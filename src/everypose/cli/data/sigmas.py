@@ -32,7 +32,7 @@ def sigmas(
     """
     from dataclasses import replace
 
-    from everypose.core.files import write_text
+    from everypose.core.files import refuse_to_replace, write_text
     from everypose.data.discovery.annotation_files import first_with_keypoints, load
     from everypose.data.formats.coco_entries import parse_entries
     from everypose.evaluation.annotated_set import replace_sigmas
@@ -43,6 +43,7 @@ def sigmas(
 
     if (second is None) == (values is None):
         raise UsageError("give a second annotation file to estimate from, or the sigmas themselves with --values")
+    refuse_to_replace(out, first, second)
     content = parse_entries(load(first), str(first))
     category = first_with_keypoints(content["categories"], first)
     skeleton = Skeleton.from_coco_category(category)

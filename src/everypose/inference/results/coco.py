@@ -20,6 +20,8 @@ from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
 
 Entry = dict[str, Any]
+LARGEST_TIME = 1e12
+"""Seconds; larger ones, and what is not finite, are no times."""
 _EMPTY, _END = b"[]\n", b"\n]\n"
 
 
@@ -129,6 +131,8 @@ def read_coco_results(path: Path, skeleton: Skeleton) -> Iterator[FrameResult]:
         time = own[0].get("time")
         if not (isinstance(image_id, int) and isinstance(frame, int | None) and isinstance(time, float | int | None)):
             raise EveryposeError(f"{path}: an entry of {file} has an image_id, a frame or a time that is not a number")
+        if time is not None and not abs(time) < LARGEST_TIME:
+            raise EveryposeError(f"{path}: an entry of {file} has the time {time}, which is not a number of seconds")
         people = People.from_coco(own, skeleton)
         yield FrameResult(str(file), people, frame=frame, time=time, image_id=image_id)
 

@@ -9,6 +9,7 @@ Format: https://deeplabcut.github.io/DeepLabCut/docs/standardDeepLabCut_UserGuid
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -52,7 +53,11 @@ class DeepLabCutWriter(ResultsWriter):
         Raises:
             EveryposeError: if it cannot be written, or would have more than `MOST_CELLS` cells.
         """
-        collected = self._collected
+        with closing(self._collected) as collected:
+            self._write(collected)
+
+    def _write(self, collected: TrackedRows) -> None:
+        """Write the table."""
         rows = collected.rows()
         ids = np.unique(rows["id"]).tolist()
         keypoints = collected.skeleton.keypoints if collected.skeleton else ()
@@ -74,7 +79,6 @@ class DeepLabCutWriter(ResultsWriter):
                 empty = [""] * (len(keypoints) * len(COORDS))
                 writer.writerow([frame, *(cell for i in ids for cell in cells.get(i, empty))])
                 start = end
-        collected.close()
 
 
 def read_deeplabcut(path: Path) -> Iterator[FrameResult]:

@@ -12,6 +12,7 @@ A wide table has ``nose_x``, ``nose_y``, ``nose_score`` and so on in place of th
 has no row.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -143,6 +144,8 @@ def _result(people: list[list[Row]], names: tuple[str, ...], skeletons: _Skeleto
     )
     time = first[0]["time_s"]
     seconds = None if time is None or time == "" else float(time)
+    if seconds is not None and not math.isfinite(seconds):
+        raise ValueError(f"the time {time} is not a finite number")
     return FrameResult(str(first[0]["file"]), found, frame=_integer(first[0]["frame"]), time=seconds)
 
 

@@ -6,6 +6,7 @@ are empty. TRC has one rate: where the frame rate of the video varies, positions
 Format: https://opensimconfluence.atlassian.net/wiki/spaces/OpenSim/pages/53089972
 """
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,11 @@ class TrcWriter(ResultsWriter):
         Raises:
             EveryposeError: if one cannot be written.
         """
-        collected = self._collected
+        with closing(self._collected) as collected:
+            self._write(collected)
+
+    def _write(self, collected: TrackedRows) -> None:
+        """Write a file for each person."""
         rows = collected.rows()
         times = np.array(collected.times)
         order = np.argsort(rows["id"], kind="stable")
@@ -57,7 +62,6 @@ class TrcWriter(ResultsWriter):
             positions = rows["keypoints"][own][..., :2].astype(np.float64)
             file = self.path / f"{self._name}_person{identity}.trc"
             write_text(file, trc_text(file.name, markers, positions, rows["position"][own], times))
-        collected.close()
 
 
 def trc_text(name: str, markers: tuple[str, ...], positions: Float64, places: Int64, times: Float64) -> str:

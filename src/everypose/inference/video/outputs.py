@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Self
 from everypose.core.arrays import Image
 from everypose.drawing import Trails, draw_people
 from everypose.errors import UsageError
+from everypose.inference.earlier_run import remove_files_of_video
 from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs, with_image, without_image, write_crops
 from everypose.inference.results import FrameResult
@@ -53,6 +54,7 @@ class VideoOutputs:
         self._label = source.label
         self._name = source.name
         self._start = start
+        remove_files_of_video(outputs.folder, source.name)
         self._files = ExitStack()
         self._writers = [
             self._files.enter_context(writer)
@@ -159,6 +161,22 @@ class VideoOutputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(complete=error is None)
+
+
+def refuse_to_overwrite_videos(folder: Path, videos: Sequence[VideoInput]) -> None:
+    """Refuse an output folder in which an annotated video would take the place of any video of the run.
+
+    Args:
+        folder: the output folder.
+        videos: all videos of the run.
+
+    Raises:
+        UsageError: if one would.
+    """
+    written = {os.path.realpath(folder / FOLDER / f"{video.name}.mp4") for video in videos}
+    for source in videos:
+        if isinstance(source.source, str) and (real := os.path.realpath(source.source)) in written:
+            _refuse_to_overwrite(Path(real), source)
 
 
 def _refuse_to_overwrite(video: Path, source: VideoInput) -> None:

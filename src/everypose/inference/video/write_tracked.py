@@ -1,16 +1,17 @@
 """Track the saved results of videos again and write them, with or without the frames."""
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, UsageError
 from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs
 from everypose.inference.results import FrameResult
 from everypose.inference.video.outputs import VideoOutputs
 from everypose.inference.video.run import VideoSummary
-from everypose.video.frames import Frame, VideoFrame
+from everypose.video.frames import Frame, VideoFrame, VideoSource
 from everypose.video.opening import open_video
 
 
@@ -31,7 +32,7 @@ def write_tracked(results: Iterable[FrameResult], outputs: Outputs, *, video: Pa
     summaries = []
     names: set[str] = set()
     for file, group in groupby(results, lambda result: result.file):
-        name = _new_name(Path(file).stem, names)
+        name = _new_name(_file_name(file), names)
         source = VideoInput(str(video or file), name, file)
         summary = VideoSummary(file, tracks=0)
         _write_video(group, outputs, source, summary)
@@ -42,7 +43,7 @@ def write_tracked(results: Iterable[FrameResult], outputs: Outputs, *, video: Pa
 def _write_video(results: Iterator[FrameResult], outputs: Outputs, source: VideoInput, summary: VideoSummary) -> None:
     """Write the results of one video, drawn if pictures are wanted."""
     ids: set[int] = set()
-    opened = open_video(str(source.source)) if "pictures" in outputs.options.save else None
+    opened = _open(source) if "pictures" in outputs.options.save else None
     try:
         with VideoOutputs(outputs, source, opened) as files:
             summary.video = files.video
@@ -63,6 +64,19 @@ def _write_video(results: Iterator[FrameResult], outputs: Outputs, source: Video
             opened.close()
 
 
+def _open(source: VideoInput) -> VideoSource:
+    """Open a video that results name. Results may be anyone's: they must not open network addresses and cameras.
+
+    Raises:
+        UsageError: if it is no file or folder here.
+        EveryposeError: if it is not a video.
+    """
+    place = Path(str(source.source))
+    if not (place.is_file() or place.is_dir()):
+        raise UsageError(f"the video {source.source} of the results is not here: say where it is with --video")
+    return open_video(place)
+
+
 def _joined(results: Iterable[FrameResult], frames: Iterable[VideoFrame]) -> Iterator[Frame]:
     """Join results and frames of a video by their numbers; frames without a result are left out."""
     pictures = iter(frames)
@@ -72,6 +86,16 @@ def _joined(results: Iterable[FrameResult], frames: Iterable[VideoFrame]) -> Ite
         if picture is None or picture.index != number:
             raise EveryposeError(f"{result.file} has no frame {number}: the results are those of another video")
         yield Frame(picture.index, picture.time, picture.image, result.people)
+
+
+def _file_name(video: str) -> str:
+    """Return what the files of a video are called, from its name in results, which may be anyone's.
+
+    >>> _file_name("clips/a.b.mp4"), _file_name("a/.."), _file_name("")
+    ('a.b', 'video', 'video')
+    """
+    stem = re.sub(r"[\x00-\x1f\x7f]", "_", Path(video).stem)
+    return stem if stem.strip(".") else "video"
 
 
 def _new_name(stem: str, taken: set[str]) -> str:
