@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test compare-speed test-api test-browser test-rtsp test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
+.PHONY: demo test test-dev compare-speed test-api test-browser test-rtsp test-bulk test-formats test-integrations test-transformers transformers-parity test-ray \
 	test-pipelines lint coverage docs notebooks clean
 
 demo: .venv/ready
@@ -11,6 +11,12 @@ demo: .venv/ready
 
 test: .venv-dev/ready lint
 	.venv-dev/bin/python -m pytest -n 2 --dist loadfile
+
+# Every test with Python's development mode: unclosed files, deprecations and other warnings are errors.
+# FOLDERS=tests/video runs a part.
+FOLDERS ?= tests
+test-dev: .venv-dev/ready
+	PYTHONDEVMODE=1 OMP_NUM_THREADS=1 .venv-dev/bin/python -X dev -W error -m pytest $(FOLDERS)
 
 # Result files read by movement, OpenSim and Pose2Sim, which need an environment of their own.
 test-formats: .venv-formats/ready

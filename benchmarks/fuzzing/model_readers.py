@@ -6,6 +6,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -150,12 +151,8 @@ def download_targets() -> list[Target]:
         opened.writestr("folder/model.onnx", single_stage_model())
 
     def hub(content: bytes, _: Path) -> None:
-        read = hub_api.read_small
-        hub_api.read_small = lambda *_: content
-        try:
+        with patch.object(hub_api, "read_small", lambda *_: content):
             hub_api.list_repository(HubSource(repository="owner/name"), None)
-        finally:
-            hub_api.read_small = read
 
     def record(content: bytes, folder: Path) -> None:
         os.environ["EVERYPOSE_HOME"] = str(folder)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.fuzzing.mutations import mutate_bytes, mutate_text
 from benchmarks.fuzzing.seeds import COCO, encoded
@@ -144,10 +145,10 @@ def request(path: bytes, headers: Headers, body: bytes) -> tuple[int, Mapping[by
     return start["status"], dict(start["headers"]), b"".join(message.get("body", b"") for message in rest)
 
 
-def stream(messages: Iterable[bytes]) -> list[dict[str, Any]]:
+def stream(sent_bytes: Iterable[bytes]) -> list[dict[str, Any]]:
     """What a WebSocket client of /v1/stream gets for its options and frames."""
     application, loop = _application()
-    first, *frames = messages
+    first, *frames = sent_bytes
     scope = {
         "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "ws", "path": "/v1/stream",
         "raw_path": b"/v1/stream", "query_string": b"", "root_path": "", "headers": [(b"host", b"127.0.0.1")],
@@ -156,14 +157,13 @@ def stream(messages: Iterable[bytes]) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def talk() -> None:
-        incoming = iter(
-            [
-                {"type": "websocket.connect"},
-                {"type": "websocket.receive", "text": first.decode("utf-8", "replace")},
-                *({"type": "websocket.receive", "bytes": frame} for frame in frames),
-                {"type": "websocket.disconnect", "code": 1000},
-            ]
-        )
+        messages: list[dict[str, Any]] = [
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": first.decode("utf-8", "replace")},
+            *({"type": "websocket.receive", "bytes": frame} for frame in frames),
+            {"type": "websocket.disconnect", "code": 1000},
+        ]
+        incoming = iter(messages)
 
         async def receive() -> dict[str, Any]:
             return next(incoming)
@@ -210,11 +210,8 @@ def service_targets() -> list[Target]:
         def no_server(*_: object) -> bytes:
             raise UnprocessableError("the image cannot be fetched")
 
-        download, module._download = module._download, no_server
-        try:
+        with patch.object(module, "_download", no_server):
             checked(*request(b"/predict", [(b"content-type", b"application/json")], content))
-        finally:
-            module._download = download
 
     def frames(content: bytes, _: Path) -> None:
         sent = stream(content.split(b"\n--frame--\n"))

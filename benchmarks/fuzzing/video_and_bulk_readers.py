@@ -30,11 +30,13 @@ CODECS = {
 def clip(suffix: str, frames: int = 4) -> bytes:
     """A short video of the photo, moving to the right."""
     import av
+    from av.video.stream import VideoStream
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"clip{suffix}"
         with av.open(str(path), "w") as output:
             stream = output.add_stream(CODECS[suffix], rate=Fraction(25 if suffix == ".ts" else 10))
+            assert isinstance(stream, VideoStream)
             stream.width = stream.height = SIDE
             stream.pix_fmt = "yuvj420p" if suffix == ".avi" else "yuv420p"
             for number in range(frames):
