@@ -194,11 +194,11 @@ def checked(status: int, headers: Mapping[bytes, bytes], body: bytes) -> None:
 def service_targets() -> list[Target]:
     """Requests: query and headers in the first two lines, then the body."""
 
-    def post(content: bytes, _: Path) -> None:
-        path, _, rest = content.partition(b"\n")
+    def post(content: bytes, folder: Path) -> None:  # noqa: ARG001
+        address, _, rest = content.partition(b"\n")
         media_type, _, body = rest.partition(b"\n")
-        path = path if path.startswith(b"/v1/poses") else b"/v1/poses?" + path
-        checked(*request(path, [(b"content-type", media_type)], body))
+        address = address if address.startswith(b"/v1/poses") else b"/v1/poses?" + address
+        checked(*request(address, [(b"content-type", media_type)], body))
 
     def video(content: bytes, _: Path) -> None:
         checked(*request(b"/v1/video?track=false", [(b"content-type", b"video/mp4")], content))
