@@ -12,7 +12,7 @@ from pathlib import Path
 from everypose.inference.results.writing import Scope, format_names
 
 RUN_FILE = "run.json"
-"""What every run with a model writes, and what tells its folder from others."""
+"""The file that every run with a model writes, by which its folder is recognized."""
 
 
 def remove_other_files(folder: Path, written: frozenset[str], candidates: frozenset[str]) -> None:
