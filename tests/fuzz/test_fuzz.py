@@ -67,7 +67,9 @@ def broken_target(kind: str) -> Target:
         if kind == "traceback":
             raise KeyError("id")
         if kind == "lines":
-            raise EveryposeError("one\ntwo")
+            error = EveryposeError("one")
+            error.args = ("one\ntwo",)  # its constructor would escape the line break
+            raise error
         if kind == "outside":
             (folder.parent / "outside.txt").write_text("")
         if kind == "input":
