@@ -52,7 +52,7 @@ def test_photos_of_which_samples_show_less_are_read_reduced(samples, monkeypatch
         read.append(reduction)
         return read_image(path, reduction)
 
-    monkeypatch.setattr("everypose.training.tasks.single_stage.read_image", noted)
+    monkeypatch.setattr("everypose.data.scenes.read_image", noted)
     assert all(samples[position][1].image.shape == (64, 64, 3) for position in range(40))
     assert set(read) == {1, 2}
 
