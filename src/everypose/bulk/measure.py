@@ -52,7 +52,7 @@ class Stages:
 class Measured:
     """Mean time and size of one image or frame.
 
-    >>> Measured(sample=64, seconds=0.02, megabytes=0.3, stages=Stages(0.001, 0.004, 0.02, 0.0005)).sample
+    >>> Measured(sample=64, problems=(), seconds=0.02, megabytes=0.3, stages=Stages(0.001, 0.004, 0.02, 0.0005)).sample
     64
 
     Attributes:

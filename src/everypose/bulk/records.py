@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from everypose.bulk.shards import MOST_SHARDS
 from everypose.core.files import read_json
 from everypose.core.settings import Settings
 from everypose.errors import EveryposeError
@@ -29,8 +30,8 @@ class Manifest(Settings):
         finished: whether all images are in complete parts.
     """
 
-    index: int
-    count: int
+    index: int = Field(ge=0, lt=MOST_SHARDS)
+    count: int = Field(ge=1, le=MOST_SHARDS)
     model: dict[str, str]
     sources_sha256: str
     items: int | None = None

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from everypose.errors import UsageError
 
+MOST_SHARDS = 100_000
+"""Shards of a run at most: each has a folder, and commands list them all."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -35,12 +38,14 @@ def parse_shard(text: str) -> Shard:
     Shard(index=3, count=16)
 
     Raises:
-        UsageError: if it is not two integers with 0 <= INDEX < COUNT.
+        UsageError: if it is not two integers with 0 <= INDEX < COUNT <= 100,000.
     """
     index, _, count = text.partition("/")
-    if index.isdecimal() and count.isdecimal() and int(index) < int(count):
-        return Shard(int(index), int(count))
-    raise UsageError(f"--shard {text} is not INDEX/COUNT with INDEX from 0 to COUNT - 1, such as 3/16")
+    if not (index.isdecimal() and count.isdecimal() and len(index + count) < 20 and int(index) < int(count)):
+        raise UsageError(f"--shard {text} is not INDEX/COUNT with INDEX from 0 to COUNT - 1, such as 3/16")
+    if int(count) > MOST_SHARDS:
+        raise UsageError(f"--shard {text}: a run has at most {MOST_SHARDS:,} shards")
+    return Shard(int(index), int(count))
 
 
 def shard_of_job(environment: Mapping[str, str], count: int | None = None) -> Shard:

@@ -120,13 +120,14 @@ async def _read_form(request: Request, body: bytes, name: str) -> Upload:
     parser.spool_max_size = len(body) + 1  # larger files would be written to disk
     try:
         form = await parser.parse()
+        file = form.get(name)
+        if not isinstance(file, UploadFile):
+            raise BadRequestError(f"the form has no file in a field {name!r}")
+        content = await file.read()
     except MultiPartException as error:
         raise BadRequestError(f"the form is damaged: {error.message}") from error
-    file = form.get(name)
-    if not isinstance(file, UploadFile):
-        raise BadRequestError(f"the form has no file in a field {name!r}")
-    try:
-        content = await file.read()
     finally:
-        await file.close()
+        # The parser's own list: a form that ends within a file, or has it in another field, does not give it.
+        for opened in parser._files_to_close_on_error:
+            opened.close()
     return Upload(content, {key: value for key, value in form.items() if isinstance(value, str)})

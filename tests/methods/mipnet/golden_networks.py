@@ -74,7 +74,7 @@ def built(settings: NetworkSettings, keypoints: int) -> Baseline | MIPNet:
 
 def loaded(state: dict[str, Tensor]) -> MIPNet:
     """The network that a released state dict is of, with its weights, in evaluation mode."""
-    settings, keypoints, ours, _ = imported(state)
+    settings, keypoints, ours, *_ = imported(state)
     network = built(settings, keypoints)
     network.load_state_dict(ours)
     assert isinstance(network, MIPNet)

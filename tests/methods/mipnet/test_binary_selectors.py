@@ -61,7 +61,7 @@ def network(kind: str, codes: Codes, **how: bool) -> MIPNet:
 @pytest.mark.parametrize(("kind", "people"), [("hrnet", 3), ("hrnet", 4), ("resnet", 4)])
 def test_binary_codes_become_one_hot_selectors(kind: str, people: int) -> None:
     theirs = network(kind, CODES[:people])
-    settings, keypoints, state, _ = imported(checkpoint.export_state(theirs.state_dict()))
+    settings, keypoints, state, *_ = imported(checkpoint.export_state(theirs.state_dict()))
     ours = built(settings, keypoints)
     assert isinstance(ours, MIPNet)
     assert len(ours.selectors) == people
@@ -78,7 +78,7 @@ def test_binary_codes_become_one_hot_selectors(kind: str, people: int) -> None:
 @pytest.mark.parametrize("shard", [False, True])
 def test_two_people_stay_two(shard: bool) -> None:
     theirs = network("hrnet", TWO, shard=shard)
-    settings, _, state, _ = imported(checkpoint.export_state(theirs.state_dict()))
+    settings, _, state, *_ = imported(checkpoint.export_state(theirs.state_dict()))
     assert settings.people_per_crop == 2  # type: ignore[attr-defined]
     assert all(torch.equal(state[name], value) for name, value in theirs.state_dict().items())
 

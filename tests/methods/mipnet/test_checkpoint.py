@@ -59,7 +59,7 @@ def test_sizes_and_sites_of_the_recorded_networks() -> None:
 def test_sites_are_read_from_the_names(kind: str, sites: Sites) -> None:
     with torch.device("meta"):
         ours = MIPNet(tiny_baseline(kind), sites, instances=3).state_dict()
-    settings, keypoints, _, _ = imported(mipnet.export_state(ours))
+    settings, keypoints, *_ = imported(mipnet.export_state(ours))
     assert isinstance(settings, MIPNetSettings)
     assert (settings.family, settings.sites, settings.instances, keypoints) == ("mipnet", sites, 3, 5)
 
@@ -81,7 +81,7 @@ def test_full_size_networks_are_recognized_there_and_back(baseline: Any, found: 
         networks = [(plain, found), (several, {**found, "family": "mipnet", "sites": (False, False, True, True)})]
         for network, wanted in networks:
             theirs = with_values(mipnet.export_state(network.state_dict()))
-            settings, keypoints, ours, _ = imported(theirs)
+            settings, keypoints, ours, *_ = imported(theirs)
             assert keypoints == 17
             assert {name: value for name, value in settings.model_dump().items() if name in wanted} == wanted
             assert list(ours) == list(network.state_dict())
@@ -107,7 +107,7 @@ def test_names_of_the_release_go_there_and_back(name: str) -> None:
 @pytest.mark.parametrize("kind", ["hrnet", "resnet"])
 def test_tensors_go_there_and_back(kind: str) -> None:
     network = tiny_mipnet(kind, instances=3)
-    settings, keypoints, ours, _ = imported(mipnet.export_state(network.state_dict()))
+    settings, keypoints, ours, *_ = imported(mipnet.export_state(network.state_dict()))
     again = built(settings, keypoints)
     load_strictly(again, ours, Path("there.pth"))
     assert same(again.state_dict(), network.state_dict())
@@ -129,7 +129,7 @@ def test_counters_that_old_files_lack_are_filled_in() -> None:
 def test_tensors_that_do_not_fit(change: Any, words: str) -> None:
     state = w8_state()
     change(state)
-    settings, keypoints, ours, _ = imported(state)
+    settings, keypoints, ours, *_ = imported(state)
     with pytest.raises(EveryposeError) as caught:
         load_strictly(built(settings, keypoints), ours, Path("bad.pth"))
     assert words in str(caught.value)
