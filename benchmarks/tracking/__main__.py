@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--model", help="detect: instead of --detector and --poses; smooth: default boir-lite")
     parser.add_argument("--flagged-only", action="store_true", help="leave out annotations with flag 0, as MOT does")
-    parser.add_argument("--step", type=int, default=1, help="take one of so many frames of the clips")
+    parser.add_argument("--step", type=int, default=1, help="take every N-th frame of the clips")
     parser.add_argument("--backwards", action="store_true", help="take the frames from the last to the first")
     given = parser.parse_args(arguments)
     clips = [

@@ -41,7 +41,7 @@ class Clip:
         ground_truth: MOT text.
         detections: what ``find_people`` wrote.
         flagged_only: leave out people whose flag in the ground truth is 0, as MOTChallenge does.
-        step: take one of so many frames.
+        step: take every step-th frame.
         backwards: take the frames from the last to the first.
     """
 

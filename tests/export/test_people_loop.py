@@ -1,4 +1,4 @@
-"""The loop over people of an exported graph: the same people in any number of turns."""
+"""The loop over people of an exported graph: the same people for any number of iterations."""
 
 from pathlib import Path
 from typing import Literal
