@@ -51,7 +51,6 @@ EXCEPTIONS = {
 }
 """Public names that cannot have an example, with the reason."""
 MOST_WITHOUT_EXAMPLE = {
-    "backbones": 11,
     "bulk": 28,
     "cli": 62,
     "data": 91,
@@ -59,7 +58,6 @@ MOST_WITHOUT_EXAMPLE = {
     "export": 13,
     "inference": 127,
     "integrations": 9,
-    "methods": 122,
     "models": 33,
     "serving": 69,
     "studies": 39,

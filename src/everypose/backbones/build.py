@@ -61,7 +61,12 @@ def build_lite(_: BackboneSettings) -> Lite:
 
 
 def build_openpose_light(_: BackboneSettings) -> OpenPoseLight:
-    """Make Lightweight OpenPose's backbone."""
+    """Make Lightweight OpenPose's backbone.
+
+    >>> from everypose.backbones.settings import OpenPoseLightSettings
+    >>> build_openpose_light(OpenPoseLightSettings()).channels
+    153
+    """
     return OpenPoseLight()
 
 

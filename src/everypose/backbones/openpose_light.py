@@ -58,7 +58,7 @@ class Separable(nn.Module):
         return F.relu(self.sep(F.relu(self.dw(x))))
 
 
-class Context(nn.Module):
+class _Context(nn.Module):
     """The module between MobileNet and the stages: three separable convolutions around a shortcut, then a 3x3."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Context(nn.Module):
         return F.relu(self.out(shortcut + y))
 
 
-class FirstStage(nn.Module):
+class _FirstStage(nn.Module):
     """Three shared 3x3 convolutions, then fields and heatmaps each by a wide pointwise layer."""
 
     def __init__(self) -> None:
@@ -118,6 +118,10 @@ class Trunk(nn.Module):
 
     ELU has no fast 8-bit kernel. The repository's ``python -m research.boir_lite.lighten_trunk`` fits published
     weights to the change.
+
+    >>> feature, context = Trunk()(torch.zeros(1, 3, 64, 48))
+    >>> feature.shape, context.shape
+    (torch.Size([1, 128, 16, 12]), torch.Size([1, 185, 8, 6]))
     """
 
     def __init__(self) -> None:
@@ -129,8 +133,8 @@ class Trunk(nn.Module):
                 for name, inputs, outputs, stride, dilation in SEPARABLE
             }
         )
-        self.context = Context()
-        self.first = FirstStage()
+        self.context = _Context()
+        self.first = _FirstStage()
         self.refinement = nn.ModuleList(
             Refinement(CHANNELS + FIELDS + HEATMAPS if i == 0 else CHANNELS) for i in range(5)
         )
@@ -158,6 +162,10 @@ class PositionEncoding(nn.Module):
     An encoding has the sine and the cosine of x and of y at several wavelengths, so that the scalar product of two,
     which the spatial attention of BoIR and CID computes, is a sum of cos(x - x') and cos(y - y'): it falls with the
     distance between them, wherever they are in an image of any size.
+
+    >>> encoding = PositionEncoding()(torch.zeros(1, DETAIL, 4, 6))
+    >>> encoding.shape, encoding.dtype
+    (torch.Size([1, 32, 4, 6]), torch.float32)
     """
 
     channels = 2 * 4 * len(WAVELENGTHS)

@@ -21,7 +21,11 @@ INITIAL_STD = 0.02
 
 
 class Size(NamedTuple):
-    """Dimensions of a network size; ``expert_part``: rows of a data set expert, where there are experts."""
+    """Dimensions of a network size; ``expert_part``: rows of a data set expert, where there are experts.
+
+    >>> SIZES["s"].width, SIZES["s"].depth
+    (384, 12)
+    """
 
     width: int
     depth: int

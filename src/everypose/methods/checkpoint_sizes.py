@@ -21,6 +21,10 @@ def hrnet_settings(state: Mapping[str, Tensor], prefix: str = "") -> HRNetSettin
 
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; the argument is its name.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> hrnet_settings(HRNet(width=4, modules=(1, 2, 1), blocks=1, stem_blocks=1).state_dict()).modules
+    (1, 2, 1)
     """
     modules = tuple(count_parts(state, f"{prefix}stage{stage}.") for stage in (2, 3, 4))
     return HRNetSettings(

@@ -24,6 +24,10 @@ class NetworkSettings(Settings):
         family: the method's name in recipes and configurations; each subclass narrows it to one value.
         backbone: the backbone's settings; each subclass narrows them to the backbones that it can use.
         task: what the network is trained on.
+
+    >>> from everypose.methods.boir.settings import BoIRSettings
+    >>> isinstance(BoIRSettings(), NetworkSettings), BoIRSettings().family, BoIRSettings.task
+    (True, 'boir', 'single-stage')
     """
 
     family: str
@@ -41,6 +45,10 @@ class InferenceSettings(Settings):
     Attributes:
         tasks: what the networks that are run so were trained on.
         example: a field that these settings have and others do not, as a user writes it.
+
+    >>> from everypose.methods.single_stage.settings import SingleStageInference
+    >>> issubclass(SingleStageInference, InferenceSettings), SingleStageInference.tasks
+    (True, ('single-stage',))
     """
 
     tasks: ClassVar[tuple[Task, ...]]
@@ -71,6 +79,10 @@ class Method:
         settings: the settings of its network.
         training: the recipe sections that only this method has.
         implementation: ``module:name`` of its :class:`everypose.methods.spec.MethodSpec`; imported late, for torch.
+
+    >>> from everypose.methods import BOIR
+    >>> BOIR.family, BOIR.implementation
+    ('boir', 'everypose.methods.boir.method:SPEC')
     """
 
     settings: type[NetworkSettings]

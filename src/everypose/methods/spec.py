@@ -52,6 +52,10 @@ class Imported(NamedTuple):
         state: the state dict under everypose's names.
         inference: settings of inference that differ from those of the method's other checkpoints, by name.
         skeleton: name of the skeleton that the file's name states; None if it states none.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> Imported(CIDSettings(), keypoints=17, state={}).skeleton is None  # the file's name states none
+    True
     """
 
     settings: NetworkSettings
@@ -69,6 +73,12 @@ class Selection(NamedTuple):
         settings: its settings.
         skeleton: the skeleton.
         inference: how it is run.
+
+    >>> from everypose.methods.single_stage.settings import SingleStageInference
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> selection = Selection(nn.Identity(), CIDSettings(), Skeleton.named("coco"), SingleStageInference())
+    >>> len(selection.skeleton)
+    17
     """
 
     network: nn.Module
@@ -99,6 +109,13 @@ class MethodSpec(Generic[SettingsT, NetworkT, TrainingT]):
         select_skeleton: chooses one skeleton of a network that has several: network, settings, how it is run, and the
             skeleton's name (None for the first, :data:`everypose.methods.method.ALL_SKELETONS` for all). None for a
             network with one skeleton.
+
+    >>> from everypose.methods import CID
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> spec = spec_of(CID)
+    >>> type(spec.build(CIDSettings(backbone=backbone, instance=4), 17)).__name__, spec.select_skeleton is None
+    ('CID', True)
     """
 
     build: Callable[[SettingsT, int], NetworkT]

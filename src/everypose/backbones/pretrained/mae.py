@@ -26,6 +26,12 @@ def fit_pretrained(state: Mapping[str, Tensor], backbone: ViT, where: Path) -> d
 
     Raises:
         EveryposeError: if the checkpoint is not that of a ViT of this width and depth.
+
+    >>> backbone = ViT(width=16, depth=1, heads=2, image_size=(48, 64))
+    >>> state = backbone.state_dict() | {"cls_token": torch.zeros(1, 1, 16)}  # only pre-training has one
+    >>> fitted = fit_pretrained(state | {"pos_embed": torch.zeros(1, 1 + 14 * 14, 16)}, backbone, Path("mae.pth"))
+    >>> "cls_token" in fitted, fitted["pos_embed"].shape  # from 14 x 14 patches to 3 x 4
+    (False, torch.Size([1, 13, 16]))
     """
     if any(name.startswith("encoder.") for name in state):
         state = {n.removeprefix("encoder."): value for n, value in state.items() if n.startswith("encoder.")}

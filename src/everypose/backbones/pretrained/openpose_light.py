@@ -42,7 +42,13 @@ NAMES = (
 
 
 def to_everypose(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename tensors to those of :mod:`everypose.backbones.openpose_light`, for RGB input; drop unknown ones."""
+    """Rename tensors to those of :mod:`everypose.backbones.openpose_light`, for RGB input; drop unknown ones.
+
+    >>> import torch
+    >>> bgr = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    >>> {name: value.flatten().tolist() for name, value in to_everypose({"conv1.weight": bgr, "other": bgr}).items()}
+    {'trunk.conv1.weight': [3.0, 2.0, 1.0]}
+    """
     tensors = {}
     for name, value in released.items():
         for pattern, replacement in NAMES:

@@ -27,6 +27,11 @@ def read_tinypose(path: Path) -> dict[str, Tensor]:
 
     Raises:
         EveryposeError: if the file is not such a network.
+
+    >>> read_tinypose(Path("missing.onnx"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: cannot read missing.onnx as an ONNX file: [Errno 2] No such file ...
     """
     try:
         import onnx

@@ -18,6 +18,10 @@ def read_trunk(path: Path) -> dict[str, Tensor]:
 
     Raises:
         EveryposeError: if the file is not such an archive.
+
+    >>> np.savez("movenet.npz", **{"backbone.block1.weight": np.zeros(3), "kpt_offset.weight": np.zeros(1)})
+    >>> {name: tuple(value.shape) for name, value in read_trunk(Path("movenet.npz")).items()}
+    {'blocks.1.weight': (3,)}
     """
     with (
         as_user_error(f"cannot read {path} as a NumPy archive of weights"),

@@ -17,7 +17,7 @@ BETA = 10.0
 SMALLEST_SUPPORT = 1e-5
 
 
-class InstanceSlots(NamedTuple):
+class _InstanceSlots(NamedTuple):
     """Instances as (image, slot), n slots an image.
 
     ``valid`` (B, n): an instance whose box is at least two pixels wide and high; ``inside`` (B, n, h w): 1 in its box;
@@ -74,7 +74,7 @@ def bbox_mask_loss(
     return loss / (max(len(boxes), 1) if count is None else count)
 
 
-def _lay_out(unit: Tensor, boxes: Tensor, image_index: Tensor, most: int, height: int, width: int) -> InstanceSlots:
+def _lay_out(unit: Tensor, boxes: Tensor, image_index: Tensor, most: int, height: int, width: int) -> _InstanceSlots:
     """Spread instances over (image, slot) and mark the pixels of their boxes."""
     images, most = len(unit), max(most, 1)
     boxes = boxes.to(unit)
@@ -94,7 +94,7 @@ def _lay_out(unit: Tensor, boxes: Tensor, image_index: Tensor, most: int, height
     center_y = (y + h / 2).floor().clamp(0, height - 1).long()
     center = unit.new_zeros(images, most, unit.shape[-1])
     center = center.index_put((image_index, slot), unit[image_index, center_y * width + center_x])
-    return InstanceSlots(valid, inside, center)
+    return _InstanceSlots(valid, inside, center)
 
 
 def _mean(unit: Tensor, weight: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def _mean(unit: Tensor, weight: Tensor) -> Tensor:
     return (weight @ unit) / torch.where(total > 0, total, 1)
 
 
-def _in_box_mean_and_pull(unit: Tensor, layout: InstanceSlots) -> tuple[Tensor, Tensor]:
+def _in_box_mean_and_pull(unit: Tensor, layout: _InstanceSlots) -> tuple[Tensor, Tensor]:
     """Each instance's own embedding (c + m) / 2 (B, n, E), and the pull of its center c and box mean m (B, n)."""
     with torch.no_grad():
         distance = (layout.center**2).sum(-1)[..., None] + (unit**2).sum(-1)[:, None] - 2 * layout.center @ unit.mT
@@ -116,7 +116,7 @@ def _in_box_mean_and_pull(unit: Tensor, layout: InstanceSlots) -> tuple[Tensor, 
     return own, pull * layout.valid
 
 
-def _pull_and_push_outside(unit: Tensor, layout: InstanceSlots) -> Tensor:
+def _pull_and_push_outside(unit: Tensor, layout: _InstanceSlots) -> Tensor:
     """The pull in each box, and the push of each instance from the mean outside its box."""
     own, pull = _in_box_mean_and_pull(unit, layout)
     outside = _mean(unit, 1 - layout.inside)

@@ -51,6 +51,14 @@ def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
 
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
+
+    >>> from everypose.methods.boir.method import build
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = BoIRSettings(backbone=backbone, instance=4, neck_branch=4, neck=4, head=4, embedding=4)
+    >>> released = RENAMING.to_released(build(settings, keypoints=17).state_dict())
+    >>> found = import_state(released, Path("boir.pth"))
+    >>> found.keypoints, found.settings == settings, next(name for name in found.state if name.startswith("neck"))
+    (17, True, 'neck.convs.0.0.weight')
     """
     auxiliary = any(name.startswith(_AUXILIARY) for name in state)
     embedding = {"embedding": len(state["multihead.emb_head.head.1.weight"])} if auxiliary else {}

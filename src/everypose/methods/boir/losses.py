@@ -23,6 +23,20 @@ def losses(outputs: BoIROutputs, targets: Targets, settings: BoIRLosses) -> dict
 
     Each is a mean over pixels or instances; the paper's are also divided by ``settings.divisor``, the offset loss is
     not.
+
+    >>> from everypose.methods.boir.network import BoIROutputs
+    >>> from everypose.methods.single_stage.targets import Owners
+    >>> multi, single = torch.full((1, 2, 8, 8), 0.5), torch.full((1, 1, 8, 8), 0.5)  # one keypoint, and the centers
+    >>> outputs = BoIROutputs(multi, torch.ones(1, 4, 8, 8), torch.full((1, 4, 8, 8), 2.0), single)
+    >>> truth, image = torch.zeros(1, 2, 8, 8), torch.tensor([0])
+    >>> truth[0, :, 4, 4] = 1
+    >>> point, box = torch.tensor([[4.0, 4.0]]), torch.tensor([[2.0, 2.0, 4.0, 4.0]])
+    >>> owners = Owners(image, point[:, None].long(), torch.tensor([[True]]), point, torch.tensor([4]))
+    >>> targets = Targets(
+    ...     truth, torch.ones(1, 1, 8, 8), truth[:, :1], torch.ones(1, 1, 1, 1), image, point.long(), box, 1, owners
+    ... )
+    >>> {name: round(float(value), 2) for name, value in losses(outputs, targets, BoIRLosses()).items()}
+    {'multi_heatmap': 0.55, 'single_heatmap': 2.22, 'bbox': 0.01, 'bbox_mask': 0.03}
     """
     count = targets.normalizers
     values = {

@@ -25,7 +25,12 @@ def build(settings: BoIRSettings, keypoints: int) -> BoIR:
 
 
 def objective(training: BoIRTraining) -> Objective:
-    """Return the losses with the weights of a recipe."""
+    """Return the losses with the weights of a recipe.
+
+    >>> import inspect
+    >>> list(inspect.signature(objective(BoIRTraining())).parameters)
+    ['outputs', 'targets']
+    """
 
     def weighted(outputs: BoIROutputs, targets: Targets) -> dict[str, Tensor]:
         return losses(outputs, targets, training.losses)

@@ -102,6 +102,14 @@ class BoIROutputs(NamedTuple):
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the center last; ``embedding`` (B, E, h, w), not normalized;
     ``box_distances`` (B, 4, h, w) left, top, right, bottom; ``instance_heatmaps`` (I, K, h, w) probabilities;
     ``offsets`` (B, 2, h, w), x, y in output pixels, if the backbone predicts them, else None.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
+    >>> network = BoIR(backbone, keypoints=17, instance=4, neck_branch=4, neck=8, head=4, embedding=6)
+    >>> two_people = torch.tensor([0, 1]), torch.tensor([[3, 4], [10, 5]])  # their images; their centers y, x
+    >>> outputs = network(torch.zeros(2, 3, 64, 64), *two_people)
+    >>> outputs.multi_heatmap.shape, outputs.embedding.shape, outputs.instance_heatmaps.shape
+    (torch.Size([2, 18, 16, 16]), torch.Size([2, 6, 16, 16]), torch.Size([2, 17, 16, 16]))
     """
 
     multi_heatmap: Tensor
@@ -204,6 +212,13 @@ def initialize(network: BoIR, initialization: Initialization = Initialization.PA
         network: what to initialize.
         initialization: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
             small ones in thousands.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1)
+    >>> network = BoIR(backbone, keypoints=17, instance=4, neck_branch=4, neck=8, head=4, embedding=6)
+    >>> initialize(network)
+    >>> round(float(network.center.output.bias.detach().sigmoid()), 2)  # few pixels are a person's center
+    0.01
     """
     parts: list[nn.Module] = [network.neck, network.center, network.instance_head]
     outputs = [network.center.output, network.instance_head.heatmap]

@@ -20,6 +20,13 @@ def offset_loss(offsets: Tensor, owners: Owners, count: Tensor | None = None) ->
 
     Returns:
         The mean over all pixels used, in units of each person's size; 0 without any. Pixels off the map are left out.
+
+    >>> center = torch.tensor([[4.0, 4.0]])
+    >>> owners = Owners(torch.tensor([0]), torch.tensor([[[1, 4]]]), torch.tensor([[True]]), center, torch.tensor([6]))
+    >>> offsets = torch.zeros(1, 2, 9, 9)
+    >>> offsets[:, 0] = 3.0  # exact at the keypoint, a pixel off at its neighbors
+    >>> round(float(offset_loss(offsets, owners)), 3)
+    0.179
     """
     height, width = offsets.shape[-2:]
     step = torch.arange(-1, 2, device=offsets.device)

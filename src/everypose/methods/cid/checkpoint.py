@@ -37,6 +37,15 @@ def import_state(state: Mapping[str, Tensor], _: Path) -> Imported:
 
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
+
+    >>> from everypose.methods.cid.method import build
+    >>> settings = CIDSettings(
+    ...     backbone={"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}, instance=4
+    ... )
+    >>> released = RENAMING.to_released(build(settings, keypoints=17).state_dict())
+    >>> found = import_state(released, Path("cid.pth"))
+    >>> found.keypoints, found.settings == settings, "keypoints_and_center.weight" in found.state
+    (17, True, True)
     """
     backbone, instance = hrnet_settings(state, "backbone."), len(state["gfd.conv_down.weight"])
     keypoints = len(state["gfd.heatmap_conv.weight"])

@@ -16,6 +16,20 @@ def losses(outputs: CIDOutputs, targets: Targets, settings: CIDLosses) -> dict[s
     """Return the weighted losses of a batch; training minimizes their sum.
 
     Each is a mean over pixels or instances, divided by ``settings.divisor``.
+
+    >>> from everypose.methods.cid.network import CIDOutputs
+    >>> from everypose.methods.single_stage.targets import Owners
+    >>> maps = torch.full((1, 2, 8, 8), 0.5)  # of one keypoint, and of the centers
+    >>> outputs = CIDOutputs(maps, torch.ones(1, 4), maps[:, :1])
+    >>> truth, image = torch.zeros(1, 2, 8, 8), torch.tensor([0])
+    >>> truth[0, :, 4, 4] = 1
+    >>> point, box = torch.tensor([[4.0, 4.0]]), torch.tensor([[2.0, 2.0, 4.0, 4.0]])
+    >>> owners = Owners(image, point[:, None].long(), torch.tensor([[True]]), point, torch.tensor([4]))
+    >>> targets = Targets(
+    ...     truth, torch.ones(1, 1, 8, 8), truth[:, :1], torch.ones(1, 1, 1, 1), image, point.long(), box, 1, owners
+    ... )
+    >>> {name: round(float(value), 2) for name, value in losses(outputs, targets, CIDLosses()).items()}
+    {'multi_heatmap': 0.55, 'single_heatmap': 2.22, 'contrastive': 0.0}
     """
     count = targets.normalizers
     values = {

@@ -23,7 +23,12 @@ def build(settings: CIDSettings, keypoints: int) -> CID:
 
 
 def objective(training: CIDTraining) -> Objective:
-    """Return the losses with the weights of a recipe."""
+    """Return the losses with the weights of a recipe.
+
+    >>> import inspect
+    >>> list(inspect.signature(objective(CIDTraining())).parameters)
+    ['outputs', 'targets']
+    """
 
     def weighted(outputs: CIDOutputs, targets: Targets) -> dict[str, Tensor]:
         return losses(outputs, targets, training.losses)

@@ -51,6 +51,14 @@ class CIDOutputs(NamedTuple):
 
     ``multi_heatmap`` (B, K + 1, h, w) probabilities, the center last; ``parameters`` (I, D), the instances' vectors;
     ``instance_heatmaps`` (I, K, h, w) probabilities.
+
+    >>> import torch
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> network = CID(HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), keypoints=17, instance=4)
+    >>> two_people = torch.tensor([0, 1]), torch.tensor([[3, 4], [10, 5]])  # their images; their centers y, x
+    >>> outputs = network(torch.zeros(2, 3, 64, 64), *two_people)
+    >>> outputs.multi_heatmap.shape, outputs.parameters.shape, outputs.instance_heatmaps.shape
+    (torch.Size([2, 18, 16, 16]), torch.Size([2, 60]), torch.Size([2, 17, 16, 16]))
     """
 
     multi_heatmap: Tensor
@@ -122,6 +130,12 @@ def initialize(network: CID, initialization: Initialization = Initialization.PAP
         network: what to initialize.
         initialization: of the hidden layers. The framework's weights are trained in hundreds of steps, the paper's
             small ones in thousands.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> network = CID(HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), keypoints=17, instance=4)
+    >>> initialize(network)
+    >>> round(float(network.keypoints_and_center.bias.detach().sigmoid()[0]), 2)  # few pixels show a keypoint
+    0.01
     """
     if initialization is Initialization.PAPER:
         initialize_normal(network.instance_head, PAPER_STD, bias=0.0)

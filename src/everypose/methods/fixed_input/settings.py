@@ -36,7 +36,11 @@ class FixedInputInference(InferenceSettings):
 
 
 class FixedInputNetworkSettings(NetworkSettings):
-    """Base of the settings of a network in an ONNX file that takes whole images at one size."""
+    """Base of the settings of a network in an ONNX file that takes whole images at one size.
+
+    >>> issubclass(RtmoSettings, FixedInputNetworkSettings), RtmoSettings().task
+    (True, 'fixed-input')
+    """
 
     backbone: OnnxBackboneSettings = OnnxBackboneSettings()
     task: ClassVar[Task] = "fixed-input"

@@ -34,6 +34,9 @@ def count_people(state: Mapping[str, Tensor]) -> int:
 
     Raises:
         EveryposeError: if no batch had selectors of different people, so that the number cannot be determined.
+
+    >>> count_people({})  # no selectors of two numbers whose statistics could show another number
+    2
     """
     found = [_weights_and_variance(state, name) for name in state if name.endswith(f"{FIRST_LAYER}weight")]
     usable = [pair for pair in found if pair is not None]
@@ -61,6 +64,10 @@ def one_hot_state(state: Mapping[str, Tensor], people: int) -> dict[str, Tensor]
     Args:
         state: under the released names.
         people: N, 3 or 4.
+
+    >>> state = {"stage3_se.fc_lambda.0.weight": torch.tensor([[5.0, 7.0]])}
+    >>> one_hot_state(state, people=3)["stage3_se.fc_lambda.0.weight"].tolist()  # codes 00, 10 and 01
+    [[0.0, 5.0, 7.0]]
     """
     codes = torch.tensor(CODES[:people])
     return {

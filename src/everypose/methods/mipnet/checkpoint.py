@@ -60,6 +60,13 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
         EveryposeError: if the number of people cannot be determined.
+
+    >>> from everypose.methods.mipnet.method import build
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> released = export_state(build(MIPNetSettings(backbone=backbone, instances=3), keypoints=17).state_dict())
+    >>> found = import_state(released, Path("mipnet.pth"))
+    >>> found.settings.instances, found.settings.sites
+    (3, (False, False, True, True))
     """
     resnet = is_resnet(state)
     names = [site for site, _ in (_RESNET_SITES if resnet else _HRNET_SITES)]
@@ -86,6 +93,12 @@ def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises:
         EveryposeError: if its blocks are at the ends of HRNet's stages, which no released network has.
+
+    >>> from everypose.methods.mipnet.method import build
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> released = export_state(build(MIPNetSettings(backbone=backbone), keypoints=17).state_dict())
+    >>> [name for name in released if "_se." in name][0]
+    'stage3_se.se_layers.0.fc.0.weight'
     """
     if "head.final.weight" in state:
         return _RESNET.to_released(state)

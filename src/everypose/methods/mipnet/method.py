@@ -12,12 +12,18 @@ from everypose.methods.top_down.checkpoint import released_inference
 
 
 def build(settings: MIPNetSettings, keypoints: int) -> MIPNet:
-    """Make the network with the framework's initial weights."""
+    """Make the network with the framework's initial weights.
+
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> network = build(MIPNetSettings(backbone=backbone, instances=3), keypoints=17)
+    >>> network.selectors.tolist()  # one-hot: one heatmap pass for each person of a crop
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     baseline = make_baseline(build_crop_backbone(settings.backbone), keypoints, settings.deconv)
     return MIPNet(baseline, settings.sites, settings.instances, gain=settings.gain, placement=settings.placement)
 
 
-def initialize_whole(network: MIPNet, initialization: Initialization) -> None:
+def _initialize_whole(network: MIPNet, initialization: Initialization) -> None:
     """Reinitialize the baseline and the modulation blocks."""
     if initialization is Initialization.PAPER:
         for part in (network.backbone, network.head):
@@ -26,13 +32,18 @@ def initialize_whole(network: MIPNet, initialization: Initialization) -> None:
 
 
 def objective(_: MIPNetTraining) -> Objective:
-    """Return the loss of all people of a crop."""
+    """Return the loss of all people of a crop.
+
+    >>> import inspect
+    >>> list(inspect.signature(objective(MIPNetTraining())).parameters)
+    ['heatmaps', 'targets', 'weights']
+    """
     return losses
 
 
 SPEC = MethodSpec(
     build=build,
-    initialize=initialize_whole,
+    initialize=_initialize_whole,
     objective=objective,
     recognize=checkpoint.recognizes,
     import_state=checkpoint.import_state,

@@ -35,6 +35,16 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
         EveryposeError: if its data sets are not those of a known mixture.
+
+    >>> from everypose.methods.posebh.method import build
+    >>> from everypose.methods.vitpose.checkpoint import export_state
+    >>> backbone = {"kind": "vit", "width": 384, "depth": 1, "heads": 12, "experts": 3, "expert_part": 192}
+    >>> names = ("coco", "aic", "mpii")
+    >>> datasets = [DataSetSettings(name=name, skeleton=Skeleton.named(name).to_dict()) for name in names]
+    >>> network = build(PoseBHSettings(backbone=backbone, datasets=datasets, embedding=0, channels=4), 17)
+    >>> found = import_state(export_state(network.state_dict()), Path("vitpose-plus.pth"))
+    >>> [dataset.name for dataset in found.settings.datasets]
+    ['coco', 'aic', 'mpii']
     """
     layout = read_layout(state, path)
     if layout.keypoints not in DATASETS_OF_SIZES:

@@ -30,6 +30,11 @@ class Clusters(NamedTuple):
     Attributes:
         prototypes: (C, M, D), the M prototypes nearest to each center.
         keypoint: (C,), the keypoint of the nearest one.
+
+    >>> prototypes = F.normalize(torch.randn(6, 3, 8, generator=torch.Generator().manual_seed(0)), dim=2)
+    >>> clusters = cluster_prototypes(prototypes, count=2)
+    >>> clusters.prototypes.shape, bool((clusters.keypoint < 6).all())
+    (torch.Size([2, 3, 8]), True)
     """
 
     prototypes: Tensor
@@ -120,6 +125,15 @@ def cluster_loss(embedding: Tensor, targets: Sequence[Target], clusters: Cluster
         targets: every data set's part of the batch.
         clusters: from :func:`cluster_prototypes`.
         settings: weights and threshold.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> prototypes = F.normalize(torch.randn(6, 3, 8, generator=generator), dim=2)
+    >>> embedding = torch.randn(1, 8, 4, 3, generator=generator, requires_grad=True)
+    >>> target = Target(torch.tensor([0]), torch.rand(1, 6, 4, 3, generator=generator), torch.ones(1, 6))
+    >>> loss = cluster_loss(embedding, [target], cluster_prototypes(prototypes, count=2), PoseBHLosses())
+    >>> loss.backward()
+    >>> embedding.grad.shape  # the pixels' embeddings learn; the clusters stay
+    torch.Size([1, 8, 4, 3])
     """
     truths, weights, start = [], [], 0
     for target in targets:

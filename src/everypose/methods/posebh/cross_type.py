@@ -36,6 +36,12 @@ def cross_type_loss(
         rows: each data set's samples, (n,) numbers in the batch.
         prototypes: the bank, which does not move.
         settings: weights and limits.
+
+    >>> heads = [torch.zeros(2, 1, 8, 6), torch.zeros(2, 1, 8, 6)]  # two data sets with a keypoint each
+    >>> rows = [torch.tensor([0]), torch.tensor([1])]
+    >>> bank, embedding = Prototypes([1, 1], size=4), torch.ones(2, 4, 8, 6)
+    >>> float(cross_type_loss(heads, embedding, rows, bank, PoseBHLosses()))  # no head has a peak: nothing to learn
+    0.0
     """
     total = embedding.new_zeros(())
     for dataset, head in enumerate(heatmaps):
@@ -69,7 +75,14 @@ def _agreement_loss(heatmaps: Tensor, similarity: Tensor, settings: PoseBHLosses
 
 
 class PseudoLabels(NamedTuple):
-    """``points`` (F, K, 2) x, y in heatmap pixels; ``heatmaps`` (F, K, h, w); ``weights`` (F, K), 0 where none."""
+    """``points`` (F, K, 2) x, y in heatmap pixels; ``heatmaps`` (F, K, h, w); ``weights`` (F, K), 0 where none.
+
+    >>> maps = torch.zeros(1, 2, 8, 6)
+    >>> maps[0, 0, 4, 3] = 0.8
+    >>> labels = pseudo_labels(maps, maps, PoseBHLosses())
+    >>> labels.points.shape, labels.heatmaps.shape
+    (torch.Size([1, 2, 2]), torch.Size([1, 2, 8, 6]))
+    """
 
     points: Tensor
     heatmaps: Tensor
@@ -84,6 +97,13 @@ def pseudo_labels(heatmaps: Tensor, by_prototypes: Tensor, settings: PoseBHLosse
         heatmaps: (F, K, h, w), the head's.
         by_prototypes: (F, K, h, w), the prototypes'.
         settings: how high and how near two peaks must be.
+
+    >>> head, by_prototypes = torch.zeros(1, 2, 8, 6), torch.zeros(1, 2, 8, 6)
+    >>> head[0, :, 4, 3] = 0.8
+    >>> by_prototypes[0, 0, 4, 4] = 0.8  # a pixel away
+    >>> by_prototypes[0, 1, 0, 0] = 0.8  # elsewhere
+    >>> pseudo_labels(head, by_prototypes, PoseBHLosses()).weights.gt(0).tolist()  # only the first is agreed on
+    [[True, False]]
     """
     size = Size(heatmaps.shape[-1], heatmaps.shape[-2])
     one, other = heatmaps.amax((2, 3)), by_prototypes.amax((2, 3))

@@ -21,13 +21,25 @@ def heatmap_loss(heatmaps: Tensor, target: Target) -> Tensor:
     Args:
         heatmaps: (B, K, h, w), the head's for all samples.
         target: of the head's own data set.
+
+    >>> import torch
+    >>> target = Target(torch.tensor([1]), torch.ones(1, 2, 4, 3), torch.ones(1, 2))
+    >>> float(heatmap_loss(torch.zeros(2, 2, 4, 3), target))  # the first sample is of another data set
+    0.5
     """
     own = joints_mse(heatmaps[target.rows], target.heatmaps, target.weights, per_sample=True)
     return own.sum() / len(heatmaps)
 
 
 class PrototypeLosses(NamedTuple):
-    """Weighted losses of a data set's samples, and what they were computed from."""
+    """Weighted losses of a data set's samples, and what they were computed from.
+
+    >>> import torch
+    >>> target = Target(torch.tensor([0]), torch.ones(1, 2, 4, 3), torch.ones(1, 2))
+    >>> found = prototype_losses(torch.ones(1, 8, 4, 3), target, Prototypes([2], size=8), 0, PoseBHLosses())
+    >>> found.recognized.shape
+    torch.Size([1, 4, 3])
+    """
 
     prototype: Tensor
     prototype_heatmap: Tensor
@@ -48,6 +60,12 @@ def prototype_losses(
         prototypes: the bank.
         dataset: the data set's number.
         settings: weights and threshold.
+
+    >>> import torch
+    >>> target = Target(torch.tensor([0]), torch.zeros(1, 2, 4, 3), torch.ones(1, 2))  # no keypoint in sight
+    >>> found = prototype_losses(torch.ones(1, 8, 4, 3), target, Prototypes([2], size=8), 0, PoseBHLosses())
+    >>> float(found.prototype), float(found.prototype_heatmap)
+    (0.0, 0.0)
     """
     alike = similarity(embedding, prototypes.of(dataset))
     assignment = assign(alike, target.heatmaps, settings.threshold)

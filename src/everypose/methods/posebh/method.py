@@ -12,7 +12,14 @@ from everypose.methods.vitpose.network import initialize
 
 
 def build(settings: PoseBHSettings, _: int) -> PoseBH:
-    """Make the network with the paper's initial weights; its settings hold the skeletons of its data sets."""
+    """Make the network with the paper's initial weights; its settings hold the skeletons of its data sets.
+
+    >>> dataset = {"name": "mouse", "skeleton": {"keypoints": ["nose", "tail"]}}
+    >>> backbone = {"kind": "vit", "width": 16, "depth": 1, "heads": 2}
+    >>> network = build(PoseBHSettings(backbone=backbone, datasets=[dataset], embedding=8, channels=4), 2)
+    >>> network.datasets, network.prototypes.bank.shape
+    ((DataSet(name='mouse', keypoints=2),), torch.Size([2, 3, 8]))
+    """
     datasets = [DataSet(one.name, len(one.skeleton["keypoints"])) for one in settings.datasets]
     vit = build_vit(settings.backbone)
     return PoseBH(vit, datasets, settings.embedding, settings.prototypes, settings.channels)

@@ -28,7 +28,13 @@ class DataSet(NamedTuple):
 
 
 class PoseBHOutputs(NamedTuple):
-    """Inputs of the losses: heatmaps (B, K, h, w) of every head for all samples, and embeddings (B, D, h, w)."""
+    """Inputs of the losses: heatmaps (B, K, h, w) of every head for all samples, and embeddings (B, D, h, w).
+
+    >>> import torch
+    >>> coco, hands = torch.zeros(1, 17, 16, 12), torch.zeros(1, 21, 16, 12)
+    >>> [head.shape[1] for head in PoseBHOutputs(heatmaps=(coco, hands), embedding=None).heatmaps]
+    [17, 21]
+    """
 
     heatmaps: tuple[Tensor, ...]
     embedding: Tensor | None
@@ -127,7 +133,16 @@ class PoseBH(nn.Module):
 
 
 class PrototypePose(nn.Module):
-    """Keypoints where a pixel's embedding is near a prototype: of any skeleton, and of all from one pass."""
+    """Keypoints where a pixel's embedding is near a prototype: of any skeleton, and of all from one pass.
+
+    >>> import torch
+    >>> from everypose.backbones.vit import ViT
+    >>> backbone = ViT(width=16, depth=1, heads=2, image_size=(48, 64))
+    >>> branch, prototypes = EmbeddingBranch(16, size=8, channels=4), Prototypes([17, 21], size=8)
+    >>> network = PrototypePose(backbone, branch, prototypes, skeleton=None).eval()
+    >>> network.heatmaps(torch.zeros(1, 3, 64, 48)).shape  # the keypoints of both skeletons
+    torch.Size([1, 1, 38, 16, 12])
+    """
 
     def __init__(self, backbone: ViT, embedding: EmbeddingBranch, prototypes: Prototypes, skeleton: int | None) -> None:
         super().__init__()

@@ -55,6 +55,17 @@ def losses(
     Returns:
         ``heatmap_NAME`` of each data set; with an embedding ``prototype`` and ``prototype_heatmap``, and in the second
         phase ``cross_type`` and ``clusters``.
+
+    >>> from everypose.backbones.vit import ViT
+    >>> from everypose.methods.posebh.network import DataSet
+    >>> from everypose.methods.posebh.settings import PhaseSchedule
+    >>> backbone = ViT(width=16, depth=1, heads=2, image_size=(48, 64))
+    >>> network = PoseBH(backbone, [DataSet("mouse", 2)], embedding=8, channels=4)
+    >>> outputs = network(torch.zeros(2, 3, 64, 48), dataset=torch.tensor([0, 0]))
+    >>> target = Target(torch.tensor([0, 1]), torch.rand(2, 2, 16, 12), torch.ones(2, 2))
+    >>> step = losses(network, outputs, [target], phase=PhaseSchedule().phase(0), settings=PoseBHLosses())
+    >>> list(step.losses), step.bank.shape  # in the first phase the prototypes move
+    (['heatmap_mouse', 'prototype', 'prototype_heatmap'], torch.Size([2, 3, 8]))
     """
     with torch.autocast(outputs.heatmaps[0].device.type, enabled=False):
         values = {

@@ -9,6 +9,14 @@ def freeze(network: PoseBH, phase: Phase) -> None:
 
     The batch normalization of a frozen part still updates its statistics, and drop path still drops, as in the
     released training.
+
+    >>> from everypose.backbones.vit import ViT
+    >>> from everypose.methods.posebh.network import DataSet
+    >>> from everypose.methods.posebh.settings import PhaseSchedule
+    >>> network = PoseBH(ViT(width=16, depth=1, heads=2), [DataSet("mouse", 2)], embedding=8, channels=4)
+    >>> freeze(network, PhaseSchedule().phase(0))
+    >>> sorted({name.split(".")[0] for name, value in network.named_parameters() if value.requires_grad})
+    ['embedding']
     """
     network.backbone.requires_grad_(phase.backbone)
     network.heads.requires_grad_(phase.heads)

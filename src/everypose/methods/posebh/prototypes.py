@@ -115,5 +115,12 @@ def prototype_heatmaps(similarity: Tensor) -> Tensor:
 
 
 def recognized(similarity: Tensor, assignment: Assignment) -> Tensor:
-    """Find kept pixels (B, h, w) whose nearest prototype of the data set belongs to their own keypoint."""
+    """Find kept pixels (B, h, w) whose nearest prototype of the data set belongs to their own keypoint.
+
+    >>> from everypose.methods.posebh.sinkhorn import assign
+    >>> alike = torch.tensor([0.9, 0.2]).view(1, 2, 1, 1, 1)  # a pixel with one prototype of each of two keypoints
+    >>> heatmaps = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)  # it belongs to the first
+    >>> recognized(alike, assign(alike, heatmaps, threshold=0.0)).tolist()
+    [[[True]]]
+    """
     return assignment.kept & (similarity.amax(2).argmax(1) == assignment.keypoint)

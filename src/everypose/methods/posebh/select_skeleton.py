@@ -30,6 +30,16 @@ def select_skeleton(
     Raises:
         UsageError: if there is no such data set, or, for "all", there are no prototypes.
         EveryposeError: if the name is "all", poses are suppressed and the sigmas of a data set are unknown.
+
+    >>> from everypose.core.geometry import Size
+    >>> from everypose.methods.posebh.method import build
+    >>> from everypose.methods.posebh.settings import DataSetSettings
+    >>> backbone = {"kind": "vit", "width": 16, "depth": 1, "heads": 2, "experts": 2, "expert_part": 4}
+    >>> datasets = [DataSetSettings(name=name, skeleton=Skeleton.named(name).to_dict()) for name in ("coco", "ap10k")]
+    >>> settings = PoseBHSettings(backbone=backbone, datasets=datasets, embedding=8, channels=4)
+    >>> chosen = select_skeleton(build(settings, 17), settings, TopDownInference(crop_size=Size(48, 64)), "ap10k")
+    >>> chosen.skeleton.name, chosen.settings.family
+    ('ap10k', 'vitpose')
     """
     selected: nn.Module
     if name == ALL_SKELETONS:

@@ -22,6 +22,11 @@ class Assignment(NamedTuple):
     ``confidence`` (B, h, w), the ground truth heatmap's value; ``keypoint`` (B, h, w), the keypoint whose heatmap is
     the highest there; ``prototype`` (B, h, w), M x keypoint + the number of the likeliest prototype among the
     keypoint's own; ``plan`` (B, h, w, M), the probability of each of these.
+
+    >>> alike = torch.rand(1, 2, 3, 4, 4)  # of 4 x 4 pixels with 3 prototypes of each of 2 keypoints
+    >>> pixels = assign(alike, torch.ones(1, 2, 4, 4), threshold=0.0)
+    >>> pixels.prototype.shape, pixels.plan.shape
+    (torch.Size([1, 4, 4]), torch.Size([1, 4, 4, 3]))
     """
 
     kept: Tensor
@@ -39,6 +44,11 @@ def assign(similarity: Tensor, heatmaps: Tensor, threshold: float) -> Assignment
         similarity: (B, K, M, h, w) of the pixels' embeddings with a data set's prototypes.
         heatmaps: (B, K, h, w), the ground truth of the same samples.
         threshold: pixels where no heatmap is higher are left out.
+
+    >>> alike = torch.tensor([[0.9, 0.1], [0.3, 0.2]]).view(1, 2, 2, 1, 1)  # a pixel, 2 prototypes of 2 keypoints each
+    >>> pixels = assign(alike, torch.tensor([0.0, 0.7]).view(1, 2, 1, 1), threshold=0.0)
+    >>> pixels.keypoint.item(), pixels.prototype.item()  # of the second keypoint, hence prototype 2 or 3
+    (1, 2)
     """
     keypoints, count = similarity.shape[1:3]
     confidence, keypoint = heatmaps.max(1)

@@ -20,6 +20,10 @@ class Target:
     """One data set's part of a batch; it may have no samples.
 
     ``rows`` (n,) are its samples' numbers in the batch, ``heatmaps`` (n, K, h, w) and ``weights`` (n, K) their truth.
+
+    >>> target = Target(torch.tensor([0, 3]), torch.zeros(2, 17, 64, 48), torch.ones(2, 17))
+    >>> len(target.rows) == len(target.heatmaps) == len(target.weights)
+    True
     """
 
     rows: Tensor
@@ -47,6 +51,15 @@ def render_targets(batch: CropBatch[Tensor], rows: Iterable[Tensor], datasets: S
         batch: crops with one person each; keypoints beyond those of a sample's data set are padding and ignored.
         rows: from :func:`rows_by_dataset`, on the batch's device.
         datasets: the network's data sets.
+
+    >>> people = torch.tensor([[16.0, 8.0, 1.0]]).expand(2, 1, 3, 3)  # two crops; up to three keypoints each
+    >>> batch = CropBatch(
+    ...     images=torch.zeros(2, 32, 32, 3, dtype=torch.uint8), keypoints=people, udp=torch.tensor([True, False]),
+    ...     dataset=torch.tensor([0, 1]), keys=("a", "b"),
+    ... )
+    >>> targets = render_targets(batch, rows_by_dataset([0, 1], 2), [DataSet("one", 3), DataSet("other", 2)])
+    >>> [target.heatmaps.shape for target in targets]
+    [torch.Size([1, 3, 8, 8]), torch.Size([1, 2, 8, 8])]
     """
     height, width = batch.images.shape[1:3]
     crop_size, heatmap_size = Size(width, height), Size(width // STRIDE, height // STRIDE)

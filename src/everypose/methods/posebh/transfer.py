@@ -19,6 +19,13 @@ def transfer(source: PoseBH, skeleton: DataSet, like: str) -> PoseBH:
 
     Raises:
         UsageError: if ``source`` has no data set ``like``, or the new one has no keypoints.
+
+    >>> from everypose.backbones.vit import ViT
+    >>> backbone = ViT(width=16, depth=1, heads=2, experts=2, expert_part=4)
+    >>> source = PoseBH(backbone, [DataSet("coco", 17), DataSet("ap10k", 17)], embedding=8, channels=4)
+    >>> network = transfer(source, DataSet("mouse", 5), like="ap10k")
+    >>> network.datasets, network.embedding is source.embedding
+    ((DataSet(name='mouse', keypoints=5),), True)
     """
     backbone, head = source.backbone.merged(source.index_of(like)), source.head_of(like)
     sizes = {"embedding": 0}
@@ -42,6 +49,12 @@ def adapt_source(source: nn.Module, network: PoseBH, name: str, like: str) -> nn
 
     Raises:
         UsageError: if the data sets are others, or a transfer is not from a PoseBH to one new data set.
+
+    >>> from everypose.backbones.vit import ViT
+    >>> source = PoseBH(ViT(width=16, depth=1, heads=2), [DataSet("coco", 17)], embedding=0, channels=4)
+    >>> mouse = PoseBH(ViT(width=16, depth=1, heads=2), [DataSet("mouse", 5)], embedding=0, channels=4)
+    >>> adapt_source(source, mouse, "posebh-b", like="coco").datasets
+    (DataSet(name='mouse', keypoints=5),)
     """
     names = [own.name for own in network.datasets]
     posebh = source if isinstance(source, PoseBH) else None

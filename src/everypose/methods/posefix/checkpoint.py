@@ -58,6 +58,11 @@ def to_everypose(variables: Mapping[str, Float32]) -> dict[str, Float32]:
 
     Raises:
         ValueError: if a variable is not PoseFix's.
+
+    >>> import numpy as np
+    >>> kernel = np.zeros((7, 7, 20, 64), np.float32)  # TensorFlow's order
+    >>> [(name, value.shape) for name, value in to_everypose({"resnet_v1_50/conv1/weights": kernel}).items()]
+    [('backbone.conv1.weight', (64, 20, 7, 7))]
     """
     return {
         parameter_name(name): value.transpose(3, 2, 0, 1) if value.ndim == 4 else value

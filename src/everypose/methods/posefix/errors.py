@@ -33,6 +33,11 @@ class ErrorContext:
         neighbors: (M, K, 3) true keypoints of people nearby, third column whether labeled (> 0).
         overlap: number of people nearby: annotations whose box has an IoU of at least 0.1 with this person's.
         area: of the person's box.
+
+    >>> pose = np.array([[10.0, 10.0, 1.0], [20.0, 10.0, 1.0]])
+    >>> alone = ErrorContext(pose, estimated=pose, neighbors=np.zeros((0, 2, 3)), overlap=0, area=900.0)
+    >>> alone.neighbors.shape
+    (0, 2, 3)
     """
 
     keypoints: Float64
@@ -66,6 +71,16 @@ def synthesize(
 
     Returns:
         (K, 3) x, y and 1; all zero for a keypoint that is neither labeled nor estimated.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> coco = Skeleton.named("coco")
+    >>> pose = np.ones((17, 3))
+    >>> pose[:, :2] = np.random.default_rng(0).uniform(0, 200, (17, 2))
+    >>> context = ErrorContext(pose, estimated=pose, neighbors=np.zeros((0, 17, 3)), overlap=0, area=40_000.0)
+    >>> rng, sigmas = np.random.default_rng(0), np.array(coco.sigmas)
+    >>> disturbed = synthesize(context, ErrorRates.of(coco), rng, sigmas=sigmas, flip_index=coco.flip_index)
+    >>> disturbed.shape, bool((disturbed[:, :2] != pose[:, :2]).any())
+    ((17, 3), True)
     """
     labeled = context.keypoints[:, 2] > 0
     probabilities = rates.probabilities(int(labeled.sum()), context.overlap)

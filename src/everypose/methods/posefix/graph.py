@@ -14,6 +14,12 @@ class RefinementNetwork(Protocol):
 
     Attributes:
         stride: pixels of the crop for each cell of a heatmap.
+
+    >>> from everypose.methods.posefix.method import build
+    >>> from everypose.methods.posefix.settings import PoseFixSettings
+    >>> network = build(PoseFixSettings(backbone={"kind": "resnet", "blocks": (1, 1, 1, 1)}, deconv=8), keypoints=2)
+    >>> isinstance(network, RefinementNetwork)
+    True
     """
 
     stride: int
@@ -33,6 +39,15 @@ class RefinementGraph(nn.Module):
     Args:
         network: refines the poses.
         flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
+
+    >>> from everypose.methods.posefix.method import build
+    >>> from everypose.methods.posefix.settings import PoseFixSettings
+    >>> network = build(PoseFixSettings(backbone={"kind": "resnet", "blocks": (1, 1, 1, 1)}, deconv=8), keypoints=2)
+    >>> graph = RefinementGraph(network.eval(), flip_index=torch.tensor([1, 0]))
+    >>> crop = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    >>> pose = torch.tensor([[[20.0, 30.0, 1.0], [40.0, 30.0, 1.0]]])
+    >>> graph(crop, pose, mirrored=torch.zeros(1)).shape
+    torch.Size([1, 2, 2])
     """
 
     flip_index: Tensor

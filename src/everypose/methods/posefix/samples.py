@@ -31,6 +31,10 @@ class RefinementSample:
             that is ignored in the loss.
         pose: (K, 3) float32 input x, y in crop pixels and 1; 0 for a keypoint that is not given.
         key: names the sample in messages.
+
+    >>> crop, pose = np.zeros((64, 48, 3), np.uint8), np.ones((17, 3), np.float32)
+    >>> RefinementSample(crop, target=pose, pose=pose, key="a.jpg, annotation 7").key
+    'a.jpg, annotation 7'
     """
 
     crop: Image
@@ -47,6 +51,12 @@ class RefinementBatch(Batch[Array]):
         images: (B, H, W, 3) uint8 RGB.
         targets: (B, K, 3) float32 x, y in crop pixels and weight.
         poses: (B, K, 3) float32 x, y in crop pixels and whether given.
+
+    >>> pose = np.ones((17, 3), np.float32)
+    >>> sample = RefinementSample(np.zeros((64, 48, 3), np.uint8), target=pose, pose=pose, key="a.jpg, annotation 7")
+    >>> batch = collate([sample, sample])
+    >>> batch.images.shape, batch.poses.shape
+    ((2, 64, 48, 3), (2, 17, 3))
     """
 
     images: Array
@@ -62,6 +72,18 @@ class SampleMaker:
         skeleton: of the keypoints; with sigmas.
         rates: probabilities of the kinds of error for this skeleton.
         geometry: of the crops.
+
+    >>> from pathlib import Path
+    >>> coco, keypoints = Skeleton.named("coco"), np.full((1, 17, 3), (20.0, 30.0, 2.0))
+    >>> boxes, areas = np.array([[10.0, 10, 40, 60]]), np.array([900.0])
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), keypoints, boxes, areas, np.array([False]), [None]
+    ... )
+    >>> maker = SampleMaker(coco, ErrorRates.of(coco), CropGeometry(Size(48, 64)))
+    >>> image, rng = np.zeros((64, 64, 3), np.uint8), np.random.default_rng(0)
+    >>> sample = maker.sample(scene, 0, image, keypoints[0], draws=CropDraws(), rng=rng)
+    >>> sample.crop.shape, float(sample.target[:, 2].sum())
+    ((64, 48, 3), 17.0)
     """
 
     skeleton: Skeleton
@@ -114,14 +136,30 @@ class SampleMaker:
 
 
 def people_nearby(scene: Scene, person: int) -> Int64:
-    """Rows of the other people whose box has an IoU of at least :data:`NEAR_IOU` with a person's."""
+    """Rows of the other people whose box has an IoU of at least :data:`NEAR_IOU` with a person's.
+
+    >>> from pathlib import Path
+    >>> boxes, areas = np.array([[0.0, 0, 40, 60], [10, 0, 50, 60], [200, 0, 240, 60]]), np.full(3, 2400.0)
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 320, 64, np.arange(3), np.ones((3, 17, 3)), boxes, areas,
+    ...     np.zeros(3, bool), [None] * 3,
+    ... )
+    >>> people_nearby(scene, person=0).tolist()
+    [1]
+    """
     near = (box_iou(scene.boxes[[person]], scene.boxes)[0] >= NEAR_IOU) & ~scene.is_crowd
     near[person] = False
     return np.flatnonzero(near)
 
 
 def collate(samples: Sequence[RefinementSample]) -> RefinementBatch[npt.NDArray[np.generic]]:
-    """Join samples of one crop size and skeleton."""
+    """Join samples of one crop size and skeleton.
+
+    >>> pose = np.ones((17, 3), np.float32)
+    >>> samples = [RefinementSample(np.zeros((64, 48, 3), np.uint8), pose, pose, key=name) for name in ("a", "b")]
+    >>> collate(samples).keys
+    ('a', 'b')
+    """
     return RefinementBatch(
         images=np.stack([sample.crop for sample in samples]),
         targets=np.stack([sample.target for sample in samples]),

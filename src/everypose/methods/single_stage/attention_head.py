@@ -26,6 +26,12 @@ class InstanceEncoding(NamedTuple):
         shared: (B, C, h, w), the maps that all people of an image share.
         folded: (B, N, C, C), the channel half of the fusion with each person's channel attention.
         mask: (B N, 1, h, w), each person's spatial attention.
+
+    >>> from everypose.methods.cid.network import GFD
+    >>> head = GFD(inputs=32, channels=8, keypoints=17).eval()
+    >>> people = head.encode_instances(torch.zeros(1, 32, 16, 12), torch.tensor([[[3, 4], [10, 5]]]))
+    >>> people.shared.shape, people.folded.shape, people.mask.shape
+    (torch.Size([1, 8, 16, 12]), torch.Size([1, 2, 8, 8]), torch.Size([2, 1, 16, 12]))
     """
 
     shared: Tensor
@@ -39,6 +45,10 @@ class Norm(NamedTuple):
     Attributes:
         shift: (B, N, C).
         factor: (B, N, C), above 0.
+
+    >>> norm = Norm(shift=torch.tensor([[[1.0]]]), factor=torch.tensor([[[0.5]]]))
+    >>> float(F.relu((torch.tensor([[[5.0]]]) - norm.shift) * norm.factor))
+    2.0
     """
 
     shift: Tensor

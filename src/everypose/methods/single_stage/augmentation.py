@@ -47,7 +47,15 @@ class ImageDraws:
 
 
 def draw(rng: np.random.Generator, augmentation: ImageAugmentation, scene: Scene) -> ImageDraws:
-    """Draw the numbers of one sample, in the published order: scale, rotation, dx, dy, flip, then the jitter."""
+    """Draw the numbers of one sample, in the published order: scale, rotation, dx, dy, flip, then the jitter.
+
+    >>> from pathlib import Path
+    >>> no_people = np.zeros(0)
+    >>> scene = Scene(1, Path("a.jpg"), "a.jpg", 64, 48, *[no_people] * 4, is_crowd=no_people, segmentations=[])
+    >>> draws = draw(np.random.default_rng(0), ImageAugmentation(scale=(1, 1), rotation=0), scene)
+    >>> draws.scale, draws.rotation, len(draws.jitter)
+    (1.0, 0.0, 0)
+    """
     scale = float(rng.uniform(*augmentation.scale))
     rotation = float(rng.uniform(-augmentation.rotation, augmentation.rotation))
     reach = int(augmentation.translation * scale * min(scene.height, scene.width) / _SCALE_UNIT)

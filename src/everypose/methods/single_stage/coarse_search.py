@@ -38,6 +38,13 @@ def tiles_around(coarse: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]
 
 
 def decode_tiles(tiles: Tensor, corners: Tensor, decoder: Decoder) -> Tensor:
-    """Decode smoothed tiles (B, P, TILE, TILE) with their corners to (B, P, 3): x, y in input pixels, peak value."""
+    """Decode smoothed tiles (B, P, TILE, TILE) with their corners to (B, P, 3): x, y in input pixels, peak value.
+
+    >>> tiles = torch.zeros(1, 1, TILE, TILE)
+    >>> tiles[0, 0, 3, 3] = 0.9
+    >>> x, y, score = decode_tiles(tiles, corners=torch.tensor([[[10, 20]]]), decoder="quarter")[0, 0].tolist()
+    >>> x, y, round(score, 1)  # the tile's middle, in input pixels
+    (54.0, 94.0, 0.9)
+    """
     found = decode(tiles, decoder)
     return torch.cat([found[..., :2] + STRIDE * corners, found[..., 2:]], dim=-1)

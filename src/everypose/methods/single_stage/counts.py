@@ -79,7 +79,19 @@ OF_THE_BATCH = Normalizers()
 
 
 def count(batch: "ImageBatch[Any]") -> LossCounts:
-    """Count what the losses of one batch of numpy arrays are means over."""
+    """Count what the losses of one batch of numpy arrays are means over.
+
+    >>> from everypose.methods.single_stage.samples import ImageBatch
+    >>> one = np.array([0])
+    >>> batch = ImageBatch(
+    ...     images=np.zeros((1, 64, 64, 3), np.uint8), loss_mask=np.ones((1, 1, 16, 16), bool), person_image=one,
+    ...     keypoints=np.array([[[3.0, 4.0, 2.0], [0.0, 0.0, 0.0]]]), radius=one, center=np.array([[3.0, 4.0]]),
+    ...     center_drawn=np.array([True]), instance_image=one, instance_person=one, instance_yx=np.array([[4, 3]]),
+    ...     instance_boxes=np.ones((1, 4)), most_instances=1, keys=("a.jpg",),
+    ... )
+    >>> count(batch)  # a labeled keypoint and the center of one person
+    LossCounts(batches=1, positives=2, instance_positives=1, instances=1, box_pixels=9, offset_pixels=9)
+    """
     keypoints, loss_mask = batch.keypoints, batch.loss_mask
     size = np.array(loss_mask.shape[:1:-1])
     labeled = keypoints[..., 2] > 0
@@ -113,6 +125,11 @@ def mean_over_step(counts: LossCounts, device: "torch.device") -> Normalizers:
     Args:
         counts: of this process's batches of the step.
         device: of the processes' communication.
+
+    >>> import torch
+    >>> counts = LossCounts(2, positives=30, instance_positives=20, instances=6, box_pixels=54, offset_pixels=90)
+    >>> [float(value) for value in mean_over_step(counts, torch.device("cpu"))]
+    [15.0, 10.0, 3.0, 27.0, 45.0]
     """
     import torch
 

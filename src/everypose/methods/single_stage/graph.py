@@ -19,7 +19,14 @@ from everypose.methods.single_stage.peaks import SMALLEST_CENTER_SCORE, find_pea
 
 @runtime_checkable
 class SingleStageNetwork(Protocol):
-    """What a single-stage network offers to the graph; shapes as in :class:`everypose.methods.cid.network.CID`."""
+    """What a single-stage network offers to the graph; shapes as in :class:`everypose.methods.cid.network.CID`.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> from everypose.methods.cid.network import CID
+    >>> network = CID(HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), keypoints=17, instance=4)
+    >>> isinstance(network, SingleStageNetwork)
+    True
+    """
 
     @property
     def normalization(self) -> Normalization: ...  # noqa: D102
@@ -46,6 +53,10 @@ class SearchSteps(NamedTuple):
         image_index: (P,).
         candidates: (B + F B, N, 2), centers y, x of N candidates in each image and mirrored image, output pixels.
         found: (B, N, K, 3), their keypoints.
+
+    >>> steps = SearchSteps(*[torch.zeros(size) for size in ((2, 17, 3), (2,), (2,), (1, 4, 2), (1, 4, 17, 3))])
+    >>> steps.keypoints.shape, steps.candidates.shape  # 2 people, of 4 candidates
+    (torch.Size([2, 17, 3]), torch.Size([1, 4, 2]))
     """
 
     keypoints: Tensor
@@ -66,6 +77,15 @@ class SingleStageGraph(nn.Module):
         decoder: sub-pixel refinement of a peak.
         scoring: which keypoints count for a person's score.
         search: full-resolution or coarse-to-fine search.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> from everypose.methods.cid.network import CID
+    >>> network = CID(HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1), keypoints=2, instance=4).eval()
+    >>> graph = SingleStageGraph(network, flip_index=torch.tensor([1, 0]))
+    >>> images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    >>> keypoints, scores, image_index = graph(images, torch.zeros(1), torch.tensor(0.9))
+    >>> keypoints.shape  # no center of this untrained network scores 0.9: no people
+    torch.Size([0, 2, 3])
     """
 
     flip_index: Tensor

@@ -31,6 +31,10 @@ class HeadInputs(NamedTuple):
         shift: (C,), added to the fused maps.
         weight: (K, C), of the last convolution.
         bias: (K,), of the last convolution.
+
+    >>> sizes = ((1, 8, 12), (1, 8, 12), (3, 8, 8), (3, 12), (8,), (17, 8), (17,))  # 3 people, 8 channels, 12 pixels
+    >>> HeadInputs(*map(torch.zeros, sizes)).mask.shape
+    torch.Size([3, 12])
     """
 
     shared: Tensor
@@ -52,6 +56,10 @@ def people_logits(inputs: HeadInputs, images: Sequence[int], epsilon: float | No
 
     Returns:
         (P, K, h w).
+
+    >>> sizes = ((1, 8, 12), (1, 8, 12), (3, 8, 8), (3, 12), (8,), (17, 8), (17,))  # 3 people, 8 channels, 12 pixels
+    >>> people_logits(HeadInputs(*map(torch.ones, sizes)), images=[0, 0, 0], epsilon=None).shape
+    torch.Size([3, 17, 12])
     """
     logits: Tensor = _PeopleLogits.apply(*inputs, images, epsilon)  # type: ignore[no-untyped-call]
     return logits
@@ -130,6 +138,11 @@ def response_in_buckets(shared: Tensor, weights: Tensor, conv: nn.Conv2d, images
 
     Returns:
         (P, h w), before normalization.
+
+    >>> conv = nn.Conv2d(3, 1, 5, padding=2)
+    >>> images, yx = torch.tensor([0, 0, 1]), torch.tensor([[1, 2], [3, 3], [0, 0]])
+    >>> response_in_buckets(torch.ones(2, 8, 4, 6), torch.ones(3, 8), conv, images, yx).shape
+    torch.Size([3, 24])
     """
     height, width = shared.shape[-2:]
     order = torch.argsort(images, stable=True)

@@ -44,6 +44,17 @@ class ImageSample:
         instance_yx: (I, 2) int64: the pixel that the person is decoded from, y before x.
         instance_boxes: (I, 4) float32: x, y, width, height in output pixels.
         key: the sample's name, for messages.
+
+    >>> from pathlib import Path
+    >>> coco, boxes = Skeleton.named("coco"), np.array([[10.0, 10, 50, 60]])
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), np.full((1, 17, 3), (30.0, 40.0, 2.0)), boxes,
+    ...     np.array([900.0]), np.array([False]), [None],
+    ... )
+    >>> settings, image = ImageSampleSettings(size=64), np.zeros((64, 64, 3), np.uint8)
+    >>> sample = make_sample(scene, image, coco, settings, draws=ImageDraws(jitter=np.zeros((1, 2), np.int64)))
+    >>> sample.image.shape, sample.loss_mask.shape, sample.instance_yx.tolist()
+    ((64, 64, 3), (16, 16), [[10, 7]])
     """
 
     image: npt.NDArray[np.uint8]
@@ -79,6 +90,17 @@ class ImageBatch(Batch[Array]):
         most_instances: largest number of instances in one image; known on the host, so that nothing waits for the
             device.
         counts: what the losses are means over, in all batches of the optimizer step; None for this batch alone.
+
+    >>> from pathlib import Path
+    >>> coco, nothing = Skeleton.named("coco"), np.zeros(0)
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, nothing, np.zeros((0, 17, 3)), np.zeros((0, 4)), nothing, nothing > 0, []
+    ... )
+    >>> settings, image = ImageSampleSettings(size=64), np.zeros((64, 64, 3), np.uint8)
+    >>> sample = make_sample(scene, image, coco, settings, draws=ImageDraws())
+    >>> batch = collate([sample, sample], np.random.default_rng(0))
+    >>> batch.images.shape, batch.most_instances
+    ((2, 64, 64, 3), 0)
     """
 
     images: Array
@@ -101,7 +123,11 @@ class ImageBatch(Batch[Array]):
 
 
 def training_scenes(scenes: SceneSet, need_keypoints: bool = True) -> list[Scene]:
-    """Return the scenes to train on: those with a labeled person (the rule for COCO), or with any annotation."""
+    """Return the scenes to train on: those with a labeled person (the rule for COCO), or with any annotation.
+
+    >>> training_scenes(SceneSet([], Skeleton.named("coco"), "train"))
+    []
+    """
     return [scene for scene in scenes if (scene.is_labeled_person.any() if need_keypoints else len(scene))]
 
 
@@ -126,6 +152,18 @@ def make_sample(
 
     Raises:
         EveryposeError: if the image has another size than its annotations say, or a segmentation is malformed.
+
+    >>> from pathlib import Path
+    >>> coco, boxes = Skeleton.named("coco"), np.array([[10.0, 10, 50, 60]])
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), np.full((1, 17, 3), (30.0, 40.0, 2.0)), boxes,
+    ...     np.array([900.0]), np.array([False]), [None],
+    ... )
+    >>> settings, image = ImageSampleSettings(size=64, minimum_area=0), np.zeros((64, 64, 3), np.uint8)
+    >>> draws = ImageDraws(jitter=np.zeros((1, 2), np.int64))
+    >>> sample = make_sample(scene, image, coco, settings, draws=draws)
+    >>> sample.keypoints[0, 0].tolist(), sample.instance_boxes.tolist()  # at a quarter of the image's resolution
+    ([7.5, 10.0, 2.0], [[2.5, 2.5, 10.0, 12.5]])
     """
     size, output_size = settings.size, settings.size // STRIDE
     height, width = (reduction * side for side in image.shape[:2])
@@ -196,7 +234,18 @@ def gaussian_radius(corners: Float64, output_size: int) -> Int64:
 def collate(
     samples: Sequence[ImageSample], rng: np.random.Generator, most_instances: int = MOST_INSTANCES
 ) -> ImageBatch[npt.NDArray[np.generic]]:
-    """Join samples to a batch; of more than ``most_instances`` instances, a random subset is kept, in order."""
+    """Join samples to a batch; of more than ``most_instances`` instances, a random subset is kept, in order.
+
+    >>> from pathlib import Path
+    >>> coco, nothing = Skeleton.named("coco"), np.zeros(0)
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, nothing, np.zeros((0, 17, 3)), np.zeros((0, 4)), nothing, nothing > 0, []
+    ... )
+    >>> settings, image = ImageSampleSettings(size=64), np.zeros((64, 64, 3), np.uint8)
+    >>> sample = make_sample(scene, image, coco, settings, draws=ImageDraws())
+    >>> collate([sample, sample], np.random.default_rng(0)).keys
+    ('a.jpg', 'a.jpg')
+    """
     people = np.array([len(sample.radius) for sample in samples])
     instances = np.array([len(sample.instance_person) for sample in samples])
     images = np.arange(len(samples), dtype=np.int64)

@@ -21,6 +21,10 @@ class SingleStageNetworkSettings(NetworkSettings):
 
     Attributes:
         backbone: makes a feature at stride 4.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> issubclass(CIDSettings, SingleStageNetworkSettings), CIDSettings().task
+    (True, 'single-stage')
     """
 
     task: ClassVar[Task] = "single-stage"

@@ -22,6 +22,13 @@ class Owners(NamedTuple):
         visible: (M, K) bool: visible in the image, and of a person large enough to be found.
         center: (M, 2) x, y of each person.
         size: (M,), about the square root of each person's area.
+
+    >>> owners = Owners(
+    ...     image=torch.tensor([0]), xy=torch.tensor([[[3, 4], [0, 0]]]), visible=torch.tensor([[True, False]]),
+    ...     center=torch.tensor([[3.0, 4.0]]), size=torch.tensor([6]),
+    ... )
+    >>> owners.xy[owners.visible].tolist()  # the pixels that show their owner
+    [[3, 4]]
     """
 
     image: Tensor
@@ -46,6 +53,15 @@ class Targets:
         most_instances: as in :class:`ImageBatch`.
         owners: the people that visible keypoints belong to.
         normalizers: what the losses are divided by; each divides by its own pixels or instances where it is None.
+
+    >>> one, point = torch.tensor([0]), torch.tensor([[3.0, 4.0]])
+    >>> owners = Owners(one, point[:, None].long(), torch.tensor([[True]]), point, torch.tensor([6]))
+    >>> targets = Targets(
+    ...     torch.zeros(1, 2, 16, 16), torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16), torch.ones(1, 1, 1, 1),
+    ...     one, torch.tensor([[4, 3]]), torch.tensor([[1.0, 2.0, 4.0, 6.0]]), 1, owners,
+    ... )
+    >>> targets.normalizers.instances is None  # each loss divides by the number of its own pixels or instances
+    True
     """
 
     multi_heatmap: Tensor
@@ -91,7 +107,19 @@ def gaussians(points: Tensor, drawn: Tensor, radius: Tensor, height: int, width:
 
 
 def render_targets(batch: ImageBatch[Tensor]) -> Targets:
-    """Render the heatmaps of a batch: all people's keypoints and centers in one, and each instance's own."""
+    """Render the heatmaps of a batch: all people's keypoints and centers in one, and each instance's own.
+
+    >>> one = torch.tensor([0])
+    >>> batch = ImageBatch(
+    ...     images=torch.zeros(1, 64, 64, 3, dtype=torch.uint8), loss_mask=torch.ones(1, 1, 16, 16), person_image=one,
+    ...     keypoints=torch.tensor([[[3.0, 4.0, 2.0]]]), radius=torch.tensor([2]), center=torch.tensor([[5.0, 5.0]]),
+    ...     center_drawn=torch.tensor([True]), instance_image=one, instance_person=one,
+    ...     instance_yx=torch.tensor([[5, 5]]), instance_boxes=torch.ones(1, 4), most_instances=1, keys=("a.jpg",),
+    ... )
+    >>> targets = render_targets(batch)
+    >>> targets.multi_heatmap.shape, (targets.multi_heatmap == 1).nonzero().tolist()  # peaks: map, y, x
+    (torch.Size([1, 2, 16, 16]), [[0, 0, 4, 3], [0, 1, 5, 5]])
+    """
     height, width = batch.loss_mask.shape[-2:]
     points = torch.cat([batch.keypoints[..., :2], batch.center[:, None]], dim=1)
     labeled = batch.keypoints[..., 2] > 0

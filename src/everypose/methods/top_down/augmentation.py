@@ -98,6 +98,14 @@ def augmented_region(
 
     Returns:
         center (2,), size (2,).
+
+    >>> center, size = augmented_region(
+    ...     np.array([50.0, 80.0]), np.array([60.0, 80.0]), box=np.array([20.0, 40, 80, 120]),
+    ...     keypoints=np.zeros((17, 3)), skeleton=Skeleton.named("coco"), aspect=0.75,
+    ...     draws=CropDraws(scale=1.5, shift=(0.1, 0.0)),
+    ... )
+    >>> center.tolist(), size.tolist()  # moved by a tenth of the box's width, half as large again
+    ([56.0, 80.0], [90.0, 120.0])
     """
     center = center + np.multiply(draws.shift, box[2:] - box[:2])
     if draws.half_body:

@@ -16,7 +16,14 @@ from everypose.methods.top_down.decoding import decode
 
 @runtime_checkable
 class HeatmapNetwork(Protocol):
-    """What every top-down network offers to the graph."""
+    """What every top-down network offers to the graph.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> from everypose.methods.top_down.baselines import HRNetPose
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1, outputs=1)
+    >>> isinstance(HRNetPose(backbone, keypoints=17), HeatmapNetwork)
+    True
+    """
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Normalized images (B, 3, H, W) -> heatmaps (B, N, K, h, w) of N instances."""
@@ -39,6 +46,13 @@ class TopDownGraph(nn.Module):
         flip_index: (K,) the keypoint that takes each keypoint's place in a mirrored image.
         decoder: how heatmaps become keypoints; ``udp`` and ``udp-0.8`` go with crops of the UDP convention.
         bgr: whether the network was trained on BGR images, although with the mean and standard deviation of RGB.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> from everypose.methods.top_down.baselines import HRNetPose
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1, outputs=1)
+    >>> graph = TopDownGraph(HRNetPose(backbone, keypoints=2).eval(), flip_index=torch.tensor([1, 0]))
+    >>> graph(torch.zeros(3, 64, 32, 3, dtype=torch.uint8), mirrored=torch.zeros(1)).shape  # one person a crop
+    torch.Size([3, 1, 2, 3])
     """
 
     flip_index: Tensor

@@ -11,23 +11,46 @@ from everypose.methods.top_down.settings import HRNetPoseSettings, SimpleBaselin
 
 
 def build_simple_baseline(settings: SimpleBaselineSettings, keypoints: int) -> Baseline:
-    """Make SimpleBaseline with the framework's initial weights."""
+    """Make SimpleBaseline with the framework's initial weights.
+
+    >>> backbone = {"kind": "resnet", "blocks": (1, 1, 1, 1)}
+    >>> type(build_simple_baseline(SimpleBaselineSettings(backbone=backbone, deconv=8), keypoints=17)).__name__
+    'SimpleBaseline'
+    """
     return make_baseline(build_crop_backbone(settings.backbone), keypoints, settings.deconv)
 
 
 def build_hrnet_pose(settings: HRNetPoseSettings, keypoints: int) -> Baseline:
-    """Make HRNet or Lite-HRNet on crops with the framework's initial weights."""
+    """Make HRNet or Lite-HRNet on crops with the framework's initial weights.
+
+    >>> backbone = {"kind": "lite-hrnet", "width": 8, "modules": (1, 1, 1)}
+    >>> build_hrnet_pose(HRNetPoseSettings(backbone=backbone), keypoints=17).head.out_channels
+    17
+    """
     return make_baseline(build_crop_backbone(settings.backbone), keypoints)
 
 
 def initialize_baseline(network: Baseline, initialization: Initialization) -> None:
-    """Reinitialize a baseline."""
+    """Reinitialize a baseline.
+
+    >>> backbone = {"kind": "lite-hrnet", "width": 8, "modules": (1, 1, 1)}
+    >>> network = build_hrnet_pose(HRNetPoseSettings(backbone=backbone), keypoints=17)
+    >>> initialize_baseline(network, Initialization.PAPER)
+    >>> float(network.head.weight.detach().abs().max()) < 0.01
+    True
+    """
     if initialization is Initialization.PAPER:
         initialize(network)
 
 
 def objective(_: TopDownTraining) -> Objective:
-    """Return the loss: half the mean squared error of the heatmaps."""
+    """Return the loss: half the mean squared error of the heatmaps.
+
+    >>> import torch
+    >>> heatmaps, targets = torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
+    >>> objective(TopDownTraining())(heatmaps, targets, torch.ones(1, 2))
+    {'heatmap': tensor(0.5000)}
+    """
 
     def half_error(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         return {"heatmap": 0.5 * joints_mse(heatmaps.float(), targets, weights)}

@@ -31,6 +31,10 @@ class CropSample:
         udp: whether the crop is of the UDP convention, which its targets then follow.
         dataset: index of the data set in a mixture.
         key: names the sample in messages.
+
+    >>> pose = np.array([[[20.0, 30.0, 1.0]]], np.float32)
+    >>> CropSample(np.zeros((64, 48, 3), np.uint8), pose, udp=False, dataset=0, key="a.jpg, annotation 7").key
+    'a.jpg, annotation 7'
     """
 
     crop: npt.NDArray[np.uint8]
@@ -49,6 +53,12 @@ class CropBatch(Batch[Array]):
         keypoints: (B, N, K, 3) float32: x, y in crop pixels, weight; all 0 for keypoints that a data set does not have.
         udp: (B,) bool: whether a sample's crop follows the UDP convention.
         dataset: (B,) int64: index of the data set in a mixture.
+
+    >>> pose = np.array([[[20.0, 30.0, 1.0]]], np.float32)
+    >>> sample = CropSample(np.zeros((64, 48, 3), np.uint8), pose, udp=False, dataset=0, key="a.jpg")
+    >>> batch = collate([sample, sample])
+    >>> batch.images.shape, batch.keypoints.shape
+    ((2, 64, 48, 3), (2, 1, 1, 3))
     """
 
     images: Array
@@ -61,6 +71,15 @@ def trainable_people(scene: Scene) -> Int64:
     """The rows of a scene's annotations that make samples, in order.
 
     They are people, not crowd regions, with a labeled keypoint, an area and a box that is not empty in the image.
+
+    >>> from pathlib import Path
+    >>> boxes, crowd = np.array([[0.0, 0, 20, 40], [5, 5, 5, 5], [0, 0, 60, 40]]), np.array([False, False, True])
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.arange(3), np.ones((3, 17, 3)), boxes, np.full(3, 800.0), crowd,
+    ...     [None] * 3,
+    ... )
+    >>> trainable_people(scene).tolist()  # the second box is empty, the third is a crowd region
+    [0]
     """
     _, usable = clean_boxes(scene.boxes, Size(scene.width, scene.height))
     return np.flatnonzero(scene.is_labeled_person & (scene.areas > 0) & usable)
@@ -92,6 +111,17 @@ def make_sample(
 
     Raises:
         EveryposeError: if the image has another size than its annotations say, or the box cannot be cropped.
+
+    >>> from pathlib import Path
+    >>> boxes, keypoints = np.array([[10.0, 10, 40, 50]]), np.full((1, 17, 3), (25.0, 30.0, 2.0))
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), keypoints, boxes, np.array([900.0]),
+    ...     np.array([False]), [None],
+    ... )
+    >>> image, geometry = np.zeros((64, 64, 3), np.uint8), CropGeometry(Size(48, 64))
+    >>> sample = make_sample(scene, [0], image, Skeleton.named("coco"), geometry=geometry, draws=CropDraws())
+    >>> sample.crop.shape, sample.keypoints.shape, sample.key
+    ((64, 48, 3), (1, 17, 3), 'a.jpg, annotation 7')
     """
     if image.shape[:2] != (scene.height, scene.width):
         raise EveryposeError(
@@ -115,6 +145,16 @@ def sample_matrix(scene: Scene, person: int, skeleton: Skeleton, geometry: CropG
     """The (2, 3) matrix from the image to an augmented crop.
 
     A mirrored sample is the crop that the same rotation would take from the mirrored image.
+
+    >>> from pathlib import Path
+    >>> boxes, keypoints = np.array([[10.0, 10, 40, 50]]), np.full((1, 17, 3), (25.0, 30.0, 2.0))
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), keypoints, boxes, np.array([900.0]),
+    ...     np.array([False]), [None],
+    ... )
+    >>> geometry = CropGeometry(Size(48, 64))
+    >>> sample_matrix(scene, 0, Skeleton.named("coco"), geometry, CropDraws()).round(2).tolist()
+    [[1.31, 0.0, -8.16], [-0.0, 1.31, -6.73]]
     """
     image_size = Size(scene.width, scene.height)
     box = scene.boxes[[person]]
@@ -151,6 +191,13 @@ def collate(samples: Sequence[CropSample], keypoints: int = 0) -> CropBatch[npt.
     Args:
         samples: B of them.
         keypoints: K of the batch, the most of the mixture; by default the most of these samples.
+
+    >>> crop = np.zeros((64, 48, 3), np.uint8)
+    >>> poses = np.ones((1, 17, 3), np.float32), np.ones((1, 21, 3), np.float32)
+    >>> samples = [CropSample(crop, pose, udp=True, dataset=i, key=str(i)) for i, pose in enumerate(poses)]
+    >>> batch = collate(samples)
+    >>> batch.keypoints.shape, batch.dataset.tolist()  # padded to the larger skeleton
+    ((2, 1, 21, 3), [0, 1])
     """
     most = max(keypoints, *(sample.keypoints.shape[1] for sample in samples))
     padded = np.zeros((len(samples), len(samples[0].keypoints), most, 3), dtype=np.float32)

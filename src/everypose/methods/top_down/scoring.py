@@ -51,6 +51,10 @@ class MergedPoses:
         scores: (P,) float64.
         box: (P,) which of the image's boxes a pose comes from.
         instance: (P,) which of the box's instances it is, 0 the primary.
+
+    >>> poses = MergedPoses(np.ones((2, 17, 3)), np.array([0.9, 0.4]), box=np.array([0, 0]), instance=np.array([0, 1]))
+    >>> poses.scores[poses.instance == 1].tolist()  # of the second person in the box
+    [0.4]
     """
 
     keypoints: Float64

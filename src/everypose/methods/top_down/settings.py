@@ -35,7 +35,11 @@ def require_possible(size: Size) -> Size:
 
 
 class TopDownNetworkSettings(NetworkSettings):
-    """Base of the settings of a network that takes a crop for each box."""
+    """Base of the settings of a network that takes a crop for each box.
+
+    >>> SimpleBaselineSettings().people_per_crop, SimpleBaselineSettings().task
+    (1, 'top-down')
+    """
 
     task: ClassVar[Task] = "top-down"
 
@@ -189,6 +193,10 @@ class CropInference(InferenceSettings):
         keypoint_calibration: turns confidences into the keypoints' scores; None leaves them.
         box_threshold: lowest score of a detector's box for people from ``min_score`` on; None leaves it to the
             detector. See :func:`everypose.methods.top_down.scoring.default_box_threshold`.
+
+    >>> settings = CropInference(crop_size=(192, 256))
+    >>> settings.crop_size, settings.padding, settings.nms
+    (Size(width=192, height=256), 1.25, 0.9)
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("top-down", "mixture")

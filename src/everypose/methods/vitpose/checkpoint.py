@@ -49,6 +49,13 @@ class ReleasedLayout:
     ``width``, ``depth``, ``heads``, ``image_size``, ``experts``, ``expert_part`` are the backbone's; ``keypoints`` of
     each heatmap head; ``channels`` inside a head; ``embedding`` and ``prototypes``, 0 without an embedding branch;
     ``decoder`` that turns the feature into heatmaps.
+
+    >>> vitpose = ReleasedLayout(
+    ...     width=384, depth=12, heads=12, image_size=(192, 256), experts=0, expert_part=0, keypoints=(17,),
+    ...     channels=256, embedding=0, prototypes=0,
+    ... )
+    >>> vitpose.plain
+    True
     """
 
     width: int
@@ -95,7 +102,12 @@ def is_plain(state: Mapping[str, Tensor]) -> bool:
 
 
 def backbone_settings(layout: ReleasedLayout) -> ViTSettings:
-    """Return the settings of the backbone of a checkpoint."""
+    """Return the settings of the backbone of a checkpoint.
+
+    >>> layout = ReleasedLayout(384, 12, 12, (192, 256), 0, 0, (17,), 256, 0, 0)
+    >>> backbone_settings(layout).width
+    384
+    """
     return ViTSettings(
         width=layout.width,
         depth=layout.depth,
@@ -112,6 +124,12 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
     Raises:
         KeyError: if a tensor whose shape determines a size is missing; with its name.
         EveryposeError: if it is a ViTPose of an unsupported kind.
+
+    >>> from everypose.methods.vitpose.method import build
+    >>> settings = ViTPoseSettings(backbone={"kind": "vit", "width": 384, "depth": 1, "heads": 12}, channels=4)
+    >>> found = import_state(export_state(build(settings, keypoints=17).state_dict()), Path("vitpose-s.pth"))
+    >>> found.keypoints, found.settings.backbone.width, found.settings.decoder
+    (17, 384, 'classic')
     """
     from_transformers = has_transformers_names(state)
     if from_transformers:
@@ -129,12 +147,20 @@ def import_state(state: Mapping[str, Tensor], path: Path) -> Imported:
 
 
 def export_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of a ViTPose, ViTPose++ or PoseBH to those of a released checkpoint."""
+    """Rename the parameters of a ViTPose, ViTPose++ or PoseBH to those of a released checkpoint.
+
+    >>> list(export_state({"head.final_layer.bias": None, "backbone.pos_embed": None}))
+    ['keypoint_head.final_layer.bias', 'backbone.pos_embed']
+    """
     return renaming_of(_count(state, "heads.")).to_released(state)
 
 
 def released_inference(settings: NetworkSettings, skeleton: Skeleton, _: tuple[int, int]) -> TopDownInference:
-    """Return how the authors of ViTPose and PoseBH run a network; a ViT determines the size of its crops itself."""
+    """Return how the authors of ViTPose and PoseBH run a network; a ViT determines the size of its crops itself.
+
+    >>> released_inference(ViTPoseSettings(), Skeleton.named("coco"), (0, 0)).crop_size
+    Size(width=192, height=256)
+    """
     return crop_inference(skeleton, Size(*cast(ViTSettings, settings.backbone).image_size))
 
 
@@ -148,6 +174,12 @@ def read_layout(state: Mapping[str, Tensor], where: Path) -> ReleasedLayout:
         KeyError: if a tensor whose shape determines a size is missing.
         EveryposeError: if the file is of a kind that is not known, or its experts do not match its heads.
         UsageError: if the number of attention heads is not known for this width.
+
+    >>> from everypose.methods.vitpose.method import build
+    >>> settings = ViTPoseSettings(backbone={"kind": "vit", "width": 384, "depth": 1, "heads": 12}, channels=4)
+    >>> layout = read_layout(export_state(build(settings, keypoints=17).state_dict()), Path("vitpose-s.pth"))
+    >>> layout.depth, layout.image_size, layout.keypoints
+    (1, (192, 256), (17,))
     """
     decoder = _decoder_of(state, where)
     width = state["backbone.pos_embed"].shape[2]
@@ -192,6 +224,11 @@ def to_everypose(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[st
     """The tensors that the network of ``layout`` has, under everypose's names; unknown ones stay, to be refused.
 
     The released clusters of prototypes are left out: they are made from the bank when they are needed.
+
+    >>> layout = ReleasedLayout(384, 12, 12, (192, 256), 0, 0, (17,), 256, 0, 0)
+    >>> released = {"keypoint_head.final_layer.bias": None, "associate_keypoint_heads.0.final_layer.bias": None}
+    >>> list(to_everypose(released, layout))  # heads of other data sets are left out
+    ['head.final_layer.bias']
     """
     unused = [_CLUSTERS]
     if not layout.embedding:
@@ -207,7 +244,13 @@ def to_everypose(state: Mapping[str, Tensor], layout: ReleasedLayout) -> dict[st
 
 
 def renaming_of(heads: int) -> Renaming:
-    """Map released to everypose prefixes: of a PoseBH with ``heads`` heatmap heads, or with 0 of a plain ViTPose."""
+    """Map released to everypose prefixes: of a PoseBH with ``heads`` heatmap heads, or with 0 of a plain ViTPose.
+
+    >>> renaming_of(0).to_everypose({"keypoint_head.final_layer.bias": None})
+    {'head.final_layer.bias': None}
+    >>> renaming_of(2).to_everypose({"associate_keypoint_heads.0.final_layer.bias": None})
+    {'heads.1.final_layer.bias': None}
+    """
     if not heads:
         return Renaming((("keypoint_head.", "head."),))
     pairs = tuple((_head(index), f"heads.{index}.") for index in range(heads))
@@ -219,6 +262,11 @@ def split(state: Mapping[str, Tensor], dataset: int) -> dict[str, Tensor]:
 
     Raises:
         UsageError: if there is no such data set.
+
+    >>> whole = {"backbone.pos_embed": None, "keypoint_head.final_layer.weight": None}
+    >>> whole["associate_keypoint_heads.0.final_layer.weight"] = None
+    >>> list(split(whole, dataset=1))  # that head becomes the one of a plain ViTPose
+    ['backbone.pos_embed', 'keypoint_head.final_layer.weight']
     """
     head = _head(dataset)
     if f"{head}final_layer.weight" not in state:

@@ -25,7 +25,13 @@ def build(settings: ViTPoseSettings, keypoints: int) -> ViTPose:
 
 
 def objective(_: TopDownTraining) -> Objective:
-    """Return the loss: the mean squared error of the heatmaps."""
+    """Return the loss: the mean squared error of the heatmaps.
+
+    >>> import torch
+    >>> heatmaps, targets = torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
+    >>> objective(TopDownTraining())(heatmaps, targets, torch.ones(1, 2))
+    {'heatmap': tensor(1.)}
+    """
 
     def error(heatmaps: Tensor, targets: Tensor, weights: Tensor) -> dict[str, Tensor]:
         return {"heatmap": joints_mse(heatmaps.float(), targets, weights)}

@@ -111,6 +111,12 @@ def initialize(network: nn.Module, initialization: Initialization) -> None:
     """Reinitialize the hidden layers after the backbone of a ViTPose or PoseBH by the framework's weights.
 
     The paper's weights are those that the network is made with. The last layers keep their small weights.
+
+    >>> head = HeatmapHead(inputs=8, keypoints=17, channels=4)
+    >>> network = ViTPose(ViT(width=8, depth=1, heads=2), head)
+    >>> initialize(network, Initialization.FRAMEWORK)
+    >>> bool(head.deconv_layers[0].weight.detach().std() > head.final_layer.weight.detach().std())
+    True
     """
     if initialization is Initialization.PAPER:
         return

@@ -53,6 +53,11 @@ def to_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises:
         KeyError: if the key or value of a block is missing; with its name.
+
+    >>> attention = "backbone.encoder.layer.0.attention.attention."
+    >>> state = {f"{attention}{part}.bias": torch.zeros(4) for part in ("query", "key", "value")}
+    >>> {name: tuple(value.shape) for name, value in to_released(state).items()}
+    {'backbone.blocks.0.attn.qkv.bias': (12,)}
     """
     renamed: dict[str, Tensor] = {}
     for name, value in _NAMES.to_everypose(state).items():
