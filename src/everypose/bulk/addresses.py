@@ -45,6 +45,11 @@ def find_addresses(address: str, suffixes: Collection[str]) -> list[str]:
     Raises:
         UsageError: if there is no such file, or the package of the file system is missing.
         EveryposeError: if the store cannot be read.
+
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe({"/find/a.jpg": b"1", "/find/notes.txt": b"2"})
+    >>> find_addresses("memory://find", {".jpg"})
+    ['memory:///find/a.jpg']
     """
     name = name_of(address)
     with _store_errors(name):
@@ -67,6 +72,11 @@ def read_address(address: str) -> bytes:
 
     Raises:
         EveryposeError: if it cannot be read or has more than `MOST_BYTES`.
+
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe("/read/a.jpg", b"content")
+    >>> read_address("memory://read/a.jpg")
+    b'content'
     """
     name = name_of(address)
     with _store_errors(name):
@@ -82,6 +92,11 @@ def size_of_address(address: str) -> int:
 
     Raises:
         EveryposeError: if it cannot be found.
+
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe("/size/a.jpg", b"content")
+    >>> size_of_address("memory://size/a.jpg")
+    7
     """
     with _store_errors(name_of(address)):
         system, path = _open_system(address)
@@ -93,6 +108,12 @@ def open_address(address: str) -> BinaryIO:
 
     Raises:
         EveryposeError: if it cannot be opened.
+
+    >>> import fsspec
+    >>> fsspec.filesystem("memory").pipe("/open/a.jpg", b"content")
+    >>> with open_address("memory://open/a.jpg") as file:
+    ...     file.read(3)
+    b'con'
     """
     with _store_errors(name_of(address)):
         system, path = _open_system(address)

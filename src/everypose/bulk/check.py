@@ -45,6 +45,13 @@ def shard_states(out: Path) -> list[ShardState]:
 
     Raises:
         EveryposeError: if the folder has no bulk run, or a file of it is damaged.
+
+    >>> from everypose.bulk.records import Manifest
+    >>> from everypose.core.files import write_json
+    >>> started = Manifest(index=0, count=2, model={"model": "boir-lite"}, sources_sha256="", items=100)
+    >>> write_json(Path("poses", Shard(0, 2).folder, MANIFEST), started.model_dump())
+    >>> [(state.shard.index, state.items, state.done) for state in shard_states(Path("poses"))]
+    [(0, 100, 0), (1, 0, 0)]
     """
     manifests = [read_manifest(path.parent) for path in sorted(out.glob(f"shard-*/{MANIFEST}"))]
     if not manifests:
@@ -72,6 +79,13 @@ def find_problems(out: Path) -> list[str]:
 
     Raises:
         EveryposeError: if the folder has no bulk run, or a file of it is damaged.
+
+    >>> from everypose.bulk.records import Manifest
+    >>> from everypose.core.files import write_json
+    >>> empty = Manifest(index=0, count=2, model={}, sources_sha256="", items=0, items_sha256=digest([]), finished=True)
+    >>> write_json(Path("half", Shard(0, 2).folder, MANIFEST), empty.model_dump())
+    >>> [problem.partition(" ")[2] for problem in find_problems(Path("half"))]  # of the second shard
+    ['is not finished: it has not begun']
     """
     found: list[str] = []
     shard_of: dict[str, int] = {}
@@ -108,6 +122,16 @@ def segments_of(out: Path) -> dict[str, dict[Path, SegmentRecord]]:
 
     Raises:
         EveryposeError: if a file of the run is damaged.
+
+    >>> from everypose.bulk.records import Manifest
+    >>> from everypose.core.files import write_json
+    >>> folder = Path("video", Shard(0, 1).folder)
+    >>> write_json(folder / MANIFEST, Manifest(index=0, count=1, model={}, sources_sha256="").model_dump())
+    >>> segment = SegmentRecord(video="a.mp4", first=0, end=30, frames=30, corrupt=0)
+    >>> part = PartRecord(items=["a.mp4#frames=0-29"], failed={}, rows=0, sha256="", segment=segment)
+    >>> write_json(folder / "part-000000.json", part.model_dump())
+    >>> [(path.name, record.end) for path, record in segments_of(Path("video"))["a.mp4"].items()]
+    [('part-000000.parquet', 30)]
     """
     found: dict[str, dict[Path, SegmentRecord]] = {}
     for state in shard_states(out):

@@ -35,6 +35,9 @@ def read_item(item: Item) -> ImageLike:
 
     Raises:
         EveryposeError: if it cannot be read; the message names it.
+
+    >>> read_item(Item("tiny.ppm", b"P6 1 1 255 abc")).tolist()
+    [[[97, 98, 99]]]
     """
     content = item.content
     if isinstance(content, EveryposeError):

@@ -80,6 +80,14 @@ def measure_images(estimator: Estimator, sources: Sources, sample: int) -> Measu
 
     Raises:
         EveryposeError: if none of the sample can be read, with the first one's reason, or the model fails.
+
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> from everypose.drawing import encode
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((64, 64, 3), np.uint8), ".png"))
+    >>> measured = measure_images(load("boir-lite", threads=1), Sources({"a.png": "a.png"}), sample=1)
+    >>> measured.sample, measured.seconds > 0
+    (1, True)
     """
     reading, decoding, size = 0.0, 0.0, 0
     problems: list[str] = []
@@ -122,6 +130,12 @@ def measure_frames(estimator: Estimator, clips: Sequence[Clip], sample: int, set
 
     Raises:
         EveryposeError: if no segment has frames that can be read, with the first one's reason, or the model fails.
+
+    >>> from everypose import load
+    >>> from everypose.video.segments import Segment
+    >>> clip = Clip("clip.mp4", "clip.mp4", Segment())
+    >>> measure_frames(load("boir-lite", threads=1), [clip], sample=2, settings=VideoSettings()).sample
+    2
     """
     from everypose.video.stream import FrameStream
 
@@ -178,6 +192,13 @@ def count_images(archive: Archive, sample: int = 32) -> int:
 
     Raises:
         UsageError: if a table has no column of images.
+
+    >>> import io, tarfile
+    >>> from everypose.bulk.sources.found import TableOptions
+    >>> with tarfile.open("photos.tar", "w") as tar:
+    ...     tar.addfile(tarfile.TarInfo("a.jpg"), io.BytesIO())
+    >>> count_images(Archive("photos.tar", "photos.tar", TableOptions()))
+    1
     """
     if (rows := archive.rows()) is not None:
         return rows

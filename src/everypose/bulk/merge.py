@@ -27,6 +27,18 @@ def merge(out: Path, table: Path) -> int:
 
     Raises:
         EveryposeError: if the run has problems (`everypose.bulk.check.find_problems`), or the file cannot be written.
+
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> from everypose.bulk.run import run_shard
+    >>> from everypose.bulk.shards import Shard
+    >>> from everypose.bulk.sources import Sources
+    >>> from everypose.drawing import encode
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((64, 64, 3), np.uint8), ".png"))
+    >>> pose, black, out = load("boir-lite", threads=1), Sources({"a.png": "a.png"}), Path("poses")
+    >>> summary = run_shard(pose, black, out, shard=Shard(0, 1), model={"model": "boir-lite"}, quiet=True)
+    >>> merge(out, Path("poses.parquet"))  # no people, no rows
+    0
     """
     if found := find_problems(out):
         raise EveryposeError(f"{found[0]} ({counted(len(found), 'problem')}: see 'everypose bulk verify {out}')")

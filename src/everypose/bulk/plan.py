@@ -124,6 +124,15 @@ def make_plan(
 
     Raises:
         EveryposeError: if no image or no segment of the sample can be read, with the reason, or the model fails.
+
+    >>> from everypose import load
+    >>> from everypose.drawing import encode
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((64, 64, 3), np.uint8), ".png"))
+    >>> sources = Sources({f"{copy}.png": "a.png" for copy in range(1000)})
+    >>> pose, video = load("boir-lite", threads=1), VideoSettings()
+    >>> plan = make_plan(pose, sources, workers=4, sample=1, video=video, start_seconds=0.5, price_per_hour=0.1)
+    >>> plan.images, plan.workers, plan.mean_hours > 0
+    (1000, 4, True)
     """
     has_images = bool(sources.images or sources.archives)
     images = measure_images(estimator, sources, sample) if has_images else None
@@ -174,6 +183,17 @@ def compare(plan: Plan, states: Sequence[ShardState]) -> list[str]:
     Args:
         plan: of the run.
         states: of its shards.
+
+    >>> from everypose.bulk.shards import Shard
+    >>> stages = {"reading": 0.0, "decoding": 0.1, "network": 0.3, "writing": 0.0}
+    >>> plan = Plan(
+    ...     images=36_000, frames=0, workers=1, image_seconds=0.4, frame_seconds=None, hours=4.0, mean_hours=4.0,
+    ...     start_seconds=1.0, memory_mb=900.0, read_mb_per_second=0.5, bottleneck="network", stages=stages,
+    ...     price_per_hour=None,
+    ... )
+    >>> all_done = ShardState(Shard(0, 1), 36_000, 36_000, finished=True, seconds=4.4 * HOUR, peak_mb=1000.0)
+    >>> compare(plan, [all_done])[-1]
+    'measured time is 110 % of the plan, memory 111 %'
     """
     slowest = max(state.seconds for state in states) / HOUR
     mean = sum(state.seconds for state in states) / len(states) / HOUR
@@ -195,6 +215,9 @@ def read_plan(out: Path) -> Plan | None:
 
     Raises:
         EveryposeError: if it is damaged.
+
+    >>> read_plan(Path("poses")) is None  # the folder has no plan
+    True
     """
     path = out / PLAN
     if not path.is_file():

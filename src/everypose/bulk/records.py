@@ -120,6 +120,11 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         EveryposeError: if it is missing or damaged.
+
+    >>> from everypose.core.files import write_json
+    >>> write_json(Path(MANIFEST), Manifest(index=3, count=4, model={}, sources_sha256="").model_dump())
+    >>> read_manifest(Path()).index
+    3
     """
     path = folder / MANIFEST
     try:
@@ -133,6 +138,12 @@ def read_parts(folder: Path) -> dict[Path, PartRecord]:
 
     Raises:
         EveryposeError: if a record is damaged.
+
+    >>> from everypose.core.files import write_json
+    >>> part = PartRecord(items=["a.jpg"], failed={"b.jpg": "it is empty"}, rows=17, sha256="")
+    >>> write_json(Path("part-000000.json"), part.model_dump())
+    >>> [(path.name, record.rows) for path, record in read_parts(Path()).items()]
+    [('part-000000.parquet', 17)]
     """
     parts = {}
     for path in sorted(folder.glob(f"part-{6 * '[0-9]'}.json")):

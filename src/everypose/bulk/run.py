@@ -86,6 +86,16 @@ def run_shard(
     Raises:
         UsageError: if the folder has results of another model or another number of shards.
         EveryposeError: if an output cannot be written or the model fails.
+
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> from everypose.drawing import encode
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((64, 64, 3), np.uint8), ".png"))
+    >>> sources = Sources({"a.png": "a.png", "missing.png": "missing.png"})
+    >>> pose, model = load("boir-lite", threads=1), {"model": "boir-lite"}
+    >>> summary = run_shard(pose, sources, Path("poses"), shard=Shard(0, 1), model=model, quiet=True)
+    >>> summary.images, summary.people, list(summary.failed)
+    (1, 0, ['missing.png'])
     """
     folder = out / shard.folder
     own = sources.of_shard(shard)

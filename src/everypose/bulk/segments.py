@@ -106,6 +106,13 @@ def write_segment(
 
     Raises:
         EveryposeError: if the file cannot be written or the model fails.
+
+    >>> from everypose import load
+    >>> from everypose.video.segments import Segment
+    >>> clip = Clip("clip.mp4", "clip.mp4", Segment())
+    >>> record, people = write_segment(load("boir-lite", threads=1), clip, Path("part-000000.parquet"))
+    >>> record.segment.frames, people
+    (3, 0)
     """
     from everypose.video.stream import FrameStream
 
@@ -139,6 +146,11 @@ def open_segment(clip: Clip, settings: VideoSettings) -> "VideoSegment":
 
     Raises:
         EveryposeError: if the video cannot be read.
+
+    >>> from everypose.video.segments import Segment
+    >>> with open_segment(Clip("clip.mp4", "clip.mp4", Segment()), VideoSettings(every=2)) as video:
+    ...     [frame.index for frame in video]
+    [0, 2]
     """
     from everypose.video.segments import VideoSegment
 

@@ -27,7 +27,12 @@ Feed = Mapping[str, npt.NDArray[np.generic]]
 
 
 class Link(NamedTuple):
-    """A convolution, the tensor that it gives after its ReLU, and the convolutions that alone read it."""
+    """A convolution, the tensor that it gives after its ReLU, and the convolutions that alone read it.
+
+    >>> node = onnx.helper.make_node("Conv", ["images", "weight"], ["map"])
+    >>> Link(before=node, tensor="map", after=()).tensor
+    'map'
+    """
 
     before: onnx.NodeProto
     tensor: str
@@ -43,6 +48,23 @@ def equalize(model: onnx.ModelProto, feeds: Iterable[Feed]) -> int:
 
     Returns:
         How many tensors were evened out.
+
+    >>> first, second = np.ones((2, 4, 4, 1, 1), np.float32)
+    >>> first[0] = 9.0  # a channel with large values
+    >>> inputs, outputs = [onnx.helper.make_tensor_value_info(name, 1, (1, 4, 2, 2)) for name in ("x", "y")]
+    >>> graph = onnx.helper.make_graph(
+    ...     [
+    ...         onnx.helper.make_node("Conv", ["x", "first"], ["map"]),
+    ...         onnx.helper.make_node("Conv", ["map", "second"], ["y"]),
+    ...     ],
+    ...     "two convolutions", [inputs], [outputs],
+    ...     [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")],
+    ... )
+    >>> model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    >>> equalize(model, [{"x": np.ones((1, 4, 2, 2), np.float32)}])  # one tensor between convolutions
+    1
+    >>> numpy_helper.to_array(model.graph.initializer[0])[:, 0, 0, 0].round().tolist()
+    [4.0, 1.0, 1.0, 1.0]
     """
     links = find_links(model.graph)
     if not links:
@@ -55,7 +77,17 @@ def equalize(model: onnx.ModelProto, feeds: Iterable[Feed]) -> int:
 
 
 def find_links(graph: onnx.GraphProto) -> list[Link]:
-    """Where a channel of one convolution goes to other convolutions and nowhere else."""
+    """Where a channel of one convolution goes to other convolutions and nowhere else.
+
+    >>> nodes = [
+    ...     onnx.helper.make_node("Conv", ["x", "first"], ["map"]),
+    ...     onnx.helper.make_node("Relu", ["map"], ["positive"]),
+    ...     onnx.helper.make_node("Conv", ["positive", "second"], ["y"]),
+    ... ]
+    >>> weights = [numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32), name) for name in ("first", "second")]
+    >>> [link.tensor for link in find_links(onnx.helper.make_graph(nodes, "three", [], [], weights))]
+    ['positive']
+    """
     readers: defaultdict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.node:
         for name in read_names(node):

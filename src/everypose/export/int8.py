@@ -55,6 +55,26 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     Raises:
         UsageError: if there is no photo, the model is in int8 already, or it finds no people.
         EveryposeError: if the file is no model, or a photo cannot be read.
+
+    >>> from torch import nn
+    >>> from everypose.drawing import encode
+    >>> from everypose.export.onnx import export_onnx
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> class Small(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.layers = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.Conv2d(8, 21, 1))
+    ...     def heatmaps(self, images):  # of one hand
+    ...         return self.layers(images)[:, None]
+    >>> config = ModelConfig(
+    ...     name="hand", network=HRNetPoseSettings(), skeleton=Skeleton.named("interhand2d"),
+    ...     inference=TopDownInference(crop_size=(64, 64), nms=None),
+    ... )
+    >>> export_onnx(Small(), config, Path("hand.onnx"))
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((80, 60, 3), np.uint8), ".png"))
+    >>> quantize(Path("hand.onnx"), ["a.png"], Path("hand-int8.onnx"))  # one photo
+    1
     """
     session = open_session(source, 1, "cpu")
     config = read_metadata(session, source)
@@ -94,7 +114,7 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         )
         model = onnx.load(quantized)
         take_pixels(model.graph)
-        read_unrounded(model.graph, set(nodes))
+        _read_unrounded(model.graph, set(nodes))
         onnx.save(model, part)
     return len(files)
 
@@ -104,6 +124,11 @@ def take_pixels(graph: onnx.GraphProto) -> None:
 
     This is so if the standard deviation is one pixel value, as of Lightweight OpenPose: converting pixels to float32
     and back takes a considerable share of a small model's time.
+
+    >>> graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "no normalization", [], [])
+    >>> take_pixels(graph)
+    >>> [node.op_type for node in graph.node]  # nothing to leave out
+    ['Relu']
     """
     for quantizer in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
         chain = _normalization_before(quantizer, graph)
@@ -120,7 +145,7 @@ def take_pixels(graph: onnx.GraphProto) -> None:
         _remove_unused(graph, transpose.output[0])
 
 
-def read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
+def _read_unrounded(graph: onnx.GraphProto, int8: Set[str]) -> None:
     """Let float nodes read float tensors directly, where the quantizer inserted a rounding for other readers.
 
     Nodes that read only the shape of a tensor get it without conversion from 8 bits.

@@ -34,6 +34,26 @@ def calibration_crops(source: Path, config: ModelConfig, photos: list[Path]) -> 
     Raises:
         UsageError: if no person is found.
         EveryposeError: if a photo cannot be read.
+
+    >>> from torch import nn
+    >>> from everypose.drawing import encode
+    >>> from everypose.export.onnx import export_onnx
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> class Small(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.layers = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.Conv2d(8, 21, 1))
+    ...     def heatmaps(self, images):  # of one hand
+    ...         return self.layers(images)[:, None]
+    >>> config = ModelConfig(
+    ...     name="hand", network=HRNetPoseSettings(), skeleton=Skeleton.named("interhand2d"),
+    ...     inference=TopDownInference(crop_size=(64, 64), nms=None),
+    ... )
+    >>> export_onnx(Small(), config, Path("hand.onnx"))
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((80, 60, 3), np.uint8), ".png"))
+    >>> [feed["images"].shape for feed in calibration_crops(Path("hand.onnx"), config, [Path("a.png")])]
+    [(1, 64, 64, 3)]
     """
     whole = config.skeleton.name in NOT_OF_PEOPLE
     estimator = load(source, threads=1, detector=WholeImage() if whole else None)
@@ -56,6 +76,14 @@ def nodes_of_crops(graph: onnx.GraphProto, constants: Set[str]) -> list[str]:
     Args:
         graph: with its nodes in the order in which they run.
         constants: names of its initializers.
+
+    >>> nodes = [
+    ...     onnx.helper.make_node("Conv", ["images", "first"], ["map"], name="stem"),
+    ...     onnx.helper.make_node("Relu", ["map"], ["positive"], name="relu"),
+    ...     onnx.helper.make_node("Conv", ["positive", "last"], ["heatmaps"], name="head"),
+    ... ]
+    >>> nodes_of_crops(onnx.helper.make_graph(nodes, "small", [], []), {"first", "last"})  # heatmaps stay in float32
+    ['stem', 'relu']
     """
     weighted = {node.name for node in graph.node if _has_weights(node, constants)}
     readers: dict[str, list[onnx.NodeProto]] = {}

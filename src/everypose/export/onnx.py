@@ -50,6 +50,19 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
         config: its configuration, which the file will hold.
         path: the .onnx file to write.
         half: whether weights are stored as float16, in half the space; everything is computed in float32 all the same.
+
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> class Brightest(nn.Module):
+    ...     def heatmaps(self, images):  # of one person with one keypoint
+    ...         return images.mean(1)[:, None, None, ::4, ::4]
+    >>> config = ModelConfig(
+    ...     name="brightest", network=HRNetPoseSettings(), skeleton=Skeleton("point", ("tip",), (), (), (0.1,)),
+    ...     inference=TopDownInference(crop_size=(64, 64)),
+    ... )
+    >>> export_onnx(Brightest(), config, Path("brightest.onnx"))
+    >>> [one.name for one in onnx.load("brightest.onnx").graph.input]
+    ['images', 'mirrored']
     """
     graph, metadata = build_graph(network, config), _metadata(network, config)
     dynamic, inputs = _inputs(config)
@@ -124,7 +137,15 @@ def _metadata(network: nn.Module, config: ModelConfig) -> dict[str, str]:
 
 
 def store_as_half(path: Path, out: Path) -> None:
-    """Write an ONNX file of everypose with its large weights as float16; everything is computed in float32."""
+    """Write an ONNX file of everypose with its large weights as float16; everything is computed in float32.
+
+    >>> weights = onnx.numpy_helper.from_array(np.ones(10_000, np.float32), "weights")
+    >>> graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["weights"], ["y"])], "small", [], [], [weights])
+    >>> onnx.save(onnx.helper.make_model(graph), "large.onnx")
+    >>> store_as_half(Path("large.onnx"), Path("small.onnx"))
+    >>> Path("small.onnx").stat().st_size < 0.6 * Path("large.onnx").stat().st_size
+    True
+    """
     model = onnx.load(path)
     store_half(model.graph)
     with written_whole(out) as part:
@@ -132,7 +153,14 @@ def store_as_half(path: Path, out: Path) -> None:
 
 
 def store_half(graph: onnx.GraphProto) -> None:
-    """Store the large tensors of a graph as float16; casts, folded on loading, give them their names back."""
+    """Store the large tensors of a graph as float16; casts, folded on loading, give them their names back.
+
+    >>> weights = onnx.numpy_helper.from_array(np.ones(2000, np.float32), "weights")
+    >>> graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["weights"], ["y"])], "small", [], [], [weights])
+    >>> store_half(graph)
+    >>> [node.op_type for node in graph.node], graph.initializer[0].name
+    (['Cast', 'Relu'], 'weights.half')
+    """
     casts = []
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)

@@ -29,6 +29,16 @@ def loop_over_people(graph: onnx.GraphProto, candidates: str, found: str, *, key
         candidates: name of the tensor (B + F B, N, 2), centers of N candidates in each image and mirrored image.
         found: name of the tensor (B, N, K, 3), their keypoints.
         keypoints: K.
+
+    >>> nodes = [
+    ...     helper.make_node("Identity", ["centers"], ["candidates"]),
+    ...     helper.make_node("Relu", ["candidates"], ["found"]),
+    ...     helper.make_node("Identity", ["found"], ["keypoints"]),
+    ... ]
+    >>> graph = helper.make_graph(nodes, "search", [], [helper.make_tensor_value_info("keypoints", 1, None)])
+    >>> loop_over_people(graph, "candidates", "found", keypoints=17)
+    >>> "Loop" in [node.op_type for node in graph.node]
+    True
     """
     nodes = list(graph.node)
     starts = [candidates, *_read_at_centers(nodes, _between(nodes, [candidates], found))]
@@ -46,7 +56,11 @@ def loop_over_people(graph: onnx.GraphProto, candidates: str, found: str, *, key
 
 
 def read_names(node: onnx.NodeProto) -> list[str]:
-    """Return the names of the tensors that a node reads, also those that only the graph of a loop's turn reads."""
+    """Return the names of the tensors that a node reads, also those that only the graph of a loop's turn reads.
+
+    >>> read_names(helper.make_node("Conv", ["images", "weight", "bias"], ["map"]))
+    ['images', 'weight', 'bias']
+    """
     inner = [one.g for one in node.attribute if one.type == onnx.AttributeProto.GRAPH]
     captured = [name for graph in inner for own in graph.node for name in read_names(own)]
     return [*node.input, *captured]

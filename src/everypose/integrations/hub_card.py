@@ -11,7 +11,7 @@ _PROTOCOL = ("metric", "boxes", "flip", "input_size", "nms", "images", "persons"
 
 
 def model_card(config: ModelConfig, records: Sequence[Record], *, repository: str, license_id: str, sha256: str) -> str:
-    """Return the card in Markdown, with the front matter that the hub reads.
+    r"""Return the card in Markdown, with the front matter that the hub reads.
 
     Args:
         config: the model's configuration.
@@ -19,6 +19,17 @@ def model_card(config: ModelConfig, records: Sequence[Record], *, repository: st
         repository: ``owner/name``, for the example.
         license_id: the weights' license, as the hub spells it.
         sha256: of the weights.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> card = model_card(config, [], repository="me/mine", license_id="apache-2.0", sha256="0" * 64)
+    >>> print("\n".join(card.splitlines()[:5]))
+    ---
+    license: apache-2.0
+    library_name: everypose
+    pipeline_tag: keypoint-detection
+    tags: [human-pose-estimation, cid]
     """
     name = repository.partition("/")[2]
     lines = [

@@ -18,12 +18,15 @@ CARD_FILE = "README.md"
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be published.
+    r"""What is to be published.
 
     Attributes:
         repository: ``owner/name``.
         files: the model's files.
         card: the content of README.md.
+
+    >>> Publication("me/mine", files=(Path("config.json"), Path("model.safetensors")), card="# mine\n").repository
+    'me/mine'
     """
 
     repository: str
@@ -43,6 +46,16 @@ def prepare_publication(folder: Path, repository: str, records: Sequence[Path] =
     Raises:
         EveryposeError: if the folder is no model, or a record is of other weights.
         UsageError: if the repository or the license is not spelled as on the hub.
+
+    >>> import json
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> _ = Path(CONFIG_FILE).write_text(json.dumps(config.model_dump(mode="json")))
+    >>> _ = Path(WEIGHTS_FILE).write_bytes(b"the weights of a trained model")
+    >>> [path.name for path in prepare_publication(Path(), "me/mine", license_id="apache-2.0").files]
+    ['config.json', 'model.safetensors']
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
         raise UsageError(f"{repository} is not a hub id: give owner/name")
@@ -64,7 +77,7 @@ def prepare_publication(folder: Path, repository: str, records: Sequence[Path] =
 
 
 def publish(publication: Publication, *, private: bool = False) -> str:
-    """Upload a model in one commit; the repository is made if there is none.
+    r"""Upload a model in one commit; the repository is made if there is none.
 
     The token is that of ``HF_TOKEN`` or of ``hf auth login``; the hub is that of ``HF_ENDPOINT``.
 
@@ -74,6 +87,14 @@ def publish(publication: Publication, *, private: bool = False) -> str:
     Raises:
         MissingDependencyError: if huggingface-hub is not installed.
         EveryposeError: if the hub refuses or cannot be reached.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"HF_HUB_OFFLINE": "1"}):
+    ...     publish(Publication("me/mine", files=(), card="# mine\n"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: cannot publish me/mine: HF_HUB_OFFLINE forbids connections
     """
     try:
         from huggingface_hub import CommitOperationAdd, HfApi

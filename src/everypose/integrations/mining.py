@@ -68,6 +68,16 @@ def mine(pose: Estimator, paths: Sequence[Path], failed: list[str]) -> Iterator[
         pose: the loaded model.
         paths: image files.
         failed: receives a line for each image that cannot be read.
+
+    >>> from everypose import load
+    >>> from everypose.drawing import encode
+    >>> _ = Path("a.png").write_bytes(encode(np.zeros((64, 64, 3), np.uint8), ".png"))
+    >>> failed = []
+    >>> pose = load("boir-lite", threads=1)
+    >>> [len(image.people) for image in mine(pose, [Path("a.png"), Path("missing.png")], failed)]
+    [0]
+    >>> len(failed)
+    1
     """
     for path in paths:
         try:

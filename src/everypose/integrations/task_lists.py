@@ -34,6 +34,15 @@ def write_task_lists(ranked: Sequence[RankedImage], folder: Path, out: Path, url
 
     Raises:
         EveryposeError: if a file cannot be written.
+
+    >>> import numpy as np
+    >>> from everypose.integrations.mining import MinedImage
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"), image=np.zeros((64, 64, 3), np.uint8))
+    >>> image = MinedImage(Path("photos/a.jpg"), people, uncertainty=0.2, crowding=0.0, inconsistency=0.1)
+    >>> ranked, out = [RankedImage(image, value=0.5)], Path("lists")
+    >>> files = write_task_lists(ranked, Path("photos"), out, url_prefix="/data/", model="boir-lite")
+    >>> [file.name for file in files][:3], (out / "images.txt").exists()
+    (['ranking.csv', 'images.txt', 'prelabels.json'], True)
     """
     names = [one.image.path.relative_to(folder).as_posix() for one in ranked]
     skeleton = ranked[0].image.people.skeleton

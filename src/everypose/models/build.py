@@ -41,6 +41,15 @@ def build_graph(network: nn.Module, config: ModelConfig) -> SingleStageGraph | T
 
     Raises:
         EveryposeError: if the network has several skeletons, of which one must be chosen first.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> graph = build_graph(build_network(settings, 17), config)
+    >>> type(graph).__name__, graph.training
+    ('SingleStageGraph', False)
     """
     flip_index = torch.from_numpy(config.skeleton.flip_index)
     if config.is_top_down:

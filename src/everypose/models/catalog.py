@@ -112,6 +112,9 @@ class PublishedAs(Settings):
         datasets: the data sets whose results are of these weights.
         input_size: the input size there; None if it is not stated.
         note: the note there, such as that of fine-tuned weights; "" for results without one; None for any.
+
+    >>> PublishedAs(model="ViTPose++-B", datasets=("coco",)).note is None
+    True
     """
 
     model: str

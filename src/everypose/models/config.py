@@ -138,7 +138,15 @@ class ModelConfig(Settings):
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Read a model's configuration from its ``config.json``; raises EveryposeError if it is damaged."""
+    """Read a model's configuration from its ``config.json``; raises EveryposeError if it is damaged.
+
+    >>> import json
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> _ = Path(CONFIG_FILE).write_text(json.dumps(config.model_dump(mode="json")))
+    >>> read_config(Path(CONFIG_FILE)).name
+    'mine'
+    """
     return parse_config(read_json(path), path)
 
 
@@ -147,6 +155,11 @@ def parse_config(values: Any, where: Path) -> ModelConfig:
 
     Raises:
         EveryposeError: if it is not a configuration; names the first wrong field.
+
+    >>> parse_config({"name": "mine"}, Path("config.json"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: config.json is not a model configuration of everypose: network: Field required
     """
     try:
         return ModelConfig.model_validate(values)

@@ -54,8 +54,17 @@ def import_checkpoint(
     Raises:
         EveryposeError: if the file is damaged, holds more than tensors (nothing in it is run), is of an unknown
             method, or tensors are missing, unknown or of another shape.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> write_released(build_network(settings, 17), config, Path("cid.pth"))
+    >>> network, config = import_checkpoint(Path("cid.pth"))
+    >>> config.network.family, config.skeleton.name
+    ('cid', 'coco')
     """
-    imported = identify_tinypose(path) if path.suffix == ".onnx" else identify(read_state(path), path)
+    imported = _identify_tinypose(path) if path.suffix == ".onnx" else identify(read_state(path), path)
     settings, keypoints, state, changes, named = imported
     if skeleton is None and named is not None:
         skeleton = Skeleton.named(named)
@@ -85,6 +94,14 @@ def write_released(network: nn.Module, config: ModelConfig, path: Path) -> None:
     Raises:
         UsageError: if there are no released checkpoints of its method.
         EveryposeError: if there are none with its backbone.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> write_released(build_network(settings, 17), config, Path("cid.pth"))
+    >>> "iia.keypoint_center_conv.weight" in read_state(Path("cid.pth"))
+    True
     """
     export_state = spec_of(method_of(config.network)).export_state
     if export_state is None:
@@ -103,6 +120,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     Raises:
         EveryposeError: if the file cannot be read, holds no state dict, or holds weights that are not finite.
+
+    >>> import torch
+    >>> write_checkpoint({"state_dict": {"module.conv1.weight": torch.zeros(1)}}, Path("network.pth"))
+    >>> list(read_state(Path("network.pth")))  # unwrapped, without the prefix
+    ['conv1.weight']
     """
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     for _ in range(_MOST_WRAPPERS):
@@ -142,6 +164,11 @@ def identify(state: Mapping[str, Tensor], path: Path) -> Imported:
 
     Raises:
         EveryposeError: if it is of no known method, or tensors whose shapes determine sizes are missing.
+
+    >>> identify({"conv1.weight": None}, Path("network.pth"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: network.pth is not a checkpoint of BoIR, CID, MIPNet, HRNet, ...
     """
     for method in METHODS:
         spec = spec_of(method)
@@ -162,7 +189,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> Imported:
     )
 
 
-def identify_tinypose(path: Path) -> Imported:
+def _identify_tinypose(path: Path) -> Imported:
     """Read PP-TinyPose's ONNX file."""
     state = read_tinypose(path)
     return Imported(HRNetPoseSettings(backbone=LiteHRNetSettings()), len(state["head.weight"]), state)

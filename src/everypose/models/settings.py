@@ -70,6 +70,12 @@ def require_fitting_inference(network: NetworkSettings, inference: InferenceSett
 
     Raises:
         ValueError: if they are for another kind, or sizes are no multiples of what the backbone needs.
+
+    >>> from everypose.methods.boir.settings import BoIRSettings
+    >>> require_fitting_inference(BoIRSettings(), TopDownInference(crop_size=(192, 256)))
+    Traceback (most recent call last):
+        ...
+    ValueError: the family boir needs size = PIXELS under [inference]
     """
     if network.task not in inference.tasks:
         wanted = next(kind for kind in _KINDS_OF_INFERENCE if network.task in kind.tasks)

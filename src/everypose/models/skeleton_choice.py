@@ -19,6 +19,13 @@ def select_skeleton(network: nn.Module, config: ModelConfig, name: str | None = 
     Raises:
         UsageError: if the model has no such skeleton.
         EveryposeError: if the skeletons cannot be combined.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> network = nn.Identity()
+    >>> select_skeleton(network, config)[0] is network  # it has one skeleton
+    True
     """
     choose = spec_of(method_of(config.network)).select_skeleton
     if choose is None:

@@ -19,6 +19,15 @@ def save_model(network: nn.Module, config: ModelConfig, folder: Path) -> ModelCo
     """Write ``config.json`` and ``model.safetensors``; the configuration then names the weights' SHA-256.
 
     The weights are written first; each file is written atomically.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> saved = save_model(build_network(settings, 17), config, Path("small"))
+    >>> sorted(path.name for path in Path("small").iterdir()), len(saved.provenance["sha256"])
+    (['config.json', 'model.safetensors'], 64)
     """
     weights = folder / WEIGHTS_FILE
     with written_whole(weights) as part:
@@ -37,6 +46,16 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelConfig]:
 
     Raises:
         EveryposeError: if a file is missing or damaged, or tensors do not fit the configuration.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> saved = save_model(build_network(settings, 17), config, Path("small"))
+    >>> network, loaded = load_model(Path("small"))
+    >>> loaded == saved, network.training
+    (True, False)
     """
     config = read_config(folder / CONFIG_FILE)
     weights = folder / WEIGHTS_FILE
@@ -54,6 +73,11 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], where: Path) 
 
     Raises:
         EveryposeError: if tensors are missing, unexpected or of another shape; the message counts and names them.
+
+    >>> load_strictly(nn.Linear(2, 1), {}, Path("model.safetensors"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: model.safetensors: tensors do not fit the network: 2 missing (weight, bias)
     """
     expected = network.state_dict()
     missing = [name for name in expected if name not in state]

@@ -13,7 +13,13 @@ from everypose.video.live import Connection, LiveFrame
 
 
 class CameraConnection(Connection):
-    """An open camera. Frames have the time at which they were read: cameras give none of their own."""
+    """An open camera. Frames have the time at which they were read: cameras give none of their own.
+
+    >>> CameraConnection(number=99)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: cannot open camera 99: it is not connected, another program uses ...
+    """
 
     def __init__(self, number: int) -> None:
         """Open a camera.

@@ -31,6 +31,9 @@ class DecodedFrame:
         index: number of the frame in the video, from 0.
         time: when it is shown, in seconds from the start of the video.
         frame: the picture, in its own pixel format, not yet turned.
+
+    >>> DecodedFrame(index=3, time=0.1, frame=av.VideoFrame(64, 48, "yuv420p")).frame.width
+    64
     """
 
     index: int
@@ -88,6 +91,12 @@ class Decoder:
     Attributes:
         corrupt: damaged packets and frames that were skipped so far.
         problem: why reading ended before the end of the file; empty if it did not.
+
+    >>> with av.open("clip.mp4") as container:
+    ...     stream = container.streams.video[0]
+    ...     decoder = Decoder(container, stream, origin=Fraction(0), frame_rate=stream.average_rate)
+    ...     [(frame.index, round(frame.time, 2)) for frame in decoder.frames()]
+    [(0, 0.0), (1, 0.1), (2, 0.2)]
     """
 
     def __init__(
@@ -175,7 +184,12 @@ class Decoder:
 
 
 def read_packets(container: "InputContainer", *streams: "Stream") -> Iterator["Packet[Stream]"]:
-    """Read the packets of some streams up to the end of the file, or to the first place that is damaged."""
+    """Read the packets of some streams up to the end of the file, or to the first place that is damaged.
+
+    >>> with av.open("clip.mp4") as container:
+    ...     sum(packet.size > 0 for packet in read_packets(container, container.streams.video[0]))
+    3
+    """
     with suppress(av.error.FFmpegError, OSError):
         yield from container.demux(*streams)
 
@@ -187,6 +201,9 @@ class Preview:
     Attributes:
         stamps: sorted time stamps of the frames before it, in units of the stream's time base.
         key_frame: decoding time stamp of the last key frame before it.
+
+    >>> Preview(stamps=[0, 512, 1024], key_frame=0).stamps[-1]
+    1024
     """
 
     stamps: Sequence[int]
@@ -203,6 +220,11 @@ def preview(container: "InputContainer", stream: "VideoStream", time: Fraction) 
 
     Returns:
         None if there is nothing before it, or packets have no time stamps.
+
+    >>> with av.open("clip.mp4") as container:
+    ...     before = preview(container, container.streams.video[0], Fraction(1, 5))
+    >>> len(before.stamps)  # frames before 0.2 s
+    2
     """
     stamps: list[int] = []
     key_frame: int | None = None

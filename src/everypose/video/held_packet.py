@@ -15,6 +15,19 @@ class HeldPacket:
     """Holds the last packet of one track until the next one comes.
 
     In a fragmented MP4 a packet begins where the one before ends: with a wrong duration, times would drift.
+
+    >>> import av
+    >>> with av.open("clip.mp4") as source, av.open("copy.mp4", "w") as output:
+    ...     stream = source.streams.video[0]
+    ...     track, held = output.add_stream_from_template(stream), HeldPacket()
+    ...     for packet in source.demux(stream):
+    ...         if packet.size:
+    ...             packet.stream = track
+    ...             held.exchange(packet, output)
+    ...     held.release(output)
+    >>> with av.open("copy.mp4") as copy:
+    ...     sum(1 for _ in copy.decode(video=0))
+    3
     """
 
     def __init__(self) -> None:

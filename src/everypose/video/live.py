@@ -29,6 +29,10 @@ class LiveFrame:
     Attributes:
         stamp: its time in seconds; each connection may count from anywhere.
         to_image: converts it to (H, W, 3) uint8 RGB; called only for frames that are processed.
+
+    >>> import numpy as np
+    >>> LiveFrame(stamp=12.5, to_image=lambda: np.zeros((48, 64, 3), np.uint8)).to_image().shape
+    (48, 64, 3)
     """
 
     stamp: float
@@ -41,6 +45,15 @@ class Connection(ABC):
     Attributes:
         frame_rate: frames a second; None if unknown.
         corrupt: damaged packets and frames so far.
+
+    >>> import numpy as np
+    >>> class Pictures(Connection):
+    ...     def frames(self):
+    ...         yield LiveFrame(0.0, lambda: np.zeros((48, 64, 3), np.uint8))
+    ...     def close(self):
+    ...         pass
+    >>> [frame.stamp for frame in Pictures().frames()]
+    [0.0]
     """
 
     frame_rate: Fraction | None = None
@@ -72,6 +85,17 @@ class LiveSource(VideoSource):
     """A camera or network stream, read by a thread that keeps only the newest frame.
 
     Times are the source's own and start at 0; when a lost source is open again, they go on at the time that has passed.
+
+    >>> import numpy as np
+    >>> class Pictures(Connection):
+    ...     def frames(self):
+    ...         yield LiveFrame(0.0, lambda: np.zeros((48, 64, 3), np.uint8))
+    ...     def close(self):
+    ...         pass
+    >>> with LiveSource("pictures", Pictures) as source:
+    ...     frame = next(iter(source))
+    >>> frame.index, frame.image.shape
+    (0, (48, 64, 3))
     """
 
     is_live = True

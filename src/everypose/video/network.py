@@ -23,7 +23,13 @@ NO_TIMES = ("mpjpeg",)
 
 
 class StreamConnection(Connection):
-    """An open network stream."""
+    """An open network stream.
+
+    >>> StreamConnection("rtsp://127.0.0.1:9/no-camera")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: cannot open the stream rtsp://127.0.0.1:9/no-camera: Connection refused
+    """
 
     def __init__(self, address: str) -> None:
         """Connect to a stream.
@@ -71,6 +77,11 @@ def open_stream(address: str) -> "av.container.InputContainer":
 
     Raises:
         EveryposeError: if that fails; the message names the address without its password.
+
+    >>> open_stream("http://user:secret@127.0.0.1:9/no-stream")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: cannot open the stream http://127.0.0.1:9/no-stream: Connection refused
     """
     options = {"protocol_whitelist": WEB_PROTOCOLS}
     if is_stream(address):

@@ -27,8 +27,9 @@ def open_video(
 ) -> VideoSource:
     """Open a video file, numbered frames, a camera or a network stream.
 
-    >>> with open_video("clip.mp4", selection=Selection(start=10, end=20)) as video:  # doctest: +SKIP
-    ...     times = [frame.time for frame in video]
+    >>> with open_video("clip.mp4", selection=Selection(start=0.1)) as video:
+    ...     [frame.time for frame in video]
+    [0.1, 0.2]
 
     Args:
         source: the path of a video; the number of a camera (0, or "0" if no file is called so); an ``rtsp://`` or

@@ -27,6 +27,9 @@ class Segment:
         start: time stamp of the first frame; None for the start of the video.
         stop: time stamp of the next segment's first frame; None for the rest of the video.
         packets: number of its frames by the packets, of which some may be damaged.
+
+    >>> Segment(first=1800, end=3600).end
+    3600
     """
 
     first: int = 0
@@ -43,8 +46,8 @@ def find_segments(path: str | PathLike[str], seconds: float, *, opener: Opener |
     A key frame is a border only if all frames before it are shown before it and all later ones after it. A video whose
     time stamps are missing or repeat is one segment.
 
-    >>> find_segments("clip.mp4", 60)  # doctest: +SKIP
-    [Segment(first=0, end=1800, ...), Segment(first=1800, end=None, ...)]
+    >>> find_segments("clip.mp4", 60)  # a short clip is one segment
+    [Segment(first=0, end=None, ...)]
 
     Args:
         path: the video.
@@ -108,7 +111,12 @@ def _borders(stamps: Int64, is_key: Mask, *, least: float) -> Int64:
 
 
 class VideoSegment(VideoFile):
-    """The frames of a segment, with the numbers and times that they have in the video."""
+    """The frames of a segment, with the numbers and times that they have in the video.
+
+    >>> with VideoSegment("clip.mp4", Segment(), every=2) as video:
+    ...     [frame.index for frame in video]
+    [0, 2]
+    """
 
     def __init__(
         self,

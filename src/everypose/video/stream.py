@@ -48,8 +48,9 @@ class FrameStream(Iterator[Frame]):
 
     >>> from everypose import load
     >>> from everypose.video import open_video
-    >>> with FrameStream(load("boir-lite"), open_video("clip.mp4")) as frames:  # doctest: +SKIP
-    ...     counts = [len(frame.people) for frame in frames]
+    >>> with FrameStream(load("boir-lite", threads=1), open_video("clip.mp4")) as frames:
+    ...     [len(frame.people) for frame in frames]
+    [0, 0, 0]
 
     Attributes:
         source: the video; its ``corrupt`` and ``skipped`` count damaged and skipped frames.
@@ -152,6 +153,12 @@ def stream_video(
 
     Raises:
         UsageError: if people are to be smoothed and not tracked.
+
+    >>> from everypose import load
+    >>> from everypose.video import open_video
+    >>> with stream_video(load("boir-lite", threads=1), open_video("clip.mp4"), track=True, smooth=True) as frames:
+    ...     [(frame.index, len(frame.people)) for frame in frames]
+    [(0, 0), (1, 0), (2, 0)]
     """
     if smooth and not track:
         raise UsageError("smoothing follows each person from frame to frame: people must be tracked, too")

@@ -99,6 +99,9 @@ def clips_of(video: str, place: str, *, out: Path, seconds: float = SEGMENT_SECO
 
     Returns:
         The segments; a single one with the problem if the video cannot be read.
+
+    >>> [clip.key for clip in clips_of("clip.mp4", "clip.mp4", out=Path("poses"))]
+    ['clip.mp4#frames=0-']
     """
     from everypose.video.segments import Segment, find_segments
 

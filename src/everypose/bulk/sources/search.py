@@ -51,6 +51,12 @@ def find_sources(
         UsageError: if something named is missing or contains no images.
         MissingDependencyError: if there are videos and PyAV is not installed.
         EveryposeError: if an object store cannot be read.
+
+    >>> Path("photos").mkdir()
+    >>> for name in ("a.jpg", "b.png", "notes.txt"):
+    ...     Path("photos", name).touch()
+    >>> [Path(name).name for name in find_sources(["photos"], out=Path("poses")).images]
+    ['a.jpg', 'b.png']
     """
     images: dict[str, str] = {}
     archives: dict[str, Archive] = {}

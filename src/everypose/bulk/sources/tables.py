@@ -40,6 +40,13 @@ def read_table(file: BinaryIO, name: str, root: Path | str, column: str | None) 
         MissingDependencyError: if pyarrow is not installed.
         UsageError: if the table has no such column, or several and none is chosen.
         EveryposeError: if it is damaged.
+
+    >>> import pyarrow
+    >>> from pyarrow import parquet
+    >>> parquet.write_table(pyarrow.table({"image": [b"first", b"second"]}), "photos.parquet")
+    >>> with open("photos.parquet", "rb") as file:
+    ...     list(read_table(file, "photos.parquet", Path(), column=None))
+    [('0', b'first'), ('1', b'second')]
     """
     try:
         from pyarrow import parquet
@@ -64,6 +71,13 @@ def count_rows(file: BinaryIO, name: str) -> int:
 
     Raises:
         EveryposeError: if it is damaged.
+
+    >>> import pyarrow
+    >>> from pyarrow import parquet
+    >>> parquet.write_table(pyarrow.table({"path": ["a.jpg", "b.jpg"]}), "photos.parquet")
+    >>> with open("photos.parquet", "rb") as file:
+    ...     count_rows(file, "photos.parquet")
+    2
     """
     from pyarrow import parquet
 

@@ -29,7 +29,13 @@ _LATER = (408, 429, 500, 502, 503, 504)
 
 
 class UnreachableError(EveryposeError):
-    """A server could not be reached, or the connection was cut each time; what was received is kept."""
+    """A server could not be reached, or the connection was cut each time; what was received is kept.
+
+    >>> raise UnreachableError("cannot reach example.org: timed out")
+    Traceback (most recent call last):
+        ...
+    everypose.models.downloads.client.UnreachableError: cannot reach example.org: timed out
+    """
 
 
 class _CutError(Exception):
@@ -68,6 +74,11 @@ def open_address(address: str, headers: Mapping[str, str] | None = None) -> HTTP
     Raises:
         UnreachableError: if there is no connection.
         EveryposeError: if the server refuses, or redirects to an address that is not safe.
+
+    >>> open_address("ftp://example.org/model.onnx")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: ftp://example.org/model.onnx is not an http:// or https:// address
     """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -108,6 +119,11 @@ def read_small(address: str, most: int, headers: Mapping[str, str] | None = None
     Raises:
         UnreachableError: if there is no connection, or it is cut each time.
         EveryposeError: if the server refuses, or the content has more than ``most`` bytes.
+
+    >>> read_small("file:///etc/hostname", most=1000)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: file:///etc/hostname is not an http:// or https:// address
     """
 
     def read() -> bytes:
@@ -143,6 +159,11 @@ def download(
     Raises:
         UnreachableError: if there is no connection, or it is cut each time; ``part`` keeps what was received.
         EveryposeError: if the server refuses, sends a web page or another size, or the disk is full.
+
+    >>> download("ftp://example.org/model.onnx", Path("model.onnx.part"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: ftp://example.org/model.onnx is not an http:// or https:// address
     """
     _repeat(lambda: _receive(address, part, size, headers or {}, on_size), address)
 
@@ -230,5 +251,11 @@ def _require_weights(answer: HTTPResponse, address: str, size: int | None, total
 
 
 def is_offline() -> bool:
-    """Whether the environment forbids connections, by ``HF_HUB_OFFLINE``."""
+    """Whether the environment forbids connections, by ``HF_HUB_OFFLINE``.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"HF_HUB_OFFLINE": "1"}):
+    ...     is_offline()
+    True
+    """
     return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")

@@ -24,6 +24,12 @@ def require_kind(path: Path, suffix: str) -> None:
 
     Raises:
         EveryposeError: if it is another kind of file, such as a web page.
+
+    >>> _ = Path("model.onnx").write_text("<!doctype html><title>Sign in</title>")
+    >>> require_kind(Path("model.onnx"), ".onnx")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: a web page was received instead of a .onnx file
     """
     with path.open("rb") as file:
         start = file.read(512)
@@ -51,6 +57,12 @@ def extract_member(archive: Path, member: str, to: Path) -> None:
     Raises:
         EveryposeError: if a path in the archive leaves it, there is not exactly one such file, or it unpacks to more
             than is plausible.
+
+    >>> with zipfile.ZipFile("model.zip", "w") as archive:
+    ...     archive.writestr("release/end2end.onnx", b"graph")
+    >>> extract_member(Path("model.zip"), "end2end.onnx", to=Path("model.onnx"))
+    >>> Path("model.onnx").read_bytes()
+    b'graph'
     """
     with as_user_error(f"the archive with {member} is damaged"), zipfile.ZipFile(archive) as opened:
         infos = opened.infolist()

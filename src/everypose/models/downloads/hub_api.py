@@ -54,6 +54,11 @@ def endpoint() -> str:
 
     Raises:
         UsageError: if ``HF_ENDPOINT`` is not an http(s) address.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"HF_ENDPOINT": "https://hub.example.org/"}):
+    ...     endpoint()
+    'https://hub.example.org'
     """
     address = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
     if urlsplit(address).scheme not in ("http", "https"):
@@ -62,7 +67,13 @@ def endpoint() -> str:
 
 
 def authorization() -> dict[str, str]:
-    """Return the header with the token of ``HF_TOKEN``; it is sent to the hub only, not to where it redirects."""
+    """Return the header with the token of ``HF_TOKEN``; it is sent to the hub only, not to where it redirects.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"HF_TOKEN": "hf_abc"}):
+    ...     authorization()
+    {'Authorization': 'Bearer hf_abc'}
+    """
     token = os.environ.get("HF_TOKEN", "").strip()
     return {"Authorization": f"Bearer {token}"} if re.fullmatch(r"[\x21-\x7e]+", token) else {}
 
@@ -80,6 +91,13 @@ def list_repository(source: HubSource, revision: str | None) -> tuple[str, dict[
     Raises:
         UnreachableError: if the hub cannot be reached.
         EveryposeError: if there is no such repository or commit, or the answer is not the hub's.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"HF_ENDPOINT": "ftp://hub.example.org"}):
+    ...     list_repository(HubSource(repository="owner/name"), revision=None)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: HF_ENDPOINT=ftp://hub.example.org is not an http:// or https:// address
     """
     base = f"{endpoint()}/api/models/{source.repository}"
     address = f"{base}/revision/{revision or 'main'}?blobs=true"

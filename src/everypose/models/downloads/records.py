@@ -39,6 +39,10 @@ class Record(Settings):
         revision: the commit; None for a release.
         archive_sha256: of the zip archive that the file was in.
         files: by name.
+
+    >>> file = StoredFile(sha256="0" * 64, size=1000)
+    >>> Record(name="mine", source="owner/name", files={"model.onnx": file}).revision is None
+    True
     """
 
     format: Literal["everypose download 1"] = "everypose download 1"
@@ -50,7 +54,13 @@ class Record(Settings):
 
 
 def home() -> Path:
-    """Return the folder of downloads: ``EVERYPOSE_HOME``, or ``everypose`` in the user's cache."""
+    """Return the folder of downloads: ``EVERYPOSE_HOME``, or ``everypose`` in the user's cache.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     home().name
+    'models'
+    """
     if given := os.environ.get("EVERYPOSE_HOME"):
         return Path(given).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
@@ -68,7 +78,12 @@ def folder_of(entry: Entry) -> Path:
 
 
 def record_path(entry: Entry) -> Path:
-    """Return the path of a model's record."""
+    """Return the path of a model's record.
+
+    >>> from everypose.models.catalog import require_entry
+    >>> record_path(require_entry("vitpose-plus-b")).name
+    'vitpose-plus-b.json'
+    """
     folder = folder_of(entry)
     return folder.with_name(f"{folder.name}.json")
 
@@ -78,6 +93,12 @@ def read_record(entry: Entry) -> Record | None:
 
     Raises:
         EveryposeError: if the record is damaged.
+
+    >>> from unittest.mock import patch
+    >>> from everypose.models.catalog import require_entry
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     read_record(require_entry("vitpose-plus-b")) is None  # never downloaded
+    True
     """
     path = record_path(entry)
     if not path.exists():
@@ -89,7 +110,13 @@ def read_record(entry: Entry) -> Record | None:
 
 
 def fits_catalog(entry: Entry, record: Record) -> bool:
-    """Whether a record has the revision and the hashes that the catalog requires."""
+    """Whether a record has the revision and the hashes that the catalog requires.
+
+    >>> from everypose.models.catalog import require_entry
+    >>> entry = require_entry("vitpose-plus-b")
+    >>> fits_catalog(entry, Record(name=entry.name, source="owner/name", revision="0" * 40, files={}))
+    True
+    """
     if entry.hub is not None:
         files = {PurePosixPath(file.path).name: file.sha256 for file in entry.hub.files if file.sha256 is not None}
         return entry.hub.revision in (None, record.revision) and all(
@@ -102,5 +129,14 @@ def fits_catalog(entry: Entry, record: Record) -> bool:
 
 
 def write_record(entry: Entry, record: Record) -> None:
-    """Write the record of a downloaded model."""
+    """Write the record of a downloaded model.
+
+    >>> from unittest.mock import patch
+    >>> from everypose.models.catalog import require_entry
+    >>> entry = require_entry("vitpose-plus-b")
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     write_record(entry, Record(name=entry.name, source="owner/name", files={}))
+    ...     read_record(entry).source
+    'owner/name'
+    """
     write_json(record_path(entry), record.model_dump(mode="json"), indent=1)

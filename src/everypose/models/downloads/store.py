@@ -43,6 +43,13 @@ def stored(entry: Entry) -> Path | None:
 
     Raises:
         EveryposeError: if a file has another hash than its record.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> from everypose.models.catalog import require_entry
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     stored(require_entry("vitpose-plus-b")) is None  # not downloaded
+    True
     """
     record = read_record(entry)
     folder = folder_of(entry)
@@ -67,6 +74,13 @@ def verify(entry: Entry) -> list[str]:
 
     Returns:
         One line for each problem.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> from everypose.models.catalog import require_entry
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     verify(require_entry("vitpose-plus-b"))
+    ['vitpose-plus-b is not downloaded']
     """
     record = read_record(entry)
     if record is None:
@@ -92,6 +106,15 @@ def fetch(entry: Entry, *, update: bool = False, quiet: bool = False) -> Path:
     Raises:
         UsageError: if the model cannot be downloaded.
         EveryposeError: if there is no connection, or what the server sends is not what is required.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> from everypose.models.catalog import require_entry
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models", "HF_HUB_OFFLINE": "1"}):
+    ...     fetch(require_entry("vitpose-plus-b"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: HF_HUB_OFFLINE forbids connections, and vitpose-plus-b is not ...
     """
     if not entry.downloads:
         raise UsageError(f"{entry.name} is not downloaded: 'everypose models show {entry.name}' says where it is from")
