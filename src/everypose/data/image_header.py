@@ -78,6 +78,11 @@ def parse_header_of(path: Path) -> ImageHeader | None:
 
     Raises:
         EveryposeError: if the file is missing, is no image, or is truncated; the message names it.
+
+    >>> parse_header_of(Path("missing.jpg"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: missing.jpg does not exist
     """
     try:
         with Path(path).open("rb") as file:
@@ -263,6 +268,11 @@ def tiff_tags(file: BinaryIO) -> list[tuple[int, int, int]]:
     Raises:
         ValueError: if the data are no TIFF.
         struct.error: the data end early.
+
+    >>> tiff_tags(io.BytesIO(b"no TIFF at all"))
+    Traceback (most recent call last):
+        ...
+    ValueError: not a TIFF
     """
     file.seek(0)
     start = file.read(8)

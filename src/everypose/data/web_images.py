@@ -54,6 +54,11 @@ def fetch_image(address: str) -> Image:
 
     Raises:
         EveryposeError: if it cannot be downloaded, is larger than `MOST_BYTES`, or is not an image.
+
+    >>> fetch_image("http://127.0.0.1:9/crowd.jpg")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: cannot download http://127.0.0.1:9/crowd.jpg: [Errno 111] Connection refused
     """
     name = without_password(address)
     with _open(address) as answer:

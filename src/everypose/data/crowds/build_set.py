@@ -35,6 +35,10 @@ class Tally:
     """Counts of a set of labels: people (labeled, no crowd regions), pasted ones, and overlapping ones.
 
     ``overlapping`` counts, for each of ``THRESHOLDS``, the people whose box has a greater IoU with another's.
+
+    >>> tally = Tally(photos=4, people=10, pasted=6, overlapping=np.array([4, 1]))
+    >>> tally.shares()  # of the people, above an IoU of 0.3 and of 0.5
+    [0.4, 0.1]
     """
 
     photos: int = 0
@@ -71,6 +75,12 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
 
     Raises:
         EveryposeError: if no photo can be read, the set has no labeled people, or no cut-out is good enough.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> collect_cutouts(SceneSet([], Skeleton.named("coco"), "train"), problems=[])
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: train has no person with labeled keypoints
     """
     if not any(scene.is_labeled_person.any() for scene in scenes):
         raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labeled keypoints")
@@ -105,6 +115,11 @@ def background_scenes(folder: Path, skeleton_size: int, problems: list[str]) -> 
 
     Raises:
         EveryposeError: if the folder does not exist, or no photo in it can be read.
+
+    >>> Path("backgrounds").mkdir()
+    >>> write_bytes(Path("backgrounds/a.jpg"), cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes())
+    >>> [(scene.width, scene.height, len(scene)) for scene in background_scenes(Path("backgrounds"), 17, [])]
+    [(64, 48, 0)]
     """
     images = find_image_set(folder)
     problems += images.problems
@@ -151,6 +166,13 @@ def compose_set(
     Raises:
         UsageError: if OUT holds an annotation file already.
         EveryposeError: if OUT cannot be written, a photo cannot be read, or no person fits on any photo.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = SceneSet([], Skeleton.named("coco"), "train")
+    >>> compose_set(people, [], Path("crowds"), count=100, settings=Settings(), seed=0, problems=[])
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: train has no person with labeled keypoints
     """
     out = Path(out)
     unfinished = _prepare(out)

@@ -76,6 +76,20 @@ def compose(
     Returns:
         The new photo and its labels: the old annotations in their order, then the pasted ones.
         ``extra["pasted"]`` names each pasted person's photo and annotation.
+
+    >>> from pathlib import Path
+    >>> nothing = np.zeros(0)
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 128, 96, nothing, np.zeros((0, 17, 3)), np.zeros((0, 4)), nothing,
+    ...     nothing > 0, [],
+    ... )
+    >>> alpha, keypoints = np.ones((40, 20), np.float32), np.full((17, 3), (10.0, 20.0, 2.0))
+    >>> green = np.full((40, 20, 3), (0, 200, 0), np.uint8)
+    >>> cutout = CutOut(green, alpha, keypoints, np.array([0.0, 0, 20, 40]), 800.0, 12.0, "b.jpg", 7, True)
+    >>> rng, image = np.random.default_rng(0), np.full((96, 128, 3), (90, 60, 30), np.uint8)
+    >>> photo, labels = compose(rng, scene, image, [cutout], Settings(people=(1, 1)), Skeleton.named("coco"))
+    >>> photo.shape, labels.extra["pasted"]
+    ((96, 128, 3), [{'file_name': 'b.jpg', 'annotation_id': 7}])
     """
     composition = Composition(scene, image, skeleton)
     usable = [cutout for cutout in cutouts if cutout.file_name != scene.file_name]
@@ -97,7 +111,23 @@ def compose(
 
 
 class Composition:
-    """A photo and its labels while people are being pasted."""
+    """A photo and its labels while people are being pasted.
+
+    >>> from pathlib import Path
+    >>> nothing = np.zeros(0)
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 128, 96, nothing, np.zeros((0, 17, 3)), np.zeros((0, 4)), nothing,
+    ...     nothing > 0, [],
+    ... )
+    >>> alpha, keypoints = np.ones((40, 20), np.float32), np.full((17, 3), (10.0, 20.0, 2.0))
+    >>> green = np.full((40, 20, 3), (0, 200, 0), np.uint8)
+    >>> cutout = CutOut(green, alpha, keypoints, np.array([0.0, 0, 20, 40]), 800.0, 12.0, "b.jpg", 7, True)
+    >>> composition = Composition(scene, np.zeros((96, 128, 3), np.uint8), Skeleton.named("coco"))
+    >>> composition.paste(cutout, Place(50, 40, 1.0), Settings())
+    True
+    >>> composition.scene().boxes.tolist()
+    [[50.0, 40.0, 70.0, 80.0]]
+    """
 
     def __init__(self, scene: Scene, image: Image, skeleton: Skeleton) -> None:
         """Begin with the photo as it is; ``scene`` and ``image`` are copied."""
@@ -242,6 +272,12 @@ def relit(cutout: CutOut, surroundings: Image, strength: float) -> Image:
 
     Returns:
         (H, W, 3) uint8 RGB, the cut-out's size.
+
+    >>> alpha, keypoints = np.ones((4, 2), np.float32), np.zeros((17, 3))
+    >>> pixels = np.full((4, 2, 3), 100, np.uint8)
+    >>> cutout = CutOut(pixels, alpha, keypoints, np.array([0.0, 0, 2, 4]), 8.0, 1.0, "b.jpg", 7, True)
+    >>> relit(cutout, np.full((4, 2, 3), 50, np.uint8), strength=0.5)[0, 0].tolist()  # half as bright around it
+    [75, 75, 75]
     """
     luminance = cv2.cvtColor(cutout.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     own = luminance[cutout.alpha > 0.5]

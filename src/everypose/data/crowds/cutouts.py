@@ -39,6 +39,12 @@ class CutOut:
         file_name: the photo it comes from.
         annotation_id: the person in that photo.
         reaches_ground: False where the photo ends, or the labels do, above the feet.
+
+    >>> pixels, alpha, keypoints = np.zeros((40, 20, 3), np.uint8), np.ones((40, 20), np.float32), np.zeros((17, 3))
+    >>> cutout = CutOut(pixels, alpha, keypoints, np.array([0.0, 0, 20, 40]), 800.0, 12.0, "b.jpg", 7, True)
+    >>> half = cutout.resized(0.5)
+    >>> half.alpha.shape, half.box.tolist(), half.size
+    ((20, 10), [-0.25, -0.25, 9.75, 19.75], 6.0)
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -83,7 +89,17 @@ class CutOut:
 
 
 def may_be_cut_out(scene: Scene, person: int, skeleton: Skeleton) -> bool:
-    """Whether the labels suffice for a cut-out: enough visible keypoints, large enough, outside crowd regions."""
+    """Whether the labels suffice for a cut-out: enough visible keypoints, large enough, outside crowd regions.
+
+    >>> from pathlib import Path
+    >>> boxes, keypoints = np.array([[10.0, 10, 50, 110], [60, 10, 70, 40]]), np.full((2, 17, 3), 2.0)
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 128, 128, np.arange(2), keypoints, boxes, np.ones(2),
+    ...     np.zeros(2, bool), [None] * 2,
+    ... )
+    >>> [may_be_cut_out(scene, person, Skeleton.named("coco")) for person in (0, 1)]  # the second is too small
+    [True, False]
+    """
     visibility, box = scene.keypoints[person, :, 2], scene.boxes[person]
     labeled = int((visibility > 0).sum())
     if scene.is_crowd[person] or labeled < LABELED * len(skeleton) - 0.5:
@@ -109,6 +125,17 @@ def cut_out(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleton: S
 
     Raises:
         EveryposeError: if the segmentation label cannot be read.
+
+    >>> from pathlib import Path
+    >>> boxes, keypoints = np.array([[10.0, 10, 50, 110]]), np.full((1, 17, 3), (30.0, 60.0, 2.0))
+    >>> outline = [[30.0, 10, 50, 60, 30, 110, 10, 60]]
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 128, 128, np.array([7]), keypoints, boxes, np.array([4000.0]), np.array([False]),
+    ...     [outline],
+    ... )
+    >>> cutout = cut_out(np.zeros((128, 128, 3), np.uint8), scene, 0, Skeleton.named("coco"))
+    >>> cutout.pixels.shape, cutout.annotation_id
+    ((98, 40, 3), 7)
     """
     if not may_be_cut_out(scene, person, skeleton):
         return None
@@ -118,7 +145,7 @@ def cut_out(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleton: S
     else:
         mask = segmentation_mask(segmentation, *image.shape[:2])
     whole = largest_component(mask)
-    if whole.sum() < ONE_PIECE * max(1, mask.sum()) or not is_clean(whole, scene, person):
+    if whole.sum() < ONE_PIECE * max(1, mask.sum()) or not _is_clean(whole, scene, person):
         return None
     return _lift(image, whole, scene, person, skeleton)
 
@@ -137,7 +164,7 @@ def largest_component(mask: Mask) -> Mask:
     return largest
 
 
-def is_clean(mask: Mask, scene: Scene, person: int) -> bool:
+def _is_clean(mask: Mask, scene: Scene, person: int) -> bool:
     """Whether a mask (H, W) bool fits the person, by the thresholds at the top of this module."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):

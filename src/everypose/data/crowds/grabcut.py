@@ -64,6 +64,21 @@ def grab_person(image: npt.NDArray[np.uint8], scene: Scene, person: int, skeleto
 
     Returns:
         (H, W) bool; empty where GrabCut finds nothing.
+
+    >>> from pathlib import Path
+    >>> rng, skeleton = np.random.default_rng(0), Skeleton.named("coco")
+    >>> image = rng.integers(0, 60, (96, 96, 3), np.uint8)
+    >>> image[16:80, 36:60] += 150  # a bright person on a dark ground
+    >>> keypoints = np.zeros((1, 17, 3))
+    >>> keypoints[0, :, :2] = rng.uniform([40, 20], [56, 76], (17, 2))
+    >>> keypoints[..., 2] = 2
+    >>> scene = Scene(
+    ...     1, Path("a.png"), "a.png", 96, 96, np.array([7]), keypoints, np.array([[36.0, 16, 60, 80]]),
+    ...     np.array([1536.0]), np.array([False]), [None],
+    ... )
+    >>> mask = grab_person(image, scene, 0, skeleton)
+    >>> mask.shape, mask.dtype
+    ((96, 96), dtype('bool'))
     """
     x1, y1, x2, y2 = _crop(scene.boxes[person], image.shape[1], image.shape[0])
     crop = image[y1:y2, x1:x2]

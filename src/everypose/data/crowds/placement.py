@@ -70,6 +70,13 @@ def find_place(
 
     Returns:
         The place; None where what was drawn does not fit, and another draw may.
+
+    >>> pixels, alpha, keypoints = np.zeros((40, 20, 3), np.uint8), np.ones((40, 20), np.float32), np.zeros((17, 3))
+    >>> cutout = CutOut(pixels, alpha, keypoints, np.array([0.0, 0, 20, 40]), 800.0, 12.0, "b.jpg", 7, True)
+    >>> alone = People(np.zeros((0, 4)), np.zeros(0))
+    >>> place = find_place(np.random.default_rng(0), alone, cutout, close=False, height=96, width=128)
+    >>> 0.4 * 96 <= 40 * place.scale <= 0.8 * 96
+    True
     """
     heights = people.boxes[:, 3] - people.boxes[:, 1]
     candidates = np.flatnonzero(heights >= NEIGHBOR_HEIGHT)

@@ -21,6 +21,12 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         EveryposeError: if it is not JSON, or lacks the lists ``images``, ``annotations`` and ``categories``.
+
+    >>> _ = Path("results.json").write_text("[]")
+    >>> load(Path("results.json"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: results.json is a JSON list, not a COCO annotation file; results ...
     """
     content = read_annotations(path)
     if isinstance(content, list):
@@ -46,6 +52,15 @@ def annotation_files(root: Path, damaged: list[str] | None = None) -> Iterator[t
 
     Raises:
         EveryposeError: if the folder does not exist or has none; the message lists the requirements.
+
+    >>> import json
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 2]}
+    >>> content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [person], "categories": [category]}
+    >>> Path("mice").mkdir()
+    >>> _ = Path("mice/labels.json").write_text(json.dumps(content))
+    >>> [path.name for path, _ in annotation_files(Path("mice"))]
+    ['labels.json']
     """
     root = Path(root)
     if not root.is_dir():
@@ -95,6 +110,11 @@ def find_image_root(annotation_file: Path, file_names: Sequence[str]) -> Path | 
 
     Tried: the annotation file's folder and its folders, two levels deep, then, from a folder of annotations, the
     same of its parent. The folder in which most of up to 16 names exist is taken; fewer than a quarter is chance.
+
+    >>> Path("set/images").mkdir(parents=True)
+    >>> Path("set/images/a.jpg").touch()
+    >>> find_image_root(Path("set/labels.json"), ["a.jpg"]).name
+    'images'
     """
     if not file_names:
         return None
@@ -158,7 +178,13 @@ def contained(root: Path, file_name: str) -> Path | None:
 
 
 def image_path(root: Path, file_name: str) -> Path | None:
-    """The image file of a name below ``root``: as written, else without its folders; None when neither is a file."""
+    """The image file of a name below ``root``: as written, else without its folders; None when neither is a file.
+
+    >>> Path("photos").mkdir()
+    >>> Path("photos/a.jpg").touch()
+    >>> image_path(Path("photos"), "train/a.jpg").name, image_path(Path("photos"), "b.jpg")
+    ('a.jpg', None)
+    """
     posix = file_name.replace("\\", "/")
     for name in dict.fromkeys((file_name, posix, posix.rsplit("/", 1)[-1])):
         path = contained(root, name)
@@ -172,6 +198,9 @@ def expected_path(root: Path, file_name: str) -> Path:
 
     Raises:
         EveryposeError: if the name leaves the folder, and the folder has no image of its last part either.
+
+    >>> expected_path(Path("photos"), "c.jpg").as_posix()
+    'photos/c.jpg'
     """
     path = image_path(root, file_name) or contained(root, file_name)
     if path is None:

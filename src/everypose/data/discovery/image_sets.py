@@ -17,6 +17,9 @@ class ImageSet:
         files: sorted paths.
         problems: one line for each image or folder that cannot be used; missing images of an annotation file are
             counted in one line.
+
+    >>> ImageSet(files=[Path("a.jpg")], problems=[]).files[0].name
+    'a.jpg'
     """
 
     files: list[Path]
@@ -34,6 +37,12 @@ def find_image_set(source: Path) -> ImageSet:
 
     Raises:
         EveryposeError: if ``source`` does not exist, or no image belongs to it.
+
+    >>> Path("photos").mkdir()
+    >>> for name in ("b.jpg", "a.png", "notes.txt"):
+    ...     Path("photos", name).touch()
+    >>> [path.name for path in find_image_set(Path("photos")).files]
+    ['a.png', 'b.jpg']
     """
     if source.is_dir():
         found = walk(source)

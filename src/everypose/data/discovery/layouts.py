@@ -97,6 +97,15 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
     Raises:
         EveryposeError: if nothing is found; the message lists the names that were tried.
         UsageError: if several data sets lie there and none was named.
+
+    >>> Path("coco/annotations").mkdir(parents=True)
+    >>> Path("coco/val2017").mkdir()
+    >>> Path("coco/val2017/a.jpg").touch()
+    >>> content = '{"images": [{"id": 1, "file_name": "a.jpg"}]}'
+    >>> _ = Path("coco/annotations/person_keypoints_val2017.json").write_text(content)
+    >>> layout = find_data("coco", "val")
+    >>> layout.dataset, layout.image_root.name, layout.description
+    ('coco', 'val2017', 'COCO as published')
     """
     root = Path(root)
     if not root.is_dir():

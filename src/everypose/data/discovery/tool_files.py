@@ -21,10 +21,16 @@ def read_annotations(path: Path) -> Any:
     Raises:
         EveryposeError: if it is XML or Label Studio's own JSON, which the message says how to export as COCO, or is
             no JSON.
+
+    >>> _ = Path("annotations.xml").write_text("<?xml version='1.0'?><annotations></annotations>")
+    >>> read_annotations(Path("annotations.xml"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: annotations.xml is a CVAT XML file, not COCO JSON; in CVAT, export ...
     """
     if (head := _xml_head(path)) is not None:
         raise EveryposeError(
-            f"{path} is {'CVAT' if b'<annotations' in head else 'an'} XML file, not COCO JSON; {_CVAT}"
+            f"{path} is {'a CVAT' if b'<annotations' in head else 'an'} XML file, not COCO JSON; {_CVAT}"
         )
     content = read_json(path)
     if _is_label_studio_project(content):
@@ -37,6 +43,9 @@ def refuse_tool_files(folder: Path) -> None:
 
     Raises:
         EveryposeError: if there is such a file among the first 50 JSON and XML files; the message says how to export.
+
+    >>> Path("photos").mkdir()
+    >>> refuse_tool_files(Path("photos"))  # nothing to refuse
     """
     for path in islice(sorted(walk(folder, (".json", ".xml"), depth=_DEPTH).files), _FILES_TRIED):
         if path.suffix.lower() == ".xml":

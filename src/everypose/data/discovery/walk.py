@@ -39,6 +39,9 @@ class Walk:
     Attributes:
         files: regular files, by folder: a folder's own files sorted by name, then those of its subfolders.
         skipped: folders that could not be entered, and files with a wanted suffix that are no regular files.
+
+    >>> Walk(files=[Path("a.jpg")]).skipped
+    []
     """
 
     files: list[Path] = field(default_factory=list)

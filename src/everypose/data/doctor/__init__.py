@@ -25,7 +25,13 @@ _SEVERITIES = get_args(Severity)
 
 @dataclass(frozen=True)
 class Examined:
-    """An annotation file with its diagnosis."""
+    """An annotation file with its diagnosis.
+
+    >>> content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person", "keypoints": ["nose"]}]}
+    >>> examined = examine_content(content, Path("gt.json"))
+    >>> sorted(examined.corrected())
+    ['annotations', 'categories', 'images']
+    """
 
     diagnosis: Diagnosis
     content: dict[str, Any]
@@ -47,6 +53,15 @@ def examine_all(path: Path, image_root: Path | None = None, damaged: list[str] |
 
     Raises:
         EveryposeError: if there is no annotation file, or ``image_root`` is no folder.
+
+    >>> import json
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> mouse = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 2], "bbox": [0, 0, 9, 9]}
+    >>> image = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
+    >>> content = {"images": [image], "annotations": [mouse], "categories": [category]}
+    >>> _ = Path("mice.json").write_text(json.dumps(content))
+    >>> [flaw.kind.name for examined in examine_all(Path("mice.json")) for flaw in examined.diagnosis.flaws]
+    ['num_keypoints_missing', 'no_area']
     """
     if image_root is not None and not Path(image_root).is_dir():
         raise EveryposeError(f"{image_root} is not a folder; --images takes the folder that holds the pictures")
@@ -61,12 +76,25 @@ def examine_all(path: Path, image_root: Path | None = None, damaged: list[str] |
 
 
 def examine(annotation_file: Path, image_root: Path | None = None) -> Examined:
-    """Examine one annotation file; see :func:`examine_all`."""
+    """Examine one annotation file; see :func:`examine_all`.
+
+    >>> import json
+    >>> content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person", "keypoints": ["nose"]}]}
+    >>> _ = Path("empty.json").write_text(json.dumps(content))
+    >>> examine(Path("empty.json")).diagnosis.annotations
+    0
+    """
     return next(examine_all(annotation_file, image_root))
 
 
 def examine_content(content: dict[str, Any], annotation_file: Path, image_root: Path | None = None) -> Examined:
-    """Examine a file's content as read."""
+    """Examine a file's content as read.
+
+    >>> categories = [{"id": 1, "name": "person", "keypoints": ["nose", "nose"]}]
+    >>> examined = examine_content({"images": [], "annotations": [], "categories": categories}, Path("gt.json"))
+    >>> [flaw.kind.name for flaw in examined.diagnosis.flaws], examined.diagnosis.readable
+    (['keypoint_names'], False)
+    """
     table = build(content)
     names = [image["file_name"] for image in content["images"] if _has_name(image)]
     root = image_root if image_root is not None else find_image_root(annotation_file, names)

@@ -20,7 +20,14 @@ _BOX_SLACK = 1.0
 
 
 def check(content: dict[str, Any], table: Table, sizes: Float64) -> list[Flaw]:
-    """Flaws of the annotations; ``sizes`` (I, 2) are the images' widths and heights, NaN where unknown."""
+    """Flaws of the annotations; ``sizes`` (I, 2) are the images' widths and heights, NaN where unknown.
+
+    >>> from everypose.data.doctor.table import build
+    >>> person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [99, 5, 2], "bbox": [0, 0, 20, 10], "area": 9}
+    >>> content = {"images": [{"id": 1}], "annotations": [person], "categories": [{"id": 1, "keypoints": ["nose"]}]}
+    >>> [flaw.kind.name for flaw in check(content, build(content), np.array([[64.0, 48.0]]))]
+    ['num_keypoints_missing', 'keypoint_outside']
+    """
     found = _identities(content, table)
     found += flaw(flaws.FLAG_VALUE, "annotations", _named(table, lambda e: crowd_flag(e.get("iscrowd")) is None))
     found += flaw(flaws.FLAG_TEXT, "annotations", _named(table, _is_flag_text))
@@ -31,11 +38,18 @@ def check(content: dict[str, Any], table: Table, sizes: Float64) -> list[Flaw]:
 
 
 def labeled(table: Table) -> Mask:
-    """(N, K) keypoints that are labeled and have usable coordinates: finite, and not at (0, 0)."""
-    return np.asarray(table.labeled & np.isfinite(table.keypoints).all(axis=2) & ~at_origin(table))
+    """(N, K) keypoints that are labeled and have usable coordinates: finite, and not at (0, 0).
+
+    >>> from everypose.data.doctor.table import build
+    >>> person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2, 0, 0, 2, 7, 7, 0]}
+    >>> categories = [{"id": 1, "keypoints": ["nose", "left_ear", "right_ear"]}]
+    >>> labeled(build({"images": [{"id": 1}], "annotations": [person], "categories": categories})).tolist()
+    [[True, False, False]]
+    """
+    return np.asarray(table.labeled & np.isfinite(table.keypoints).all(axis=2) & ~_at_origin(table))
 
 
-def at_origin(table: Table) -> Mask:
+def _at_origin(table: Table) -> Mask:
     """(N, K) labeled keypoints at exactly (0, 0) or (-1, -1): unlabeled ones whose visibility is wrong."""
     points = table.keypoints[..., :2]
     return np.asarray(table.labeled & ((points == 0).all(axis=2) | (points == -1).all(axis=2)))
@@ -51,7 +65,14 @@ def outside(points: Float64, sizes: Float64) -> Mask:
 
 
 def sizes_of(table: Table, sizes: Float64) -> Float64:
-    """(N, 2) the size of each annotation's image; NaN for unknown images."""
+    """(N, 2) the size of each annotation's image; NaN for unknown images.
+
+    >>> from everypose.data.doctor.table import build
+    >>> person = {"id": 1, "image_id": 4, "category_id": 1, "keypoints": [5, 5, 2]}
+    >>> content = {"images": [{"id": 4}], "annotations": [person], "categories": [{"id": 1, "keypoints": ["nose"]}]}
+    >>> sizes_of(build(content), np.array([[64.0, 48.0]])).tolist()
+    [[64.0, 48.0]]
+    """
     return np.concatenate([sizes, np.full((1, 2), np.nan)])[table.image_index]
 
 
@@ -109,7 +130,7 @@ def _normalized(table: Table) -> Mask:
 def _keypoint_flaws(table: Table, sizes: Float64) -> dict[flaws.Kind, Mask]:
     """Kind -> (N,) bool."""
     points, visibility = table.keypoints[..., :2], table.keypoints[..., 2]
-    origin = at_origin(table)
+    origin = _at_origin(table)
     usable = labeled(table)
     beyond = usable & outside(points, sizes_of(table, sizes)[:, None])
     raw, clean = table.labeled.sum(axis=1), usable.sum(axis=1)

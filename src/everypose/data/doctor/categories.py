@@ -14,7 +14,12 @@ _NEAR = 0.75
 
 
 def check(categories: list[Any]) -> tuple[list[Flaw], Skeleton | None]:
-    """Flaws of the categories, and the shipped skeleton that the first with keypoints follows, where it is one."""
+    """Flaws of the categories, and the shipped skeleton that the first with keypoints follows, where it is one.
+
+    >>> flaws_found, skeleton = check([{"id": 1, "name": "mouse", "keypoints": ["nose", "tail", "nose"]}])
+    >>> [flaw.kind.name for flaw in flaws_found], skeleton
+    (['keypoint_names'], None)
+    """
     usable = [category for category in categories if _named_keypoints(category)]
     if not usable:
         return flaw(flaws.NO_CATEGORY, "categories", [_title(category) for category in categories] or ["none"]), None
@@ -45,7 +50,11 @@ def link_is_usable(link: Any, count: int, first: int) -> bool:
 
 
 def first_number(links: list[Any]) -> int:
-    """Links count from 1; a list that holds a 0 counts from 0."""
+    """Links count from 1; a list that holds a 0 counts from 0.
+
+    >>> first_number([[1, 2], [2, 3]]), first_number([[0, 1]])
+    (1, 0)
+    """
     return 0 if any(isinstance(link, list) and 0 in link for link in links) else 1
 
 

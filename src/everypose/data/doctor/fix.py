@@ -19,6 +19,16 @@ def corrected(content: dict[str, Any], table: Table, images: ImageFindings) -> d
 
     Kept: labels outside the image, persons without keypoints, crowd regions, and what only a person can decide. Left
     out: entries that cannot be used, and images whose file is missing or unreadable.
+
+    >>> from everypose.data.doctor.images import check
+    >>> from everypose.data.doctor.table import build
+    >>> person = {"id": "1", "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 20, 10]}
+    >>> image = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
+    >>> content = {"images": [image], "annotations": [person], "categories": [{"id": 1, "keypoints": ["nose"]}]}
+    >>> table = build(content)
+    >>> fixed = corrected(content, table, check([image], None, table))["annotations"][0]
+    >>> fixed["id"], fixed["num_keypoints"], round(fixed["area"])
+    (1, 1, 106)
     """
     kept = _kept_images(content["images"], images)
     new_images = []

@@ -21,6 +21,9 @@ class Kind:
             sets, worth knowing.
         what: the flaw, in a few words.
         reading: what reading does about it, or what to do where it cannot.
+
+    >>> CROWD.name, CROWD.severity
+    ('crowd_region', 'informs')
     """
 
     name: str
@@ -36,6 +39,9 @@ class Flaw:
     Attributes:
         subject: what is counted: "images", "annotations" or "categories".
         examples: ids, file names or short descriptions of the first ones.
+
+    >>> Flaw(CROWD, "annotations", count=12, examples=("7", "9")).kind.severity
+    'informs'
     """
 
     kind: Kind
@@ -53,6 +59,11 @@ class Diagnosis:
         skeleton: name of the shipped skeleton with the same keypoints, or None for one of the user's own.
         image_root: folder of the images; None if none of them was found.
         notes: what could not be checked, and why.
+
+    >>> found = Diagnosis(Path("gt.json"), 10, 30, 28, keypoints=17, skeleton="coco", image_root=None)
+    >>> found.flaws += flaw(NO_AREA, "annotations", [4, 5])
+    >>> found.readable, found.to_dict()["flaws"][0]["count"]
+    (True, 2)
     """
 
     annotation_file: Path
@@ -98,7 +109,11 @@ class Diagnosis:
 
 
 def flaw(kind: Kind, subject: str, where: Sequence[Any]) -> list[Flaw]:
-    """One flaw for all places ``where`` it was met; none when there are none."""
+    """One flaw for all places ``where`` it was met; none when there are none.
+
+    >>> flaw(CROWD, "annotations", ["7", "9"])[0].count, flaw(CROWD, "annotations", [])
+    (2, [])
+    """
     return [Flaw(kind, subject, len(where), tuple(str(place) for place in where[:EXAMPLES]))] if len(where) else []
 
 

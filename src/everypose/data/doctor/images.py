@@ -33,6 +33,12 @@ class ImageFindings:
         upright: (I, 2) float64 the corrected size to write; as ``sizes`` except for labels of a stored frame.
         gone: (I,) bool, missing and unreadable files.
         stored: (I,) int64 EXIF orientation of images whose labels are of the stored frame; 1 for all others.
+
+    >>> from everypose.data.doctor.table import build
+    >>> image = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
+    >>> found = check([image], None, build({"images": [image], "annotations": [], "categories": []}))
+    >>> found.sizes.tolist(), found.gone.tolist()
+    ([[64.0, 48.0]], [False])
     """
 
     flaws: list[Flaw]
@@ -43,7 +49,14 @@ class ImageFindings:
 
 
 def check(images: Sequence[Any], image_root: Path | None, table: Table) -> ImageFindings:
-    """Check image entries (JSON as read) and, where ``image_root`` is given, the files."""
+    """Check image entries (JSON as read) and, where ``image_root`` is given, the files.
+
+    >>> from everypose.data.doctor.table import build
+    >>> image = {"id": 1, "file_name": "a.jpg"}
+    >>> found = check([image], None, build({"images": [image], "annotations": [], "categories": []}))
+    >>> [flaw.kind.name for flaw in found.flaws]
+    ['image_size_unknown']
+    """
     found = _entries(images)
     names = [_file_name(image) for image in images]
     stated = np.array([[_size(image, "width"), _size(image, "height")] for image in images]).reshape(-1, 2)
@@ -103,7 +116,11 @@ def _entries(images: Sequence[Any]) -> list[Flaw]:
 
 
 def is_whole(key: Any) -> bool:
-    """Whether reading can use an id: a whole number, or its digits."""
+    """Whether reading can use an id: a whole number, or its digits.
+
+    >>> is_whole(3.0), is_whole("12"), is_whole(3.5), is_whole("a")
+    (True, True, False, False)
+    """
     if isinstance(key, bool) or key is None:
         return False
     try:

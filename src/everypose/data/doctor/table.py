@@ -28,6 +28,12 @@ class Table:
         num_keypoints: (N,) float64, NaN where absent.
         is_crowd: (N,) bool.
         of_keypoints: (N,) bool, whether the category is listed and has keypoints.
+
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2]}
+    >>> categories = [{"id": 1, "keypoints": ["nose"]}]
+    >>> table = build({"images": [{"id": 1}], "annotations": [person], "categories": categories})
+    >>> table.labeled.tolist(), table.names(table.labeled[:, 0])
+    ([[True]], [7])
     """
 
     entries: list[dict[str, Any]]
@@ -70,7 +76,14 @@ def identity(value: Any) -> Hashable | None:
 
 
 def build(content: dict[str, Any]) -> Table:
-    """Arrays of a COCO file's annotations; entries that are no JSON objects are left out."""
+    """Arrays of a COCO file's annotations; entries that are no JSON objects are left out.
+
+    >>> person = {"id": 7, "image_id": 2, "category_id": 1, "keypoints": [5, 5, 2]}
+    >>> categories = [{"id": 1, "keypoints": ["nose"]}]
+    >>> table = build({"images": [{"id": 1}], "annotations": [person], "categories": categories})
+    >>> table.keypoints.shape, table.image_index.tolist()  # the file does not list image 2
+    ((1, 1, 3), [-1])
+    """
     images = positions(content["images"])
     categories = positions(content["categories"])
     entries = [entry for entry in content["annotations"] if isinstance(entry, dict)]
@@ -119,7 +132,11 @@ def crowd_flag(value: Any) -> int | None:
 
 
 def positions(entries: Sequence[Any]) -> dict[Hashable | None, int]:
-    """Id to position; the first of several entries with one id counts, entries without an id are left out."""
+    """Id to position; the first of several entries with one id counts, entries without an id are left out.
+
+    >>> positions([{"id": 4}, {"id": "5"}, {"id": 4}])
+    {4: 0, 5: 1}
+    """
     found: dict[Hashable | None, int] = {}
     for index, entry in enumerate(entries):
         key = identity(entry.get("id")) if isinstance(entry, dict) else None
@@ -129,13 +146,21 @@ def positions(entries: Sequence[Any]) -> dict[Hashable | None, int]:
 
 
 def keypoint_names_count(category: Any) -> int:
-    """How many keypoints a category lists; 0 for none."""
+    """How many keypoints a category lists; 0 for none.
+
+    >>> keypoint_names_count({"keypoints": ["nose", "tail"]}), keypoint_names_count({"name": "car"})
+    (2, 0)
+    """
     names = category.get("keypoints") if isinstance(category, dict) else None
     return len(names) if isinstance(names, list) else 0
 
 
 def numbers(value: Any, length: int) -> Float64 | None:
-    """(length,) float64, NaN for what is no number; None when ``value`` is no list of that length."""
+    """(length,) float64, NaN for what is no number; None when ``value`` is no list of that length.
+
+    >>> numbers([1, "x", 3], 3).tolist(), numbers([1, 2], 3)
+    ([1.0, nan, 3.0], None)
+    """
     if not isinstance(value, list) or len(value) != length:
         return None
     try:
@@ -162,5 +187,9 @@ def number(value: Any) -> float:
 
 
 def column(entries: Sequence[dict[str, Any]], key: str) -> Float64:
-    """(N,) one number of each entry; NaN where it is absent or no number."""
+    """(N,) one number of each entry; NaN where it is absent or no number.
+
+    >>> column([{"area": 4}, {}], "area").tolist()
+    [4.0, nan]
+    """
     return np.array([number(entry.get(key)) for entry in entries], np.float64)

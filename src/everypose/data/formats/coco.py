@@ -45,6 +45,16 @@ def read_coco(annotation_file: Path | str, image_root: Path | str, skeleton: Ske
     Raises:
         EveryposeError: if the file is not JSON or not COCO, or its keypoints do not match the skeleton; the message
             names the entry.
+
+    >>> import json
+    >>> person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 5, 2, 9, 9, 2], "bbox": [0, 0, 20, 10]}
+    >>> image = {"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> content = {"images": [image], "annotations": [person], "categories": [category]}
+    >>> _ = Path("mice.json").write_text(json.dumps(content))
+    >>> mice = read_coco("mice.json", "images")
+    >>> mice.skeleton.keypoints, mice.scenes[0].areas.tolist(), mice.repairs
+    (('nose', 'tail'), [106.0], ['1 missing areas were taken as 0.53 of the box'])
     """
     annotation_file = Path(annotation_file)
     return parse_coco(load(annotation_file), annotation_file, ImageFolder(Path(image_root)), skeleton)
@@ -249,7 +259,12 @@ def coco_category_fields(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def coco_content(scenes: SceneSet) -> dict[str, Any]:
-    """A set of scenes as the content of a COCO annotation file."""
+    """A set of scenes as the content of a COCO annotation file.
+
+    >>> content = coco_content(SceneSet([], Skeleton.named("coco"), "train"))
+    >>> content["annotations"], content["categories"][0]["keypoints"][:2]
+    ([], ['nose', 'left_eye'])
+    """
     category = {"id": 1, "name": "person", **coco_category_fields(scenes.skeleton)}
     images, annotations = [], []
     for scene in scenes:

@@ -83,6 +83,10 @@ def whole_visibilities(keypoints: Float64) -> int:
 
     Returns:
         How many were set.
+
+    >>> keypoints = np.array([[5.0, 5.0, 0.98], [9.0, 9.0, 1.0]])
+    >>> whole_visibilities(keypoints), keypoints[:, 2].tolist()
+    (1, [2.0, 1.0])
     """
     visibility = keypoints[..., 2]
     fractional = (visibility > 0) & (visibility != np.floor(visibility))
@@ -100,6 +104,11 @@ def require_pixels(boxes: Float64, keypoints: Float64, where: str) -> None:
 
     Raises:
         EveryposeError: if all coordinates are between 0 and 1, and not all are whole numbers.
+
+    >>> require_pixels(np.array([[0.1, 0.2, 0.3, 0.5]]), np.zeros((1, 17, 3)), "train.json")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: train.json: all coordinates are between 0 and 1: they are shares ...
     """
     labeled = keypoints[keypoints[..., 2] > 0, :2].reshape(-1)
     values = np.concatenate([boxes[np.isfinite(boxes).all(axis=1)].reshape(-1), labeled])

@@ -27,6 +27,12 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
 
     Raises:
         EveryposeError: if it is none of these.
+
+    >>> Path("mice.zip").touch()
+    >>> read_any(Path("mice.zip"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: mice.zip is an archive; unpack it and give its folder
     """
     if not source.exists():
         raise EveryposeError(f"{source} does not exist")
@@ -50,6 +56,12 @@ def write_coco(splits: Sequence[Split], out: Path, copy: bool) -> None:
 
     Raises:
         EveryposeError: if an image was not found, two share a name, or ``out`` is one file for several splits.
+
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> empty = Split("train", {"images": [], "annotations": [], "categories": [category]}, Path("photos"))
+    >>> write_coco([empty], Path("mice"), copy=False)
+    >>> read_json(Path("mice/annotations/train.json"))["categories"]
+    [{'id': 1, 'name': 'mouse', 'keypoints': ['nose', 'tail']}]
     """
     if out.suffix == ".json":
         if len(splits) > 1:
@@ -77,6 +89,12 @@ def join(contents: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     Raises:
         EveryposeError: if categories differ, one image id stands for two files or has two sets of labels, or an entry
             has no id.
+
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> train, val = ({"images": [{"id": i, "file_name": f"{i}.jpg"}], "annotations": []} for i in (1, 2))
+    >>> joined = join([("train", train | {"categories": [category]}), ("val", val | {"categories": [category]})])
+    >>> [image["file_name"] for image in joined["images"]]
+    ['1.jpg', '2.jpg']
     """
     contents = [(name, parse_entries(content, name)) for name, content in contents]
     first_name, first = contents[0]

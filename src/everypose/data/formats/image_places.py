@@ -46,7 +46,15 @@ class ImagePlace:
 
 
 class ImagePlaces(Protocol):
-    """Finds images by the names that annotations have."""
+    """Finds images by the names that annotations have.
+
+    >>> class Nowhere:
+    ...     def find(self, names, where, repairs):
+    ...         return [ImagePlace(Path(name)) for name in names]
+    >>> places: ImagePlaces = Nowhere()
+    >>> places.find(["a.jpg"], Path("gt.json"), Counter())[0].path.name
+    'a.jpg'
+    """
 
     def find(self, names: Sequence[str], where: Path, repairs: Counter[str]) -> list[ImagePlace]:
         """Return the place of each image.

@@ -27,6 +27,12 @@ def read_mpii(annotation_file: Path | str, image_root: Path | str) -> SceneSet:
 
     Raises:
         EveryposeError: if the file is not JSON or not of this form, or an image is missing.
+
+    >>> _ = Path("mpii_val.json").write_text("{}")
+    >>> read_mpii("mpii_val.json", "images")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: mpii_val.json is not an MPII annotation list
     """
     annotation_file, image_root = Path(annotation_file), Path(image_root)
     people = read_json(annotation_file)

@@ -29,6 +29,10 @@ class Split:
         content: COCO content: images, annotations, categories.
         image_root: what the images' file names are relative to; None if the images were not found.
         notes: what the format it was read from could not say, or what was left out.
+
+    >>> split = Split("train", {"images": [{"id": 1, "file_name": "a.jpg"}]}, image_root=None)
+    >>> split.image_path("a.jpg") is None  # the images were not found
+    True
     """
 
     name: str
@@ -67,6 +71,12 @@ def checked_images(split: Split, folder: Path) -> dict[Path, Path]:
 
     Raises:
         EveryposeError: if an image is missing or no image, two share a target, or ``folder`` holds other images.
+
+    >>> split = Split("train", {"images": [{"id": 1, "file_name": "a.jpg"}]}, image_root=None)
+    >>> checked_images(split, Path("mice/images/train"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: the image 'a.jpg' of train is not in the folder of the images; ...
     """
     targets: dict[Path, Path] = {}
     names: set[str] = set()
@@ -99,6 +109,11 @@ def place_images(targets: Mapping[Path, Path], *, copy: bool) -> None:
 
     Raises:
         EveryposeError: if a target cannot be written, or is another file already.
+
+    >>> _ = Path("a.jpg").write_bytes(b"an image")
+    >>> place_images({Path("mice/images/train/a.jpg"): Path("a.jpg")}, copy=True)
+    >>> Path("mice/images/train/a.jpg").read_bytes()
+    b'an image'
     """
     for target, source in targets.items():
         source = Path(os.path.realpath(source))

@@ -28,8 +28,8 @@ def cleaned(
     """A COCO export with what everypose and other readers of COCO files need.
 
     Categories without keypoints are left out with their annotations (in Label Studio's files their boxes go to the
-    people first), ids count from 1, image names lose the server's prefix, missing ``num_keypoints``, ``area`` and
-    ``iscrowd`` are filled in.
+    people first), annotation ids count from 1, image names lose the server's prefix, missing ``num_keypoints``,
+    ``area`` and ``iscrowd`` are filled in.
 
     Args:
         content: parsed JSON.
@@ -42,6 +42,15 @@ def cleaned(
     Raises:
         EveryposeError: if no category has keypoints, an entry lacks what it needs, a value has a wrong type or is not
             finite, or the skeleton has other keypoints.
+
+    >>> person = {"id": 0, "image_id": 1, "category_id": 0, "keypoints": [5, 5, 2, 9, 9, 2], "bbox": [0, 0, 20, 10]}
+    >>> content = {
+    ...     "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+    ...     "annotations": [person], "categories": [{"id": 0, "name": "mouse", "keypoints": ["nose", "tail"]}],
+    ... }
+    >>> fixed, notes = cleaned(content)
+    >>> fixed["annotations"][0]["id"], fixed["annotations"][0]["num_keypoints"]
+    (1, 2)
     """
     content = parse_entries(content, where, finite=True)
     categories = [category for category in content["categories"] if category.get("keypoints")]

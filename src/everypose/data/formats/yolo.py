@@ -29,7 +29,13 @@ _SHARE_SLACK = 0.1
 
 
 def find_yaml(source: Path) -> Path | None:
-    """The data set's YAML file: ``source`` itself, or the one in the folder that has a ``kpt_shape``."""
+    r"""The data set's YAML file: ``source`` itself, or the one in the folder that has a ``kpt_shape``.
+
+    >>> Path("mice").mkdir()
+    >>> _ = Path("mice/data.yaml").write_text("kpt_shape: [2, 3]\n")
+    >>> find_yaml(Path("mice")).name
+    'data.yaml'
+    """
     if source.is_file():
         return source if source.suffix in (".yaml", ".yml") else None
     files = sorted(walk(source, (".yaml", ".yml"), depth=0).files, key=lambda path: path.stem != "data")
@@ -37,7 +43,7 @@ def find_yaml(source: Path) -> Path | None:
 
 
 def read_yolo(yaml_file: Path, skeleton: Skeleton | None = None) -> list[Split]:
-    """Read all splits of a data set.
+    r"""Read all splits of a data set.
 
     Args:
         yaml_file: its YAML file.
@@ -45,6 +51,17 @@ def read_yolo(yaml_file: Path, skeleton: Skeleton | None = None) -> list[Split]:
 
     Raises:
         EveryposeError: if the file is no pose data set, does not name its keypoints, or a label line is malformed.
+
+    >>> import cv2
+    >>> Path("pair/images").mkdir(parents=True)
+    >>> Path("pair/labels").mkdir()
+    >>> _ = cv2.imwrite("pair/images/a.png", np.zeros((48, 64, 3), np.uint8))
+    >>> _ = Path("pair/labels/a.txt").write_text("0 0.5 0.5 0.5 0.5 0.25 0.5 2 0.75 0.5 2\n")
+    >>> shape = "kpt_shape: [2, 3]\nkpt_names: {0: [nose, tail]}\nnames: {0: mouse}\n"
+    >>> _ = Path("pair/data.yaml").write_text("train: images\n" + shape)
+    >>> [split] = read_yolo(Path("pair/data.yaml"))
+    >>> split.content["annotations"][0]["keypoints"]
+    [16, 24, 2, 48, 24, 2]
     """
     values = flat_yaml.parse(_text(yaml_file), str(yaml_file))
     keypoints, values_each = _shape(values, yaml_file)
@@ -69,6 +86,12 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
 
     Raises:
         EveryposeError: if the splits' categories differ or lack keypoints, or an image is missing or not unique.
+
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> empty = Split("train", {"images": [], "annotations": [], "categories": [category]}, Path("photos"))
+    >>> notes = write_yolo([empty], Path("yolo"), copy=False)
+    >>> "kpt_shape: [2, 3]" in Path("yolo/data.yaml").read_text()
+    True
     """
     categories = [c for c in splits[0].content["categories"] if c.get("keypoints")]
     if not categories:

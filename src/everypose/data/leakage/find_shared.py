@@ -47,6 +47,11 @@ class Picture:
     """What is kept of an image: the file's hash, a gray thumbnail (64, 64) uint8, descriptors (V, 63) float32.
 
     The first descriptor is the whole picture's, the others those of its crops.
+
+    >>> _ = cv2.imwrite("black.png", np.zeros((48, 64, 3), np.uint8))
+    >>> picture = describe(Path("black.png"))
+    >>> picture.thumbnail.shape, picture.descriptors.shape[1]
+    ((64, 64), 63)
     """
 
     path: Path
@@ -77,6 +82,11 @@ def describe(path: Path) -> Picture:
 
     Raises:
         EveryposeError: if it cannot be read.
+
+    >>> noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    >>> _ = cv2.imwrite("noise.png", noise)
+    >>> len(describe(Path("noise.png")).digest)
+    64
     """
     try:
         content = path.read_bytes()
@@ -88,7 +98,11 @@ def describe(path: Path) -> Picture:
 
 
 def describe_all(paths: Iterable[Path]) -> Iterator[Picture | str]:
-    """Describe images, several at once and in their order; an image that cannot be read gives an error message."""
+    """Describe images, several at once and in their order; an image that cannot be read gives an error message.
+
+    >>> list(describe_all([Path("missing.png")]))
+    ['cannot read missing.png: No such file or directory']
+    """
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(_described, paths)
 
@@ -97,6 +111,12 @@ def shared_images(first: Sequence[Picture], second: Sequence[Picture]) -> list[S
     """All pairs of the same picture, one from each set, in the order of the first set.
 
     A pair with equal files is not compared further; a picture can have several counterparts.
+
+    >>> photo = cv2.resize(np.random.default_rng(1).integers(0, 255, (6, 8, 3), np.uint8), (64, 48))
+    >>> _ = cv2.imwrite("photo.png", photo), cv2.imwrite("mirrored.png", photo[:, ::-1])
+    >>> one, other = (describe(Path(name)) for name in ("photo.png", "mirrored.png"))
+    >>> [shared.how for shared in shared_images([one], [other])]
+    ['mirrored picture']
     """
     pairs: dict[tuple[int, int], Shared] = {}
     by_digest: dict[str, list[int]] = {}

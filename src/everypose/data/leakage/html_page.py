@@ -21,7 +21,11 @@ _STYLE = (
 
 
 def overlap_page(pairs_of_sets: Sequence[tuple[str, str, Sequence[Shared]]]) -> str:
-    """The page for pairs of sets (name, name, shared pairs); the first 500 pairs of each are shown."""
+    """The page for pairs of sets (name, name, shared pairs); the first 500 pairs of each are shown.
+
+    >>> "0 shared images" in overlap_page([("train", "val", [])])
+    True
+    """
     parts = [f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Overlap</title><style>{_STYLE}</style>']
     for first, second, shared in pairs_of_sets:
         parts.append(f"<h1>{html.escape(first)} and {html.escape(second)}: {len(shared):,} shared images</h1>")

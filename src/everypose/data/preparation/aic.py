@@ -24,6 +24,11 @@ def prepare_aic(folder: Path, *, quiet: bool = False) -> list[Prepared]:
 
     Raises:
         EveryposeError: if no annotations or images are there, or a file is damaged.
+
+    >>> prepare_aic(Path("downloads"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold keypoint_train_annotations_*.json or ...
     """
     prepared = []
     for split, word in SPLITS.items():

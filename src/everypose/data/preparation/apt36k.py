@@ -26,6 +26,10 @@ def split_videos(images: list[Entry]) -> dict[int, str]:
 
     Returns:
         Video id to ``train``, ``val`` or ``test``.
+
+    >>> images = [{"video_id": video, "file_name": f"AP/dog/clip{video}/{video}.png"} for video in range(10)]
+    >>> list(split_videos(images).values())
+    ['test', 'test', 'val', 'train', 'train', 'train', 'train', 'train', 'train', 'train']
     """
     of_species: dict[str, list[int]] = {}
     for image in images:
@@ -48,6 +52,11 @@ def prepare_apt36k(folder: Path, *, quiet: bool = False) -> list[Prepared]:  # n
 
     Raises:
         EveryposeError: if the annotations are not there or damaged.
+
+    >>> prepare_apt36k(Path("downloads"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold apt36k_annotations.json
     """
     path = find_file(folder, ["**/apt36k_annotations.json"])
     require_any([path] if path else [], folder, "apt36k_annotations.json")

@@ -61,6 +61,11 @@ def read_array_pickle(path: Path) -> Any:
 
     Raises:
         EveryposeError: if the file cannot be read, or holds anything else.
+
+    >>> import pickle
+    >>> _ = Path("poses.pkl").write_bytes(pickle.dumps({"poses": np.arange(3.0), "name": "a walk"}))
+    >>> read_array_pickle(Path("poses.pkl"))
+    {'poses': array([0., 1., 2.]), 'name': 'a walk'}
     """
     with as_user_error(f"cannot read {path} as a pickle of arrays"):
         return _Reader().read(path.read_bytes())

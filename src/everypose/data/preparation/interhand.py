@@ -54,6 +54,10 @@ def hands_of(points: Float64, valid: Mask) -> Iterator[tuple[Float64, Float64]]:
 
     Yields:
         Keypoints (21, 3) with COCO's visibility, and the tight box (4,), x y width height.
+
+    >>> points, valid = np.ones((42, 2)), np.arange(42) < 21
+    >>> [keypoints.shape for keypoints, box in hands_of(points, valid)]  # only the first hand is annotated
+    [(21, 3)]
     """
     for start in (0, JOINTS):
         own = valid[start : start + JOINTS] & valid[start + JOINTS - 1]
@@ -73,6 +77,11 @@ def prepare_interhand(folder: Path, *, quiet: bool = False) -> list[Prepared]:
 
     Raises:
         EveryposeError: if the annotations are not there or damaged.
+
+    >>> prepare_interhand(Path("downloads"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold annotations/*/InterHand2.6M_*_data.json ...
     """
     prepared = []
     for split, subset in SUBSETS.items():

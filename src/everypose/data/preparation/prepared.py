@@ -26,6 +26,10 @@ class Prepared:
         categories: COCO's category entries.
         links: folders to link, path in the data set's folder to an existing folder.
         notes: what was left out or repaired.
+
+    >>> nothing = Prepared("aic_val.json", [], [], category(Skeleton.named("aic")))
+    >>> nothing.write(Path("aic")).as_posix()
+    'aic/annotations/aic_val.json'
     """
 
     name: str
@@ -69,6 +73,10 @@ def annotation(number: int, image_id: int, keypoints: Sequence[float], box: Sequ
         image_id: of its image.
         keypoints: flat x, y, visibility.
         box: x, y, width, height.
+
+    >>> entry = annotation(1, 7, [5, 5, 2, 0, 0, 0], [0, 0, 20, 10])
+    >>> entry["num_keypoints"], round(entry["area"])
+    (1, 106)
     """
     return {
         "id": number,
@@ -83,7 +91,13 @@ def annotation(number: int, image_id: int, keypoints: Sequence[float], box: Sequ
 
 
 def find_file(folder: Path, patterns: Sequence[str]) -> Path | None:
-    """The first file below a folder that a glob pattern matches; None if there is none."""
+    """The first file below a folder that a glob pattern matches; None if there is none.
+
+    >>> Path("downloads").mkdir()
+    >>> Path("downloads/halpe_val_v1.json").touch()
+    >>> find_file(Path("downloads"), ["**/halpe_val_v1.json"]).name
+    'halpe_val_v1.json'
+    """
     for pattern in patterns:
         for path in sorted(folder.glob(pattern)):
             if path.is_file():
@@ -96,6 +110,11 @@ def require_any(found: Sequence[object], folder: Path, what: str) -> None:
 
     Raises:
         EveryposeError: if not; names what was looked for.
+
+    >>> require_any([], Path("downloads"), "halpe_val_v1.json")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold halpe_val_v1.json
     """
     if not found:
         raise EveryposeError(f"{folder} does not hold {what}")

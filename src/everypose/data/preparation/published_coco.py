@@ -20,6 +20,11 @@ def prepare_halpe(folder: Path, *, quiet: bool = False) -> list[Prepared]:  # no
 
     Raises:
         EveryposeError: if no annotations are there, or they have other keypoints.
+
+    >>> prepare_halpe(Path("downloads"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold halpe_train_v1.json or halpe_val_v1.json
     """
     prepared = []
     for split, images in (("train", "hico_20160224_det/images/train2015"), ("val", "val2017")):
@@ -41,6 +46,11 @@ def prepare_wholebody(folder: Path, *, quiet: bool = False) -> list[Prepared]:  
 
     Raises:
         EveryposeError: if no annotations are there, or they have other keypoints.
+
+    >>> prepare_wholebody(Path("downloads"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold coco_wholebody_train_v1.0.json or ...
     """
     prepared = []
     for split in ("train", "val"):

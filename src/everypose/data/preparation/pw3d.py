@@ -46,6 +46,11 @@ def prepare_pw3d(folder: Path, *, quiet: bool = False) -> list[Prepared]:
 
     Raises:
         EveryposeError: if neither is there, or a file is damaged or a pickle of more than arrays.
+
+    >>> prepare_pw3d(Path("downloads"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold ...
     """
     prepared = []
     for split, word in SPLITS.items():

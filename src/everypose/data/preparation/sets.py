@@ -15,7 +15,12 @@ from everypose.errors import EveryposeError, UsageError
 
 
 class Preparation(Protocol):
-    """A function that prepares one data set."""
+    """A function that prepares one data set.
+
+    >>> preparation: Preparation = prepare_aic
+    >>> preparation is SETS["aic"].prepare
+    True
+    """
 
     def __call__(self, folder: Path, *, quiet: bool = False) -> Sequence[Prepared]:
         """Read the original download in a folder."""
@@ -31,6 +36,9 @@ class OriginalSet:
         prepare: what reads the download.
         terms: license and terms, or that they are to be read on the page.
         page: where it is published.
+
+    >>> SETS["aic"].title, SETS["aic"].prepare.__name__
+    ('AI Challenger keypoints', 'prepare_aic')
     """
 
     title: str
@@ -95,6 +103,11 @@ def prepare_set(name: str, folder: Path, *, quiet: bool = False) -> Sequence[Pre
     Raises:
         UsageError: if there is no such name.
         EveryposeError: if the folder does not hold the download, or a file is damaged.
+
+    >>> prepare_set("aic", Path("missing"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: missing is not a folder: download AI Challenger keypoints from ...
     """
     chosen = original_set(name)
     if not folder.is_dir():
