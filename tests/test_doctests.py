@@ -6,6 +6,7 @@ import importlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +77,13 @@ def test_exceptions_are_names_without_example() -> None:
     assert set(EXCEPTIONS) <= {name for _, name in public_names_without_example()}
 
 
-def public_names_without_example() -> Iterator[tuple[str, str]]:
+@cache
+def public_names_without_example() -> list[tuple[str, str]]:
     """Package and dotted name of each public class and function whose docstring, and those of its methods, lack one."""
+    return list(find_names_without_example())
+
+
+def find_names_without_example() -> Iterator[tuple[str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -22,6 +22,10 @@ class PoseBHStep(NamedTuple):
     Attributes:
         losses: the weighted losses by name; training minimizes their sum.
         bank: the moved prototypes (K, M, D) of all data sets, the same in all processes; None if they do not move.
+
+    >>> step = PoseBHStep({"heatmap_coco": torch.tensor(0.5), "prototype": torch.tensor(0.25)}, bank=None)
+    >>> float(sum(step.losses.values()))  # what training minimizes
+    0.75
     """
 
     losses: dict[str, Tensor]
