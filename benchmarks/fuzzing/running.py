@@ -24,6 +24,11 @@ IMPORT_SECONDS = 120
 WAITING_FACTOR = 12
 """How many times as long a mutation may wait in all, computing or not."""
 MOST_MEMORY = 2 * 1024**3
+WORDS_OF_LIBRARIES = (
+    "Value error", "Input should be", "Extra inputs are not permitted", "Field required", "instance of", "__init__",
+    "validation error", "For further information", "object is not", "object has no attribute", "unexpected keyword",
+)  # fmt: skip
+"""Parts of messages of pydantic and Python, which a user of everypose cannot understand."""
 Outcome = Literal["accepted", "refused", "fault"]
 
 
@@ -109,6 +114,8 @@ def attempt(target: Target, number: int, folder: Path) -> tuple[Outcome, str]:
             outcome, what = "refused", str(error)
             if "\n" in what or not what:
                 outcome, what = "fault", f"not one line: {what[:200]!r}"
+            elif any(words in what for words in WORDS_OF_LIBRARIES):
+                outcome, what = "fault", f"in the words of a library: {what[:200]}"
         except KeyboardInterrupt:
             raise
         except BaseException as error:

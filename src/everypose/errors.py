@@ -75,6 +75,44 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+_PLAIN_REASONS = (
+    (re.compile(r"invalid literal for int\(\) with base \d+: (.*)"), r"\1 is not a whole number"),
+    (re.compile(r"could not convert string to float: (.*)"), r"\1 is not a number"),
+    (re.compile(r"cannot convert float (?:infinity|NaN) to integer"), "a number is not finite"),
+    (re.compile(r".*(?:values to unpack|inhomogeneous shape|cannot reshape).*"), "a list has the wrong length"),
+    (re.compile(r"zip\(\) argument.*"), "lists of one entry each have different lengths"),
+)
+"""What Python and numpy say of wrong values, and the same in plain words."""
+
+
+def plain_reason(error: BaseException) -> str:
+    """Say in plain words why a value of a file cannot be used.
+
+    Args:
+        error: what reading the value raised. The words of Python about types, keys and lists are replaced; messages of
+            other kinds stay.
+
+    Example:
+        >>> plain_reason(KeyError("name")), plain_reason(TypeError("'int' object is not iterable"))
+        ("'name' is missing", 'a value is of the wrong type')
+    """
+    if isinstance(error, EveryposeError):
+        return first_line(error)
+    if isinstance(error, KeyError):
+        return f"{first_line(error)} is missing"
+    if isinstance(error, AttributeError | TypeError):
+        return "a value is of the wrong type"
+    if isinstance(error, IndexError):
+        return "a list is too short, or a position is beyond its end"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = first_line(error)
+    for pattern, plain in _PLAIN_REASONS:
+        if match := pattern.fullmatch(text):
+            return match.expand(plain)
+    return text
+
+
 @contextmanager
 def as_user_error(message: str) -> Iterator[None]:
     """Turn every exception of a block that parses untrusted input into one :class:`EveryposeError`.
@@ -89,14 +127,14 @@ def as_user_error(message: str) -> Iterator[None]:
         ...     int("x")
         Traceback (most recent call last):
         ...
-        everypose.errors.EveryposeError: cannot read a.toml: invalid literal for int() with base 10: 'x'
+        everypose.errors.EveryposeError: cannot read a.toml: 'x' is not a whole number
     """
     try:
         yield
     except EveryposeError:
         raise
     except Exception as error:
-        raise EveryposeError(f"{message}: {first_line(error)}") from error
+        raise EveryposeError(f"{message}: {plain_reason(error)}") from error
 
 
 @contextmanager

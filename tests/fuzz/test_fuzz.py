@@ -70,6 +70,8 @@ def broken_target(kind: str) -> Target:
             error = EveryposeError("one")
             error.args = ("one\ntwo",)  # its constructor would escape the line break
             raise error
+        if kind == "words":
+            raise EveryposeError("a.json: Value error, Skeleton.__init__() missing 1 required positional argument")
         if kind == "outside":
             (folder.parent / "outside.txt").write_text("")
         if kind == "input":
@@ -87,9 +89,9 @@ def broken_target(kind: str) -> Target:
     return Target(kind, (b"content",), lambda content, _: content, read)
 
 
-@pytest.mark.parametrize("kind", ["traceback", "lines", "outside", "input", "connected"])
+@pytest.mark.parametrize("kind", ["traceback", "lines", "words", "outside", "input", "connected"])
 def test_a_reader_that_breaks_a_rule_is_noticed(kind: str, tmp_path: Path) -> None:
-    """The fuzzing itself: a traceback, two lines, a file outside, a changed input and a connection are faults."""
+    """The fuzzing itself: a traceback, two lines, a library's words, a file outside, a changed input, a connection."""
     outcome, what = attempt(broken_target(kind), 0, tmp_path / "case")
     assert outcome == "fault", kind
     assert what

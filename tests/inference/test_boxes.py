@@ -121,7 +121,7 @@ def test_images_without_a_file_cannot_be_found(detections):
         ([row(1), {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}], "entry 1 .* it has no 'score'"),
         ([{"category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}], "it has no 'image_id'"),
         ([{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}], "it has no 'category_id'"),
-        ([row(1, bbox=[1, 2, 3])], "entry 0 is not a detection: .*unpack"),
+        ([row(1, bbox=[1, 2, 3])], "entry 0 is not a detection: a list has the wrong length"),
         ([row(1, bbox=None)], "entry 0 is not a detection"),
         ([row(1, score=None)], "entry 0 is not a detection"),
         ([row(1, score=float("nan"))], "its box or score is not a finite number"),

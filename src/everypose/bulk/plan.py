@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from everypose.bulk.check import ShardState
 from everypose.bulk.measure import Measured, Stages, count_images, measure_frames, measure_images
@@ -17,6 +16,7 @@ from everypose.core.counted import counted
 from everypose.core.files import read_json
 from everypose.core.process_setup import available_threads, peak_memory_mb
 from everypose.core.settings import Settings
+from everypose.core.validation import validated
 from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator
 
@@ -222,10 +222,7 @@ def read_plan(out: Path) -> Plan | None:
     path = out / PLAN
     if not path.is_file():
         return None
-    try:
-        return Plan.model_validate(read_json(path))
-    except ValidationError as error:
-        raise EveryposeError(f"{path} is not a plan of 'everypose bulk plan'") from error
+    return validated(Plan, read_json(path), f"{path} is not a plan of 'everypose bulk plan'")
 
 
 def _worker_seconds(

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from everypose.bulk.shards import MOST_SHARDS
 from everypose.core.files import read_json
 from everypose.core.settings import Settings
-from everypose.errors import EveryposeError
+from everypose.core.validation import validated
 
 MANIFEST = "manifest.json"
 
@@ -127,10 +127,7 @@ def read_manifest(folder: Path) -> Manifest:
     3
     """
     path = folder / MANIFEST
-    try:
-        return Manifest.model_validate(read_json(path))
-    except ValidationError as error:
-        raise EveryposeError(f"{path} is not a manifest of a bulk run") from error
+    return validated(Manifest, read_json(path), f"{path} is not a manifest of a bulk run")
 
 
 def read_parts(folder: Path) -> dict[Path, PartRecord]:
@@ -147,8 +144,6 @@ def read_parts(folder: Path) -> dict[Path, PartRecord]:
     """
     parts = {}
     for path in sorted(folder.glob(f"part-{6 * '[0-9]'}.json")):
-        try:
-            parts[path.with_suffix(".parquet")] = PartRecord.model_validate(read_json(path))
-        except ValidationError as error:
-            raise EveryposeError(f"{path} is not a record of a part: remove it, and run the shard again") from error
+        label = f"{path} is not a record of a part (remove it, and run the shard again)"
+        parts[path.with_suffix(".parquet")] = validated(PartRecord, read_json(path), label)
     return parts

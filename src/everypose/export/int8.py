@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from everypose.core.files import written_whole
 from everypose.core.progress import track
+from everypose.core.validation import explain
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError, UsageError
 from everypose.export.equalization import Feed, equalize
@@ -217,7 +218,8 @@ def _read_scopes(session: Session, path: Path) -> Int8Scopes:
     try:
         return Int8Scopes.model_validate_json(stored)
     except ValidationError as error:
-        raise EveryposeError(f"{path}: its int8 scopes are damaged: export the model again") from error
+        reason = explain(error, Int8Scopes)
+        raise EveryposeError(f"{path}: its int8 scopes are damaged, export the model again: {reason}") from error
 
 
 def _becomes_int8(node: onnx.NodeProto, constants: Set[str], scopes: Int8Scopes) -> bool:

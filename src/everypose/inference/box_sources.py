@@ -12,7 +12,7 @@ import numpy as np
 from everypose.core.arrays import Float64, Image, Numbers
 from everypose.core.files import read_json
 from everypose.core.geometry import keypoint_boxes, xywh_to_xyxy
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, plain_reason
 from everypose.inference.boxes import Boxes, Photo
 from everypose.people import People
 
@@ -75,7 +75,7 @@ class DetectionsFile:
             try:
                 row = _Row.read(values)
             except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-                reason = f"it has no {error}" if isinstance(error, KeyError) else error
+                reason = f"it has no {error}" if isinstance(error, KeyError) else plain_reason(error)
                 raise EveryposeError(f"{path}: entry {position} is not a detection: {reason}") from error
             if category not in (None, row.category):
                 self.other_categories += 1

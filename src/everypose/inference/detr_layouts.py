@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from everypose.core.arrays import Float64, Image
 from everypose.core.files import read_json
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, plain_reason
 from everypose.inference.boxes import Boxes
 from everypose.inference.detector_input import (
     IMAGENET_MEAN,
@@ -82,7 +82,8 @@ class HuggingFaceRtDetr:
                 try:
                     return replace(cls._configured(read_json(config), input_shape), person=person)
                 except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-                    raise EveryposeError(f"{config} does not say how images are prepared: {error!r}") from error
+                    reason = plain_reason(error)
+                    raise EveryposeError(f"{config} does not say how images are prepared: {reason}") from error
         return cls(input_size(input_shape), person=person)
 
     @classmethod

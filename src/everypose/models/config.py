@@ -7,10 +7,11 @@ configuration in its metadata under the key ``everypose``. Nothing here needs to
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, model_validator
 
 from everypose.core.files import read_json
 from everypose.core.settings import Settings
+from everypose.core.validation import validated
 from everypose.errors import EveryposeError, UsageError
 from everypose.methods.fixed_input.settings import FixedInputInference
 from everypose.methods.posefix.settings import RefinementInference
@@ -33,7 +34,7 @@ def _read_skeleton(value: object) -> object:
     try:
         return Skeleton.from_dict(value)
     except EveryposeError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(str(error).removeprefix("not a skeleton: ")) from error
 
 
 SkeletonField = Annotated[InstanceOf[Skeleton], BeforeValidator(_read_skeleton), PlainSerializer(Skeleton.to_dict)]
@@ -161,9 +162,4 @@ def parse_config(values: Any, where: Path) -> ModelConfig:
         ...
     everypose.errors.EveryposeError: config.json is not a model configuration of everypose: network: Field required
     """
-    try:
-        return ModelConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise EveryposeError(f"{where} is not a model configuration of everypose: {field}: {first['msg']}") from error
+    return validated(ModelConfig, values, f"{where} is not a model configuration of everypose")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from everypose.core.arrays import Float64, Int64
 from everypose.core.files import read_json
 from everypose.core.geometry import keypoint_boxes
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, plain_reason
 from everypose.skeleton.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def read_coco(
         try:
             read.append(_from_entry(entry, skeleton))
         except (TypeError, ValueError, OverflowError) as error:
-            raise EveryposeError(f"{where}: entry {place} is not a pose: {error}") from error
+            raise EveryposeError(f"{where}: entry {place} is not a pose: {plain_reason(error)}") from error
     keypoints, boxes, scores = zip(*read, strict=True) if read else ([], [], [])
     try:
         ids = ids_of(chosen, "track_id")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from everypose.core.arrays import Float32, Image, Int64, Mask
 from everypose.core.geometry import keypoint_boxes
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, plain_reason
 from everypose.people.conversion import (
     ids_of,
     read_coco,
@@ -259,7 +259,7 @@ class People:
             shaped = np.reshape(keypoints, (-1, len(skeleton), 3))
             return cls(shaped, scores, skeleton, boxes=boxes, image=image, ids=ids_of(people, "id"))
         except (LookupError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise EveryposeError(f"not the JSON of People: {error!r}") from error
+            raise EveryposeError(f"not the JSON of People: {plain_reason(error)}") from error
 
     def to_supervision(self) -> "supervision.KeyPoints":
         """Return the people as ``supervision.KeyPoints``.

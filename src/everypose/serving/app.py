@@ -3,13 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from everypose.core.validation import explain_problem
 from everypose.serving.failures import ClientGoneError, RequestError, UnauthorizedError
 from everypose.serving.guard import Guard
 from everypose.serving.label_studio import LabelStudio, label_studio_routes
@@ -89,8 +92,8 @@ def _add_failure_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
+        problem = cast(ErrorDetails, {**first, "loc": first["loc"][1:]})  # without "query" or "path"
+        return JSONResponse({"detail": explain_problem(problem)}, 422)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:

@@ -19,8 +19,9 @@ from typing import IO, Any
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from everypose.core.validation import explain
 from everypose.errors import EveryposeError
 from everypose.integrations.label_studio import Controls, prediction, read_controls
 from everypose.people import People
@@ -124,6 +125,8 @@ def label_studio_routes(service: Service, server: LabelStudio) -> APIRouter:
             try:
                 asked = PredictRequest.model_validate_json(upload.content)
                 controls = read_controls(asked.label_config)
+            except ValidationError as error:
+                raise UnprocessableError(explain(error, PredictRequest)) from error
             except (ValueError, EveryposeError) as error:
                 raise UnprocessableError(str(error).splitlines()[0]) from error
             results = [await _predict(service, server, task, controls, model) for task in asked.tasks]

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from everypose.core.validation import explain
 from everypose.serving.failures import ClientGoneError, NotFoundError, UnprocessableError
 from everypose.serving.jobs import Jobs
 from everypose.serving.metrics import Metrics
@@ -90,13 +91,7 @@ def merge_fields(options: PoseOptions, fields: Mapping[str, str]) -> PoseOptions
     try:
         return PoseOptions.model_validate({**options.model_dump(exclude_unset=True), **fields})
     except ValidationError as error:
-        raise UnprocessableError(one_line(error)) from error
-
-
-def one_line(error: ValidationError) -> str:
-    """Describe the first problem of a validation error by its field and message."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise UnprocessableError(explain(error, PoseOptions)) from error
 
 
 async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 
+from everypose.core.validation import explain
 from everypose.people import People
 from everypose.serving.failures import RequestError
 from everypose.serving.image_check import check_image
 from everypose.serving.schemas import ModelRequest
-from everypose.serving.service import Service, one_line
+from everypose.serving.service import Service
 from everypose.serving.worker_process import Task
 from everypose.tracking.tracker import Tracker
 
@@ -88,7 +89,7 @@ async def _read_options(service: Service, socket: WebSocket) -> StreamOptions:
         options = StreamOptions.model_validate_json(text)
         service.check(options)
     except ValidationError as error:
-        raise StreamRefusedError(POLICY, one_line(error)[:120]) from error
+        raise StreamRefusedError(POLICY, explain(error, StreamOptions)[:120]) from error
     except RequestError as failure:
         raise StreamRefusedError(POLICY, failure.detail[:120]) from failure
     header = socket.headers.get("authorization")

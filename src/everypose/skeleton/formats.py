@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, plain_reason
 from everypose.skeleton.matching import split_sides
 
 
@@ -99,7 +99,7 @@ def mmpose_fields(dataset_info: Mapping[str, Any], title: str) -> SkeletonFields
     except KeyError as error:
         raise EveryposeError(f"the MMPose data set {title!r} lacks {error}") from error
     except (AttributeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise EveryposeError(f"the MMPose data set {title!r} is not a dataset_info: {error}") from error
+        raise EveryposeError(f"the MMPose data set {title!r} is not a dataset_info: {plain_reason(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Known skeletons are files, ``known/<name>.toml``; :mod:`everypose.skeleton.forma
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -235,6 +235,7 @@ class Skeleton:
         >>> Skeleton.from_dict(Skeleton.named("coco").to_dict()) == Skeleton.named("coco")
         True
         """
+        _require_fields(values)
         with as_user_error("not a skeleton"):
             return cls(**{key: _as_tuple(value) for key, value in values.items()})
 
@@ -254,11 +255,31 @@ def recognize(names: Sequence[str]) -> Skeleton | None:
     return None
 
 
+def _require_fields(values: object) -> None:
+    """Check that a skeleton's fields are there, and lists.
+
+    Raises:
+        EveryposeError: if one is missing, unknown or no list.
+    """
+    if not isinstance(values, Mapping):
+        raise EveryposeError("not a skeleton: it must be a table of named fields")
+    known = {field.name: field for field in fields(Skeleton)}
+    if unknown := [str(name)[:60] for name in values if name not in known]:
+        raise EveryposeError(f"not a skeleton: there is no field {unknown[0]}; {_nearest(unknown[0], tuple(known))}")
+    for name, field in known.items():
+        if name not in values and field.default is MISSING:
+            raise EveryposeError(f"not a skeleton: {name} is missing")
+        can_be_unknown = name in ("sigmas", "joint_weights")
+        value = values.get(name, [])
+        if name != "name" and not isinstance(value, list | tuple) and not (can_be_unknown and value is None):
+            raise EveryposeError(f"not a skeleton: {name} must be a list")
+
+
 @cache
 def _known(name: str) -> tuple[Skeleton, dict[str, str]]:
     file = resources.files("everypose.skeleton") / "known" / f"{name}.toml"
-    fields, also_called = parse_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
-    return Skeleton(name=name, **fields), also_called
+    known, also_called = parse_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
+    return Skeleton(name=name, **known), also_called
 
 
 def _nearest(name: str, choices: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from everypose.errors import EveryposeError, first_line
+from everypose.errors import EveryposeError, first_line, plain_reason
 from everypose.skeleton.formats import SkeletonFields
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def parse_toml(text: str, where: str) -> tuple[SkeletonFields, dict[str, str]]:
         return fields, dict(values.get("also_called", {}))
     except tomllib.TOMLDecodeError as error:
         raise EveryposeError(f"{where} is not valid TOML: {first_line(error)}") from error
-    except KeyError as error:
-        raise EveryposeError(f"{where} is not a skeleton: {error} is missing") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RecursionError) as error:
-        raise EveryposeError(f"{where} is not a skeleton: {error}") from error
+        raise EveryposeError(f"{where} is not a skeleton: {plain_reason(error)}") from error
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, ...] | None:

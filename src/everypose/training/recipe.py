@@ -7,15 +7,15 @@ a recipe class of its own, so that a field that the family does not have cannot 
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
-from itertools import pairwise
-from typing import Any, Self, cast, get_args
+from typing import Any, Self, cast
 
-from pydantic import BaseModel, ValidationError, create_model, field_validator, model_validator
+from pydantic import ValidationError, create_model, field_validator, model_validator
 
 from everypose.backbones.settings import BackboneSettings
 from everypose.core.geometry import Size
+from everypose.core.validation import explain, field_names, first_problem, nearest_field, place_of
 from everypose.errors import UsageError
 from everypose.methods import METHODS
 from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
@@ -236,73 +236,15 @@ def parse_recipe(table: Mapping[str, Any], label: str = "the recipe") -> Recipe:
 
 
 def _explain(error: ValidationError, recipe: type[Recipe]) -> str:
-    """Describe the first problem of a validation in one line, with the nearest right name for an unknown field."""
-    problem = error.errors(include_url=False)[0]
-    where = _place(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return _unknown_field(where, recipe)
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not where:
-        return message
-    return f"{where}: {message[:1].lower()}{message[1:]} (got {json.dumps(problem['input'], default=str)[:60]})"
-
-
-def _unknown_field(where: str, recipe: type[Recipe]) -> str:
-    """Say which field is unknown, the nearest right one, and whether other families have it."""
-    known = field_names(recipe)
-    same = [field for field in known if field.rsplit(".", 1)[-1] == where.rsplit(".", 1)[-1]]
-    near = difflib.get_close_matches(where, same, 1, 0.0) or difflib.get_close_matches(where, known, 1, 0.5)
+    """Describe the first problem of a validation in one line; of a field of other families, name these."""
+    problem = first_problem(error)
+    where = place_of(problem, recipe)
     own = recipe.model_fields["model"].annotation
     others = [m.family for m in METHODS if m.settings is not own and where in field_names(recipe_class(m))]
-    of_others = f", which only {', '.join(others)} {'has' if len(others) == 1 else 'have'}" if others else ""
+    if problem["type"] != "extra_forbidden" or not others:
+        return explain(error, recipe)
     family = next(method.family for method in METHODS if method.settings is own)
     return (
-        f"there is no field {where}"
-        + (f" in a recipe of the family {family}{of_others}" if others else "")
-        + (f"; did you mean {near[0]}?" if near else "")
+        f"there is no field {where} in a recipe of the family {family}, "
+        f"which only {', '.join(others)} {'has' if len(others) == 1 else 'have'}{nearest_field(where, recipe)}"
     )
-
-
-def _place(location: Sequence[str | int]) -> str:
-    """Return the dotted name of a field, without the tags that pydantic puts after a union."""
-    tags = {"backbone"}
-    return ".".join(
-        str(part) for before, part in pairwise(("", *location)) if not (before in tags and part in _backbone_kinds())
-    )
-
-
-@cache
-def _backbone_kinds() -> frozenset[str]:
-    """Return the kinds of backbone of all families; no field is called so."""
-    return frozenset(
-        kind.model_fields["kind"].default for method in METHODS for kind in _models_of(method.settings, "backbone")
-    )
-
-
-def _models_of(section: type[BaseModel], name: str) -> list[type[BaseModel]]:
-    """Return the models that a field may hold, through unions, tuples and annotations."""
-    found: list[type[BaseModel]] = []
-    waiting = [section.model_fields[name].annotation]
-    while waiting:
-        kind = waiting.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found.append(kind)
-        waiting += get_args(kind)
-    return found
-
-
-@cache
-def field_names(section: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
-    """Return the dotted names of all fields of a section and its sections.
-
-    >>> field_names(EmaSection, "ema.")
-    ('ema.decay',)
-    """
-    names: list[str] = []
-    for name in section.model_fields:
-        names.append(prefix + name)
-        for kind in _models_of(section, name):
-            names += field_names(kind, f"{prefix}{name}.")
-    return tuple(dict.fromkeys(names))

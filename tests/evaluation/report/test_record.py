@@ -87,7 +87,7 @@ def test_what_is_not_known_is_said():
     ("content", "words"),
     [
         ({"format": "something else"}, "format"),
-        ([1, 2], "content"),
+        ([1, 2], "the content must be a table"),
         ({**record().model_dump(), "protocol": {**PROTOCOL.model_dump(), "images": "many"}}, "protocol.images"),
     ],
 )

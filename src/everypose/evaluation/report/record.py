@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from everypose.core.files import read_json, write_json
-from everypose.errors import EveryposeError, UsageError
+from everypose.core.validation import validated
+from everypose.errors import UsageError
 from everypose.evaluation.metrics.metric import Metric
 from everypose.evaluation.report.tables import numbers_table, percent
 
@@ -161,12 +162,7 @@ class Record(BaseModel):
         Raises:
             EveryposeError: if the file is not a record; the message names the first wrong field.
         """
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "content"
-            raise EveryposeError(f"{path} is not an evaluation record: {where}: {first['msg']}") from error
+        return validated(cls, read_json(path), f"{path} is not an evaluation record")
 
     def tables(self) -> list["Table"]:
         """Rich tables: protocol, numbers, classes, keypoints."""

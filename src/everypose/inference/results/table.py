@@ -19,7 +19,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import EveryposeError, UsageError, plain_reason
 from everypose.inference.results.record import FrameResult
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
@@ -87,7 +87,8 @@ def results_of(rows: Iterable[Row], columns: Sequence[str], where: str) -> Itera
         except (TypeError, ValueError, OverflowError, EveryposeError) as error:
             if number and next(frames, None) is None:
                 return  # the last frame of a run that was killed
-            raise EveryposeError(f"{where}: {file}, frame {frame or 0}, is not a table of people: {error}") from error
+            place = f"{where}: {file}, frame {frame or 0}"
+            raise EveryposeError(f"{place}, is not a table of people: {plain_reason(error)}") from error
         yield result
 
 

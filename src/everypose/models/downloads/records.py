@@ -4,11 +4,9 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import ValidationError
-
 from everypose.core.files import read_json, write_json
 from everypose.core.settings import Settings
-from everypose.errors import EveryposeError
+from everypose.core.validation import validated
 from everypose.models.catalog import Entry, Sha256
 
 
@@ -103,10 +101,7 @@ def read_record(entry: Entry) -> Record | None:
     path = record_path(entry)
     if not path.exists():
         return None
-    try:
-        return Record.model_validate(read_json(path))
-    except ValidationError as error:
-        raise EveryposeError(f"{path} is damaged: remove it and download {entry.name} again") from error
+    return validated(Record, read_json(path), f"{path} is damaged (remove it, and download {entry.name} again)")
 
 
 def fits_catalog(entry: Entry, record: Record) -> bool:
