@@ -57,7 +57,6 @@ EXCEPTIONS = {
 """Public names that cannot have an example, with the reason."""
 MOST_WITHOUT_EXAMPLE = {
     "cli": 62,
-    "evaluation": 86,
     "inference": 127,
     "serving": 69,
     "studies": 39,

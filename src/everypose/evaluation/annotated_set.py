@@ -42,6 +42,17 @@ class AnnotatedSet:
         skeleton: of the annotated keypoints.
         metric: what the split is scored by.
         ground_truth: the annotated people, with the areas that the metric uses.
+
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> layout = Layout((Path("mice.json"),), Path("images"), None, None, "the given annotation file")
+    >>> mouse = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2, 9, 9, 2], "bbox": [0, 0, 20, 10]}
+    >>> content = {
+    ...     "images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [mouse],
+    ...     "categories": [{"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}],
+    ... }
+    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> annotated.metric, annotated.boxes_of(1).tolist(), annotated.paths[1].name
+    ('coco', [[0.0, 0.0, 20.0, 10.0]], 'a.jpg')
     """
 
     layout: "Layout"
@@ -76,7 +87,7 @@ class AnnotatedSet:
         path = layout.annotation_file
         require_coco(content, str(path))
         if skeleton is None:
-            skeleton = skeleton_of(content, path)
+            skeleton = _skeleton_of(content, path)
         else:
             for category in content.get("categories", ()):
                 require_same_indices(category.get("keypoints", ()), skeleton, str(path))
@@ -191,7 +202,13 @@ class AnnotatedSet:
 
 
 def choose_metric(skeleton: Skeleton, ground_truth: GroundTruth) -> Metric:
-    """The metric that data sets with this skeleton are published with; COCO's OKS for custom skeletons."""
+    """The metric that data sets with this skeleton are published with; COCO's OKS for custom skeletons.
+
+    >>> mouse = {"id": 7, "image_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 20, 10]}
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": [mouse]}, 1)
+    >>> choose_metric(Skeleton("point", ("nose",), (), (), None), ground_truth)
+    'coco'
+    """
     if skeleton.name == "crowdpose" and not np.isnan(ground_truth.crowd_index).any():
         return "crowdpose"
     by_skeleton: Mapping[str, Metric] = {"coco_wholebody": "wholebody", "mpii": "pckh", "interhand2d": "hand"}
@@ -212,7 +229,7 @@ def replace_sigmas(skeleton: Skeleton, sigmas: tuple[float, ...]) -> Skeleton:
     return replace(skeleton, sigmas=sigmas)
 
 
-def skeleton_of(content: JsonObject, path: Path) -> Skeleton:
+def _skeleton_of(content: JsonObject, path: Path) -> Skeleton:
     """The skeleton that the annotation file's category describes; a known one where the names are the same.
 
     Raises:

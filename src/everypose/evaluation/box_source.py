@@ -93,6 +93,16 @@ def annotated_boxes(annotated: AnnotatedSet) -> AnnotatedBoxes:
 
     Raises:
         EveryposeError: if two images of the set are one file, so that boxes cannot be assigned to either.
+
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> layout = Layout((Path("mice.json"),), Path("images"), None, None, "the given annotation file")
+    >>> mouse = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 20, 10]}
+    >>> content = {
+    ...     "images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [mouse],
+    ...     "categories": [{"id": 1, "name": "mouse", "keypoints": ["nose"]}],
+    ... }
+    >>> type(annotated_boxes(AnnotatedSet.from_content(content, layout))).__name__
+    'AnnotatedBoxes'
     """
     return AnnotatedBoxes({path: annotated.boxes_of(image_id) for path, image_id in _image_of_path(annotated).items()})
 
@@ -113,5 +123,10 @@ def _with_hash(path: Path, name: str) -> str:
 
 
 def model_sha256(path: Path) -> str:
-    """SHA-256 of a model's file, or of the weights in a model's folder."""
+    """SHA-256 of a model's file, or of the weights in a model's folder.
+
+    >>> _ = Path("model.onnx").write_bytes(b"")
+    >>> model_sha256(Path("model.onnx"))[:8]
+    'e3b0c442'
+    """
     return sha256(path / WEIGHTS_FILE if path.is_dir() else path)

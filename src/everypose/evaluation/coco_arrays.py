@@ -61,6 +61,11 @@ class GroundTruth:
         area_source: where ``areas`` come from, in words.
         notes: what a reader of the scores must know about this file.
         unscored_file_names: id to file name of images that are marked as not annotated; results there are not scored.
+
+    >>> person = {"id": 7, "image_id": 1, "keypoints": [4, 5, 2, 0, 0, 0], "bbox": [0, 0, 10, 10]}
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 2)
+    >>> ground_truth.is_labeled.tolist(), ground_truth.is_scored.tolist()
+    ([[True, False]], [True])
     """
 
     image_ids: list[JsonId]
@@ -136,6 +141,12 @@ class Results:
         area_source: which of the two (pycocotools' rule).
         annotation_ids: M ids of the annotated person that each pose predicts; None where the file names none.
         notes: what a reader of the scores must know about this file.
+
+    >>> person = {"id": 7, "image_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10]}
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> results = read_results([{"image_id": 1, "keypoints": [4, 6, 0.8], "score": 0.9}], ground_truth)
+    >>> results.scores.tolist(), results.area_source
+    ([0.9], 'keypoint extent')
     """
 
     image: Int64
@@ -211,6 +222,13 @@ def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Re
     Raises:
         EveryposeError: if an image or category is unknown, an image_id contradicts its file_name, or keypoints or
             scores have a wrong length or are not finite.
+
+    >>> person = {"id": 7, "image_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10]}
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> pose = {"image_id": 1, "keypoints": [4, 6, 0.8], "score": 0.9, "bbox": [0, 0, 10, 12]}
+    >>> results = read_results([pose], ground_truth)
+    >>> results.keypoints.tolist(), results.areas.tolist()
+    ([[[4.0, 6.0, 0.8]]], [120.0])
     """
     require_results(results)
     file_names = dict(zip(ground_truth.image_ids, ground_truth.file_names, strict=True))
@@ -238,7 +256,14 @@ def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Re
 
 
 def only_category(ground_truth: GroundTruth) -> JsonId | None:
-    """The id of the category of all people to be found, or the only listed one; None if there are several."""
+    """The id of the category of all people to be found, or the only listed one; None if there are several.
+
+    >>> person = {"id": 7, "image_id": 1, "category_id": 3, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10]}
+    >>> categories = [{"id": 3, "name": "mouse"}, {"id": 4, "name": "rat"}]
+    >>> content = {"images": [{"id": 1}], "annotations": [person], "categories": categories}
+    >>> only_category(read_ground_truth(content, 1))  # there are no rats
+    3
+    """
     used = np.unique(ground_truth.category[ground_truth.is_scored]).tolist()
     if len(ground_truth.categories) == 1 or len(used) == 1:
         return ground_truth.categories[used[0] if used else 0][0]
@@ -253,6 +278,13 @@ def category_of_images(ground_truth: GroundTruth) -> dict[JsonId, JsonId]:
 
     Raises:
         EveryposeError: if an image has annotated people of several categories.
+
+    >>> categories = [{"id": 3, "name": "mouse"}, {"id": 4, "name": "rat"}]
+    >>> animal = {"keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10]}
+    >>> animals = [animal | {"id": i, "image_id": i, "category_id": i + 2} for i in (1, 2)]
+    >>> content = {"images": [{"id": 1}, {"id": 2}], "annotations": animals, "categories": categories}
+    >>> category_of_images(read_ground_truth(content, 1))
+    {1: 3, 2: 4}
     """
     only = only_category(ground_truth)
     if only is not None:

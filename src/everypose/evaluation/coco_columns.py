@@ -13,7 +13,14 @@ from everypose.evaluation.coco_schema import JsonId, JsonObject, number_array
 
 
 def scored_images(entries: Sequence[JsonObject], notes: list[str]) -> list[JsonObject]:
-    """Image entries by ascending id, without those that PoseTrack18 marks with ``is_labeled`` false."""
+    """Image entries by ascending id, without those that PoseTrack18 marks with ``is_labeled`` false.
+
+    >>> notes = []
+    >>> scored_images([{"id": 2}, {"id": 1, "is_labeled": False}], notes)
+    [{'id': 2}]
+    >>> notes
+    ['1 images are marked as not labeled and are not scored']
+    """
     require_unique([entry["id"] for entry in entries], "image id")
     scored = [entry for entry in entries if entry.get("is_labeled", True)]
     if len(scored) < len(entries):
@@ -45,7 +52,11 @@ def require_unique(ids: Sequence[object], what: str) -> None:
 def read_categories(
     entries: Sequence[JsonObject] | None, annotations: Sequence[JsonObject]
 ) -> list[tuple[JsonId, str]]:
-    """(id, name) of the listed categories, or of those that the annotations use."""
+    """(id, name) of the listed categories, or of those that the annotations use.
+
+    >>> read_categories([{"id": 2, "name": "rat"}, {"id": 1, "name": "mouse"}], [])
+    [(1, 'mouse'), (2, 'rat')]
+    """
     if entries:
         require_unique([entry["id"] for entry in entries], "category id")
         pairs = {entry["id"]: str(entry.get("name", entry["id"])) for entry in entries}
@@ -60,7 +71,11 @@ def read_categories(
 
 
 def category_index(annotations: Sequence[JsonObject], categories: Sequence[tuple[JsonId, str]]) -> Int64:
-    """(N,) index of each annotation's category; the first where an annotation has none."""
+    """(N,) index of each annotation's category; the first where an annotation has none.
+
+    >>> category_index([{"category_id": 4}, {}], [(3, "mouse"), (4, "rat")]).tolist()
+    [1, 0]
+    """
     index: dict[object, int] = {identity: row for row, (identity, _) in enumerate(categories)}
     ids = [a.get("category_id", categories[0][0]) for a in annotations]
     for annotation, identity in zip(annotations, ids, strict=True):
@@ -72,7 +87,11 @@ def category_index(annotations: Sequence[JsonObject], categories: Sequence[tuple
 
 
 def index_of(what: str, values: Sequence[object], known: Sequence[JsonId], names: Sequence[str]) -> Int64:
-    """(M,) index of each value in ``known``."""
+    """(M,) index of each value in ``known``.
+
+    >>> index_of("image_id", [9, 9], [7, 9], ["prediction 0", "prediction 1"]).tolist()
+    [1, 1]
+    """
     index: Mapping[object, int] = {identity: row for row, identity in enumerate(known)}
     unknown = [row for row, value in enumerate(values) if value not in index]
     if unknown:
@@ -85,7 +104,11 @@ def index_of(what: str, values: Sequence[object], known: Sequence[JsonId], names
 
 
 def read_keypoints(entries: Sequence[JsonObject], count: int, names: Sequence[str]) -> Float64:
-    """(N, K, 3) of all entries; zeros, which is COCO's "not labeled", for entries without keypoints."""
+    """(N, K, 3) of all entries; zeros, which is COCO's "not labeled", for entries without keypoints.
+
+    >>> read_keypoints([{"keypoints": [4, 5, 2]}, {}], 1, ["first", "second"]).tolist()
+    [[[4.0, 5.0, 2.0]], [[0.0, 0.0, 0.0]]]
+    """
     flat = []
     for entry, name in zip(entries, names, strict=True):
         values = entry.get("keypoints") or [0.0] * (3 * count)
@@ -110,7 +133,12 @@ def _joined_parts(entry: JsonObject, body: list[object]) -> list[object]:
 
 
 def read_boxes(annotations: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> Float64:
-    """(N, 4) x, y, width, height; the labeled keypoints' extent where ``bbox`` is missing or has no size."""
+    """(N, 4) x, y, width, height; the labeled keypoints' extent where ``bbox`` is missing or has no size.
+
+    >>> keypoints = np.array([[[4.0, 5.0, 2.0], [8.0, 9.0, 2.0]]])
+    >>> read_boxes([{}], keypoints, ["first"]).tolist()  # no bbox: the keypoints' extent
+    [[4.0, 5.0, 4.0, 4.0]]
+    """
     boxes = number_array([a.get("bbox") or (0, 0, 0, 0) for a in annotations], names, "bbox", 4)
     empty = (boxes[:, 2:] <= 0).any(axis=1) & (keypoints[:, :, 2] > 0).any(axis=1)
     boxes[empty] = xyxy_to_xywh(keypoint_boxes(keypoints[empty]))
@@ -123,6 +151,12 @@ def read_num_keypoints(
     """(N,) ``num_keypoints`` of the file, as pycocotools takes it; the labeled keypoints where it is missing or null.
 
     A file with separate whole-body parts counts the body alone there: the labeled keypoints are taken instead.
+
+    >>> notes = []
+    >>> read_num_keypoints([{"num_keypoints": 3}, {}], np.array([2, 5]), ["first", "second"], notes).tolist()
+    [3, 5]
+    >>> notes
+    ["num_keypoints of 1 people disagrees with their labels; the file's numbers are used"]
     """
     if any(WHOLE_BODY_PARTS[1] in a for a in annotations):
         return labeled
@@ -137,7 +171,13 @@ def read_num_keypoints(
 
 
 def read_areas(annotations: Sequence[JsonObject], boxes: Float64, names: Sequence[str]) -> tuple[Float64, str]:
-    """(N,) areas and where they come from, in words; an area of 0, as CVAT writes it, is a missing one."""
+    """(N,) areas and where they come from, in words; an area of 0, as CVAT writes it, is a missing one.
+
+    >>> boxes = np.array([[0.0, 0, 10, 20], [0, 0, 10, 20]])
+    >>> areas, source = read_areas([{"area": 90.0}, {}], boxes, ["first", "second"])
+    >>> areas.round(1).tolist(), source
+    ([90.0, 106.0], 'annotation, 0.53 x box for 1 without')
+    """
     given = number_array([a.get("area") or 0.0 for a in annotations], names, "area")
     if (negative := np.flatnonzero(given < 0)).size:
         raise EveryposeError(f"{names[negative[0]]}: area must not be negative, it is {given[negative[0]]:g}")
@@ -159,7 +199,11 @@ def box_areas(boxes: Float64) -> Float64:
 
 
 def read_crowd_index(images: Sequence[JsonObject]) -> Float64:
-    """(images,) ``crowdIndex``; NaN where it is missing."""
+    """(images,) ``crowdIndex``; NaN where it is missing.
+
+    >>> read_crowd_index([{"id": 1, "crowdIndex": 0.6}, {"id": 2}]).tolist()
+    [0.6, nan]
+    """
     given = [row for row, image in enumerate(images) if image.get("crowdIndex") is not None]
     index = np.full(len(images), np.nan)
     names = [f"image {images[row]['id']}" for row in given]
@@ -168,7 +212,12 @@ def read_crowd_index(images: Sequence[JsonObject]) -> Float64:
 
 
 def detection_areas(results: Sequence[JsonObject], keypoints: Float64, names: Sequence[str]) -> tuple[Float64, str]:
-    """(M,) areas by pycocotools' rule: the first result decides for all between boxes and keypoint extents."""
+    """(M,) areas by pycocotools' rule: the first result decides for all between boxes and keypoint extents.
+
+    >>> keypoints = np.array([[[0.0, 0.0, 0.9], [10.0, 20.0, 0.9]]])
+    >>> detection_areas([{"score": 0.9}], keypoints, ["prediction 0"])
+    (array([200.]), 'keypoint extent')
+    """
     if results and results[0].get("bbox"):
         boxes = number_array([r.get("bbox") for r in results], names, "bbox", 4)
         return boxes[:, 2] * boxes[:, 3], "bbox"
@@ -177,7 +226,11 @@ def detection_areas(results: Sequence[JsonObject], keypoints: Float64, names: Se
 
 
 def result_notes(corrected: int, image: Int64, scores: Float64, keypoints: Float64) -> list[str]:
-    """What a reader of the scores must know about the results."""
+    """What a reader of the scores must know about the results.
+
+    >>> result_notes(0, np.array([0]), np.array([0.9]), np.zeros((1, 17, 3)))
+    ['1 predictions have all keypoints at (0, 0); they are scored as they are, which tools disagree on']
+    """
     notes = []
     if corrected:
         notes.append(

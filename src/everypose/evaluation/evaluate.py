@@ -53,6 +53,17 @@ class Evaluation:
         annotated: the annotated people.
         results: the COCO results that were scored.
         image_root: the images' folder; None if it is not known.
+
+    >>> import json
+    >>> category = {"id": 1, "name": "point", "keypoints": ["nose"]}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> content = {"images": [{"id": 1}], "annotations": [person], "categories": [category]}
+    >>> _ = Path("truth.json").write_text(json.dumps(content))
+    >>> detection = {"image_id": 1, "category_id": 1, "keypoints": [4, 5, 0.9], "score": 0.9}
+    >>> _ = Path("poses.json").write_text(json.dumps([detection]))
+    >>> evaluation = evaluate_predictions(Path("poses.json"), Path("truth.json"), sigmas=(0.1,))
+    >>> evaluation.record.model, evaluation.scores.people
+    ('poses.json', 1)
     """
 
     record: Record
@@ -74,6 +85,18 @@ class EvaluationSetup:
         flip: whether predictions are averaged with those of the mirror image.
         device: what the model runs on, and why.
         decoder: what replaces the decoder of a top-down model; None if it has its own.
+
+    >>> import json
+    >>> from everypose.core.files import write_json
+    >>> skeleton = Skeleton.named("coco")
+    >>> category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 17, "bbox": [0, 0, 10, 10]}
+    >>> image = {"id": 1, "file_name": "a.jpg"}
+    >>> write_json(Path("gt.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "the given annotation file")
+    >>> setup = prepare_evaluation("boir-lite", layout)
+    >>> setup.config.name, setup.protocol_fields()["boxes"], setup.flip
+    ('boir-lite', 'none', False)
     """
 
     estimator: "Estimator"
@@ -147,6 +170,17 @@ def evaluate_predictions(
 
     Raises:
         EveryposeError: if the files cannot be scored.
+
+    >>> import json
+    >>> category = {"id": 1, "name": "point", "keypoints": ["nose"]}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> content = {"images": [{"id": 1}], "annotations": [person], "categories": [category]}
+    >>> _ = Path("truth.json").write_text(json.dumps(content))
+    >>> detection = {"image_id": 1, "category_id": 1, "keypoints": [4, 5, 0.9], "score": 0.9}
+    >>> _ = Path("poses.json").write_text(json.dumps([detection]))
+    >>> evaluation = evaluate_predictions(Path("poses.json"), Path("truth.json"), sigmas=(0.1,))
+    >>> round(evaluation.record.numbers[""]["AP"], 3)
+    1.0
     """
     layout = Layout((annotations,), image_root or annotations.parent, None, None, "the given annotation file")
     annotated = AnnotatedSet.read(layout, metric=metric, skeleton=skeleton).with_sigmas(sigmas)
@@ -166,7 +200,18 @@ def evaluate_predictions(
 
 
 def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions | None = None) -> EvaluationSetup:
-    """Read an annotated set and load a model to be scored on it; arguments and errors as ``evaluate_model``."""
+    """Read an annotated set and load a model to be scored on it; arguments and errors as ``evaluate_model``.
+
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> mouse = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 2, "bbox": [0, 0, 10, 10]}
+    >>> image = {"id": 1, "file_name": "a.jpg"}
+    >>> write_json(Path("mice.json"), {"images": [image], "annotations": [mouse], "categories": [category]})
+    >>> prepare_evaluation("boir-lite", Layout((Path("mice.json"),), Path(), None, None, "mice"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: boir-lite predicts the keypoints of coco, the data are annotated with ...
+    """
     options = options or EvaluationOptions()
     annotated = AnnotatedSet.read(layout, metric=options.metric)
     device = DeviceChoice(device=options.device, reason="as given")
@@ -211,6 +256,18 @@ def evaluate_model(
 
     Raises:
         EveryposeError: if the data or the model cannot be used, or their keypoints differ.
+
+    >>> import cv2
+    >>> import numpy as np
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 17, "bbox": [0, 0, 10, 10]}
+    >>> image = {"id": 1, "file_name": "black.png"}
+    >>> write_json(Path("black.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
+    >>> layout = Layout((Path("black.json"),), Path(), None, None, "one black image")
+    >>> evaluate_model("boir-lite", layout, EvaluationOptions(quiet=True)).record.numbers[""]["AP"]
+    0.0
     """
     options = options or EvaluationOptions()
     setup = prepare_evaluation(model, layout, options)
@@ -232,7 +289,12 @@ def evaluate_model(
 
 
 def annotations_sha256(paths: tuple[Path, ...]) -> str:
-    """SHA-256 of an annotation file; of the hashes of several."""
+    """SHA-256 of an annotation file; of the hashes of several.
+
+    >>> _ = Path("a.json").write_text("{}")
+    >>> annotations_sha256((Path("a.json"),))[:8], annotations_sha256((Path("a.json"), Path("a.json")))[:8]
+    ('44136fa3', '55fce15f')
+    """
     hashes = [sha256(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 

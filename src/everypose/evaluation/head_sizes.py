@@ -33,6 +33,9 @@ def read_head_sizes(annotations: Sequence[JsonObject], names: Sequence[str]) -> 
 
     Raises:
         EveryposeError: if a value is not a finite number or a box has not four.
+
+    >>> read_head_sizes([{"head_size": 20.0}, {"head_box": [0, 0, 30, 40]}, {}], ["a", "b", "c"]).tolist()
+    [20.0, 30.0, nan]
     """
     sizes = np.full(len(annotations), np.nan)
     for key, width in (("bbox_head", 4), ("head_box", 4), ("head_size", None)):

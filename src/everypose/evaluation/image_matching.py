@@ -20,6 +20,9 @@ class MatchedImages:
     Attributes:
         image_ids: ids of the annotation file, one for each result; as written where the annotation file has no such id.
         corrected: how many results were assigned by file name to another image than their ``image_id`` says.
+
+    >>> MatchedImages(image_ids=[2], corrected=1).image_ids
+    [2]
     """
 
     image_ids: list[JsonId]

@@ -29,6 +29,13 @@ class ImagePoses:
         image_id: the image.
         category_id: the category of its results.
         poses: the poses in its boxes.
+
+    >>> import numpy as np
+    >>> from everypose.inference.boxes import Boxes
+    >>> boxes = Boxes(np.array([[0.0, 0, 10, 20]]), np.array([0.9]))
+    >>> poses = BoxPoses(boxes, sizes=np.full((1, 2), 25.0), keypoints=np.zeros((1, 2, 17, 3)))
+    >>> ImagePoses(image_id=1, category_id=1, poses=poses).image_id
+    1
     """
 
     image_id: JsonId
@@ -46,6 +53,19 @@ def predict_images(estimator: "Estimator", annotated: AnnotatedSet, *, quiet: bo
 
     Raises:
         EveryposeError: if an image is missing or cannot be read: a score of the others would not be comparable.
+
+    >>> import cv2
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from everypose import Skeleton, load
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
+    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one black image")
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> content = {"images": [{"id": 1, "file_name": "black.png"}], "annotations": [], "categories": [category]}
+    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> predict_images(load("boir-lite", threads=1), annotated, quiet=True)
+    []
     """
     found = predict_people(estimator, annotated)
     return [
@@ -56,7 +76,21 @@ def predict_images(estimator: "Estimator", annotated: AnnotatedSet, *, quiet: bo
 
 
 def predict_people(estimator: "Estimator", annotated: AnnotatedSet) -> Iterator[tuple[JsonId, People]]:
-    """Each image's id and its people, in the order of ``annotated.paths``; errors as ``predict_images``."""
+    """Each image's id and its people, in the order of ``annotated.paths``; errors as ``predict_images``.
+
+    >>> import cv2
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from everypose import Skeleton, load
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
+    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one black image")
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> content = {"images": [{"id": 4, "file_name": "black.png"}], "annotations": [], "categories": [category]}
+    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> [(image_id, len(people)) for image_id, people in predict_people(load("boir-lite", threads=1), annotated)]
+    [(4, 0)]
+    """
     return _run(estimator, estimator.predict, annotated)
 
 
@@ -67,24 +101,66 @@ def image_results(
 
     Results of top-down models have no ``bbox``, as these methods are published: the area of a detection is then the
     extent of its keypoints and not the crop's box, which decides on COCO's AP of medium and large people.
+
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from everypose import Skeleton, load
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> layout, skeleton = Layout((Path("gt.json"),), Path(), None, None, "one image"), Skeleton.named("coco")
+    >>> category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints)}
+    >>> content = {"images": [{"id": 4, "file_name": "a.jpg"}], "annotations": [], "categories": [category]}
+    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> people = People(np.ones((1, 17, 3)), [0.9], skeleton)
+    >>> [result] = image_results(load("boir-lite", threads=1), annotated, 4, people=people)
+    >>> result["image_id"], result["category_id"], result["score"]
+    (4, 1, 0.9)
     """
     ids = {"image_id": image_id, "category_id": annotated.category_of_image[image_id]}
     rows = [row | ids for row in people.to_coco(0)]
-    return without_boxes(rows) if as_top_down(estimator) is not None else rows
+    return _without_boxes(rows) if as_top_down(estimator) is not None else rows
 
 
 def predict_box_poses(estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False) -> list[ImagePoses]:
-    """The poses in all boxes of every image, before suppression; arguments and errors as ``predict_images``."""
+    """The poses in all boxes of every image, before suppression; arguments and errors as ``predict_images``.
+
+    >>> import cv2
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from everypose import Skeleton, load
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> from everypose.evaluation.box_source import annotated_boxes
+    >>> _ = cv2.imwrite("gray.png", np.full((64, 64, 3), 128, np.uint8))
+    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one gray image")
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> content = {"images": [{"id": 1, "file_name": "gray.png"}], "annotations": [person], "categories": [category]}
+    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> pose = load("mipnet-lite", threads=1, detector=annotated_boxes(annotated))
+    >>> [image] = predict_box_poses(pose, annotated, quiet=True)
+    >>> image.poses.keypoints.shape  # two instances in one box
+    (1, 2, 17, 3)
+    """
     found = track(_run(estimator, estimator.poses, annotated), "predicting", total=len(annotated.paths), quiet=quiet)
     return [ImagePoses(image_id, annotated.category_of_image[image_id], poses) for image_id, poses in found]
 
 
 def box_pose_results(estimator: TopDownEstimator, images: Iterable[ImagePoses]) -> list[dict[str, Any]]:
-    """COCO results of poses in boxes: people are scored and duplicates suppressed."""
+    """COCO results of poses in boxes: people are scored and duplicates suppressed.
+
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> from everypose.inference.box_sources import WholeImage
+    >>> from everypose.inference.boxes import Boxes
+    >>> boxes = Boxes(np.array([[0.0, 0, 40, 90]]), np.array([0.9]))
+    >>> poses = BoxPoses(boxes, sizes=np.full((1, 2), 100.0), keypoints=np.ones((1, 2, 17, 3)))
+    >>> pose = load("mipnet-lite", threads=1, detector=WholeImage())
+    >>> len(box_pose_results(pose, [ImagePoses(1, 1, poses)]))  # both instances have one pose: a duplicate
+    1
+    """
     return [
         row | {"image_id": image.image_id, "category_id": image.category_id}
         for image in images
-        for row in without_boxes(estimator.people(image.poses).to_coco(0))
+        for row in _without_boxes(estimator.people(image.poses).to_coco(0))
     ]
 
 
@@ -100,6 +176,22 @@ def predict_annotated_people(
 
     Raises:
         EveryposeError: if an image is missing or cannot be read, or an annotated box cannot be cropped.
+
+    >>> import cv2
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from everypose import Skeleton, load
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> from everypose.evaluation.box_source import annotated_boxes
+    >>> _ = cv2.imwrite("gray.png", np.full((64, 64, 3), 128, np.uint8))
+    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one gray image")
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> content = {"images": [{"id": 1, "file_name": "gray.png"}], "annotations": [person], "categories": [category]}
+    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> pose = load("mipnet-lite", threads=1, detector=annotated_boxes(annotated))
+    >>> [result["annotation_id"] for result in predict_annotated_people(pose, annotated, quiet=True)]
+    [7]
     """
     results: list[dict[str, Any]] = []
     for image in predict_box_poses(estimator, annotated, quiet=quiet):
@@ -124,7 +216,7 @@ def predict_annotated_people(
     return results
 
 
-def without_boxes(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without_boxes(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The results without ``bbox``."""
     return [{key: value for key, value in result.items() if key != "bbox"} for result in results]
 

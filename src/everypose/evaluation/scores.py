@@ -35,6 +35,9 @@ class Scores:
         notes: what a reader of the scores must know.
         pairs: detections and people with their OKS; None for metrics by distance.
         precision: (10, 101) float64, precision by OKS threshold and recall.
+
+    >>> Scores("coco", {"": {"AP": 0.461}}, images=114, people=315).numbers[""]["AP"]
+    0.461
     """
 
     metric: Metric
@@ -60,6 +63,19 @@ def compute_scores(annotated: AnnotatedSet, results: Results) -> Scores:
 
     Raises:
         EveryposeError: if the results cannot be scored by this metric.
+
+    >>> from pathlib import Path
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> from everypose.evaluation.coco_arrays import read_results
+    >>> layout = Layout((Path("mice.json"),), Path("images"), None, None, "the given annotation file")
+    >>> mouse = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2, 9, 9, 2], "bbox": [0, 0, 20, 10]}
+    >>> category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    >>> content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [mouse], "categories": [category]}
+    >>> annotated = AnnotatedSet.from_content(content, layout).with_sigmas((0.1, 0.1))
+    >>> pose = {"image_id": 1, "category_id": 1, "keypoints": [4, 5, 0.9, 9, 8, 0.9], "score": 0.9}
+    >>> scores = compute_scores(annotated, read_results([pose], annotated.ground_truth))
+    >>> round(scores.numbers[""]["AP"], 3), scores.people
+    (0.9, 1)
     """
     if annotated.one_prediction_per_person:
         return _by_distance(annotated, results)

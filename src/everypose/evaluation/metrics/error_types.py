@@ -33,6 +33,9 @@ class Matches:
         detections: (n,) int64, rows of the results.
         people: (n,) int64, rows of the ground truth.
         oks: (n,) float64.
+
+    >>> Matches(detections=np.array([4]), people=np.array([0]), oks=np.array([0.8])).oks.tolist()
+    [0.8]
     """
 
     detections: Int64
@@ -49,6 +52,10 @@ class KeypointErrors:
         unmatched: (K,) int64, labeled keypoints of people without a matched detection.
         median_pixels: (K,) float64, median distance in pixels; NaN where a keypoint is never labeled.
         median_relative: (K,) float64, median distance over the square root of the person's area.
+
+    >>> errors = KeypointErrors(np.array([[8, 1, 0, 0, 1]]), np.array([2]), np.array([3.0]), np.array([0.02]))
+    >>> dict(zip(ERROR_TYPES, errors.counts[0].tolist(), strict=True))
+    {'good': 8, 'jitter': 1, 'inversion': 0, 'swap': 0, 'miss': 1}
     """
 
     counts: Int64
@@ -63,6 +70,15 @@ def match_detections(pairs: OksPairs, *, minimum: float = MATCH_OKS) -> Matches:
     Args:
         pairs: see ``compute_oks``.
         minimum: lowest OKS of a match.
+
+    >>> from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+    >>> from everypose.evaluation.metrics.oks import compute_oks
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> poses = [{"image_id": 1, "keypoints": [x, 5, 0.9], "score": 0.9} for x in (50, 5)]
+    >>> matches = match_detections(compute_oks(people, read_results(poses, people), np.array([0.1])))
+    >>> matches.detections.tolist(), matches.people.tolist()  # the first pose is too far away
+    ([1], [0])
     """
     free = pairs.ground_truth.is_scored.copy()
     groups = np.repeat(np.arange(len(pairs.detections_start) - 1), np.diff(pairs.detections_start))
@@ -90,6 +106,17 @@ def classify_errors(pairs: OksPairs, matches: Matches, flip_index: Int64) -> Key
         pairs: see ``compute_oks``.
         matches: see ``match_detections``.
         flip_index: (K,) int64, each keypoint's partner on the other side, itself where it has none.
+
+    >>> from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+    >>> from everypose.evaluation.metrics.oks import compute_oks
+    >>> left, right = [20, 5], [0, 5]
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [*left, 2, *right, 2, 10, 0, 2], "bbox": [0, 0, 20, 20]}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 3)
+    >>> pose = {"image_id": 1, "keypoints": [*right, 0.9, *left, 0.9, 10, 0, 0.9], "score": 0.9}
+    >>> pairs = compute_oks(people, read_results([pose], people), np.full(3, 0.1))
+    >>> errors = classify_errors(pairs, match_detections(pairs), flip_index=np.array([1, 0, 2]))
+    >>> dict(zip(ERROR_TYPES, errors.counts.sum(axis=0).tolist(), strict=True))  # left and right are inverted
+    {'good': 1, 'jitter': 0, 'inversion': 2, 'swap': 0, 'miss': 0}
     """
     people, results = pairs.ground_truth, pairs.results
     own = _similarity(pairs, matches.detections, matches.people, partner=np.arange(len(flip_index)))

@@ -47,6 +47,13 @@ class OksPairs:
         pair_person: (P,) int64, rows of ``ground_truth``; the pairs of a group come detection by detection.
         pair_detection: (P,) int64, rows of ``results``.
         oks: (P,) float64; with a person without labels, the detection's OKS with the doubled box (COCO's rule).
+
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person, person | {"id": 2}]}, 1)
+    >>> pose = {"image_id": 1, "keypoints": [5, 5, 0.9], "score": 0.9}
+    >>> pairs = compute_oks(people, read_results([pose], people), np.array([0.1]))
+    >>> pairs.matrix(0, pairs.oks).tolist()  # one detection, two people
+    [[1.0, 1.0]]
     """
 
     ground_truth: GroundTruth
@@ -96,6 +103,13 @@ class OksScores:
         by_category: AP by category name, if there are several categories.
         precision: (10, 101) float64, interpolated precision by OKS threshold and recall, averaged over categories.
         notes: what a reader of the scores must know about the files.
+
+    >>> scores = OksScores(
+    ...     0.7, 0.9, 0.8, 0.65, 0.75, 0.75, 0.92, 0.82, 0.7, 0.8, protocol="coco", images=10, people=30, detections=40,
+    ...     area_source="annotation",
+    ... )
+    >>> list(scores.numbers())
+    ['AP', 'AP50', 'AP75', 'AP_M', 'AP_L', 'AR', 'AR50', 'AR75', 'AR_M', 'AR_L']
     """
 
     ap: float
@@ -171,6 +185,13 @@ def score_oks(pairs: OksPairs, protocol: OksProtocol = "coco") -> OksScores:
 
     Raises:
         EveryposeError: if there are no people to find, or ``crowdIndex`` is missing for the CrowdPose protocol.
+
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 40, 40], "area": 1600}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> poses = [{"image_id": 1, "keypoints": [x, 5, 0.9], "score": score} for x, score in ((5, 0.5), (90, 0.9))]
+    >>> pairs = compute_oks(people, read_results(poses, people), np.array([0.1]))
+    >>> round(score_oks(pairs).ap, 3)  # the person is found, after a false detection with a higher score
+    0.5
     """
     ground_truth = pairs.ground_truth
     if not ground_truth.is_scored.any():
@@ -234,6 +255,12 @@ def compute_oks(ground_truth: GroundTruth, results: Results, sigmas: Float64) ->
         ground_truth: the annotated people.
         results: the detections.
         sigmas: (K,) float64.
+
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 40, 40], "area": 1600}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> found = read_results([{"image_id": 1, "keypoints": [8, 9, 0.9], "score": 0.9}], people)
+    >>> compute_oks(people, found, np.array([0.1])).oks.round(3).tolist()  # 5 pixels away
+    [0.823]
     """
     categories = max(len(ground_truth.categories), 1)
     groups = len(ground_truth.image_ids) * categories
@@ -280,6 +307,12 @@ def pair_oks(
         sigmas: (K,) float64.
         people: (P,) int64, rows of ``ground_truth``.
         detections: (P,) int64, rows of ``results``.
+
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 40, 40], "area": 1600}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> found = read_results([{"image_id": 1, "keypoints": [8, 9, 0.9], "score": 0.9}], people)
+    >>> pair_oks(people, found, np.array([0.1]), people=np.array([0]), detections=np.array([0])).round(3).tolist()
+    [0.823]
     """
     labeled = ground_truth.is_labeled
     labeled_first = np.argsort(~labeled, axis=1, kind="stable")
@@ -336,6 +369,13 @@ def precision_and_recall(
 
     Returns:
         Precision (10, 101, categories, 3 areas) and recall (10, categories, 3 areas); -1 without people to find.
+
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 40, 40], "area": 1600}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 1)
+    >>> found = read_results([{"image_id": 1, "keypoints": [8, 9, 0.9], "score": 0.9}], people)
+    >>> precision, recall = precision_and_recall(compute_oks(people, found, np.array([0.1])))
+    >>> recall[:, 0, 0].tolist()  # an OKS of 0.823 passes the thresholds .50 to .80
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
     """
     scorer = _ArrayScorer(
         pairs,

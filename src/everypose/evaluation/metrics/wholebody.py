@@ -34,6 +34,16 @@ def score_wholebody(ground_truth: GroundTruth, results: Results, skeleton: Skele
     Raises:
         UsageError: if the skeleton does not have 133 keypoints.
         EveryposeError: as for ``score_oks``.
+
+    >>> import numpy as np
+    >>> from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+    >>> pose = [value for k in range(133) for value in (float(k), 2.0 * k, 2)]
+    >>> person = {"id": 1, "image_id": 1, "keypoints": pose, "bbox": [0, 0, 133, 266], "area": 2e4}
+    >>> people = read_ground_truth({"images": [{"id": 1}], "annotations": [person]}, 133)
+    >>> found = read_results([{"image_id": 1, "keypoints": pose, "score": 0.9}], people)
+    >>> scores = score_wholebody(people, found, Skeleton.named("coco_wholebody"))
+    >>> {part: round(score.ap, 2) for part, score in scores.items()}
+    {'whole body': 1.0, 'body': 1.0, 'feet': 1.0, 'face': 1.0, 'left hand': 1.0, 'right hand': 1.0}
     """
     if len(skeleton) != 133:
         raise UsageError(f"the WholeBody metric needs 133 keypoints, the skeleton {skeleton.name} has {len(skeleton)}")

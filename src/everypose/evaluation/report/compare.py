@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class ComparedRecord(BaseModel):
-    """One record of a comparison: its model, protocol and numbers."""
+    """One record of a comparison: its model, protocol and numbers.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> ComparedRecord(model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}}).model
+    'boir-lite'
+    """
 
     model: str
     protocol: Protocol
@@ -28,6 +33,11 @@ class RecordComparison(BaseModel):
         records: model, protocol and numbers of each record.
         differences: for each record after the first, how its protocol differs from the first record's.
         published: published results on the same data sets and splits.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> sorted(compare_records([record, record]).model_dump())
+    ['differences', 'published', 'records']
     """
 
     records: list[ComparedRecord]
@@ -60,11 +70,11 @@ def compare_records(records: list[Record], *, anyway: bool = False) -> RecordCom
     return RecordComparison(
         records=[ComparedRecord(model=r.model, protocol=r.protocol, numbers=r.numbers) for r in records],
         differences=[differences(records[0].protocol, other.protocol) for other in records[1:]],
-        published=published_results(records),
+        published=_published_results(records),
     )
 
 
-def published_results(records: list[Record]) -> list[Published]:
+def _published_results(records: list[Record]) -> list[Published]:
     """Published results on the records' data sets and splits, those with the first record's boxes first."""
     splits = dict.fromkeys((r.protocol.dataset, r.protocol.split) for r in records)
     found = [entry for dataset, split in splits if dataset != NOT_STATED for entry in published(dataset, split)]
@@ -72,7 +82,14 @@ def published_results(records: list[Record]) -> list[Published]:
 
 
 def comparison_tables(records: list[Record]) -> list["Table"]:
-    """Rich tables: one for each part with a column for each record, and one of published results."""
+    """Rich tables: one for each part with a column for each record, and one of published results.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> [table] = comparison_tables([record, record])
+    >>> [column.header for column in table.columns]
+    ['percent', 'boir-lite', 'boir-lite']
+    """
     from rich.markup import escape
     from rich.table import Table
 
@@ -85,7 +102,7 @@ def comparison_tables(records: list[Record]) -> list["Table"]:
         for name in dict.fromkeys(name for record in records for name in record.numbers.get(part, {})):
             table.add_row(escape(name), *(_number(name, record.numbers.get(part, {}).get(name)) for record in records))
         tables.append(table)
-    if found := published_results(records):
+    if found := _published_results(records):
         tables.append(_published_table(found))
     return tables
 

@@ -34,13 +34,34 @@ def write_report(path: Path, evaluation: Evaluation, *, worst_count: int = 12) -
 
     Raises:
         EveryposeError: if an image cannot be read or the file cannot be written.
+
+    >>> import json
+    >>> from everypose.evaluation.evaluate import evaluate_predictions
+    >>> category = {"id": 1, "name": "point", "keypoints": ["nose"]}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> content = {"images": [{"id": 1}], "annotations": [person], "categories": [category]}
+    >>> _ = Path("truth.json").write_text(json.dumps(content))
+    >>> detection = {"image_id": 1, "category_id": 1, "keypoints": [4, 5, 0.9], "score": 0.9}
+    >>> _ = Path("poses.json").write_text(json.dumps([detection]))
+    >>> evaluation = evaluate_predictions(Path("poses.json"), Path("truth.json"), sigmas=(0.1,))
+    >>> write_report(Path("report.html"), evaluation)
+    >>> "Numbers" in Path("report.html").read_text()
+    True
     """
     worst = worst_images(evaluation, worst_count)
     write_text(path, page(evaluation.record, evaluation.scores, worst))
 
 
 def page(record: Record, scores: Scores, worst: list[WorstImage]) -> str:
-    """The report as HTML that loads nothing from elsewhere."""
+    """The report as HTML that loads nothing from elsewhere.
+
+    >>> from everypose.evaluation.report.record import Protocol
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> html = page(record, Scores("coco", record.numbers, images=114, people=315), worst=[])
+    >>> "46.1" in html, "<script" in html
+    (True, False)
+    """
     title = f"{record.model} on {record.protocol.dataset} {record.protocol.split}"
     parts = [
         f"<h1>{escape(title)}</h1>",

@@ -100,6 +100,13 @@ class KeypointRow(BaseModel):
         unmatched: labeled keypoints of people without a matched detection.
         median_pixels: median distance in pixels.
         median_relative: median distance over the square root of the person's area.
+
+    >>> row = KeypointRow(
+    ...     keypoint="nose", good=80, jitter=12, inversion=0, swap=3, miss=5, unmatched=20, median_pixels=2.1,
+    ...     median_relative=0.02,
+    ... )
+    >>> row.model_dump()["swap"]
+    3
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -187,7 +194,13 @@ class Record(BaseModel):
 
 
 def protocol_rows(record: Record) -> list[tuple[str, str]]:
-    """Name and value of the protocol, the model and the package, as text."""
+    """Name and value of the protocol, the model and the package, as text.
+
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers={"": {"AP": 0.461}})
+    >>> dict(protocol_rows(record))["persons"]
+    '315'
+    """
     rows = [(name.replace("_", " "), shown(value)) for name, value in record.protocol.model_dump().items()]
     rows += [("model", record.model), ("model sha256", shown(record.model_sha256))]
     if record.model_revision is not None:

@@ -23,6 +23,10 @@ def numbers_table(title: str, rows: Mapping[str, Mapping[str, float | None]], *,
         title: above the table.
         rows: row name to the numbers by column name; without a first column if all names are empty.
         first_column: heading of the row names.
+
+    >>> table = numbers_table("OKS", {"body": {"AP": 0.461, "AR": 0.5}, "feet": {"AP": 0.3, "AR": None}})
+    >>> [column.header for column in table.columns], table.row_count
+    (['', 'AP', 'AR'], 2)
     """
     from rich.markup import escape
     from rich.table import Table

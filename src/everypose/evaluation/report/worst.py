@@ -28,6 +28,9 @@ class WorstImage:
         file_name: in the annotation file.
         caption: one line.
         jpeg: content of a JPEG file.
+
+    >>> WorstImage("a.jpg", caption="a.jpg: 3 of 5 people found", jpeg=b"").file_name
+    'a.jpg'
     """
 
     file_name: str
@@ -43,6 +46,18 @@ def worst_images(evaluation: Evaluation, count: int) -> list[WorstImage]:
 
     Raises:
         EveryposeError: if one of them cannot be read.
+
+    >>> import json
+    >>> from everypose.evaluation.evaluate import evaluate_predictions
+    >>> _ = cv2.imwrite("a.png", np.zeros((48, 64, 3), np.uint8))
+    >>> category = {"id": 1, "name": "point", "keypoints": ["nose"]}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [person], "categories": [category]}
+    >>> poses, truth = Path("poses.json"), Path("truth.json")
+    >>> _, _ = poses.write_text("[]"), truth.write_text(json.dumps(content))
+    >>> evaluation = evaluate_predictions(poses, truth, image_root=Path(), sigmas=(0.1,))
+    >>> [image.file_name for image in worst_images(evaluation, count=3)]
+    ['a.png']
     """
     pairs = evaluation.scores.pairs
     if pairs is None or evaluation.image_root is None:
@@ -56,7 +71,16 @@ def worst_images(evaluation: Evaluation, count: int) -> list[WorstImage]:
 
 
 def image_losses(pairs: OksPairs, matches: Matches) -> Float64:
-    """OKS (images,) that the people of each image lose."""
+    """OKS (images,) that the people of each image lose.
+
+    >>> from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+    >>> from everypose.evaluation.metrics.oks import compute_oks
+    >>> person = {"id": 1, "image_id": 1, "keypoints": [5, 5, 2], "bbox": [0, 0, 10, 10], "area": 100}
+    >>> people = read_ground_truth({"images": [{"id": 1}, {"id": 2}], "annotations": [person]}, 1)
+    >>> pairs = compute_oks(people, read_results([], people), np.array([0.1]))
+    >>> image_losses(pairs, match_detections(pairs)).tolist()  # the only person is missed
+    [1.0, 0.0]
+    """
     ground_truth = pairs.ground_truth
     images = len(ground_truth.image_ids)
     people = np.bincount(ground_truth.image[ground_truth.is_scored], minlength=images).astype(np.float64)

@@ -29,6 +29,13 @@ class ClearScores:
         partly_tracked: people matched in 20 to 80 %.
         mostly_lost: people matched in less than 20 %.
         similarity_sum: sum of the matches' similarities.
+
+    >>> scores = ClearScores(
+    ...     tp=80, fn=20, fp=5, switches=2, fragments=3, mostly_tracked=4, partly_tracked=1, mostly_lost=0,
+    ...     similarity_sum=70.0,
+    ... )
+    >>> scores.mota, scores.recall
+    (0.73, 0.8)
     """
 
     tp: int

@@ -31,6 +31,10 @@ class TrackingScores:
         hota: detection and association.
         clear: MOTA, switches, fragments.
         identity: IDF1.
+
+    >>> perfect = SequenceComparison.create([[1], [1]], [[5], [5]], [[[1.0]], [[1.0]]])
+    >>> TrackingScores.of(perfect).numbers()
+    {'HOTA': 1.0, 'DetA': 1.0, 'AssA': 1.0, 'LocA': 1.0, 'MOTA': 1.0, 'IDF1': 1.0}
     """
 
     hota: HotaScores
@@ -82,6 +86,10 @@ class TrackingEvaluation:
         similarity: how annotated and tracked people are compared.
         sequences: scores by the sequence's name.
         overall: of all sequences as one.
+
+    >>> perfect = TrackingScores.of(SequenceComparison.create([[1], [1]], [[5], [5]], [[[1.0]], [[1.0]]]))
+    >>> json.loads(TrackingEvaluation("box", {"street": perfect}, perfect).to_json())["format"]
+    'everypose tracking evaluation 1'
     """
 
     similarity: Similarity
@@ -139,7 +147,7 @@ def evaluate_tracking(
     skeleton: Skeleton | None = None,
     quiet: bool = False,
 ) -> TrackingEvaluation:
-    """Score tracking results against MOT text or PoseTrack18's JSON.
+    r"""Score tracking results against MOT text or PoseTrack18's JSON.
 
     Args:
         ground_truth: a ``gt.txt``, a sequence's folder or a folder of sequences (MOT); or a JSON file or a folder of
@@ -152,6 +160,13 @@ def evaluate_tracking(
     Raises:
         EveryposeError: if files are missing or not of these layouts.
         UsageError: if OKS is asked for where there are no keypoints.
+
+    >>> Path("street/gt").mkdir(parents=True)
+    >>> _ = Path("street/gt/gt.txt").write_text("1,1,0,0,20,40,1,1,1\n2,1,2,0,20,40,1,1,1\n")
+    >>> _ = Path("street.txt").write_text("1,5,0,0,20,40,0.9,-1,-1,-1\n2,6,2,0,20,40,0.9,-1,-1,-1\n")
+    >>> evaluation = evaluate_tracking(Path("street"), Path("street.txt"), quiet=True)
+    >>> evaluation.overall.counts()["switches"]  # the track changes from 5 to 6
+    1
     """
     is_json = ground_truth.suffix == ".json" or (ground_truth.is_dir() and any(ground_truth.glob("*.json")))
     if not is_json and (similarity == "oks" or skeleton is not None):

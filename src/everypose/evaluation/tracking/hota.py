@@ -26,6 +26,10 @@ class HotaScores:
         association_sum: (19,) sum over matches of the association's Jaccard index (section 4.2, eq. 12 there).
         association_recall_sum: (19,) the same for recall.
         association_precision_sum: (19,) the same for precision.
+
+    >>> half = HotaScores(*np.full((7, 19), 10.0))
+    >>> round(half.det_a, 2)  # as many people missed, and as many false boxes, as matches
+    0.33
     """
 
     tp: Float64

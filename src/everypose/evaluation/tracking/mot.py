@@ -40,6 +40,11 @@ class BoxTracks:
         boxes: (N, 4) x1 y1 x2 y2.
         counted: (N,) people who must be found; all in results.
         ignored: (N,) annotations whose matches are left out; none in results.
+
+    >>> one = np.array([1])
+    >>> tracks = BoxTracks(one, ids=np.array([5]), boxes=np.array([[0.0, 0, 20, 40]]), counted=one > 0, ignored=one < 0)
+    >>> tracks.ids[tracks.counted].tolist()
+    [5]
     """
 
     frame: Int64
@@ -57,6 +62,11 @@ def find_sequences(path: Path) -> dict[str, Path]:
 
     Raises:
         EveryposeError: if there is none.
+
+    >>> Path("mot/street/gt").mkdir(parents=True)
+    >>> Path("mot/street/gt/gt.txt").touch()
+    >>> list(find_sequences(Path("mot")))
+    ['street']
     """
     if path.is_file():
         return {path.parent.parent.name if path.parent.name == "gt" else path.stem: path}
@@ -75,6 +85,11 @@ def find_results(path: Path, sequences: Sequence[str]) -> dict[str, Path]:
 
     Raises:
         EveryposeError: if one is missing.
+
+    >>> Path("tracks").mkdir()
+    >>> Path("tracks/street.txt").touch()
+    >>> {name: path.name for name, path in find_results(Path("tracks"), ["street"]).items()}
+    {'street': 'street.txt'}
     """
     if path.is_file() and len(sequences) == 1:
         return {sequences[0]: path}
@@ -90,7 +105,7 @@ def find_results(path: Path, sequences: Sequence[str]) -> dict[str, Path]:
 
 
 def compare_mot(ground_truth: Path, results: Path) -> SequenceComparison:
-    """Read one sequence and compute the box IoU of its annotated and tracked people.
+    r"""Read one sequence and compute the box IoU of its annotated and tracked people.
 
     Args:
         ground_truth: MOT15's or MOT16's ``gt.txt``.
@@ -98,9 +113,15 @@ def compare_mot(ground_truth: Path, results: Path) -> SequenceComparison:
 
     Raises:
         EveryposeError: if a file cannot be read or an id is twice in a frame.
+
+    >>> Path("park/gt").mkdir(parents=True)
+    >>> _ = Path("park/gt/gt.txt").write_text("1,1,0,0,20,40,1,1,1\n")
+    >>> _ = Path("park.txt").write_text("1,5,0,0,20,20,0.9,-1,-1,-1\n")
+    >>> compare_mot(Path("park/gt/gt.txt"), Path("park.txt")).similarities[0].tolist()  # half of the box
+    [[0.5]]
     """
     truth = read_ground_truth(ground_truth)
-    tracked = read_json_results(results) if results.suffix == ".json" else read_text_results(results)
+    tracked = _read_json_results(results) if results.suffix == ".json" else _read_text_results(results)
     frames = max(_length(ground_truth), int(truth.frame.max(initial=0)))
     if (late := int(tracked.frame.max(initial=0))) > frames:
         raise EveryposeError(f"{results} has a frame {late}, the sequence has {frames}: are these its results?")
@@ -117,10 +138,15 @@ def compare_mot(ground_truth: Path, results: Path) -> SequenceComparison:
 
 
 def read_ground_truth(path: Path) -> BoxTracks:
-    """Read MOT15's or MOT16's ``gt.txt``.
+    r"""Read MOT15's or MOT16's ``gt.txt``.
 
     Raises:
         EveryposeError: if it is not one.
+
+    >>> _ = Path("gt.txt").write_text("1,1,0,0,20,40,1,1,1\n1,2,0,0,20,40,1,8,1\n")
+    >>> tracks = read_ground_truth(Path("gt.txt"))
+    >>> tracks.ids.tolist(), tracks.counted.tolist(), tracks.ignored.tolist()  # class 8 is a distractor
+    ([1, 2], [True, False], [False, True])
     """
     rows = _read_rows(path)
     if rows.shape[1] < FEWEST_COLUMNS + 1:
@@ -133,7 +159,7 @@ def read_ground_truth(path: Path) -> BoxTracks:
     return _tracks(rows, flagged & (kind == PEDESTRIAN), np.isin(kind, distractors))
 
 
-def read_text_results(path: Path) -> BoxTracks:
+def _read_text_results(path: Path) -> BoxTracks:
     """Read a tracker's rows: ``frame, id, left, top, width, height, score, ...``.
 
     Raises:
@@ -143,7 +169,7 @@ def read_text_results(path: Path) -> BoxTracks:
     return _tracks(rows, np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_))
 
 
-def read_json_results(path: Path) -> BoxTracks:
+def _read_json_results(path: Path) -> BoxTracks:
     """Read a COCO results list of a video, as ``everypose predict`` and ``everypose track`` write it.
 
     Raises:

@@ -30,6 +30,11 @@ def find_sequences(path: Path) -> dict[str, Path]:
 
     Raises:
         EveryposeError: if the folder has no JSON file.
+
+    >>> Path("val").mkdir()
+    >>> Path("val/000001_mpii_test.json").touch()
+    >>> list(find_sequences(Path("val")))
+    ['000001_mpii_test']
     """
     if path.is_file():
         return {path.stem: path}
@@ -52,6 +57,18 @@ def compare_posetrack(
 
     Raises:
         EveryposeError: if a file cannot be read or has people without a ``track_id``.
+
+    >>> import json
+    >>> skeleton = Skeleton("point", ("nose",), (), (), (0.1,))
+    >>> category = {"id": 1, "name": "point", "keypoints": ["nose"]}
+    >>> person = {"id": 7, "image_id": 1, "track_id": 3, "category_id": 1, "keypoints": [4, 5, 2], "bbox": [0, 0, 9, 9]}
+    >>> content = {"images": [{"id": 1, "vid_id": "1"}], "annotations": [person], "categories": [category]}
+    >>> _ = Path("truth.json").write_text(json.dumps(content))
+    >>> pose = {"image_id": 1, "track_id": 8, "category_id": 1, "keypoints": [4, 5, 0.9], "score": 0.9}
+    >>> _ = Path("poses.json").write_text(json.dumps([pose]))
+    >>> [video] = compare_posetrack(Path("truth.json"), Path("poses.json"), skeleton=skeleton, similarity="oks")
+    >>> video.similarities[0].tolist()
+    [[1.0]]
     """
     content = read_json(ground_truth)
     require_coco(content, str(ground_truth))
