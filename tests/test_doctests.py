@@ -57,7 +57,6 @@ EXCEPTIONS = {
 """Public names that cannot have an example, with the reason."""
 MOST_WITHOUT_EXAMPLE = {
     "cli": 62,
-    "inference": 127,
     "serving": 69,
     "studies": 39,
     "training": 82,

@@ -24,6 +24,11 @@ class FusedDetectors:
 
     Raises:
         UsageError: if there are fewer than two detectors, or the IoU is out of range.
+
+    >>> from everypose.inference.box_sources import WholeImage
+    >>> fused = FusedDetectors([WholeImage(), lambda photo: Boxes(np.zeros((0, 4)), np.zeros(0))])
+    >>> fused(Photo(np.zeros((48, 64, 3), np.uint8))).scores.tolist()  # one of two detectors found it
+    [0.5]
     """
 
     def __init__(self, detectors: Sequence[Detector], iou: float = IOU) -> None:

@@ -40,6 +40,15 @@ class DetectionsFile:
     Attributes:
         path: the file.
         other_categories: how many rows were left out because they are of another category.
+
+    >>> import json
+    >>> row = {"image_id": 7, "category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.9}
+    >>> _ = Path("boxes.json").write_text(json.dumps([row, row | {"category_id": 3}]))
+    >>> detections = DetectionsFile(Path("boxes.json"), {Path("a_07.jpg"): 7})
+    >>> detections(Photo(np.zeros((64, 64, 3), np.uint8), Path("a_07.jpg"))).boxes.tolist()
+    [[10.0, 20.0, 40.0, 60.0]]
+    >>> detections.other_categories
+    1
     """
 
     def __init__(
@@ -127,6 +136,10 @@ class AnnotatedBoxes:
     """The annotated boxes of images, as a detector: their scores are 1.
 
     Top-down models clip annotated boxes to the image, unlike detections, as their methods do.
+
+    >>> boxes = AnnotatedBoxes({Path("a.jpg"): np.array([[0.0, 0, 20, 40]])})
+    >>> boxes(Photo(np.zeros((64, 64, 3), np.uint8), Path("a.jpg"))).scores.tolist()
+    [1.0]
     """
 
     def __init__(self, boxes: Mapping[Path, Float64]) -> None:
@@ -141,7 +154,14 @@ class AnnotatedBoxes:
 
 
 class PeopleBoxes:
-    """Boxes around the people that another model finds, such as a single-stage model."""
+    """Boxes around the people that another model finds, such as a single-stage model.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> pose = np.array([[[10.0, 10.0, 0.9], [50.0, 90.0, 0.9]]])
+    >>> people = People(pose, [0.8], Skeleton("pair", ("top", "foot"), (), (), None))
+    >>> PeopleBoxes(lambda image: people)(Photo(np.zeros((96, 64, 3), np.uint8))).boxes.tolist()
+    [[5.0, 0.0, 55.0, 100.0]]
+    """
 
     def __init__(self, find: Callable[[Image], People]) -> None:
         """Store a model: an estimator, or any function from an image to its people."""
@@ -158,6 +178,10 @@ def person_boxes(keypoints: Numbers) -> Float64:
 
     A stray keypoint makes a box far too large, so keypoints with a much lower score than the best do not count
     (`CONFIDENT_SHARE`).
+
+    >>> person = np.array([[[10.0, 10.0, 0.9], [50.0, 90.0, 0.9], [500.0, 0.0, 0.1]]])
+    >>> person_boxes(person).tolist()  # without the stray keypoint
+    [[5.0, 0.0, 55.0, 100.0]]
     """
     points = np.array(keypoints, dtype=np.float64)
     points[points[..., 2] < CONFIDENT_SHARE * points[..., 2].max(axis=1, keepdims=True, initial=0), 2] = 0

@@ -65,7 +65,16 @@ class Boxes:
 
 
 class Detector(Protocol):
-    """Anything that finds the boxes of people in an image."""
+    """Anything that finds the boxes of people in an image.
+
+    >>> class Everything:
+    ...     def __call__(self, photo):
+    ...         height, width = photo.image.shape[:2]
+    ...         return Boxes(np.array([[0.0, 0, width, height]]), np.ones(1))
+    >>> detector: Detector = Everything()
+    >>> detector(Photo(np.zeros((48, 64, 3), np.uint8))).boxes.tolist()
+    [[0.0, 0.0, 64.0, 48.0]]
+    """
 
     def __call__(self, photo: Photo) -> Boxes:
         """The boxes of one image's people."""
@@ -74,7 +83,14 @@ class Detector(Protocol):
 
 @runtime_checkable
 class BatchDetector(Protocol):
-    """A detector that takes several images at once."""
+    """A detector that takes several images at once.
+
+    >>> class Nothing:
+    ...     def detect_batch(self, photos):
+    ...         return [Boxes(np.zeros((0, 4)), np.zeros(0)) for _ in photos]
+    >>> isinstance(Nothing(), BatchDetector)
+    True
+    """
 
     def detect_batch(self, photos: Sequence[Photo]) -> list[Boxes]:
         """The boxes of each image's people."""

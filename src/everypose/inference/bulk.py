@@ -39,6 +39,9 @@ class Summary:
         people: number of people in them.
         failed: images that could not be read, with the one-line reason, which names the file.
         seconds: wall-clock time.
+
+    >>> Summary(images=10, people=31, seconds=0.5).failed
+    []
     """
 
     images: int = 0
@@ -62,6 +65,17 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
 
     Raises:
         EveryposeError: if an output cannot be written or the model fails.
+
+    >>> import cv2, json
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
+    >>> sources = [Source(Path("black.png"), "black", 1), Source(Path("missing.png"), "missing", 2)]
+    >>> with open_outputs(Path("out"), sources, OutputOptions(save=("json",))) as outputs:
+    ...     summary = predict_all(load("boir-lite", threads=1), sources, outputs, quiet=True)
+    >>> summary.images, summary.people, len(summary.failed)
+    (1, 0, 1)
     """
     begin = time.monotonic()
     summary = Summary()
@@ -104,6 +118,19 @@ def find_people(
         workers: threads of the pool.
         prepare: reads an image and prepares it for the estimator; its `EveryposeError` is yielded in the image's place.
         pixels: an image's pixels before it is read; 0 if unknown.
+
+    >>> import numpy as np
+    >>> from everypose.inference.saved_people import SavedPeople
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="saved", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> pose = SavedPeople(config, {})
+    >>> images = [np.zeros((64, 64, 3), np.uint8)] * 2
+    >>> with ThreadPoolExecutor(1) as pool:
+    ...     found = find_people(pose, images, pool, workers=1, prepare=pose.prepare, pixels=lambda image: 64 * 64)
+    ...     [len(people) for _, people in found]
+    [0, 0]
     """
 
     def read(item: Item) -> tuple[Item, Prepared | EveryposeError]:
@@ -146,6 +173,10 @@ def in_order(
         window: the most items in work or waiting to be yielded.
         size: an item's pixels.
         most: pixels that the items in work or waiting have together, unless it is one alone.
+
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(in_order(pool, abs, [-3, 1, -2], window=2))
+    [3, 1, 2]
     """
     waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
@@ -173,7 +204,14 @@ def in_order(
 
 
 def pixels_of_file(path: Path) -> int:
-    """Return the pixels of an image, from its header; 0 for other kinds, and for one that cannot be read."""
+    """Return the pixels of an image, from its header; 0 for other kinds, and for one that cannot be read.
+
+    >>> import cv2
+    >>> import numpy as np
+    >>> _ = cv2.imwrite("small.png", np.zeros((48, 64, 3), np.uint8))
+    >>> pixels_of_file(Path("small.png")), pixels_of_file(Path("missing.png"))
+    (3072, 0)
+    """
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"):
         return 0
     if not is_file(path):  # reading the header of a pipe would take it from the image
@@ -226,6 +264,17 @@ def predict_batches(
     Args:
         estimator: finds the people.
         batches: items and their prepared images.
+
+    >>> import numpy as np
+    >>> from everypose.inference.saved_people import SavedPeople
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="saved", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> pose = SavedPeople(config, {})
+    >>> batch = [(name, pose.prepare(np.zeros((64, 64, 3), np.uint8))) for name in ("a", "b")]
+    >>> [(name, len(people)) for name, people in predict_batches(pose, [batch])]
+    [('a', 0), ('b', 0)]
     """
 
     def run(batch: Sequence[tuple[Item, PreparedT]]) -> Iterator[tuple[Item, People]]:

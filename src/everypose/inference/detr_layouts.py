@@ -30,7 +30,15 @@ SIGMOID_MODELS = {"rt_detr", "rt_detr_v2", "d_fine", "deim", "deimv2", "rf_detr"
 
 @dataclass(frozen=True)
 class RtDetr:
-    """RT-DETR (Zhao et al., CVPR 2024) as its authors export it: labels, boxes in image pixels and scores."""
+    """RT-DETR (Zhao et al., CVPR 2024) as its authors export it: labels, boxes in image pixels and scores.
+
+    >>> layout = RtDetr(size=(640, 640))
+    >>> outputs = {
+    ...     "labels": np.array([[0, 2]]), "scores": np.array([[0.9, 0.8]]), "boxes": np.array([[[0, 0, 10, 20]] * 2]),
+    ... }
+    >>> layout.boxes(outputs, (320, 240), threshold=0.3).boxes.tolist()  # class 2 is a car
+    [[0.0, 0.0, 10.0, 20.0]]
+    """
 
     size: tuple[int, int]
     """(width, height) of the input."""
@@ -57,6 +65,13 @@ class HuggingFaceRtDetr:
 
     Whether the image is normalized, and its size where the file leaves it open, ``preprocessor_config.json`` says, in
     the file's folder or the one above; without it the image is not normalized, as RT-DETR's own.
+
+    >>> layout = HuggingFaceRtDetr(size=(640, 640))
+    >>> logits = np.full((1, 1, 80), -9.0)
+    >>> logits[0, 0, 0] = 2.0
+    >>> outputs = {"logits": logits, "pred_boxes": np.array([[[0.5, 0.5, 0.2, 0.4]]])}
+    >>> layout.boxes(outputs, (100, 200), threshold=0.3).boxes.round(1).tolist()
+    [[40.0, 60.0, 60.0, 140.0]]
     """
 
     size: tuple[int, int]
@@ -118,6 +133,10 @@ class RfDetr:
 
     Classes have COCO's numbers, from 1: people are class 1, and class 0 is unused. The image is stretched to the input
     and normalized by ImageNet's mean and standard deviation.
+
+    >>> layout = RfDetr("input", size=(560, 560))
+    >>> layout.feed(np.zeros((240, 320, 3), np.uint8))["input"].shape
+    (1, 3, 560, 560)
     """
 
     input: str

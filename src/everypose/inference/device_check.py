@@ -63,6 +63,17 @@ def check(open_on: Open, devices: Sequence[str]) -> list[Candidate]:
 
     Raises:
         EveryposeError: if the reference cannot be used.
+
+    >>> from everypose.inference.saved_people import SavedPeople
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="saved", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> person = People(np.arange(51.0).reshape(1, 17, 3), [0.9], config.skeleton)
+    >>> saved = SavedPeople(config, dict.fromkeys(pictures(), person))
+    >>> [candidate] = check(lambda device: saved, ["cpu"])
+    >>> candidate.agreement  # the reference agrees with itself
+    1.0
     """
     estimators: dict[str, Estimator] = {}
     found: dict[str, list[People]] = {}

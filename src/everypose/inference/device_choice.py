@@ -64,6 +64,16 @@ def choose(open_on: Open, settings: Mapping[str, object]) -> DeviceChoice:
 
     Raises:
         EveryposeError: if the model cannot be opened or run on the reference device.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> def open_on(device):
+    ...     raise EveryposeError(f"no model for {device}")
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     choose(open_on, {"model": "mine"})
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: no model for cpu
     """
     path = home() / "devices" / f"{_digest({**settings, **_machine()})}.json"
     with _alone(path):

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 class Prepared(Protocol):
-    """An image that an estimator has prepared; subclasses of the estimator add to it."""
+    """An image that an estimator has prepared; subclasses of the estimator add to it.
+
+    >>> import numpy as np
+    >>> from everypose.inference.boxes import Photo
+    >>> prepared: Prepared = Photo(np.zeros((48, 64, 3), np.uint8))
+    >>> prepared.image.shape
+    (48, 64, 3)
+    """
 
     @property
     def image(self) -> Image:

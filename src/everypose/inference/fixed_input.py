@@ -22,6 +22,16 @@ class FixedInputEstimator(Estimator[Resized]):
     """Finds the people in images by one pass over an input of fixed size.
 
     Duplicate detections are suppressed by the runtime, as the model's configuration says.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.methods.fixed_input.settings import RtmoSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference = FixedInputInference(input_size=(640, 640))
+    >>> config = ModelConfig(name="r", network=RtmoSettings(), skeleton=Skeleton.named("coco"), inference=inference)
+    >>> person = np.full((1, 17, 3), 100.0, np.float32), np.array([0.9], np.float32), np.array([0])
+    >>> pose = FixedInputEstimator(SimpleNamespace(run=lambda images, min_score: person), config)
+    >>> pose(np.zeros((320, 320, 3), np.uint8)).keypoints[0, 0, :2].tolist()  # half of the input's pixels
+    [50.0, 50.0]
     """
 
     def __init__(

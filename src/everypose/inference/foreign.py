@@ -55,6 +55,13 @@ class ForeignFile:
         kind: how it is read.
         session: what runs it, with the names of its kind.
         declared: the same file open in ONNX Runtime, which states shapes, with the names of its kind.
+
+    >>> from types import SimpleNamespace as File
+    >>> image, x = RenamedNode("image", [1, 3, 256, 192], "tensor(float)"), RenamedNode("simcc_x", [1, 17, 384], "")
+    >>> session = File(get_inputs=lambda: [image], get_outputs=lambda: [x, RenamedNode("simcc_y", [1, 17, 512], "")])
+    >>> file = ForeignFile(Path("rtmpose.onnx"), "simcc", session, session)
+    >>> file.config().skeleton.name, file.config().on_crops.crop_size
+    ('coco', Size(width=192, height=256))
     """
 
     path: Path
@@ -79,7 +86,7 @@ class ForeignFile:
 
     def own_names(self) -> dict[str, str]:
         """Return the file's own name of each input and output that its kind has."""
-        if isinstance(self.session, RenamedSession):
+        if isinstance(self.session, _RenamedSession):
             return self.session.own_names
         return {node.name: node.name for nodes in _nodes(self.declared) for node in nodes}
 
@@ -104,13 +111,28 @@ def require_no_flip_test(config: ModelConfig, *, flip: bool) -> None:
 
     Raises:
         UsageError: if it is.
+
+    >>> from everypose.methods.fixed_input.settings import FixedInputInference, RtmoSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference = FixedInputInference(input_size=(640, 640))
+    >>> config = ModelConfig(name="rtmo", network=RtmoSettings(), skeleton=Skeleton.named("coco"), inference=inference)
+    >>> require_no_flip_test(config, flip=True)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: rtmo: there is no flip test for models of the family rtmo
     """
     if flip:
         raise UsageError(f"{config.name}: there is no flip test for models of the family {config.network.family}")
 
 
 def recognize(session: Any) -> Kind | None:
-    """Return how an open file of ONNX Runtime is read; None if its inputs and outputs are of no known kind."""
+    """Return how an open file of ONNX Runtime is read; None if its inputs and outputs are of no known kind.
+
+    >>> from types import SimpleNamespace as File
+    >>> outputs = [RenamedNode("dets", [1, 100, 5], ""), RenamedNode("keypoints", [1, 100, 17, 3], "")]
+    >>> recognize(File(get_inputs=lambda: [RenamedNode("input", [1, 3, 640, 640], "")], get_outputs=lambda: outputs))
+    'rtmo'
+    """
     if is_simcc(session):
         return "simcc"
     if is_rtmo(session):
@@ -133,6 +155,13 @@ def find_foreign(session: Session, declared: Any, path: Path, family: str | None
     Raises:
         UsageError: if there is no such family.
         EveryposeError: if the file is not recognized, or cannot be of the family.
+
+    >>> from types import SimpleNamespace as File
+    >>> image = [RenamedNode("image", [1, 3, 256, 192], "tensor(float)")]
+    >>> outputs = [RenamedNode("simcc_x", [1, 17, 384], ""), RenamedNode("simcc_y", [1, 17, 512], "")]
+    >>> session = File(get_inputs=lambda: image, get_outputs=lambda: outputs)
+    >>> find_foreign(session, session, Path("end2end.onnx")).kind
+    'simcc'
     """
     if family is not None and family not in FAMILIES:
         raise UsageError(f"there is no family {family!r} of ONNX files: choose from {', '.join(FAMILIES)}")
@@ -151,7 +180,7 @@ def find_foreign(session: Session, declared: Any, path: Path, family: str | None
     names = _names_by_shape(declared, wanted)
     if names is None:
         raise EveryposeError(f"{path} is no model of the family {family}, whose files have {CONTRACTS[wanted]}")
-    return ForeignFile(path, wanted, RenamedSession(session, names), RenamedSession(declared, names))
+    return ForeignFile(path, wanted, _RenamedSession(session, names), _RenamedSession(declared, names))
 
 
 @dataclass(frozen=True)
@@ -167,7 +196,7 @@ class RenamedNode:
     type: str
 
 
-class RenamedSession:
+class _RenamedSession:
     """An open file whose inputs and outputs have the names of its family.
 
     Attributes:

@@ -25,6 +25,9 @@ class Source:
         name: what its output files are called, without suffix; unique in the run.
         image_id: its number in COCO results.
         address: where it is on the web; None for a file.
+
+    >>> Source(Path("photos/a.jpg"), name="a", image_id=1).label == str(Path("photos/a.jpg"))
+    True
     """
 
     path: Path
@@ -46,6 +49,9 @@ class VideoInput:
         source: a path, the number of a camera, an address, or the image files that are its frames.
         name: what its output files are called, without suffix; unique in the run.
         label: what messages and tables call it.
+
+    >>> VideoInput("0", name="camera_0", label="camera 0").label
+    'camera 0'
     """
 
     source: str | tuple[Path, ...]
@@ -61,6 +67,9 @@ class Inputs:
         images: images in the order named.
         videos: videos in the order named.
         skipped: what searches met and could not use: folders that cannot be entered, pipes, devices, broken links.
+
+    >>> Inputs([Source(Path("a.jpg"), "a", 1)], videos=[], skipped=[]).images[0].name
+    'a'
     """
 
     images: list[Source]
@@ -85,6 +94,12 @@ def find_inputs(
 
     Raises:
         UsageError: if something named is missing or contains neither images nor videos.
+
+    >>> Path("photos").mkdir()
+    >>> Path("photos/a.jpg").touch()
+    >>> found = find_inputs(["photos", "clip.mp4"])
+    >>> [image.name for image in found.images], [video.name for video in found.videos]
+    (['a'], ['clip'])
     """
     skipped: list[Skipped] = []
     images: dict[str, str | Path] = {}

@@ -247,6 +247,12 @@ def find_detector(
     Raises:
         EveryposeError: if a file is damaged or not a detector.
         UsageError: if there is no such file or model, or it is a top-down model itself.
+
+    >>> import numpy as np
+    >>> from everypose.inference.boxes import Photo
+    >>> detector = find_detector("boir-lite", threads=1)
+    >>> len(detector(Photo(np.zeros((64, 64, 3), np.uint8))))  # a black image
+    0
     """
     if not isinstance(source, str | Path):
         if threshold is not None:

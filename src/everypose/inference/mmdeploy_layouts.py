@@ -20,6 +20,11 @@ class MMDeployDetector:
     """YOLOX or RTMDet as MMDeploy exports them: boxes with scores (1, N, 5) in input pixels, and classes (1, N).
 
     The image is BGR, scaled into the input's top left corner; the rest is gray. YOLOX takes values from 0 to 255.
+
+    >>> layout = MMDeployDetector("input", size=(640, 640))
+    >>> outputs = {"dets": np.array([[[0, 0, 100, 200, 0.9], [0, 0, 10, 20, 0.8]]]), "labels": np.array([[0, 2]])}
+    >>> layout.boxes(outputs, (320, 320), threshold=0.3).boxes.tolist()  # the image is half as large as the input
+    [[0.0, 0.0, 50.0, 100.0]]
     """
 
     input: str

@@ -33,7 +33,12 @@ THRESHOLD = 0.3
 
 
 class Layout(Protocol):
-    """Input and output format of a kind of detector."""
+    """Input and output format of a kind of detector.
+
+    >>> layout: Layout = PicoDet("image", size=(416, 416))
+    >>> layout.feed(np.zeros((240, 320, 3), np.uint8))["image"].shape
+    (1, 3, 416, 416)
+    """
 
     def feed(self, image: Image) -> Arrays:
         """The detector's inputs by name; the image comes first."""
@@ -48,6 +53,13 @@ class OnnxDetector:
     """A detector in an ``.onnx`` file: YOLOX, PicoDet, or one of the RT-DETR family.
 
     The first class must be people, as in COCO, unless the configuration next to the file says which one is.
+
+    >>> from everypose.inference.runtimes.onnx import open_session
+    >>> from everypose.models.locate import bundled
+    >>> path = bundled("picodet-s.onnx")
+    >>> detector = OnnxDetector(open_session(path, 1), path)
+    >>> detector(Photo(np.zeros((64, 64, 3), np.uint8))).boxes.shape[1]
+    4
     """
 
     def __init__(
@@ -113,6 +125,12 @@ def recognize(session: Any, path: Path, family: str | None = None) -> Layout:
 
     Raises:
         EveryposeError: if the file has no known layout, or could have two of them.
+
+    >>> from everypose.inference.runtimes.onnx import open_session
+    >>> from everypose.models.locate import bundled
+    >>> path = bundled("picodet-s.onnx")
+    >>> type(recognize(open_session(path, 1), path)).__name__
+    'PicoDet'
     """
     inputs = {node.name: node.shape for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}
@@ -156,6 +174,11 @@ class Yolox:
 
     The image is BGR from 0 to 255, fitted into the input's top left corner; the rest is gray. Boxes may come in pixels
     (decoded), or as the network gives them: offsets in cells and logarithms.
+
+    >>> layout = Yolox("images", "output", size=(64, 64))
+    >>> table = np.zeros((1, 84, 85))  # 8 x 8, 4 x 4 and 2 x 2 cells
+    >>> layout.boxes({"output": table}, (320, 240), threshold=0.3).scores.tolist()
+    []
     """
 
     input: str
@@ -210,6 +233,11 @@ class PicoDet:
     """PicoDet (Yu et al., 2021): corners in input pixels (1, N, 4) and class scores (1, C, N) after the sigmoid.
 
     The image is stretched to the input, RGB, normalized by ImageNet's mean and standard deviation.
+
+    >>> layout = PicoDet("image", size=(416, 416))
+    >>> outputs = {"scores": np.full((1, 80, 1), 0.9), "boxes": np.array([[[0.0, 0, 208, 416]]])}
+    >>> layout.boxes(outputs, (320, 240), threshold=0.3).boxes.round().tolist()
+    [[0.0, 0.0, 160.0, 240.0]]
     """
 
     input: str

@@ -54,6 +54,9 @@ class OutputOptions:
         wide: whether tables have a row for each person instead of one for each keypoint.
         style: how people are drawn.
         smoothed: whether there are smoothed poses, which get a list and tables of their own.
+
+    >>> OutputOptions(save=("json", "csv")).wide
+    False
     """
 
     save: tuple[str, ...] = ("pictures", "json")
@@ -69,6 +72,11 @@ class Saved:
     Attributes:
         source: the image.
         result: its people, without the pixels.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> result = FrameResult("a.jpg", People.empty(Skeleton.named("coco")))
+    >>> Saved(Source(Path("a.jpg"), "a", 1), result).source.name
+    'a'
     """
 
     source: Source
@@ -86,6 +94,13 @@ class Outputs:
         pictures: the folder of drawn pictures, or None.
         jsons: the folder of one JSON for each image, or None.
         sheet: the contact sheet, or None.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> source, image = Source(Path("a.jpg"), "a", 1), np.zeros((48, 64, 3), np.uint8)
+    >>> with open_outputs(Path("run"), [source], OutputOptions(save=("json",))) as outputs:
+    ...     outputs.add(outputs.save(source, People.empty(Skeleton.named("coco"), image)))
+    >>> sorted(path.name for path in Path("run").iterdir())
+    ['json', 'results.json']
     """
 
     def __init__(
@@ -164,7 +179,7 @@ class Outputs:
         if self.pictures:
             # The last use of the image: drawing and encoding overwrite it.
             picture = draw_people(people.image, people, self.options.style, in_place=True)
-            write_picture(self.pictures / f"{source.name}.jpg", picture, overwrite=True)
+            _write_picture(self.pictures / f"{source.name}.jpg", picture, overwrite=True)
         # The JSON file comes last: a run that resumes this one takes it as the sign that the image is done.
         if self.jsons:
             write_json(
@@ -207,7 +222,7 @@ class Outputs:
         """Write the contact sheet of what was added, if one is wanted."""
         if self.sheet and self._small:
             images, captions = zip(*self._small, strict=True)
-            write_picture(self.sheet, contact_sheet(images, captions))
+            _write_picture(self.sheet, contact_sheet(images, captions))
 
 
 @contextmanager
@@ -241,11 +256,19 @@ def open_outputs(
     Raises:
         EveryposeError: if the folder cannot be written, now or later.
         UsageError: if an output would overwrite an image of the run, or ``resume`` lacks "json".
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> source, image = Source(Path("b.jpg"), "b", 2), np.zeros((48, 64, 3), np.uint8)
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"), image=image)
+    >>> with open_outputs(Path("tables"), [source], OutputOptions(save=("csv",))) as outputs:
+    ...     outputs.add(outputs.save(source, people))
+    >>> len(Path("tables/results.csv").read_text().splitlines())  # the header and 17 keypoints
+    18
     """
     options = options or OutputOptions()
     if resume and "json" not in options.save:
         raise UsageError("--resume goes by the JSON files of the images: give --save json or --save pictures,json")
-    refuse_to_overwrite(folder, sources, options)
+    _refuse_to_overwrite(folder, sources, options)
     remove_leftovers(folder)
     remove_other_images(folder, {source.name for source in sources})
     remove_other_files(folder, frozenset(_files_of_run(options, sources)), ALL_FILES)
@@ -302,18 +325,30 @@ def _add(writers: Sequence[ResultsWriter], result: FrameResult) -> None:
 
 
 def with_image(result: FrameResult, image: Image | None) -> FrameResult:
-    """Return a result whose people have this image attached."""
+    """Return a result whose people have this image attached.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> result = FrameResult("a.jpg", People.empty(Skeleton.named("coco")))
+    >>> with_image(result, np.zeros((48, 64, 3), np.uint8)).people.image.shape
+    (48, 64, 3)
+    """
     people = result.people
     changed = People(people.keypoints, people.scores, people.skeleton, boxes=people.boxes, image=image, ids=people.ids)
     return replace(result, people=changed)
 
 
 def without_image(result: FrameResult) -> FrameResult:
-    """Return a result that does not hold the pixels of its image."""
+    """Return a result that does not hold the pixels of its image.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People.empty(Skeleton.named("coco"), np.zeros((48, 64, 3), np.uint8))
+    >>> without_image(FrameResult("a.jpg", people)).people.image is None
+    True
+    """
     return with_image(result, None)
 
 
-def write_picture(path: Path, image: Image, *, overwrite: bool = False) -> None:
+def _write_picture(path: Path, image: Image, *, overwrite: bool = False) -> None:
     """Write a (H, W, 3) RGB image as JPEG, atomically; one too long for a JPEG is scaled down to fit.
 
     Args:
@@ -332,6 +367,13 @@ def write_crops(folder: Path, name: str, people: People, style: DrawingStyle) ->
         name: what the files' names begin with.
         people: with their image.
         style: says whose crops are written, and whether faces are blurred.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> pose = np.random.default_rng(0).uniform(10, 40, (1, 17, 3))
+    >>> people = People(pose, [0.9], Skeleton.named("coco"), image=np.zeros((48, 64, 3), np.uint8), ids=[3])
+    >>> write_crops(Path("crops"), "a", people, DrawingStyle())
+    >>> [path.name for path in Path("crops").iterdir()]
+    ['a_person3.jpg']
     """
     if people.image is None:
         return
@@ -340,14 +382,14 @@ def write_crops(folder: Path, name: str, people: People, style: DrawingStyle) ->
     numbers = range(len(shown)) if shown.ids is None else shown.ids.tolist()
     for number, crop in zip(numbers, person_crops(image, shown), strict=True):
         if crop.size:
-            write_picture(folder / f"{name}_person{number}.jpg", crop)
+            _write_picture(folder / f"{name}_person{number}.jpg", crop)
     following = len(shown)
     while shown.ids is None and (left := folder / f"{name}_person{following}.jpg").is_file():
         left.unlink()  # of an earlier run with more people
         following += 1
 
 
-def refuse_to_overwrite(folder: Path, sources: Sequence[Source], options: OutputOptions) -> None:
+def _refuse_to_overwrite(folder: Path, sources: Sequence[Source], options: OutputOptions) -> None:
     """Refuse an output folder in which an output would take the place of an image of the run.
 
     Raises:

@@ -24,6 +24,9 @@ class RefinedResults:
         people: number of refined people.
         suppressed: number of people left out as duplicates.
         failed: one line for each image whose people stay as they were, because it is missing or cannot be read.
+
+    >>> RefinedResults(images=3, people=12, suppressed=1).failed
+    []
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -47,6 +50,16 @@ def refine_results(path: Path, images: Sequence[Source], refiner: Refiner, *, qu
 
     Raises:
         EveryposeError: if the file is not a COCO results list with the model's keypoints.
+
+    >>> import json
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> _ = Path("poses.json").write_text(json.dumps([{"image_id": 1, "keypoints": [5, 5, 0.9], "score": 0.9}]))
+    >>> refiner = SimpleNamespace(skeleton=Skeleton("point", ("tip",), (), (), (0.1,)))
+    >>> refined = refine_results(Path("poses.json"), images=[], refiner=refiner, quiet=True)
+    >>> refined.people, refined.failed  # the image is not among those given
+    (0, ['there is no image with the number 1'])
     """
     entries = read_entries(path)
     groups = _rows_of_images(path, entries)

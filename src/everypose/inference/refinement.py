@@ -156,6 +156,13 @@ class RefiningEstimator(Estimator[PreparedT]):
     Attributes:
         estimator: finds the people.
         refiner: refines their poses.
+
+    >>> from everypose import load
+    >>> from types import SimpleNamespace
+    >>> pose = load("boir-lite", threads=1)
+    >>> refiner = SimpleNamespace(skeleton=pose.skeleton)
+    >>> RefiningEstimator(pose, refiner).config.name
+    'boir-lite'
     """
 
     def __init__(self, estimator: Estimator[PreparedT], refiner: Refiner) -> None:

@@ -39,6 +39,10 @@ def finished_result(file: Path, source: Source, digest: str) -> FrameResult | No
 
     Returns:
         The result; None when the image is not done, changed since, or was done with other settings.
+
+    >>> source = Source(Path("a.jpg"), "a", 1)
+    >>> finished_result(Path("out/json/a.json"), source, run_digest({"model": "boir-lite"})) is None  # not done
+    True
     """
     content = _own_content(file)
     if content is None or content["run"] != digest or content["image_id"] != source.image_id:
@@ -61,6 +65,12 @@ def remove_other_images(folder: Path, names: Collection[str]) -> None:
     Args:
         folder: the output folder.
         names: output names of this run.
+
+    >>> Path("out/json").mkdir(parents=True)
+    >>> _ = Path("out/json/mine.json").write_text("{}")
+    >>> remove_other_images(Path("out"), ["a"])
+    >>> Path("out/json/mine.json").exists()  # not a file of everypose
+    True
     """
     jsons = folder / "json"
     for file in sorted(jsons.glob("*.json")) if jsons.is_dir() else ():

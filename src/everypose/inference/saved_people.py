@@ -16,6 +16,16 @@ class SavedPeople(Estimator[Photo]):
     Args:
         config: of the model that the people go to; they have its skeleton.
         people: by image file; others have none.
+
+    >>> import numpy as np
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="saved", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> people = People(np.ones((1, 17, 3)), [0.9], config.skeleton)
+    >>> pose = SavedPeople(config, {Path("a.jpg"): people})
+    >>> photos = [Photo(np.zeros((8, 8, 3), np.uint8), Path(name)) for name in ("a.jpg", "b.jpg")]
+    >>> [len(found) for found in pose.predict(photos)]
+    [1, 0]
     """
 
     def __init__(self, config: ModelConfig, people: Mapping[Path, People]) -> None:

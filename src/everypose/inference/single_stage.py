@@ -33,7 +33,12 @@ TOGETHER = 4
 
 @dataclass(frozen=True)
 class Resized:
-    """An image and what a single-stage network sees of it."""
+    """An image and what a single-stage network sees of it.
+
+    >>> image = np.zeros((48, 64, 3), np.uint8)
+    >>> Resized(image, canvas=np.zeros((96, 128, 3), np.uint8), matrix=np.array([[2.0, 0, 0], [0, 2, 0]])).canvas.shape
+    (96, 128, 3)
+    """
 
     image: Image
     """(H, W, 3) uint8 RGB."""
@@ -137,6 +142,12 @@ def check_poses(raw: RawPoses, skeleton: Skeleton, images: int) -> None:
 
     Raises:
         EveryposeError: if shapes do not match, there are too many people, or a number is not finite.
+
+    >>> raw = np.full((1, 17, 3), np.nan, np.float32), np.ones(1, np.float32), np.zeros(1, np.int64)
+    >>> check_poses(raw, Skeleton.named("coco"), images=1)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: the model gives numbers that are not finite: its weights are damaged
     """
     keypoints, scores, image_index = raw
     if keypoints.shape[1:] != (len(skeleton), 3):
@@ -157,7 +168,11 @@ def check_poses(raw: RawPoses, skeleton: Skeleton, images: int) -> None:
 
 
 def images_at_once(device: str) -> int:
-    """How many images best go through a single-stage network together: on a CPU, several take no less time each."""
+    """How many images best go through a single-stage network together: on a CPU, several take no less time each.
+
+    >>> images_at_once("cpu"), images_at_once("cuda")
+    (1, 4)
+    """
     return 1 if device == "cpu" or device in OPENVINO else TOGETHER
 
 
@@ -166,6 +181,9 @@ def runs_at_once(runtime: object, device: str, threads: int | None) -> int:
 
     Two runs of ONNX Runtime share its threads, and each uses those that the other leaves idle between operators. A
     number of threads that the user gave is kept, with one run.
+
+    >>> runs_at_once(object(), "cpu", threads=2)  # the number of threads was given
+    1
     """
     shared = device == "cpu" and threads is None and isinstance(runtime, OnnxModel)
     return min(2, available_threads()) if shared else 1

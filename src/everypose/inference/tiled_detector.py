@@ -25,6 +25,11 @@ class TiledDetector:
 
     Raises:
         UsageError: if the number of tiles is out of range.
+
+    >>> from everypose.inference.box_sources import WholeImage
+    >>> tiled = TiledDetector(WholeImage(), tiles=2)
+    >>> tiled(Photo(np.zeros((100, 200, 3), np.uint8))).boxes.tolist()  # boxes that a tile's border cuts are left out
+    [[0.0, 0.0, 199.0, 99.0]]
     """
 
     def __init__(self, detector: Detector, tiles: int = 2) -> None:

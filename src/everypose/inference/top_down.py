@@ -69,6 +69,17 @@ class TopDownEstimator(Estimator[Photo]):
         crops_at_once: the most crops that go through the network at once.
         dropped: how many boxes were left out so far, because they have no area, lie outside their image or would give
             a crop of less than a pixel.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.inference.box_sources import WholeImage
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference, point = TopDownInference(crop_size=(48, 64)), Skeleton("point", ("tip",), (), (), (0.1,))
+    >>> config = ModelConfig(name="middle", network=HRNetPoseSettings(), skeleton=point, inference=inference)
+    >>> middle = SimpleNamespace(run=lambda crops: np.full((len(crops), 1, 1, 3), (23.5, 31.5, 0.9), np.float32))
+    >>> pose = TopDownEstimator(middle, config, WholeImage())
+    >>> pose(np.zeros((80, 60, 3), np.uint8)).keypoints[0, 0, :2].round().tolist()
+    [29.0, 39.0]
     """
 
     def __init__(

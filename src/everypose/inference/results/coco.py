@@ -39,7 +39,15 @@ def coco_entries(result: FrameResult) -> list[Entry]:
 
 
 class CocoWriter(ResultsWriter):
-    """Writes a COCO results list that is complete after every frame, also if the run is killed."""
+    """Writes a COCO results list that is complete after every frame, also if the run is killed.
+
+    >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)))
+    >>> with CocoWriter(Path("live.json")) as writer:
+    ...     writer.add(FrameResult("a.jpg", people, image_id=7))
+    ...     complete = json.loads(Path("live.json").read_text())  # at any time
+    >>> [entry["image_id"] for entry in complete]
+    [7]
+    """
 
     def __init__(self, path: Path) -> None:
         """Create the file with an empty list.
@@ -74,6 +82,14 @@ class WholeCocoWriter(ResultsWriter):
     """Writes a COCO results list that appears when it is finished, and not at all if the run ends with an error.
 
     Entries go to the disk as they come: a list of a million people takes no memory.
+
+    >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)))
+    >>> with WholeCocoWriter(Path("whole.json")) as writer:
+    ...     writer.add(FrameResult("a.jpg", people, image_id=7))
+    ...     print(Path("whole.json").exists())
+    False
+    >>> Path("whole.json").exists()
+    True
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,6 +141,12 @@ def read_coco_results(path: Path, skeleton: Skeleton) -> Iterator[FrameResult]:
 
     Raises:
         EveryposeError: if the file is not a COCO results list with keypoints of this skeleton.
+
+    >>> entry = {"image_id": 7, "file_name": "a.jpg", "keypoints": [1.5, 2.5, 0.9], "score": 0.8}
+    >>> _ = Path("poses.json").write_text(json.dumps([entry, entry]))
+    >>> results = read_coco_results(Path("poses.json"), Skeleton("point", ("tip",), (), (), (0.1,)))
+    >>> [(result.file, len(result.people)) for result in results]
+    [('a.jpg', 2)]
     """
     for (image_id, file, frame), group in groupby(read_entries(path), _image_of):
         own = list(group)
@@ -142,6 +164,12 @@ def read_entries(path: Path) -> list[Entry]:
 
     Raises:
         EveryposeError: if the file is not a JSON list of objects.
+
+    >>> _ = Path("not_a_list.json").write_text("{}")
+    >>> read_entries(Path("not_a_list.json"))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: not_a_list.json is not a COCO results list
     """
     entries = read_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
@@ -158,6 +186,12 @@ def read_people_by_image(path: Path, skeleton: Skeleton) -> dict[int, People]:
 
     Raises:
         EveryposeError: if the file is not a COCO results list with keypoints of this skeleton.
+
+    >>> entries = [{"image_id": i, "keypoints": [1.5, 2.5, 0.9], "score": 0.8} for i in (7, 9, 7)]
+    >>> _ = Path("images.json").write_text(json.dumps(entries))
+    >>> found = read_people_by_image(Path("images.json"), Skeleton("point", ("tip",), (), (), (0.1,)))
+    >>> {image_id: len(people) for image_id, people in found.items()}
+    {7: 2, 9: 1}
     """
     groups: dict[int, list[Entry]] = {}
     for place, entry in enumerate(read_entries(path)):

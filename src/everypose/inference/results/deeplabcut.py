@@ -28,7 +28,18 @@ MOST_CELLS = 200_000_000
 
 
 class DeepLabCutWriter(ResultsWriter):
-    """Writes one table for a video when it is closed: the header names everyone who appears in it."""
+    """Writes one table for a video when it is closed: the header names everyone who appears in it.
+
+    >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)), ids=[4])
+    >>> with DeepLabCutWriter(Path("clip.csv")) as writer:
+    ...     writer.add(FrameResult("clip.mp4", people, frame=0, time=0.0))
+    >>> print(Path("clip.csv").read_text())
+    scorer,everypose,everypose,everypose
+    individuals,person4,person4,person4
+    bodyparts,tip,tip,tip
+    coords,x,y,likelihood
+    0,1.5,2.5,0.9
+    """
 
     def __init__(self, path: Path) -> None:
         """Start to collect.
@@ -89,6 +100,12 @@ def read_deeplabcut(path: Path) -> Iterator[FrameResult]:
 
     Raises:
         EveryposeError: if the file cannot be read or is not a DeepLabCut table.
+
+    >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)), ids=[4])
+    >>> with DeepLabCutWriter(Path("again.csv")) as writer:
+    ...     writer.add(FrameResult("clip.mp4", people, frame=0, time=0.0))
+    >>> [(result.frame, result.people.ids.tolist()) for result in read_deeplabcut(Path("again.csv"))]
+    [(0, [4])]
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -68,7 +68,14 @@ COCO_18 = _skeleton(
 
 
 class OpenPoseWriter(ResultsWriter):
-    """Writes a folder with one OpenPose JSON file for each frame."""
+    """Writes a folder with one OpenPose JSON file for each frame.
+
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"))
+    >>> with OpenPoseWriter(Path("openpose"), "clip") as writer:
+    ...     writer.add(FrameResult("clip.mp4", people, frame=3, time=0.1))
+    >>> [path.name for path in Path("openpose").iterdir()]
+    ['clip_000000000003_keypoints.json']
+    """
 
     def __init__(self, path: Path, name: str, *, layout: Skeleton = BODY_25) -> None:
         """Choose the folder; it is made with the first file.
@@ -101,7 +108,7 @@ def openpose_json(people: People, layout: Skeleton = BODY_25) -> dict[str, objec
     >>> openpose_json(People.empty(Skeleton.named("coco")))
     {'version': 1.3, 'people': []}
     """
-    body = to_layout(people, layout)
+    body = _to_layout(people, layout)
     face = _named(people, [f"face-{number}" for number in range(FACE_POINTS - 2)], FACE_POINTS)
     hands = [_named(people, _hand(side), len(_hand(side))) for side in ("left", "right")]
     ids = [-1] * len(people) if people.ids is None else people.ids.tolist()
@@ -122,7 +129,7 @@ def openpose_json(people: People, layout: Skeleton = BODY_25) -> dict[str, objec
     return {"version": 1.3, "people": entries}
 
 
-def to_layout(people: People, layout: Skeleton) -> Float32:
+def _to_layout(people: People, layout: Skeleton) -> Float32:
     """Convert keypoints to the order of BODY_25 or COCO-18, by name.
 
     Returns:
@@ -167,6 +174,12 @@ def read_openpose(source: Path) -> Iterator[FrameResult]:
 
     Raises:
         EveryposeError: if there is no such file, or one is not OpenPose's in BODY_25 or COCO-18.
+
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"))
+    >>> with OpenPoseWriter(Path("frames"), "clip") as writer:
+    ...     writer.add(FrameResult("clip.mp4", people, frame=3, time=0.1))
+    >>> [(result.frame, result.people.skeleton.name) for result in read_openpose(Path("frames"))]
+    [(3, 'openpose_body_25')]
     """
     files = sorted(source.glob("*_keypoints.json")) if source.is_dir() else [source]
     if not files:

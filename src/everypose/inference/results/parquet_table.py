@@ -30,6 +30,14 @@ class ParquetWriter(ResultsWriter):
 
     Parquet is of use only when it is finished. Until then the rows are in parts in a folder with the suffix ``.parts``,
     which a killed run leaves: `read_parquet`, pandas and pyarrow read that, too.
+
+    >>> from everypose.people import People
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People(np.ones((2, 17, 3)), [0.9, 0.8], Skeleton.named("coco"))
+    >>> with ParquetWriter(Path("poses.parquet"), wide=True) as writer:
+    ...     writer.add(FrameResult("a.jpg", people))
+    >>> [len(result.people) for result in read_parquet(Path("poses.parquet"))]
+    [2]
     """
 
     def __init__(self, path: Path, *, wide: bool = False) -> None:
@@ -140,6 +148,14 @@ def read_parquet(path: Path) -> Iterator[FrameResult]:
     Raises:
         MissingDependencyError: if pyarrow is not installed.
         EveryposeError: if the file cannot be read or is not a table of everypose.
+
+    >>> from everypose.people import People
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People(np.ones((2, 17, 3)), [0.9, 0.8], Skeleton.named("coco"))
+    >>> with ParquetWriter(Path("long.parquet")) as writer:
+    ...     writer.add(FrameResult("a.jpg", people))
+    >>> [(result.file, len(result.people)) for result in read_parquet(Path("long.parquet"))]
+    [('a.jpg', 2)]
     """
     _require_pyarrow()
     from pyarrow import parquet

@@ -15,8 +15,14 @@ from everypose.skeleton.skeleton import Skeleton
 def read_results(path: Path, *, skeleton: Skeleton | None = None) -> Iterator[FrameResult]:
     """Yield the results of a table (CSV, Parquet), a COCO results list, or a folder of OpenPose files.
 
-    >>> for result in read_results(Path("out/results.csv")):  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from everypose.inference.results.csv_table import CsvWriter
+    >>> from everypose.people import People
+    >>> with CsvWriter(Path("results.csv")) as writer:
+    ...     writer.add(FrameResult("a.jpg", People(np.ones((2, 17, 3)), [0.9, 0.8], Skeleton.named("coco"))))
+    >>> for result in read_results(Path("results.csv")):
     ...     print(result.file, result.frame, len(result.people))
+    a.jpg None 2
 
     Args:
         path: a ``.csv``, ``.parquet`` or ``.json`` file, or a folder.

@@ -42,6 +42,18 @@ class ResultsWriter(ABC):
 
     Attributes:
         path: the file or folder that is written.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> class Counter(ResultsWriter):
+    ...     path, people = Path("count.txt"), 0
+    ...     def add(self, result):
+    ...         self.people += len(result.people)
+    ...     def close(self):
+    ...         pass
+    >>> with Counter() as writer:
+    ...     writer.add(FrameResult("a.jpg", People.empty(Skeleton.named("coco"))))
+    >>> writer.people
+    0
     """
 
     path: Path

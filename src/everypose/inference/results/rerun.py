@@ -23,6 +23,13 @@ class RerunWriter(ResultsWriter):
 
     Attributes:
         path: the file.
+
+    >>> from everypose.people import People
+    >>> try:
+    ...     with RerunWriter(Path("clip.rrd")) as writer:
+    ...         writer.add(FrameResult("a.jpg", People.empty(Skeleton.named("coco"))))
+    ... except UsageError as error:  # without the package
+    ...     assert "pip install rerun-sdk" in str(error)
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,6 +114,11 @@ def require_rerun() -> ModuleType:
 
     Raises:
         UsageError: if it is not installed.
+
+    >>> try:
+    ...     assert require_rerun().__name__ == "rerun"
+    ... except UsageError as error:  # without the package
+    ...     assert "pip install rerun-sdk" in str(error)
     """
     try:
         import rerun

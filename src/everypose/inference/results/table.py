@@ -46,7 +46,13 @@ def wide_columns(skeleton: Skeleton) -> tuple[str, ...]:
 
 
 def table_of(result: FrameResult, *, wide: bool) -> Columns:
-    """Return a result as columns of equal length, in a table's order; None where all cells are empty."""
+    """Return a result as columns of equal length, in a table's order; None where all cells are empty.
+
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"))
+    >>> columns = table_of(FrameResult("a.jpg", people), wide=False)
+    >>> columns["keypoint"][:2].tolist(), columns["frame"]
+    (['nose', 'left_eye'], None)
+    """
     table = result.people.to_table(wide=wide)
     rows = len(table["person"])
     columns: Columns = {
@@ -69,6 +75,13 @@ def results_of(rows: Iterable[Row], columns: Sequence[str], where: str) -> Itera
 
     Raises:
         EveryposeError: if a column is missing or a row is not as everypose writes it; the message names it.
+
+    >>> row = {"file": "a.jpg", "frame": None, "time_s": None, "person": 0, "track_id": None, "person_score": 0.9}
+    >>> row |= dict.fromkeys(BOX_COLUMNS, 1.0) | {"skeleton": "point"}
+    >>> row |= {"keypoint": "tip", "x": 1.5, "y": 2.5, "score": 0.9}
+    >>> [result] = results_of([row], LONG_COLUMNS, "table.csv")
+    >>> result.file, result.people.keypoints[0, 0, :2].tolist()
+    ('a.jpg', [1.5, 2.5])
     """
     is_wide = "keypoint" not in columns
     names = _wide_keypoints(columns) if is_wide else ()

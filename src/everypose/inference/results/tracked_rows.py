@@ -18,6 +18,14 @@ class TrackedRows:
         frames: the numbers of the frames so far, with or without people.
         times: their times in seconds.
         skeleton: what the keypoints are; None before the first frame.
+
+    >>> from everypose.people import People
+    >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)), ids=[4])
+    >>> rows = TrackedRows(Path("clip.csv"))
+    >>> rows.add(FrameResult("clip.mp4", people, frame=0, time=0.0))
+    >>> rows.rows()["id"].tolist()
+    [4]
+    >>> rows.close()
     """
 
     def __init__(self, path: Path) -> None:

@@ -21,7 +21,18 @@ JITTER = 0.25
 
 
 class TrcWriter(ResultsWriter):
-    """Writes one TRC file for each tracked person of a video when it is closed."""
+    """Writes one TRC file for each tracked person of a video when it is closed.
+
+    >>> from everypose.people import People
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> point = Skeleton("point", ("tip",), (), (), (0.1,))
+    >>> with TrcWriter(Path("trc"), "clip") as writer:
+    ...     for frame in range(2):
+    ...         people = People([[[1.5, 2.5, 0.9]]], [0.8], point, ids=[4])
+    ...         writer.add(FrameResult("clip.mp4", people, frame=frame, time=frame / 10))
+    >>> [path.name for path in Path("trc").iterdir()]
+    ['clip_person4.trc']
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         """Start to collect.
@@ -61,10 +72,10 @@ class TrcWriter(ResultsWriter):
             markers = collected.skeleton.keypoints if collected.skeleton else ()
             positions = rows["keypoints"][own][..., :2].astype(np.float64)
             file = self.path / f"{self._name}_person{identity}.trc"
-            write_text(file, trc_text(file.name, markers, positions, rows["position"][own], times))
+            write_text(file, _trc_text(file.name, markers, positions, rows["position"][own], times))
 
 
-def trc_text(name: str, markers: tuple[str, ...], positions: Float64, places: Int64, times: Float64) -> str:
+def _trc_text(name: str, markers: tuple[str, ...], positions: Float64, places: Int64, times: Float64) -> str:
     """Return the content of a TRC file.
 
     Args:

@@ -24,7 +24,15 @@ PERSON_CLASS = 0
 
 
 class UltralyticsWriter(ResultsWriter):
-    """Writes a folder with one text file for each photo or frame; without people it is empty."""
+    r"""Writes a folder with one text file for each photo or frame; without people it is empty.
+
+    >>> point = Skeleton("point", ("tip",), (), (), (0.1,))
+    >>> people = People([[[16.0, 12.0, 0.5]]], [0.25], point, boxes=[[0, 0, 32, 24]])
+    >>> with UltralyticsWriter(Path("labels"), "a") as writer:
+    ...     writer.add(FrameResult("a.jpg", people, width=64, height=48))
+    >>> Path("labels/a.txt").read_text()
+    '0 0.25 0.25 0.5 0.5 0.25 0.25 0.5 0.25\n'
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         """Choose the folder; it is made with the first file.
@@ -50,10 +58,15 @@ class UltralyticsWriter(ResultsWriter):
 
 
 def ultralytics_text(result: FrameResult) -> str:
-    """Return a result as the lines of an Ultralytics file.
+    r"""Return a result as the lines of an Ultralytics file.
 
     Raises:
         EveryposeError: if the size of the image is unknown.
+
+    >>> point = Skeleton("point", ("tip",), (), (), (0.1,))
+    >>> people = People([[[16.0, 12.0, 0.5]]], [0.25], point, boxes=[[0, 0, 32, 24]])
+    >>> ultralytics_text(FrameResult("a.jpg", people, width=64, height=48))
+    '0 0.25 0.25 0.5 0.5 0.25 0.25 0.5 0.25\n'
     """
     if not (result.width and result.height):
         raise EveryposeError(f"Ultralytics files hold shares of the image's size, and that of {result.file} is unknown")
@@ -72,7 +85,7 @@ def ultralytics_text(result: FrameResult) -> str:
 
 
 def read_ultralytics(source: Path, skeleton: Skeleton, *, width: int, height: int) -> Iterator[FrameResult]:
-    """Yield the people of an Ultralytics file, or of all files of a folder.
+    r"""Yield the people of an Ultralytics file, or of all files of a folder.
 
     Args:
         source: a file or folder.
@@ -82,6 +95,12 @@ def read_ultralytics(source: Path, skeleton: Skeleton, *, width: int, height: in
 
     Raises:
         EveryposeError: if a file cannot be read or a line does not fit the skeleton.
+
+    >>> _ = Path("b.txt").write_text("0 0.25 0.25 0.5 0.5 0.25 0.25 0.9\n")
+    >>> point = Skeleton("point", ("tip",), (), (), (0.1,))
+    >>> [result] = read_ultralytics(Path("b.txt"), point, width=64, height=48)
+    >>> result.people.keypoints[0, 0, :2].tolist()
+    [16.0, 12.0]
     """
     files = sorted(source.glob("*.txt"), key=_place) if source.is_dir() else [source]
     for file in files:

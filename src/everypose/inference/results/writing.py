@@ -97,6 +97,12 @@ def run_writers(folder: Path, name: str, formats: Collection[str], *, wide: bool
     Raises:
         EveryposeError: if a file cannot be written.
         UsageError: if a package for a format is missing.
+
+    >>> writers = run_writers(Path("out"), "results", ("csv",), wide=False, live=False)
+    >>> [writer.path.name for writer in writers]
+    ['results.json', 'results.csv']
+    >>> for writer in writers:
+    ...     writer.close()
     """
     results_list: ResultsWriter = (CocoWriter if live else WholeCocoWriter)(folder / f"{name}.json")
     tables = (each for each in FORMATS if each.scope is Scope.RUN and each.name in formats)
@@ -111,6 +117,9 @@ def frame_writers(folder: Path, name: str, formats: Collection[str], *, in_folde
         name: of the photo or video.
         formats: names of `FORMATS`; those of other scopes are ignored.
         in_folders: whether the files lie in a folder of this name, as for videos.
+
+    >>> [writer.path.as_posix() for writer in frame_writers(Path("out"), "clip", ("openpose", "csv"), in_folders=True)]
+    ['out/openpose/clip']
     """
     chosen = (each for each in FORMATS if each.scope is Scope.FRAME and each.name in formats)
     return [each.open(folder / each.name / name if in_folders else folder / each.name, name, False) for each in chosen]
@@ -123,6 +132,9 @@ def video_writers(folder: Path, name: str, formats: Collection[str]) -> list[Res
         folder: of the run.
         name: of the video.
         formats: names of `FORMATS`; those of other scopes are ignored.
+
+    >>> [type(writer).__name__ for writer in video_writers(Path("out"), "clip", ("trc", "csv"))]
+    ['TrcWriter']
     """
     return [
         each.open(folder / each.name, name, False)
@@ -142,6 +154,9 @@ def recording_writers(folder: Path, name: str, formats: Collection[str]) -> list
     Raises:
         EveryposeError: if a file cannot be written.
         UsageError: if the package of a format is missing.
+
+    >>> recording_writers(Path("out"), "clip", ("csv",))  # no recording among the formats
+    []
     """
     return [
         each.open(folder, name, False) for each in FORMATS if each.scope is Scope.RECORDING and each.name in formats

@@ -32,6 +32,9 @@ class FixedInputRuntime(ABC):
     Attributes:
         path: the file.
         config: the model's configuration, from the shapes of the file's inputs and outputs.
+
+    >>> issubclass(RtmoRuntime, FixedInputRuntime), RtmoRuntime.outputs
+    (True, ('dets', 'keypoints'))
     """
 
     outputs: ClassVar[tuple[str, ...]]
@@ -87,7 +90,18 @@ class FixedInputRuntime(ABC):
 
 
 class RtmoRuntime(FixedInputRuntime):
-    """RTMO in an ``.onnx`` file: BGR images from 0 to 255 in, boxes with scores and keypoints out."""
+    """RTMO in an ``.onnx`` file: BGR images from 0 to 255 in, boxes with scores and keypoints out.
+
+    >>> from types import SimpleNamespace as Node
+    >>> outputs = [np.array([[[0.0, 0, 40, 90, 0.9]]], np.float32), np.ones((1, 1, 17, 3), np.float32)]
+    >>> image = Node(name="input", shape=[1, 3, 640, 640], type="tensor(float)")
+    >>> nodes = [Node(name="dets", shape=[1, 1, 5]), Node(name="keypoints", shape=[1, 1, 17, 3])]
+    >>> session = Node(get_inputs=lambda: [image], get_outputs=lambda: nodes, run=lambda names, feed: outputs)
+    >>> runtime = RtmoRuntime(session, rtmo_config(session, Path("rtmo.onnx")), Path("rtmo.onnx"))
+    >>> keypoints, scores, image_index = runtime.run(np.zeros((1, 640, 640, 3), np.uint8))
+    >>> keypoints.shape, scores.shape
+    ((1, 17, 3), (1,))
+    """
 
     outputs = RTMO_OUTPUTS
 
@@ -104,7 +118,11 @@ class RtmoRuntime(FixedInputRuntime):
 
 
 class DetrPoseRuntime(FixedInputRuntime):
-    """DETRPose in an ``.onnx`` file: RGB images from 0 to 1 in, scores, classes and keypoints out."""
+    """DETRPose in an ``.onnx`` file: RGB images from 0 to 1 in, scores, classes and keypoints out.
+
+    >>> DetrPoseRuntime.outputs
+    ('scores', 'labels', 'keypoints')
+    """
 
     outputs = DETRPOSE_OUTPUTS
 
@@ -120,27 +138,56 @@ class DetrPoseRuntime(FixedInputRuntime):
 
 
 def is_rtmo(session: Any) -> bool:
-    """Return whether an open file of ONNX Runtime is an RTMO: one image to dets and keypoints."""
+    """Return whether an open file of ONNX Runtime is an RTMO: one image to dets and keypoints.
+
+    >>> from types import SimpleNamespace as Node
+    >>> outputs = [Node(name="dets"), Node(name="keypoints")]
+    >>> is_rtmo(Node(get_inputs=lambda: [Node(name="input")], get_outputs=lambda: outputs))
+    True
+    """
     return len(session.get_inputs()) == 1 and {node.name for node in session.get_outputs()} == set(RTMO_OUTPUTS)
 
 
 def is_detrpose(session: Any) -> bool:
-    """Return whether an open file of ONNX Runtime is a DETRPose: image and its size to scores, labels, keypoints."""
+    """Return whether an open file of ONNX Runtime is a DETRPose: image and its size to scores, labels, keypoints.
+
+    >>> from types import SimpleNamespace as Node
+    >>> inputs = [Node(name=name) for name in DETRPOSE_INPUTS]
+    >>> is_detrpose(Node(get_inputs=lambda: inputs, get_outputs=lambda: [Node(name="keypoints")]))  # no scores
+    False
+    """
     inputs = {node.name for node in session.get_inputs()}
     return inputs == set(DETRPOSE_INPUTS) and {node.name for node in session.get_outputs()}.issuperset(DETRPOSE_OUTPUTS)
 
 
 def rtmo_config(session: Any, path: Path, skeleton: str | None = None) -> ModelConfig:
-    """Read the configuration of an RTMO from its file's input and outputs; see :func:`fixed_input_config`."""
-    return fixed_input_config(session, path, RtmoSettings(), skeleton)
+    """Read the configuration of an RTMO from its file's input and outputs; see :func:`_fixed_input_config`.
+
+    >>> from types import SimpleNamespace as Node
+    >>> nodes = [Node(name="dets", shape=[1, 1, 5]), Node(name="keypoints", shape=[1, 1, 17, 3])]
+    >>> image = Node(name="input", shape=[1, 3, 416, 416])
+    >>> config = rtmo_config(Node(get_inputs=lambda: [image], get_outputs=lambda: nodes), Path("rtmo-t.onnx"))
+    >>> config.skeleton.name, config.on_fixed_input.input_size
+    ('coco', Size(width=416, height=416))
+    """
+    return _fixed_input_config(session, path, RtmoSettings(), skeleton)
 
 
 def detrpose_config(session: Any, path: Path, skeleton: str | None = None) -> ModelConfig:
-    """Read the configuration of a DETRPose from its file's inputs and outputs; see :func:`fixed_input_config`."""
-    return fixed_input_config(session, path, DetrPoseSettings(), skeleton)
+    """Read the configuration of a DETRPose from its file's inputs and outputs; see :func:`_fixed_input_config`.
+
+    >>> from types import SimpleNamespace as Node
+    >>> inputs = [Node(name="images", shape=[1, 3, 640, 640]), Node(name="orig_target_sizes", shape=[1, 2])]
+    >>> keypoints = Node(name="keypoints", shape=[1, 60, 14, 2])
+    >>> file = Node(get_inputs=lambda: inputs, get_outputs=lambda: [keypoints])
+    >>> config = detrpose_config(file, Path("detrpose.onnx"))
+    >>> config.skeleton.name  # 14 keypoints
+    'crowdpose'
+    """
+    return _fixed_input_config(session, path, DetrPoseSettings(), skeleton)
 
 
-def fixed_input_config(
+def _fixed_input_config(
     session: Any, path: Path, network: FixedInputNetworkSettings, skeleton: str | None = None
 ) -> ModelConfig:
     """Read a configuration from a file's inputs and outputs.

@@ -33,21 +33,39 @@ RawPoses = tuple[Float32, Float32, Int64]
 
 
 class Node(Protocol):
-    """An input or output of a session."""
+    """An input or output of a session.
+
+    >>> from types import SimpleNamespace
+    >>> node: Node = SimpleNamespace(name="images")
+    >>> node.name
+    'images'
+    """
 
     @property
     def name(self) -> str: ...  # noqa: D102
 
 
 class ModelMeta(Protocol):
-    """A file's metadata."""
+    """A file's metadata.
+
+    >>> from types import SimpleNamespace
+    >>> meta: ModelMeta = SimpleNamespace(custom_metadata_map={METADATA_KEY: "{}"})
+    >>> METADATA_KEY in meta.custom_metadata_map
+    True
+    """
 
     @property
     def custom_metadata_map(self) -> dict[str, str]: ...  # noqa: D102
 
 
 class Session(Protocol):
-    """An open file: the methods of ``onnxruntime.InferenceSession`` that everypose uses."""
+    """An open file: the methods of ``onnxruntime.InferenceSession`` that everypose uses.
+
+    >>> from everypose.models.locate import bundled
+    >>> session: Session = open_session(bundled("boir-lite.onnx"), 1)
+    >>> [node.name for node in session.get_inputs()]
+    ['images', 'mirrored', 'min_score']
+    """
 
     def get_inputs(self) -> Sequence[Node]: ...  # noqa: D102
 
@@ -59,7 +77,13 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """A loaded model."""
+    """A loaded model.
+
+    >>> from everypose.models.locate import bundled
+    >>> runtime: Runtime = OnnxRuntime.open(bundled("boir-lite.onnx"), threads=1)
+    >>> [found.shape for found in runtime.run(np.zeros((2, 64, 64, 3), np.uint8), 0.5)]  # black images: no people
+    [(0, 17, 3), (0,), (0,)]
+    """
 
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
         """Find the people in a batch.
@@ -76,7 +100,16 @@ class Runtime(Protocol):
 
 
 class CropRuntime(Protocol):
-    """A loaded top-down model."""
+    """A loaded top-down model.
+
+    >>> class Middle:
+    ...     def run(self, crops):  # one keypoint, in the middle of each crop
+    ...         _, height, width, _ = crops.shape
+    ...         return np.full((len(crops), 1, 1, 3), (width / 2, height / 2, 1.0), np.float32)
+    >>> runtime: CropRuntime = Middle()
+    >>> runtime.run(np.zeros((3, 256, 192, 3), np.uint8))[0].tolist()
+    [[[96.0, 128.0, 1.0]]]
+    """
 
     def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
         """Find the people of a batch of crops.
@@ -92,7 +125,15 @@ class CropRuntime(Protocol):
 
 
 class RefinementRuntime(Protocol):
-    """A loaded refinement model."""
+    """A loaded refinement model.
+
+    >>> class Unchanged:
+    ...     def run(self, crops, poses):
+    ...         return poses[..., :2]
+    >>> runtime: RefinementRuntime = Unchanged()
+    >>> runtime.run(np.zeros((1, 256, 192, 3), np.uint8), np.ones((1, 17, 3), np.float32)).shape
+    (1, 17, 2)
+    """
 
     def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
         """Refine one pose in each crop.
@@ -113,6 +154,14 @@ class OnnxModel:
     Attributes:
         path: the file.
         config: the model's configuration, from the file's metadata.
+
+    >>> from everypose.models.locate import bundled
+    >>> OnnxRuntime.open(bundled("boir-lite.onnx"), threads=1).config.name
+    'boir-lite'
+    >>> OnnxCropRuntime.open(bundled("boir-lite.onnx"), threads=1)  # a single-stage model
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: boir-lite.onnx was exported by another version of everypose (its ...
     """
 
     inputs: ClassVar[set[str]]
@@ -193,7 +242,14 @@ class OnnxRuntime(OnnxModel):
 
 
 class OnnxFixedInputRuntime(OnnxModel):
-    """A model that takes whole images at one size, in one ``.onnx`` file of everypose."""
+    """A model that takes whole images at one size, in one ``.onnx`` file of everypose.
+
+    >>> from everypose.models.locate import bundled
+    >>> OnnxFixedInputRuntime.open(bundled("boir-lite.onnx"), threads=1)  # it takes images of any size
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: boir-lite.onnx was exported by another version of everypose (its ...
+    """
 
     inputs = FIXED_INPUTS
     outputs = OUTPUTS
@@ -209,7 +265,13 @@ class OnnxFixedInputRuntime(OnnxModel):
 
 
 class OnnxCropRuntime(OnnxModel):
-    """A top-down model in one ``.onnx`` file."""
+    """A top-down model in one ``.onnx`` file.
+
+    >>> from everypose.models.locate import bundled
+    >>> runtime = OnnxCropRuntime.open(bundled("mipnet-lite.onnx"), threads=1)
+    >>> runtime.config.network.people_per_crop
+    2
+    """
 
     inputs = CROP_INPUTS
     outputs = CROP_OUTPUTS
@@ -225,7 +287,14 @@ class OnnxCropRuntime(OnnxModel):
 
 
 class OnnxRefinementRuntime(OnnxModel):
-    """A refinement model in one ``.onnx`` file."""
+    """A refinement model in one ``.onnx`` file.
+
+    >>> from everypose.models.locate import bundled
+    >>> OnnxRefinementRuntime.open(bundled("boir-lite.onnx"), threads=1)  # it finds people itself
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: boir-lite.onnx was exported by another version of everypose (its ...
+    """
 
     inputs = POSE_INPUTS
     outputs = CROP_OUTPUTS
@@ -303,6 +372,9 @@ def adds_8_bits_exactly() -> bool:
     """Whether the fastest 8-bit kernels are exact: on x86 without VNNI (as Linux reports it) their sums saturate.
 
     ONNX Runtime's exact kernels for such CPUs would be slower on all others.
+
+    >>> adds_8_bits_exactly() in (True, False)  # by the CPU
+    True
     """
     return platform.machine() != "x86_64" or not CPU_FLAGS.exists() or "vnni" in CPU_FLAGS.read_text()
 
@@ -312,6 +384,13 @@ def run_session(session: Session, path: str | Path, feed: Arrays, outputs: Seque
 
     Raises:
         EveryposeError: if the model fails; one line that names the file.
+
+    >>> from everypose.models.locate import bundled
+    >>> path = bundled("boir-lite.onnx")
+    >>> run_session(open_session(path, 1), path, {"images": np.zeros((1, 8))}, OUTPUTS)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: boir-lite.onnx failed on images of shape (1, 8): Required inputs ...
     """
     try:
         found: list[npt.NDArray[Any]] = session.run(outputs, feed)
@@ -365,7 +444,13 @@ def _no_everypose_model(path: str | Path) -> EveryposeError:
 
 
 def check_batch(images: npt.NDArray[Any], step: int) -> None:
-    """Refuse what is not a (B, H, W, 3) uint8 batch with H and W multiples of ``step``, 64 or more."""
+    """Refuse what is not a (B, H, W, 3) uint8 batch with H and W multiples of ``step``, 64 or more.
+
+    >>> check_batch(np.zeros((1, 100, 100, 3), np.uint8), step=64)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: a model takes (B, H, W, 3) uint8 images whose height and width are ...
+    """
     shaped = images.ndim == 4 and images.shape[3] == 3 and len(images) > 0 and min(images.shape[1:3]) >= SMALLEST_SIDE
     if images.dtype != np.uint8 or not shaped or images.shape[1] % step or images.shape[2] % step:
         raise EveryposeError(

@@ -16,20 +16,34 @@ from openvino.frontend import FrontEndManager
 
 @dataclass(frozen=True)
 class Node:
-    """An input or output."""
+    """An input or output.
+
+    >>> Node("images").name
+    'images'
+    """
 
     name: str
 
 
 @dataclass(frozen=True)
 class ModelMeta:
-    """Metadata of a model file, apart from its graph."""
+    """Metadata of a model file, apart from its graph.
+
+    >>> ModelMeta({"everypose": "{}"}).custom_metadata_map["everypose"]
+    '{}'
+    """
 
     custom_metadata_map: dict[str, str]
 
 
 class OpenVinoSession:
-    """An open file, with the methods of ``onnxruntime.InferenceSession`` that everypose uses."""
+    """An open file, with the methods of ``onnxruntime.InferenceSession`` that everypose uses.
+
+    >>> OpenVinoSession("missing.onnx")
+    Traceback (most recent call last):
+        ...
+    openvino._pyopenvino.GeneralFailure: Check 'model_file && model_file.is_open()' failed at ...
+    """
 
     def __init__(self, path: str | Path, threads: int | None = None, precision: str = "f32") -> None:
         """Read and compile the file, for images and crops of any size.
@@ -90,7 +104,11 @@ class OpenVinoSession:
 
 
 def computes_in(precision: str) -> bool:
-    """Whether this CPU computes in "f32" or "bf16" itself."""
+    """Whether this CPU computes in "f32" or "bf16" itself.
+
+    >>> computes_in("f32")
+    True
+    """
     return precision == "f32" or precision.upper() in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

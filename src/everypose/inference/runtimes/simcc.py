@@ -28,6 +28,14 @@ class SimCCRuntime:
     Attributes:
         path: the file.
         config: the model's configuration, from the shapes of the file's input and outputs.
+
+    >>> from types import SimpleNamespace as Node
+    >>> outputs = [np.ones((1, 17, 96), np.float32), np.ones((1, 17, 128), np.float32)]
+    >>> image, nodes = Node(name="input", shape=[1, 3, 64, 48]), [Node(name="simcc_x", shape=[1, 17, 96])]
+    >>> session = Node(get_inputs=lambda: [image], get_outputs=lambda: nodes, run=lambda names, feed: outputs)
+    >>> runtime = SimCCRuntime(session, simcc_config(session, Path("rtmpose.onnx")), "rtmpose.onnx", batches=False)
+    >>> runtime.run(np.zeros((2, 64, 48, 3), np.uint8)).shape
+    (2, 1, 17, 3)
     """
 
     def __init__(
@@ -76,7 +84,13 @@ class SimCCRuntime:
 
 
 def is_simcc(session: Any) -> bool:
-    """Return whether an open file of ONNX Runtime is a SimCC model: one image to simcc_x and simcc_y."""
+    """Return whether an open file of ONNX Runtime is a SimCC model: one image to simcc_x and simcc_y.
+
+    >>> from types import SimpleNamespace as Node
+    >>> outputs = [Node(name="simcc_x"), Node(name="simcc_y")]
+    >>> is_simcc(Node(get_inputs=lambda: [Node(name="input")], get_outputs=lambda: outputs))
+    True
+    """
     outputs = {node.name for node in session.get_outputs()}
     return len(session.get_inputs()) == 1 and outputs.issuperset(OUTPUTS)
 
@@ -92,6 +106,12 @@ def simcc_config(session: Any, path: Path, skeleton: str | None = None) -> Model
     Raises:
         UsageError: if the skeleton does not fit, or must be named.
         EveryposeError: if the file leaves the size of its crops or the number of keypoints open.
+
+    >>> from types import SimpleNamespace as Node
+    >>> image, nodes = Node(name="input", shape=[1, 3, 256, 192]), [Node(name="simcc_x", shape=[1, 133, 384])]
+    >>> config = simcc_config(Node(get_inputs=lambda: [image], get_outputs=lambda: nodes), Path("rtmw.onnx"))
+    >>> config.skeleton.name, config.on_crops.crop_size
+    ('coco_wholebody', Size(width=192, height=256))
     """
     shapes = {node.name: node.shape for node in (*session.get_inputs(), *session.get_outputs())}
     image, keypoints = shapes[session.get_inputs()[0].name], shapes["simcc_x"][1]

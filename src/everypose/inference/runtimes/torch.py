@@ -26,21 +26,51 @@ def read_network(file: ModelFile, skeleton: str | None = None) -> tuple[nn.Modul
     Raises:
         EveryposeError: if the files are damaged or do not fit.
         UsageError: if the model has no such skeleton.
+
+    >>> from pathlib import Path
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.build import build_network
+    >>> from everypose.models.storage import save_model
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> saved = save_model(build_network(settings, 17), config, Path("small"))
+    >>> network, config = read_network(ModelFile("folder", Path("small")))
+    >>> type(network).__name__, config.name
+    ('CID', 'small')
     """
     return select_skeleton(*read_whole_network(file), skeleton)
 
 
 def read_whole_network(file: ModelFile) -> tuple[nn.Module, ModelConfig]:
-    """Load a model folder, or import a released checkpoint, with all its skeletons."""
+    """Load a model folder, or import a released checkpoint, with all its skeletons.
+
+    >>> from pathlib import Path
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.build import build_network
+    >>> from everypose.models.storage import save_model
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="whole", network=settings, skeleton=Skeleton.named("coco"))
+    >>> saved = save_model(build_network(settings, 17), config, Path("whole"))
+    >>> read_whole_network(ModelFile("folder", Path("whole")))[1].name
+    'whole'
+    """
     return import_checkpoint(file.path) if file.kind == "checkpoint" else load_model(file.path)
 
 
 def fastest_device() -> str:
-    """The first GPU, or the CPU where torch can use none."""
+    """The first GPU, or the CPU where torch can use none.
+
+    >>> fastest_device() in ("cuda", "cpu")
+    True
+    """
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-class TorchModel:
+class _TorchModel:
     """A model's graph in torch: what both kinds of model share.
 
     Attributes:
@@ -93,8 +123,20 @@ class TorchModel:
         return tuple(value.cpu().numpy() for value in outputs)
 
 
-class TorchRuntime(TorchModel):
-    """A single-stage model in torch."""
+class TorchRuntime(_TorchModel):
+    """A single-stage model in torch.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.build import build_network
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> runtime = TorchRuntime(build_network(settings, 17).eval(), config)
+    >>> keypoints, scores, image_index = runtime.run(np.zeros((1, 64, 64, 3), np.uint8), min_score=0.9)
+    >>> keypoints.shape  # an untrained network finds no people
+    (0, 17, 3)
+    """
 
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
         """Find the people in a batch; see :class:`everypose.inference.runtimes.onnx.Runtime`."""
@@ -104,8 +146,18 @@ class TorchRuntime(TorchModel):
         return np.asarray(keypoints, np.float32), np.asarray(scores, np.float32), np.asarray(image_index, np.int64)
 
 
-class TorchCropRuntime(TorchModel):
-    """A top-down model in torch."""
+class TorchCropRuntime(_TorchModel):
+    """A top-down model in torch.
+
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.models.build import build_network
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = HRNetPoseSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> TorchCropRuntime(build_network(settings, 17).eval(), config).run(np.zeros((2, 64, 64, 3), np.uint8)).shape
+    (2, 1, 17, 3)
+    """
 
     def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
         """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
@@ -113,8 +165,19 @@ class TorchCropRuntime(TorchModel):
         return np.asarray(self._run(crops)[0], np.float32)
 
 
-class TorchRefinementRuntime(TorchModel):
-    """A refinement model in torch."""
+class TorchRefinementRuntime(_TorchModel):
+    """A refinement model in torch.
+
+    >>> from everypose.methods.posefix.settings import PoseFixSettings, RefinementInference
+    >>> from everypose.models.build import build_network
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> settings = PoseFixSettings(backbone={"kind": "resnet", "blocks": (1, 1, 1, 1)}, deconv=8)
+    >>> inference = RefinementInference(crop_size=(64, 64))
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> runtime = TorchRefinementRuntime(build_network(settings, 17).eval(), config)
+    >>> runtime.run(np.zeros((1, 64, 64, 3), np.uint8), np.full((1, 17, 3), 32.0, np.float32)).shape
+    (1, 17, 2)
+    """
 
     def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
         """Refine one pose in each crop; see :class:`everypose.inference.runtimes.onnx.RefinementRuntime`."""

@@ -33,6 +33,18 @@ class VideoOutputs:
     Attributes:
         video: the annotated video, or None.
         notes: what could not be kept, one sentence each.
+
+    >>> import numpy as np
+    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> clip = VideoInput("clip.mp4", "clip", "clip.mp4")
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"))
+    >>> with open_outputs(Path("out"), [], OutputOptions(save=("csv",)), live=True) as outputs:
+    ...     files = VideoOutputs(outputs, clip, None)
+    ...     files.add(FrameResult("clip.mp4", people, frame=0, time=0.0))
+    ...     files.close(complete=True)
+    >>> len(Path("out/results.csv").read_text().splitlines())
+    18
     """
 
     def __init__(self, outputs: Outputs, source: VideoInput, opened: VideoSource | None, *, start: float = 0.0) -> None:
@@ -172,6 +184,11 @@ def refuse_to_overwrite_videos(folder: Path, videos: Sequence[VideoInput]) -> No
 
     Raises:
         UsageError: if one would.
+
+    >>> refuse_to_overwrite_videos(Path("out"), [VideoInput("out/videos/clip.mp4", "clip", "clip.mp4")])
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: the output would overwrite clip.mp4: choose another output folder
     """
     written = {os.path.realpath(folder / FOLDER / f"{video.name}.mp4") for video in videos}
     for source in videos:

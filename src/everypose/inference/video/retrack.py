@@ -39,6 +39,13 @@ def retrack(
     Raises:
         UsageError: if there are results of photos.
         EveryposeError: if the frames of a video are not together and in order.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> pose = np.random.default_rng(0).uniform(10, 90, (1, 17, 3)).clip(0.5)
+    >>> people = People(pose, [0.9], Skeleton.named("coco"), ids=[7])
+    >>> frames = [FrameResult("clip.mp4", people, frame=i, time=i / 10) for i in range(5)]
+    >>> [result.people.ids.tolist() for result in retrack(frames)]
+    [[1], [1], [1], [1], [1]]
     """
     seen: set[str] = set()
     for file, group in groupby(results, key=lambda result: result.file):
@@ -68,6 +75,12 @@ def with_empty_frames(results: Sequence[FrameResult], longest_gap: float) -> lis
     Raises:
         UsageError: if a result is that of a photo.
         EveryposeError: if frames or times do not rise.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People.empty(Skeleton.named("coco"))
+    >>> frames = [FrameResult("clip.mp4", people, frame=i, time=i / 10) for i in (0, 1, 4)]
+    >>> [(result.frame, round(result.time, 1)) for result in with_empty_frames(frames, longest_gap=1.0)]
+    [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
     """
     numbers = [_number_of(result) for result in results]
     steps = np.diff(numbers)

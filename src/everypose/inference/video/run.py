@@ -82,6 +82,15 @@ def predict_video(
     Raises:
         EveryposeError: if the video cannot be read, an output cannot be written or the model fails.
         UsageError: if the annotated video would overwrite its source.
+
+    >>> from pathlib import Path
+    >>> from everypose import load
+    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> clip, summary = VideoInput("clip.mp4", "clip", "clip.mp4"), VideoSummary("clip.mp4")
+    >>> with open_outputs(Path("out"), [], OutputOptions(save=("csv",)), live=True) as outputs:
+    ...     predict_video(load("boir-lite", threads=1), clip, outputs, summary, quiet=True)
+    >>> summary.frames
+    3
     """
     chosen = selection or Selection()
     begin = time.monotonic()

@@ -28,6 +28,17 @@ def write_tracked(results: Iterable[FrameResult], outputs: Outputs, *, video: Pa
 
     Raises:
         EveryposeError: if a video that is drawn cannot be read, or a file cannot be written.
+
+    >>> import numpy as np
+    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> from everypose.people import People
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"), ids=[7])
+    >>> frames = [FrameResult("clip.mp4", people, frame=i, time=i / 10) for i in range(3)]
+    >>> with open_outputs(Path("out"), [], OutputOptions(save=("csv",)), live=True) as outputs:
+    ...     [summary] = write_tracked(frames, outputs)
+    >>> summary.frames, summary.tracks
+    (3, 1)
     """
     summaries = []
     names: set[str] = set()
