@@ -75,7 +75,8 @@ class Fusion(nn.Module):
     """Each branch's sum of all branches, brought to its resolution.
 
     As in the published network, the finest branch counts twice in every sum, and the coarser sums take it after its
-    own fusion, before the ReLU.
+    own fusion, before the ReLU. Coarser branches are added from the coarsest on, each sum doubled in size: the same as
+    enlarging each of them, since the nearest cell is repeated, with fewer sums of large maps.
 
     >>> import torch
     >>> [maps.shape for maps in Fusion((8, 16)).eval()([torch.zeros(1, 8, 8, 8), torch.zeros(1, 16, 4, 4)])]
@@ -100,18 +101,24 @@ class Fusion(nn.Module):
         for target, (up, down) in enumerate(zip(self.up, self.down, strict=True)):
             assert isinstance(up, nn.ModuleList)
             assert isinstance(down, nn.ModuleList)
-            total = maps[0] if target == 0 else down[0](maps[0])
-            total = total + total
-            for source in range(1, target):
-                total = total + down[source](maps[source])
-            if target > 0:
-                total = total + maps[target]
-            for step, conv in enumerate(up, start=1):
-                total = total + F.interpolate(conv(maps[target + step]), scale_factor=2**step, mode="nearest")
+            others = [*(path(x) for path, x in zip(down, maps[:target], strict=True))]
+            if len(up) > 0:
+                others.append(_enlarged_sum([conv(x) for conv, x in zip(up, maps[target + 1 :], strict=True)]))
             if target == 0:
-                maps[0] = total
-            fused.append(F.relu(total))
+                maps[0] = 2 * maps[0] + others[0]
+                fused.append(F.relu(maps[0]))
+            else:
+                others[0] = 2 * others[0]
+                fused.append(F.relu(maps[target] + sum(others[1:], others[0])))
         return fused
+
+
+def _enlarged_sum(maps: list[Tensor]) -> Tensor:
+    """Sum of maps, each half the size of the one before, at twice the size of the first."""
+    total = maps[-1]
+    for finer in maps[-2::-1]:
+        total = finer + F.interpolate(total, scale_factor=2.0, mode="nearest")
+    return F.interpolate(total, scale_factor=2.0, mode="nearest")
 
 
 def _down(widths: tuple[int, ...], source: int, target: int) -> nn.Sequential:
@@ -232,4 +239,5 @@ def shuffle(first: Tensor, second: Tensor) -> Tensor:
     >>> shuffle(first, second).flatten().tolist()
     [0.0, 1.0, 0.0, 1.0]
     """
-    return torch.stack([first, second], dim=2).flatten(1, 2)
+    _, channels, height, width = (int(size) for size in first.shape)  # numbers that an exported graph need not compute
+    return torch.stack([first, second], dim=2).reshape(-1, 2 * channels, height, width)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from everypose.core.decoder_names import Decoder
 from everypose.core.files import sha256
+from everypose.core.process_setup import available_threads
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.inference.box_fusion import FusedDetectors
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
@@ -21,11 +22,13 @@ from everypose.inference.runtimes.onnx import (
     OnnxFixedInputRuntime,
     OnnxRuntime,
     Runtime,
+    Session,
     is_everypose_model,
     onnx_can_use,
     open_session,
     read_metadata,
 )
+from everypose.inference.runtimes.parallel_crops import LARGEST_FILE, ParallelCropRuntime
 from everypose.inference.single_stage import (
     LARGEST_SIZE,
     TOGETHER,
@@ -326,7 +329,7 @@ def _open_onnx(path: Path, request: _Request) -> Opened:
     config = read_metadata(session, path)
     config.require_finds_people()
     if config.is_top_down:
-        crops = OnnxCropRuntime(session, path, flip=request.flip)
+        crops = _crop_runtime(session, path, request)
         crops.config.require_only(request.skeleton)
         return None, crops, crops.config
     if config.has_fixed_input:
@@ -337,6 +340,14 @@ def _open_onnx(path: Path, request: _Request) -> Opened:
     images = OnnxRuntime(session, path, flip=request.flip)
     images.config.require_only(request.skeleton)
     return images, None, images.config
+
+
+def _crop_runtime(session: Session, path: Path, request: _Request) -> OnnxCropRuntime:
+    """A top-down model of everypose; a small one runs several crops at the same time on a CPU."""
+    threads = request.threads or available_threads()
+    if request.device != "cpu" or threads == 1 or path.stat().st_size > LARGEST_FILE:
+        return OnnxCropRuntime(session, path, flip=request.flip)
+    return ParallelCropRuntime(session, open_session(path, 1), path, threads=threads, flip=request.flip)
 
 
 def _catalog_family(model: str | Path) -> str | None:

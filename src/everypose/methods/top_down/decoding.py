@@ -109,7 +109,11 @@ def dark(heatmaps: Tensor, x: Tensor, y: Tensor, blur: Blur = _BLUR) -> tuple[Te
     height, width = heatmaps.shape[-2:]
     smooth = _blurred(heatmaps, "zeros", blur)
     highest = heatmaps.amax(dim=(-2, -1), keepdim=True) / smooth.amax(dim=(-2, -1), keepdim=True)
-    at = _Around((smooth * highest).clamp(min=_DARK_LEAST).log(), x, y)
+    around = _Around(smooth, x, y)
+
+    def at(dx: int, dy: int) -> Tensor:
+        return (around(dx, dy) * highest[..., 0, 0]).clamp(min=_DARK_LEAST).log()
+
     xx = (at(2, 0) - 2 * at(0, 0) + at(-2, 0)) / 4
     yy = (at(0, 2) - 2 * at(0, 0) + at(0, -2)) / 4
     xy = (at(1, 1) - at(-1, 1) - at(1, -1) + at(-1, -1)) / 4
@@ -131,8 +135,11 @@ def dark_udp(heatmaps: Tensor, x: Tensor, y: Tensor, *, narrow: bool = False) ->
     0.3
     """
     smooth = _blurred(heatmaps, "symmetric", _BLUR_NARROW) if narrow else _blurred(heatmaps, "mirror", _BLUR)
-    bounded = smooth.clamp(*_UDP_RANGE).log()
-    at = _Around(bounded, x, y)
+    around = _Around(smooth, x, y)
+
+    def at(dx: int, dy: int) -> Tensor:
+        return around(dx, dy).clamp(*_UDP_RANGE).log()
+
     here, right, left, below, above = at(0, 0), at(1, 0), at(-1, 0), at(0, 1), at(0, -1)
     xx = right - 2 * here + left + _UDP_EPSILON
     yy = below - 2 * here + above + _UDP_EPSILON
