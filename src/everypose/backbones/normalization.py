@@ -44,8 +44,8 @@ def normalize(images: Tensor, normalization: Normalization = IMAGENET, bgr: bool
     Returns:
         (B, 3, H, W) float32.
     """
-    mean = torch.tensor(normalization.mean, device=images.device)[:, None, None] * 255
-    scale = 1 / (torch.tensor(normalization.std, device=images.device)[:, None, None] * 255)
+    mean = torch.tensor([[[value]] for value in normalization.mean], device=images.device) * 255
+    scale = 1 / (torch.tensor([[[value]] for value in normalization.std], device=images.device) * 255)
     # Moved first, as bytes: ONNX Runtime is slow at arithmetic whose last axis has three numbers.
     channels = (images.flip(-1) if bgr else images).permute(0, 3, 1, 2)
     return (channels.float() - mean) * scale

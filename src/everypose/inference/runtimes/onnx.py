@@ -462,10 +462,10 @@ def check_batch(images: npt.NDArray[Any], step: int) -> None:
 def check_crops(crops: npt.NDArray[Any]) -> None:
     """Refuse what is not a (B, H, W, 3) uint8 batch.
 
-    >>> check_crops(np.zeros((2, 256, 192, 3), np.float32))
+    >>> check_crops(np.zeros((2, 8, 6, 3), np.float32))
     Traceback (most recent call last):
         ...
-    everypose.errors.EveryposeError: a top-down model takes (B, H, W, 3) uint8 crops, not float32 of shape (2, 256, 192, 3)
+    everypose.errors.EveryposeError: a top-down model takes (B, H, W, 3) uint8 crops, not float32 of shape (2, 8, 6, 3)
     """
     if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[3] != 3 or 0 in crops.shape:
         raise EveryposeError(
