@@ -17,7 +17,7 @@ from benchmarks.performance.photos import MADE, photos_of
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Spread
 from everypose.core.process_setup import available_threads
-from everypose.inference.bulk import predict_all, predict_batches
+from everypose.inference.bulk import predict_all
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.inputs import find_images
 from everypose.inference.loading import load
@@ -121,7 +121,7 @@ def runs_of_the_folder(estimator: Estimator, prepared: Sequence[Prepared]) -> fl
     size = estimator.batch_size
     batches = ([(None, one) for one in prepared[first : first + size]] for first in range(0, len(prepared), size))
     begin = time.perf_counter()
-    for _ in predict_batches(estimator, batches):
+    for _ in estimator.predict_batches(batches):
         pass
     return len(prepared) / (time.perf_counter() - begin)
 

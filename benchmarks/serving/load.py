@@ -21,8 +21,8 @@ import numpy as np
 import everypose
 from benchmarks.serving.process import Service, running
 from benchmarks.serving.requests import Case, bad_cases, good_cases, is_right, send
+from everypose.core.ordered_work import in_order
 from everypose.data.images import decode_image
-from everypose.inference.bulk import in_order
 from everypose.inference.estimator import Estimator
 
 BAD_SHARE = 0.1

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from everypose.core.process_setup import Terminated, available_threads, termination_as_exception
+from everypose.core.process_setup import Terminated, available_threads, one_opencv_thread, termination_as_exception
 
 COMMAND = [sys.executable, "-m", "everypose"]
 
@@ -74,3 +74,14 @@ def test_a_signal_is_an_exception_with_the_exit_code_of_shells(number):
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)
+
+
+def test_opencv_gets_its_threads_back_after_an_error():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        with pytest.raises(ValueError, match="one thread"), one_opencv_thread():
+            raise ValueError("one thread" if cv2.getNumThreads() == 1 else "several")
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

@@ -2,15 +2,13 @@ import errno
 import json
 import os
 import threading
-import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.bulk import MOST_PIXELS, in_order, predict_all, predict_batches
+from everypose.inference.bulk import predict_all
 from everypose.inference.inputs import find_images
 from everypose.inference.outputs import OutputOptions, Outputs, open_outputs
 from everypose.inference.single_stage import SingleStageEstimator
@@ -175,46 +173,6 @@ def test_the_contact_sheet_is_spread_over_the_run(tmp_path, monkeypatch):
     assert shown == [f"{number:02}.png: 1" for number in range(0, 50, 3)]
 
 
-def test_in_order_keeps_order_and_the_window():
-    """Later items finish first, and the source is never more than a window ahead of what was taken."""
-    begun, window, lock = [], 4, threading.Lock()
-
-    def work(item):
-        time.sleep(0.002 * (5 - item % 5))
-        return item
-
-    def items():
-        for item in range(30):
-            with lock:
-                begun.append(item)
-            yield item
-
-    with ThreadPoolExecutor(4) as pool:
-        for taken, result in enumerate(in_order(pool, work, items(), window)):
-            assert result == taken
-            assert len(begun) <= taken + window
-
-
-def test_of_large_items_fewer_wait():
-    """Never more than the limit together, and an item above it alone."""
-    sizes = [30, 30, 30, 30, 250, 10, 100, 60, 60, 5]
-    waiting = []
-
-    def size(item):
-        return sizes[item] * MOST_PIXELS // 100
-
-    class Pool(Executor):
-        def submit(self, work, item):  # type: ignore[override]
-            waiting.append(item)
-            assert len(waiting) == 1 or sum(map(size, waiting)) <= MOST_PIXELS
-            future = Future()
-            future.set_result(work(item))
-            return future
-
-    for expected, item in enumerate(in_order(Pool(), lambda item: item, range(10), 8, size)):
-        assert item == expected == waiting.pop(0)
-
-
 def test_a_batch_of_large_images_is_cut_short(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("everypose.inference.bulk.MOST_PIXELS", 64 * 64)
     runs = []
@@ -248,70 +206,3 @@ def test_the_next_batch_does_not_wait_until_the_last_one_is_saved(photos, tmp_pa
     monkeypatch.setattr(Outputs, "save", slow)
     assert run(photos, tmp_path / "out", batch_size=2).images == 5
     assert all(waited)
-
-
-def test_in_order_cancels_what_waits_after_an_error():
-    done = []
-
-    def work(item):
-        if item == 0:
-            raise EveryposeError("first")
-        time.sleep(0.01)
-        done.append(item)
-
-    with ThreadPoolExecutor(1) as pool, pytest.raises(EveryposeError, match="first"):
-        list(in_order(pool, work, range(100), 50))
-    assert len(done) < 10
-
-
-class Overlapping(StandIn):
-    """Notes how many runs were in work at a time; each waits for another, if there may be one."""
-
-    def __init__(self, at_once: int) -> None:
-        super().__init__()
-        self.most = self.running = 0
-        self._counting = threading.Lock()
-        self._together = threading.Barrier(at_once)
-
-    def run(self, images, min_score=0.0):
-        with self._counting:
-            self.running += 1
-            self.most = max(self.most, self.running)
-        self._together.wait(timeout=10)
-        with self._counting:
-            self.running -= 1
-        return super().run(images, min_score)
-
-
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_batches_go_through_the_network_at_the_same_time_and_stay_in_order(tmp_path, at_once):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(6):
-        assert cv2.imwrite(str(folder / f"{number}.png"), crowd([(0, 0, 100 + number)])[..., ::-1])
-    runtime = Overlapping(at_once)
-    model = SingleStageEstimator(runtime, ModelConfig.model_validate(config()), runs_at_once=at_once)
-    batches = ([(number, model.prepare(folder / f"{number}.png"))] for number in range(6))
-    found = list(predict_batches(model, batches))
-    assert [number for number, _ in found] == list(range(6))
-    assert [round(255 * float(people.scores[0])) for _, people in found] == [100 + number for number in range(6)]
-    assert runtime.most == at_once
-
-
-def test_large_inputs_go_through_the_network_alone(monkeypatch):
-    monkeypatch.setattr("everypose.inference.bulk.MOST_NETWORK_PIXELS", 64 * 64)
-    runtime = Overlapping(1)
-    model = SingleStageEstimator(runtime, ModelConfig.model_validate(config()), runs_at_once=2)
-    batches = [[(number, model.prepare(crowd([])))] for number in range(4)]
-    assert len(list(predict_batches(model, batches))) == 4
-    assert runtime.most == 1
-
-
-def test_an_error_of_the_network_ends_the_run():
-    class Broken(StandIn):
-        def run(self, images, min_score=0.0):  # noqa: ARG002
-            raise EveryposeError("out of memory")
-
-    model = SingleStageEstimator(Broken(), ModelConfig.model_validate(config()), runs_at_once=2)
-    with pytest.raises(EveryposeError, match="out of memory"):
-        list(predict_batches(model, [[(0, model.prepare(crowd([])))]]))

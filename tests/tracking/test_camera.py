@@ -42,3 +42,11 @@ def test_a_blank_frame_and_a_change_of_size_count_as_still():
     for image in (background(240, 400), np.zeros((240, 400, 3), np.uint8), background(100, 80), background(100, 80)):
         moved = camera.update(image, np.zeros((0, 4)))
         np.testing.assert_allclose(moved, np.eye(2, 3), atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (900, 2), (14, 14)])
+def test_frames_too_small_for_corners_count_as_still(size):
+    camera = CameraMotion()
+    for seed in range(2):
+        moved = camera.update(background(*size, seed=seed), np.zeros((0, 4)))
+        np.testing.assert_array_equal(moved, np.eye(2, 3))

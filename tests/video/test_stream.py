@@ -44,6 +44,19 @@ def test_frames_with_their_people(clip, batch_size):
         assert round(frame.people.scores[0] * 255) == 100 + 10 * number
 
 
+def test_frames_stay_in_order_with_two_runs_of_the_network_at_a_time(clip):
+    together = threading.Barrier(2)
+
+    class Pairs(StandIn):
+        def run(self, images, min_score=0.0):
+            together.wait(timeout=10)
+            return super().run(images, min_score)
+
+    pose = SingleStageEstimator(Pairs(), ModelConfig.model_validate(config()), runs_at_once=2)
+    scores = [round(float(frame.people.scores[0]) * 255) for frame in pose.stream(clip, frame_rate=10)]
+    assert scores == [100 + 10 * number for number in range(12)]
+
+
 def test_options(clip):
     pose = estimator()
     assert [frame.index for frame in pose.stream(clip, every=5)] == [0, 5, 10]

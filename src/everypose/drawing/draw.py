@@ -109,8 +109,7 @@ def _draw_skeletons(drawn: Image, people: "People", style: DrawingStyle) -> None
                 style=style,
             )
         smooth = cv2.resize(layer, part.shape[1::-1], interpolation=cv2.INTER_AREA) if finer > 1 else layer
-        cv2.addWeighted(smooth, OPACITY, part, 1 - OPACITY, 0, dst=layer if finer == 1 else smooth)
-        part[:] = layer if finer == 1 else smooth
+        cv2.addWeighted(smooth, OPACITY, part, 1 - OPACITY, 0, dst=part)
 
 
 def _draw_boxes(drawn: Image, people: "People", style: DrawingStyle) -> None:

@@ -1,7 +1,7 @@
 """Trails: the path of each tracked person over the last seconds."""
 
 from collections import deque
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WIDTH_SHARE = 0.004
 """Width of a trail, as a share of the longer side of the image."""
 FRACTION_BITS = 4
+SHADES = 16
+"""A trail fades in this many steps: the places of one step are drawn at once, which takes less time."""
 LONGEST_GAP = 0.3
 """A trail does not connect places that are further apart in time (seconds), if there are frames between them."""
 
@@ -77,13 +79,18 @@ class Trails:
         """
         width = max(1, round(WIDTH_SHARE * max(image.shape[:2])))
         for identity, places in self._places.items():
+            if len(places) < 2:
+                continue
             color = np.array(person_color(identity, self._palette))
-            points = np.array([(place.x, place.y) for place in places])
-            fixed = np.rint(points * 2**FRACTION_BITS).clip(-(2**28), 2**28).astype(int).tolist()
-            for place, (start, end) in zip(islice(places, 1, None), pairwise(fixed), strict=True):
-                if not place.follows:
-                    continue
-                fresh = 1 - (time - place.time) / self._seconds
-                shade = (fresh * color + (1 - fresh) * 128).astype(int).tolist()
-                thickness = max(1, round(width * (0.4 + 0.6 * fresh)))
-                cv2.line(image, start, end, shade, thickness, cv2.LINE_AA, FRACTION_BITS)
+            _, times, x, y, follows = np.array(places).T
+            fixed = np.rint(np.stack([x, y], axis=1) * 2**FRACTION_BITS).clip(-(2**28), 2**28).astype(np.int32)
+            # The line from place i to place i + 1 is as fresh as its end; 0 stands for no line.
+            steps = np.ceil(SHADES * (1 - (time - times[1:]) / self._seconds)).clip(1, SHADES) * follows[1:]
+            changes = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+            for first, end in pairwise(changes):
+                fresh = float(steps[first]) / SHADES
+                if fresh:
+                    shade = (fresh * color + (1 - fresh) * 128).astype(int).tolist()
+                    thickness = max(1, round(width * (0.4 + 0.6 * fresh)))
+                    line = fixed[None, first : end + 1]
+                    cv2.polylines(image, line, False, shade, thickness, cv2.LINE_AA, FRACTION_BITS)

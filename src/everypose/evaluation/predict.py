@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from everypose.core.ordered_work import in_order
 from everypose.core.progress import track
 from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.coco_schema import JsonId
-from everypose.inference.bulk import in_order
 from everypose.inference.top_down import BoxPoses, TopDownEstimator, as_top_down
 from everypose.methods.top_down.scoring import person_scores
 from everypose.people import People

@@ -1,33 +1,27 @@
 """Inference over many images: decoding, the network and saving overlap, in order and in bounded memory."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from everypose.core.arrays import Image
+from everypose.core.ordered_work import MOST_PIXELS, in_order
 from everypose.core.process_setup import available_threads
 from everypose.core.progress import track
 from everypose.data.discovery.walk import is_file
 from everypose.data.images import read_header
 from everypose.errors import EveryposeError
-from everypose.inference.estimator import Estimator, Prepared, PreparedT
+from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.inputs import Source
 from everypose.inference.outputs import Outputs
 from everypose.people import People
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 Failed = list[tuple[Item, EveryposeError]]
 """Images that could not be read, with the reason."""
-
-MOST_PIXELS = 100_000_000
-"""Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
-MOST_NETWORK_PIXELS = 1_500_000
-"""Pixels of the network's inputs that may be in work at a time: a larger input goes through alone."""
 
 
 @dataclass
@@ -155,54 +149,6 @@ def _without_failed(
             yield source, outcome
 
 
-def in_order(
-    pool: Executor,
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
-    window: int,
-    size: Callable[[Item], int] = lambda _: 0,
-    *,
-    most: int = MOST_PIXELS,
-) -> Iterator[Result]:
-    """Yield ``work(item)`` for each item, in order, computed in the threads of a pool.
-
-    Args:
-        pool: runs the work.
-        work: what is done with each item.
-        items: taken one by one, never more than ``window`` ahead of what was yielded.
-        window: the most items in work or waiting to be yielded.
-        size: an item's pixels.
-        most: pixels that the items in work or waiting have together, unless it is one alone.
-
-    >>> with ThreadPoolExecutor(2) as pool:
-    ...     list(in_order(pool, abs, [-3, 1, -2], window=2))
-    [3, 1, 2]
-    """
-    waiting: deque[tuple[Future[Result], int]] = deque()
-    held = 0
-
-    def first() -> Result:
-        nonlocal held
-        future, pixels = waiting.popleft()
-        held -= pixels
-        return future.result()
-
-    try:
-        for item in items:
-            pixels = size(item)
-            while waiting and held + pixels > most:
-                yield first()
-            waiting.append((pool.submit(work, item), pixels))
-            held += pixels
-            if len(waiting) >= window:
-                yield first()
-        while waiting:
-            yield first()
-    finally:
-        for future, _ in waiting:
-            future.cancel()
-
-
 def pixels_of_file(path: Path) -> int:
     """Return the pixels of an image, from its header; 0 for other kinds, and for one that cannot be read.
 
@@ -248,43 +194,7 @@ def _through_network(
         if batch:
             yield batch
 
-    for (before, item), people in predict_batches(estimator, batches()):
+    for (before, item), people in estimator.predict_batches(batches()):
         yield from before
         yield item, people
     yield from failed
-
-
-def predict_batches(
-    estimator: Estimator, batches: Iterable[Sequence[tuple[Item, PreparedT]]]
-) -> Generator[tuple[Item, People]]:
-    """Yield each item's people, in order; the network runs in threads of its own, ahead of their use.
-
-    One batch more than the estimator runs at a time is taken from ``batches``, so that no run waits for its input.
-
-    Args:
-        estimator: finds the people.
-        batches: items and their prepared images.
-
-    >>> import numpy as np
-    >>> from everypose.inference.saved_people import SavedPeople
-    >>> from everypose.methods.cid.settings import CIDSettings
-    >>> from everypose.models.config import ModelConfig
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> config = ModelConfig(name="saved", network=CIDSettings(), skeleton=Skeleton.named("coco"))
-    >>> pose = SavedPeople(config, {})
-    >>> batch = [(name, pose.prepare(np.zeros((64, 64, 3), np.uint8))) for name in ("a", "b")]
-    >>> [(name, len(people)) for name, people in predict_batches(pose, [batch])]
-    [('a', 0), ('b', 0)]
-    """
-
-    def run(batch: Sequence[tuple[Item, PreparedT]]) -> Iterator[tuple[Item, People]]:
-        people = estimator.predict([prepared for _, prepared in batch])
-        return zip([item for item, _ in batch], people, strict=True)
-
-    def pixels(batch: Sequence[tuple[Item, PreparedT]]) -> int:
-        return sum(estimator.input_pixels(prepared) for _, prepared in batch)
-
-    runs = estimator.runs_at_once
-    with ThreadPoolExecutor(runs, thread_name_prefix="everypose network") as pool:
-        for found in in_order(pool, run, batches, runs + 1, pixels, most=MOST_NETWORK_PIXELS):
-            yield from found

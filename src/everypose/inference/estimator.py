@@ -1,7 +1,8 @@
 """The estimator: an image in, its people out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, overload
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, overload
 from typing_extensions import TypeVar
 
 from everypose.core.arrays import Image
+from everypose.core.ordered_work import in_order
 from everypose.inference.image_like import ImageLike, image_pixels, is_single_image
 from everypose.models.config import ModelConfig
 from everypose.people import People
@@ -34,6 +36,9 @@ class Prepared(Protocol):
 
 
 PreparedT = TypeVar("PreparedT", bound=Prepared, default=Any)
+Item = TypeVar("Item")
+MOST_NETWORK_PIXELS = 1_500_000
+"""Pixels of the network's inputs that may be in work at a time: a larger input goes through alone."""
 
 
 class Estimator(ABC, Generic[PreparedT]):
@@ -146,3 +151,31 @@ class Estimator(ABC, Generic[PreparedT]):
     @abstractmethod
     def predict(self, prepared: Sequence[PreparedT]) -> list[People]:
         """Find the people in images that this estimator has prepared."""
+
+    def predict_batches(self, batches: Iterable[Sequence[tuple[Item, PreparedT]]]) -> Generator[tuple[Item, People]]:
+        """Yield each item's people, in order; the network runs in threads of its own, ahead of their use.
+
+        One batch more than the estimator runs at a time is taken from ``batches``, so that no run waits for its input.
+
+        Args:
+            batches: items and their prepared images.
+
+        >>> import numpy as np
+        >>> from everypose import load
+        >>> pose = load("boir-lite")
+        >>> batch = [(name, pose.prepare(np.zeros((96, 128, 3), np.uint8))) for name in ("a", "b")]
+        >>> [(name, len(people)) for name, people in pose.predict_batches([batch])]
+        [('a', 0), ('b', 0)]
+        """
+
+        def run(batch: Sequence[tuple[Item, PreparedT]]) -> Iterator[tuple[Item, People]]:
+            people = self.predict([prepared for _, prepared in batch])
+            return zip([item for item, _ in batch], people, strict=True)
+
+        def pixels(batch: Sequence[tuple[Item, PreparedT]]) -> int:
+            return sum(self.input_pixels(prepared) for _, prepared in batch)
+
+        runs = self.runs_at_once
+        with ThreadPoolExecutor(runs, thread_name_prefix="everypose network") as pool:
+            for found in in_order(pool, run, batches, runs + 1, pixels, most=MOST_NETWORK_PIXELS):
+                yield from found

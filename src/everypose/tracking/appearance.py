@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from everypose.core.arrays import Float64, Image, Int64
 
@@ -15,6 +16,17 @@ BINS = LIGHTNESS_BINS * COLOR_BINS**2
 HISTOGRAM_BINS = len(ROWS) * BINS
 LONGEST_SIDE = 64
 """Regions are sampled at most this finely, so that the time does not grow with the people's size."""
+
+
+def _bin_table() -> npt.NDArray[np.uint16]:
+    """(1, 256, 3) what each value of lightness, a and b adds to the number of a pixel's bin."""
+    values = np.arange(256)
+    color = (values - 128 + COLOR_RANGE).clip(0, 2 * COLOR_RANGE - 1) * COLOR_BINS // (2 * COLOR_RANGE)
+    parts = (values * LIGHTNESS_BINS // 256 * COLOR_BINS**2, color * COLOR_BINS, color)
+    return np.stack(parts, axis=1).astype(np.uint16)[None]
+
+
+BIN_TABLE = _bin_table()
 
 
 def color_histograms(image: Image, boxes: Float64) -> Float64:
@@ -31,12 +43,12 @@ def color_histograms(image: Image, boxes: Float64) -> Float64:
         ((1, 576), 0.5)
     """
     histograms = np.zeros((len(boxes), len(ROWS), BINS))
-    for row, box in enumerate(boxes):
-        for half, (top, bottom) in enumerate(ROWS):
-            pixels = _region(image, box, top, bottom)
-            if pixels.size:
-                bins = _color_bins(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
-                histograms[row, half] = np.bincount(bins, minlength=BINS) / len(bins)
+    regions = _regions(boxes, image.shape[1], image.shape[0])
+    for row, half in np.ndindex(regions.shape[:2]):
+        pixels = _sampled(image, *regions[row, half].tolist())
+        if pixels.size:
+            bins = _color_bins(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
+            histograms[row, half] = np.bincount(bins, minlength=BINS) / len(bins)
     flat = histograms.reshape(len(boxes), HISTOGRAM_BINS)
     total = flat.sum(axis=1, keepdims=True)
     shares: Float64 = np.divide(flat, total, out=np.zeros_like(flat), where=total > 0)
@@ -55,19 +67,24 @@ def color_similarity(first: Float64, second: Float64) -> Float64:
     return np.where(unknown, 1.0, similarity)
 
 
-def _region(image: Image, box: Float64, top: float, bottom: float) -> Image:
-    """The middle of the box between two heights, sampled."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    edges = (box[0] + LEFT * width, box[0] + RIGHT * width, box[1] + top * height, box[1] + bottom * height)
-    left, right = np.clip(edges[:2], 0, image.shape[1]).round().astype(int)
-    upper, lower = np.clip(edges[2:], 0, image.shape[0]).round().astype(int)
+def _regions(boxes: Float64, width: int, height: int) -> Int64:
+    """(N, 2, 4) left, right, upper and lower edge of what is compared of each box, within the image."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    across = boxes[:, :1] + np.array([LEFT, RIGHT]) * sides[:, :1]
+    down = boxes[:, 1:2, None] + np.array(ROWS) * sides[:, 1:, None]
+    edges = np.empty((len(boxes), len(ROWS), 4))
+    edges[..., :2] = across.clip(0, width)[:, None]
+    edges[..., 2:] = down.clip(0, height)
+    return edges.round().astype(np.int64)
+
+
+def _sampled(image: Image, left: int, right: int, upper: int, lower: int) -> Image:
+    """A region of the image; of a large one every n-th row and column."""
     step = max(1, max(right - left, lower - upper) // LONGEST_SIDE)
     return np.ascontiguousarray(image[upper:lower:step, left:right:step])
 
 
-def _color_bins(lab: Image) -> Int64:
+def _color_bins(lab: Image) -> npt.NDArray[np.uint16]:
     """The histogram bin of each pixel of an OpenCV CIELAB image."""
-    light = lab[..., 0].astype(np.int64) * LIGHTNESS_BINS // 256
-    color = (lab[..., 1:].astype(np.int64) - 128 + COLOR_RANGE).clip(0, 2 * COLOR_RANGE - 1)
-    color = color * COLOR_BINS // (2 * COLOR_RANGE)
-    return np.ravel((light * COLOR_BINS + color[..., 0]) * COLOR_BINS + color[..., 1])
+    parts = cv2.LUT(lab, BIN_TABLE)
+    return np.ravel(parts[..., 0] + parts[..., 1] + parts[..., 2])

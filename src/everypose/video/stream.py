@@ -102,32 +102,39 @@ def _frames_of(
     prepared: Generator[tuple[VideoFrame, Prepared]] = ((frame, estimator.prepare(frame.image)) for frame in source)
     # A live source is not read ahead: frames that wait grow old.
     if source.is_live:
-        found = _predicted(estimator, prepared, batch_size=1)
+        found = _predicted_at_once(estimator, prepared)
     else:
         size = estimator.batch_size
         prepared = in_thread(prepared, ahead=size - 1 + FRAMES_AHEAD, stop=source.stop)
         # The network does not wait for tracking, which follows in the thread of the consumer.
-        found = in_thread(_predicted(estimator, prepared, batch_size=size), ahead=size, stop=source.stop)
+        found = estimator.predict_batches(_batches(prepared, size))
     try:
         for frame, people in found:
             yield _followed(frame, people, tracker, smoother)
             del frame, people
     finally:
         found.close()
+        prepared.close()
         source.close()
 
 
-def _predicted(
-    estimator: "Estimator", prepared: "Generator[tuple[VideoFrame, Prepared]]", *, batch_size: int
+def _predicted_at_once(
+    estimator: "Estimator", prepared: "Generator[tuple[VideoFrame, Prepared]]"
 ) -> Generator[tuple[VideoFrame, People]]:
-    """Yield frames with the people that the network finds in them, and close ``prepared`` at the end."""
-    try:
-        while batch := list(islice(prepared, batch_size)):
-            people = estimator.predict([each for _, each in batch])
-            yield from zip((frame for frame, _ in batch), people, strict=True)
-            del batch, people
-    finally:
-        prepared.close()
+    """Yield each frame with the people that the network finds in it, before the next frame is taken."""
+    for frame, each in prepared:
+        people = estimator.predict([each])[0]
+        del each
+        yield frame, people
+        del frame, people
+
+
+def _batches(
+    prepared: "Generator[tuple[VideoFrame, Prepared]]", size: int
+) -> "Generator[list[tuple[VideoFrame, Prepared]]]":
+    """Yield lists of ``size`` frames; fewer at the end."""
+    while batch := list(islice(prepared, size)):
+        yield batch
 
 
 def _followed(frame: VideoFrame, people: People, tracker: PeopleFilter | None, smoother: PeopleFilter | None) -> Frame:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 CODEC: Final = "libx264"
-QUALITY = {"crf": "20", "preset": "veryfast", "tune": "zerolatency"}
-"""Constant quality. Without delay in the encoder, a killed process loses no frames."""
+QUALITY = {"crf": "20", "preset": "veryfast", "tune": "zerolatency", "motion-est": "dia"}
+"""Constant quality. Without delay in the encoder, a killed process loses no frames. A diamond search for motion takes
+up to a tenth less time than the preset's hexagons, for files of the same size."""
 CONTAINER = {
     # Every frame is a fragment of its own, on the disk at once; the end of the run makes an ordinary file of them.
     # (frag_every_frame would do the same, but moves frames that precede audio.)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from everypose.core.arrays import Image
+from everypose.core.process_setup import one_opencv_thread
 from everypose.inference.estimator import Estimator
 from everypose.inference.inputs import VideoInput
 from everypose.inference.outputs import Outputs
@@ -96,7 +97,7 @@ def predict_video(
     begin = time.monotonic()
     opened = open_video(_paths(source), selection=chosen, frame_rate=frame_rate)
     ids: set[int] = set()
-    with FrameStream(estimator, opened, tracker=tracker, smoother=smoother) as frames:
+    with one_opencv_thread(), FrameStream(estimator, opened, tracker=tracker, smoother=smoother) as frames:
         files = VideoOutputs(outputs, source, opened, start=chosen.start)
         summary.video = files.video
         try:

@@ -1,0 +1,61 @@
+"""Work in threads whose results come in the order of its items, in bounded memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_PIXELS = 100_000_000
+"""Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
+
+
+def in_order(
+    pool: Executor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    window: int,
+    size: Callable[[Item], int] = lambda _: 0,
+    *,
+    most: int = MOST_PIXELS,
+) -> Iterator[Result]:
+    """Yield ``work(item)`` for each item, in order, computed in the threads of a pool.
+
+    Args:
+        pool: runs the work.
+        work: what is done with each item.
+        items: taken one by one, never more than ``window`` ahead of what was yielded.
+        window: the most items in work or waiting to be yielded.
+        size: an item's pixels.
+        most: pixels that the items in work or waiting have together, unless it is one alone.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(in_order(pool, abs, [-3, 1, -2], window=2))
+    [3, 1, 2]
+    """
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    held = 0
+
+    def first() -> Result:
+        nonlocal held
+        future, pixels = waiting.popleft()
+        held -= pixels
+        return future.result()
+
+    try:
+        for item in items:
+            pixels = size(item)
+            while waiting and held + pixels > most:
+                yield first()
+            waiting.append((pool.submit(work, item), pixels))
+            held += pixels
+            if len(waiting) >= window:
+                yield first()
+        while waiting:
+            yield first()
+    finally:
+        for future, _ in waiting:
+            future.cancel()
