@@ -53,13 +53,16 @@ EXCEPTIONS = {
     "everypose.integrations.fiftyone.keypoint_skeleton": "needs a package that cannot be installed next to others",
     "everypose.people.conversion.to_fiftyone": "needs a package that cannot be installed next to others",
     "everypose.people.conversion.to_supervision": "its versions print differently",
+    "everypose.serving.server.serve": "serves until it is stopped",
+    "everypose.serving.video_worker.main": "replaces the standard streams of the process",
+    "everypose.serving.worker.main": "replaces the standard streams of the process",
+    "everypose.serving.worker.take_standard_streams": "replaces the standard streams of the process",
+    "everypose.training.process_setup.keep_freed_memory": "changes the memory of the whole process",
+    "everypose.training.process_setup.prepare_training": "changes memory, warnings and logging of the whole process",
 }
 """Public names that cannot have an example, with the reason."""
 MOST_WITHOUT_EXAMPLE = {
     "cli": 62,
-    "serving": 69,
-    "studies": 39,
-    "training": 82,
 }
 """The most public classes and functions without example in a package; in all other packages every one has one."""
 

@@ -32,6 +32,14 @@ def create_app(service: Service, label_studio: LabelStudio | None = None) -> Fas
     Args:
         service: the state that all routes share, with loaded models.
         label_studio: the Label Studio server that may request predictions; None for none.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> sorted(create_app(service).openapi()["paths"])[:4]
+    ['/health', '/info', '/metrics', '/ready']
     """
 
     @asynccontextmanager

@@ -40,6 +40,21 @@ class Guard:
         origins: web origins that are accepted in addition to the service's own.
         metrics: counts every answer.
         log: gets one line for every answer.
+
+    >>> import io
+    >>> async def app(scope, receive, send):
+    ...     await JSONResponse({"status": "UP"})(scope, receive, send)
+    >>> guard = Guard(app, hosts=["localhost"], origins=[], metrics=Metrics({}), log=RequestLog(io.StringIO()))
+    >>> async def status(host):
+    ...     answers = []
+    ...     async def send(message):
+    ...         answers.append(message)
+    ...     scope = {"type": "http", "method": "GET", "path": "/health", "query_string": b""}
+    ...     scope["headers"] = [(b"host", host)]
+    ...     await guard(scope, None, send)
+    ...     return answers[0]["status"]
+    >>> asyncio.run(status(b"localhost")), asyncio.run(status(b"evil.example"))
+    (200, 403)
     """
 
     def __init__(

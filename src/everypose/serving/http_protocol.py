@@ -10,7 +10,7 @@ LINGER_SECONDS = 2.0
 """Seconds for which the rest of a refused body is discarded before the connection is closed."""
 
 
-class LingeringTransport:
+class _LingeringTransport:
     """A transport that does not reset the connection of a client that is still sending.
 
     Closing a connection with unread data also discards an answer that has not arrived: the client would see a reset
@@ -62,11 +62,11 @@ def protocol_with_timeouts(header_timeout: float, reading_timeout: float) -> typ
 
         _header_timer: asyncio.TimerHandle | None = None
         _raw: asyncio.Transport
-        _lingering: LingeringTransport
+        _lingering: _LingeringTransport
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             self._raw = transport
-            self._lingering = LingeringTransport(transport, self)
+            self._lingering = _LingeringTransport(transport, self)
             super().connection_made(self._lingering)  # type: ignore[arg-type]
             self._watch_header()
 

@@ -30,6 +30,9 @@ class Job:
         weights: name, revision and SHA-256 of the model's weights; empty until the job is done.
         result: the result; empty until the job is done.
         finished: time at which it ended (`time.monotonic`).
+
+    >>> Job(total=300).state
+    'queued'
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -57,6 +60,11 @@ class Jobs:
         limit: largest number of waiting jobs.
         keep_seconds: seconds for which an ended job can be fetched.
         largest: limit of the results of all ended jobs, in bytes; the oldest jobs are removed first.
+
+    >>> Jobs(limit=4, keep_seconds=600, largest=2**30).get("0" * 32)
+    Traceback (most recent call last):
+        ...
+    everypose.serving.failures.NotFoundError: there is no such job, or it has expired
     """
 
     def __init__(self, limit: int, keep_seconds: float, largest: int) -> None:

@@ -69,7 +69,11 @@ class LabelStudio:
 
 
 class LabelStudioTask(BaseModel):
-    """A task; other fields are ignored."""
+    """A task; other fields are ignored.
+
+    >>> LabelStudioTask.model_validate({"id": 1, "data": {"image": "/data/upload/1/a.jpg"}, "meta": {}}).data
+    {'image': '/data/upload/1/a.jpg'}
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -78,7 +82,11 @@ class LabelStudioTask(BaseModel):
 
 
 class PredictRequest(BaseModel):
-    """Label Studio's request for predictions; other fields are ignored."""
+    """Label Studio's request for predictions; other fields are ignored.
+
+    >>> len(PredictRequest.model_validate({"tasks": [{"id": 1}, {"id": 2}]}).tasks)
+    2
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -87,19 +95,39 @@ class PredictRequest(BaseModel):
 
 
 class PredictAnswer(BaseModel):
-    """A prediction for each task, in their order."""
+    """A prediction for each task, in their order.
+
+    >>> PredictAnswer(results=[]).model_dump_json()
+    '{"results":[]}'
+    """
 
     results: list[dict[str, Any]]
 
 
 class SetupAnswer(BaseModel):
-    """The model that will answer."""
+    """The model that will answer.
+
+    >>> SetupAnswer(model_version="boir-lite").model_dump_json()
+    '{"model_version":"boir-lite"}'
+    """
 
     model_version: str
 
 
 def label_studio_routes(service: Service, server: LabelStudio) -> APIRouter:
-    """Create the routes that Label Studio calls; its basic-auth password is a token of the service."""
+    """Create the routes that Label Studio calls; its basic-auth password is a token of the service.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> from everypose.serving.pool import ModelPool
+    >>> from everypose.serving.settings import ModelOptions
+    >>> pools = {"boir-lite": ModelPool(ModelOptions(model="boir-lite"), ServerSettings())}
+    >>> service = Service(ServerSettings(), pools, Tokens([]), Metrics({}), RequestLog())
+    >>> sorted(route.path for route in label_studio_routes(service, LabelStudio("http://localhost:8080")).routes)
+    ['/predict', '/setup', '/webhook']
+    """
     router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403), tags=["Label Studio"])
     model = next(iter(service.pools))
 

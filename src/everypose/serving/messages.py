@@ -56,7 +56,15 @@ def read_message(stream: BinaryIO) -> tuple[Header, bytes] | None:
 
 
 async def receive_message(stream: asyncio.StreamReader) -> tuple[Header, bytes] | None:
-    """Read one message without blocking the event loop; None at the end of the stream."""
+    """Read one message without blocking the event loop; None at the end of the stream.
+
+    >>> async def receive():
+    ...     stream = asyncio.StreamReader()
+    ...     stream.feed_data(pack({"id": 1}, b"image"))
+    ...     return await receive_message(stream)
+    >>> asyncio.run(receive())
+    ({'id': 1}, b'image')
+    """
     try:
         header_length, content_length = LENGTHS.unpack(await stream.readexactly(LENGTHS.size))
         text = await stream.readexactly(header_length)

@@ -11,7 +11,13 @@ BATCHES = (1, 2, 4, 8, 16)
 
 
 class Queue(Protocol):
-    """The attributes of a model's pool that the metrics report."""
+    """The attributes of a model's pool that the metrics report.
+
+    >>> from types import SimpleNamespace
+    >>> queue: Queue = SimpleNamespace(waiting=3, pids=[4711])
+    >>> b'everypose_queue_images{model="boir-lite"} 3.0' in Metrics({"boir-lite": queue}).to_text()
+    True
+    """
 
     @property
     def waiting(self) -> int:

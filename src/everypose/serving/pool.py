@@ -33,6 +33,10 @@ class ModelPool:
         model: the model and its options.
         description: the workers' description of the model; empty before `start`.
         problem: the reason why no worker can be started; None if one can.
+
+    >>> pool = ModelPool(ModelOptions(model="boir-lite"), ServerSettings(workers=2))
+    >>> pool.is_ready, pool.waiting, pool.pids  # before it is started
+    (False, 0, [])
     """
 
     def __init__(

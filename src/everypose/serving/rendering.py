@@ -30,6 +30,9 @@ class Rendered:
     Attributes:
         content: the bytes.
         media_type: their media type.
+
+    >>> Rendered(b"[]", "application/json").media_type
+    'application/json'
     """
 
     content: bytes

@@ -31,6 +31,9 @@ class HeldBytes:
     Attributes:
         limit: the most that may be held.
         held: what is held now.
+
+    >>> HeldBytes(limit=512 * 2**20).held
+    0
     """
 
     limit: int
@@ -44,6 +47,9 @@ class Upload:
     Attributes:
         content: the uploaded file.
         fields: the other fields of a form.
+
+    >>> Upload(b"image", {"format": "csv"}).fields["format"]
+    'csv'
     """
 
     content: bytes
@@ -73,6 +79,16 @@ async def received(
         UnavailableError: if all requests together hold too many bytes.
         BadRequestError: if the form is damaged, or lacks the file.
         ClientGoneError: if the connection was closed.
+
+    >>> async def receive():
+    ...     return {"type": "http.request", "body": b"image", "more_body": False}
+    >>> async def upload():
+    ...     request = Request({"type": "http", "headers": [(b"content-type", b"image/png")]}, receive)
+    ...     memory = HeldBytes(limit=1000)
+    ...     async with received(request, "image", ("image/",), limit=100, seconds=1, memory=memory) as file:
+    ...         return file.content
+    >>> asyncio.run(upload())
+    b'image'
     """
     media_type = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     is_form = media_type == MULTIPART

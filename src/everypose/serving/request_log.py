@@ -38,7 +38,15 @@ class RequestLog:
 
 
 class JsonLines(logging.Handler):
-    """Sends the records of Python's logging, such as the HTTP server's, through a :class:`RequestLog`."""
+    """Sends the records of Python's logging, such as the HTTP server's, through a :class:`RequestLog`.
+
+    >>> import io
+    >>> stream = io.StringIO()
+    >>> record = logging.LogRecord("uvicorn", logging.INFO, "", 0, "listening", None, None)
+    >>> JsonLines(RequestLog(stream)).emit(record)
+    >>> json.loads(stream.getvalue())["message"]
+    'listening'
+    """
 
     def __init__(self, log: RequestLog) -> None:
         super().__init__()

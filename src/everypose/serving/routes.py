@@ -78,7 +78,16 @@ def upload_body(name: str, media_type: str) -> dict[str, Any]:
 
 
 def authorization(service: Service) -> params.Depends:
-    """Create a dependency that refuses requests without a valid token."""
+    """Create a dependency that refuses requests without a valid token.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> authorization(service).dependency.__name__
+    'authorize'
+    """
     bearer = HTTPBearer(auto_error=False, description="A token of the server's token file; not needed without one.")
 
     async def authorize(request: Request, _: Annotated[object, Depends(bearer)]) -> None:
@@ -89,7 +98,16 @@ def authorization(service: Service) -> params.Depends:
 
 
 def pose_routes(service: Service) -> APIRouter:
-    """Create the routes ``POST /v1/poses`` and ``GET /v1/models``."""
+    """Create the routes ``POST /v1/poses`` and ``GET /v1/models``.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> sorted(route.path for route in pose_routes(service).routes)
+    ['/v1/models', '/v1/poses']
+    """
     router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403))
     settings = service.settings
 
@@ -141,7 +159,16 @@ def pose_routes(service: Service) -> APIRouter:
 
 
 def service_routes(service: Service) -> APIRouter:
-    """Create the routes ``/health``, ``/ready``, ``/info`` and ``/metrics``."""
+    """Create the routes ``/health``, ``/ready``, ``/info`` and ``/metrics``.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> sorted(route.path for route in service_routes(service).routes)
+    ['/health', '/info', '/metrics', '/ready']
+    """
     router = APIRouter(responses=problems(403))
 
     @router.get("/health", summary="Whether the service runs")

@@ -41,20 +41,32 @@ class PoseOptions(ModelRequest):
 
 
 class Problem(BaseModel):
-    """Why there is no answer."""
+    """Why there is no answer.
+
+    >>> Problem(detail="format: unknown").model_dump_json()
+    '{"detail":"format: unknown"}'
+    """
 
     detail: str = Field(description="What is wrong, in one line.")
 
 
 class ImageSize(BaseModel):
-    """Size of an image."""
+    """Size of an image.
+
+    >>> ImageSize(width=640, height=480).width
+    640
+    """
 
     width: int = Field(description="Pixels.")
     height: int = Field(description="Pixels.")
 
 
 class PersonAnswer(BaseModel):
-    """One person."""
+    """One person.
+
+    >>> PersonAnswer(score=0.9, box=(0, 0, 20, 40), keypoints={"nose": (10, 5, 0.8)}).keypoints["nose"]
+    (10.0, 5.0, 0.8)
+    """
 
     score: float
     box: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in image pixels.")
@@ -63,7 +75,11 @@ class PersonAnswer(BaseModel):
 
 
 class Weights(BaseModel):
-    """Which weights a model has."""
+    """Which weights a model has.
+
+    >>> Weights(name="boir-lite", revision=None, sha256="0" * 64).name
+    'boir-lite'
+    """
 
     name: str = Field(description="Name in the catalog, hub id or file name.")
     revision: str | None = Field(description="Commit of a hub repository.")
@@ -71,7 +87,15 @@ class Weights(BaseModel):
 
 
 class PosesAnswer(BaseModel):
-    """The people of one image, as JSON."""
+    """The people of one image, as JSON.
+
+    >>> from everypose.people import People
+    >>> from everypose.serving.rendering import to_content
+    >>> weights = {"name": "boir-lite", "revision": None, "sha256": None}
+    >>> content = to_content(People.empty(Skeleton.named("coco")), "boir-lite", weights)
+    >>> PosesAnswer.model_validate(content | {"image": {"width": 64, "height": 48}}).people
+    []
+    """
 
     model: str
     weights: Weights
@@ -81,7 +105,11 @@ class PosesAnswer(BaseModel):
 
 
 class CocoResult(BaseModel):
-    """One person as a COCO result."""
+    """One person as a COCO result.
+
+    >>> CocoResult(image_id=1, category_id=1, keypoints=[5, 5, 0.9], score=0.8, bbox=[0, 0, 10, 10]).score
+    0.8
+    """
 
     image_id: int
     category_id: int
@@ -91,7 +119,15 @@ class CocoResult(BaseModel):
 
 
 class OpenPosePerson(BaseModel):
-    """One person as OpenPose writes it; lists of x, y, score."""
+    """One person as OpenPose writes it; lists of x, y, score.
+
+    >>> from everypose.inference.results.openpose import openpose_json
+    >>> from everypose.people import People
+    >>> import numpy as np
+    >>> person = openpose_json(People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco")))["people"][0]
+    >>> len(OpenPosePerson.model_validate(person).pose_keypoints_2d)  # 25 keypoints
+    75
+    """
 
     person_id: list[int]
     pose_keypoints_2d: list[float]
@@ -101,14 +137,28 @@ class OpenPosePerson(BaseModel):
 
 
 class OpenPoseAnswer(BaseModel):
-    """The people of one image as OpenPose writes them."""
+    """The people of one image as OpenPose writes them.
+
+    >>> from everypose.inference.results.openpose import openpose_json
+    >>> from everypose.people import People
+    >>> OpenPoseAnswer.model_validate(openpose_json(People.empty(Skeleton.named("coco")))).people
+    []
+    """
 
     version: float
     people: list[OpenPosePerson]
 
 
 class ModelDescription(BaseModel):
-    """A loaded model."""
+    """A loaded model.
+
+    >>> description = ModelDescription(
+    ...     name="mine", skeleton="pair", keypoints=["nose", "tail"], links=[(0, 1)], sides=["", ""], top_down=False,
+    ...     size=256, min_score=0.1, batch_size=1, weights=Weights(name="mine", revision=None, sha256=None), ready=True,
+    ... )
+    >>> description.links
+    [(0, 1)]
+    """
 
     name: str
     skeleton: str
@@ -124,28 +174,44 @@ class ModelDescription(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The loaded models; the first is the default."""
+    """The loaded models; the first is the default.
+
+    >>> ModelList(models=[], skeletons=Skeleton.names()).skeletons[0]
+    'aic'
+    """
 
     models: list[ModelDescription]
     skeletons: list[str] = Field(description="Known skeletons that an answer can be given in.")
 
 
 class Health(BaseModel):
-    """The service is running."""
+    """The service is running.
+
+    >>> Health(status="UP", model_class="everypose").status
+    'UP'
+    """
 
     status: str
     model_class: str
 
 
 class Readiness(BaseModel):
-    """Whether every model can answer."""
+    """Whether every model can answer.
+
+    >>> Readiness(ready=False, models={"boir-lite": "the worker is starting"}).ready
+    False
+    """
 
     ready: bool
     models: dict[str, str] = Field(description="ready, or why it is not, for each model.")
 
 
 class Limits(BaseModel):
-    """The most that a request may hold."""
+    """The most that a request may hold.
+
+    >>> Limits(max_bytes=20 * 2**20, max_pixels=64_000_000, max_video_bytes=200 * 2**20, queue=64, timeout=60).queue
+    64
+    """
 
     max_bytes: int
     max_pixels: int
@@ -155,7 +221,15 @@ class Limits(BaseModel):
 
 
 class Info(BaseModel):
-    """The service and its limits."""
+    """The service and its limits.
+
+    >>> limits = Limits(max_bytes=1000, max_pixels=1000, max_video_bytes=1000, queue=64, timeout=60)
+    >>> info = Info(
+    ...     name="everypose", version="1.0", models=["boir-lite"], formats=["json"], limits=limits, token_required=False
+    ... )
+    >>> info.models
+    ['boir-lite']
+    """
 
     name: str
     version: str

@@ -79,7 +79,7 @@ async def _serve(
     log: RequestLog,
 ) -> None:
     listener = _listen(settings)
-    service = await start_service(models, settings, tokens, log)
+    service = await _start_service(models, settings, tokens, log)
     try:
         config = _config(service, certificate, label_studio)
     except (OSError, ValueError) as error:
@@ -93,7 +93,7 @@ async def _serve(
     await _Server(config, service).serve([listener])
 
 
-async def start_service(
+async def _start_service(
     models: Sequence[ModelOptions], settings: ServerSettings, tokens: Tokens, log: RequestLog
 ) -> Service:
     """Load all models.

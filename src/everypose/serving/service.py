@@ -36,6 +36,10 @@ class Service:
         memory: bytes of request bodies in memory.
         jobs: the video jobs.
         stopping: whether the service has been asked to stop.
+
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> service.memory.limit == service.settings.held_bytes, service.stopping
+    (True, False)
     """
 
     settings: ServerSettings
@@ -99,6 +103,13 @@ async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
 
     Raises:
         ClientGoneError: if the client closed it first.
+
+    >>> async def receive():
+    ...     await asyncio.sleep(60)  # the client keeps its connection
+    >>> async def answer():
+    ...     return await unless_gone(Request({"type": "http"}, receive), asyncio.sleep(0, result="an answer"))
+    >>> asyncio.run(answer())
+    'an answer'
     """
     working = asyncio.ensure_future(work)
     closed = asyncio.ensure_future(_until_closed(request))

@@ -43,7 +43,7 @@ class StreamOptions(ModelRequest):
     track: bool = True
 
 
-class StreamRefusedError(Exception):
+class _StreamRefusedError(Exception):
     """A stream that is closed by the service.
 
     Attributes:
@@ -58,7 +58,16 @@ class StreamRefusedError(Exception):
 
 
 def stream_routes(service: Service) -> APIRouter:
-    """``WS /v1/stream``."""
+    """``WS /v1/stream``.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> [route.path for route in stream_routes(service).routes]
+    ['/v1/stream']
+    """
     router = APIRouter()
     streams: set[WebSocket] = set()
 
@@ -67,10 +76,10 @@ def stream_routes(service: Service) -> APIRouter:
         await socket.accept()
         try:
             if len(streams) >= service.settings.streams:
-                raise StreamRefusedError(TRY_AGAIN_LATER, "too many streams are open: try again later")
+                raise _StreamRefusedError(TRY_AGAIN_LATER, "too many streams are open: try again later")
             streams.add(socket)
             await _answer_frames(service, socket, await _read_options(service, socket))
-        except StreamRefusedError as refusal:
+        except _StreamRefusedError as refusal:
             await socket.close(refusal.code, refusal.reason)
         except WebSocketDisconnect:
             return
@@ -84,17 +93,17 @@ async def _read_options(service: Service, socket: WebSocket) -> StreamOptions:
     """Read and check the options of the first message; answer with the model's description."""
     text = (await _receive(service, socket)).get("text")
     if not isinstance(text, str) or len(text) > LONGEST_OPTIONS:
-        raise StreamRefusedError(POLICY, "the first message is a JSON object with the options of the stream")
+        raise _StreamRefusedError(POLICY, "the first message is a JSON object with the options of the stream")
     try:
         options = StreamOptions.model_validate_json(text)
         service.check(options)
     except ValidationError as error:
-        raise StreamRefusedError(POLICY, explain(error, StreamOptions)[:120]) from error
+        raise _StreamRefusedError(POLICY, explain(error, StreamOptions)[:120]) from error
     except RequestError as failure:
-        raise StreamRefusedError(POLICY, failure.detail[:120]) from failure
+        raise _StreamRefusedError(POLICY, failure.detail[:120]) from failure
     header = socket.headers.get("authorization")
     if not (service.tokens.accept(header) if header else service.tokens.accept_token(options.token)):
-        raise StreamRefusedError(POLICY, "a valid token is needed")
+        raise _StreamRefusedError(POLICY, "a valid token is needed")
     await socket.send_json({"model": service.pool(options.model).description})
     return options
 
@@ -106,13 +115,23 @@ async def _answer_frames(service: Service, socket: WebSocket, options: StreamOpt
     while True:
         content = (await _receive(service, socket)).get("bytes")
         if not isinstance(content, bytes):
-            raise StreamRefusedError(POLICY, "a frame is a binary message with an encoded image")
+            raise _StreamRefusedError(POLICY, "a frame is a binary message with an encoded image")
         await socket.send_text(await _answer(service, content, options, number, tracking))
         number += 1
 
 
 class Tracking:
-    """Gives the people of successive answers their ids."""
+    """Gives the people of successive answers their ids.
+
+    >>> import numpy as np
+    >>> from everypose.serving.rendering import render
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> image, pose = np.zeros((96, 96, 3), np.uint8), np.random.default_rng(0).uniform(10, 90, (1, 17, 3)).clip(0.5)
+    >>> people = People(pose, [0.9], Skeleton.named("coco"), image=image)
+    >>> answer = render(people, "json", model="boir-lite", weights={"name": "boir-lite"}).content
+    >>> sorted(Tracking().add_ids(answer))
+    ['image', 'model', 'people', 'skeleton', 'weights']
+    """
 
     def __init__(self) -> None:
         self._tracker: Tracker | None = None
@@ -134,7 +153,7 @@ async def _receive(service: Service, socket: WebSocket) -> Mapping[str, object]:
     try:
         message = await asyncio.wait_for(socket.receive(), service.settings.stream_idle)
     except TimeoutError:
-        raise StreamRefusedError(GOING_AWAY, f"no message for {service.settings.stream_idle:g} seconds") from None
+        raise _StreamRefusedError(GOING_AWAY, f"no message for {service.settings.stream_idle:g} seconds") from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
     return message

@@ -35,7 +35,11 @@ class VideoOptions(ModelRequest):
 
 
 class JobAnswer(BaseModel):
-    """Progress of a video job."""
+    """Progress of a video job.
+
+    >>> JobAnswer(id="0" * 32, state="running", frames=30, total=300, detail=None, result=None).state
+    'running'
+    """
 
     id: str
     state: State
@@ -46,7 +50,16 @@ class JobAnswer(BaseModel):
 
 
 def video_routes(service: Service) -> APIRouter:
-    """``POST /v1/video``, ``GET`` and ``DELETE /v1/video/{id}``, ``GET /v1/video/{id}/result``."""
+    """``POST /v1/video``, ``GET`` and ``DELETE /v1/video/{id}``, ``GET /v1/video/{id}/result``.
+
+    >>> from everypose.serving.metrics import Metrics
+    >>> from everypose.serving.request_log import RequestLog
+    >>> from everypose.serving.settings import ServerSettings
+    >>> from everypose.serving.tokens import Tokens
+    >>> service = Service(ServerSettings(), {}, Tokens([]), Metrics({}), RequestLog())
+    >>> sorted({route.path for route in video_routes(service).routes})
+    ['/v1/video', '/v1/video/{job_id}', '/v1/video/{job_id}/result']
+    """
     router = APIRouter(dependencies=[authorization(service)], responses=problems(401, 403))
     settings = service.settings
 

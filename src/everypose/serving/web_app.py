@@ -61,6 +61,11 @@ def write_web_app(
     Raises:
         UsageError: if the model is none that a browser can run, or npm is missing.
         EveryposeError: if the runtime is another version, or damaged; a file cannot be read or written.
+
+    >>> write_web_app(Path("web"), "mipnet-lite")  # it needs boxes, which the page does not have
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: mipnet-lite is a top-down model, which needs a detector: choose a ...
     """
     path, config = _exported(model)
     files = _read_runtime(runtime, ON_CPU if float_model is None else {**ON_CPU, **ON_GPU})

@@ -18,7 +18,11 @@ HALF_A_MINUTE = "max-age=30"
 
 
 def page_routes() -> APIRouter:
-    """``/`` (the page), ``/docs`` (the API) and their files under ``/page/``."""
+    """``/`` (the page), ``/docs`` (the API) and their files under ``/page/``.
+
+    >>> [route.path for route in page_routes().routes]
+    ['/', '/docs', '/page/{name}']
+    """
     router = APIRouter(include_in_schema=False)
     files = _read_files()
 

@@ -36,6 +36,11 @@ class Request:
     Attributes:
         header: header of the message: ``id``, ``format``, ``min_score``, ``skeleton``, ``image_id``.
         prepared: the decoded and resized image.
+
+    >>> import numpy as np
+    >>> from everypose.inference.boxes import Photo
+    >>> Request({"id": 1, "format": "json"}, Photo(np.zeros((48, 64, 3), np.uint8))).header["format"]
+    'json'
     """
 
     header: Header
@@ -50,6 +55,19 @@ class Worker:
         send: sends one message to the service.
         batch_wait: seconds to wait for more images while others are being decoded.
         weights: name and hash of the weights (:func:`weights_of`), for answers in JSON.
+
+    >>> import io
+    >>> import numpy as np
+    >>> from everypose import load
+    >>> from everypose.drawing import encode
+    >>> header = {"id": 1, "format": "coco", "min_score": None, "skeleton": None, "image_id": 1}
+    >>> stream = io.BytesIO(pack(header, encode(np.zeros((64, 64, 3), np.uint8), ".png")))
+    >>> answers: SimpleQueue[tuple[Header, bytes]] = SimpleQueue()
+    >>> worker = Worker(load("boir-lite", threads=1), lambda header, content: answers.put((header, content)), 0.0)
+    >>> worker.run(stream)
+    >>> header, content = answers.get(timeout=60)
+    >>> header["id"], header["people"], content
+    (1, 0, b'[]')
     """
 
     def __init__(self, estimator: Estimator, send: Send, batch_wait: float, weights: Header | None = None) -> None:

@@ -30,6 +30,9 @@ class Task:
         min_score: lowest person score; None for the model's.
         skeleton: name of the skeleton of the answer; None for the model's.
         image_id: the image's id in COCO results.
+
+    >>> Task(b"image", pixels=640 * 480, output="coco").image_id
+    1
     """
 
     content: bytes
@@ -49,6 +52,9 @@ class Answer:
         media_type: its media type.
         people: number of people in it.
         batch: images that went through the network in the same batch.
+
+    >>> Answer(b"[]", "application/json", people=0, batch=1).media_type
+    'application/json'
     """
 
     content: bytes
@@ -64,6 +70,13 @@ class Ticket:
     Attributes:
         task: the image and its options.
         answer: completed when the worker has answered or failed.
+
+    >>> async def refused():
+    ...     ticket = Ticket(Task(b"image", pixels=640 * 480))
+    ...     ticket.fail(UnavailableError("the service is stopping"))
+    ...     return str(ticket.answer.exception())
+    >>> asyncio.run(refused())
+    'the service is stopping'
     """
 
     task: Task
@@ -82,6 +95,11 @@ class WorkerProcess:
         description: description of the model by :func:`everypose.serving.worker.describe`.
         in_flight: tickets that the process has not answered, by message id.
         last_progress: time of the last answer, or of the first task after idling (`time.monotonic`).
+
+    >>> from types import SimpleNamespace
+    >>> process = WorkerProcess(SimpleNamespace(pid=4711), {"name": "boir-lite"}, on_answer=lambda: None)
+    >>> process.pid, process.pixels
+    (4711, 0)
     """
 
     def __init__(self, process: asyncio.subprocess.Process, description: Header, on_answer: Callable[[], None]) -> None:

@@ -15,6 +15,11 @@ def best_box(detector: Detector, image: Image, name: str) -> Float64:
 
     Raises:
         EveryposeError: if it finds no person; ``name`` is the image.
+
+    >>> from everypose.inference.boxes import Boxes
+    >>> boxes = Boxes(np.array([[0.0, 0, 20, 40], [30, 0, 60, 90]]), np.array([0.4, 0.9]))
+    >>> best_box(lambda photo: boxes, np.zeros((96, 96, 3), np.uint8), "a.jpg").tolist()
+    [30.0, 0.0, 60.0, 90.0]
     """
     found = detector(Photo(image))
     if not len(found):
@@ -48,6 +53,11 @@ def best_boxes(detector: Detector, image: Image, *, most: int) -> Float64:
         detector: what finds people.
         image: (H, W, 3) uint8 RGB.
         most: N at most.
+
+    >>> from everypose.inference.boxes import Boxes
+    >>> boxes = Boxes(np.array([[0.0, 0, 20, 40], [30, 0, 60, 90]]), np.array([0.4, 0.9]))
+    >>> best_boxes(lambda photo: boxes, np.zeros((96, 96, 3), np.uint8), most=2)[:, 0].tolist()
+    [30.0, 0.0]
     """
     found = detector(Photo(image))
     boxes: Float64 = found.boxes[np.argsort(-found.scores, kind="stable")[:most]]

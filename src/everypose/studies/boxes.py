@@ -56,7 +56,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
     return tuple(thresholds)
 
 
-def sweep(
+def _sweep(
     found: Sequence[BoxPoses], thresholds: Sequence[float], score: Callable[[list[BoxPoses]], OksScores]
 ) -> list[Point]:
     """Score the same poses with fewer and fewer boxes; the network runs once on each crop.
@@ -76,7 +76,7 @@ def sweep(
     return points
 
 
-def sweep_model(setup: EvaluationSetup, thresholds: Sequence[float], *, quiet: bool = False) -> list[Point]:
+def _sweep_model(setup: EvaluationSetup, thresholds: Sequence[float], *, quiet: bool = False) -> list[Point]:
     """Sweep one model on its annotated set; arguments and errors as ``study_boxes``."""
     estimator = require_top_down(setup)
     images = predict_box_poses(estimator, setup.annotated, quiet=quiet)
@@ -85,7 +85,7 @@ def sweep_model(setup: EvaluationSetup, thresholds: Sequence[float], *, quiet: b
         kept = (replace(image, poses=poses) for image, poses in zip(images, remaining, strict=True))
         return setup.annotated.score_oks(box_pose_results(estimator, kept))
 
-    return sweep([image.poses for image in images], thresholds, score)
+    return _sweep([image.poses for image in images], thresholds, score)
 
 
 def study_boxes(
@@ -100,10 +100,17 @@ def study_boxes(
 
     Raises:
         UsageError: if the boxes have no scores, or a model is single-stage.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.evaluation.box_source import BoxSource
+    >>> study_boxes([SimpleNamespace(boxes=BoxSource(boxes="truth"))])
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: annotated boxes have no confidence: give detections (--boxes ...
     """
     if models[0].boxes.is_ground_truth:
         raise UsageError("annotated boxes have no confidence: give detections (--boxes FILE.json) or a --detector")
-    swept = [sweep_model(setup, thresholds, quiet=quiet) for setup in models]
+    swept = [_sweep_model(setup, thresholds, quiet=quiet) for setup in models]
     labels = labels_of(models)
     scores = [f"{number} {label}" for label in labels for number in ("AP", "AR")]
     columns = {"threshold": "{:g}".format, "boxes": "{:,}".format, **dict.fromkeys(scores, percent)}

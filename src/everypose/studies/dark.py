@@ -35,7 +35,7 @@ DECODERS: tuple[Decoder, ...] = ("quarter", "dark", "dark-17")
 """``dark`` smooths with 11 cells, as MIPNet's code at any size; ``dark-17`` with 17, as DARK's own at 384 x 288."""
 
 
-class ConcatenatedRuntimes:
+class _ConcatenatedRuntimes:
     """Several runtimes as one: all instances by the first, then all by the second, concatenated along axis 1."""
 
     def __init__(self, runtimes: Sequence[CropRuntime]) -> None:
@@ -53,6 +53,14 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
 
     Raises:
         UsageError: also if the model decodes by UDP, whose crops fit only its own decoder.
+
+    >>> from pathlib import Path
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> layout = Layout((Path("gt.json"),), Path("images"), None, None, "the given file")
+    >>> open_decoders("mipnet-lite", layout, EvaluationOptions())  # an exported model has one decoder
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: mipnet-lite.onnx is exported, which fixes selectors and decoder: give ...
     """
     network, config, file = read_top_down(model)
     if config.on_crops.decoder.startswith("udp"):
@@ -65,7 +73,7 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
         TorchCropRuntime(network, with_decoder(config, each), device=options.device, flip=options.flip)
         for each in DECODERS
     ]
-    estimator = TopDownEstimator(ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER)
+    estimator = TopDownEstimator(_ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER)
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
     device = DeviceChoice(device=options.device, reason="as given")
     return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip, device)
@@ -91,6 +99,13 @@ def study_dark(setup: EvaluationSetup, *, quiet: bool = False) -> Study:
 
     Raises:
         UsageError: if the model is single-stage or the data are not scored by OKS.
+
+    >>> from types import SimpleNamespace
+    >>> setup = SimpleNamespace(estimator=None, config=SimpleNamespace(name="boir-lite"))
+    >>> study_dark(setup)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: boir-lite finds people by itself: this study needs a top-down model
     """
     estimator = require_top_down(setup)
     images = predict_box_poses(estimator, setup.annotated, quiet=quiet)

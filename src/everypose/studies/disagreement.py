@@ -21,7 +21,16 @@ COLUMNS = 3
 
 
 class PoseModel(Protocol):
-    """What finds people in images: an estimator."""
+    """What finds people in images: an estimator.
+
+    >>> class Empty:
+    ...     skeleton = Skeleton.named("coco")
+    ...     def __call__(self, images):
+    ...         return People.empty(self.skeleton)
+    >>> model: PoseModel = Empty()
+    >>> len(model(Path("a.jpg")))
+    0
+    """
 
     @property
     def skeleton(self) -> Skeleton: ...  # noqa: D102
@@ -81,6 +90,13 @@ def require_one_skeleton(models: Sequence[PoseModel], names: Sequence[str]) -> N
 
     Raises:
         UsageError: if not.
+
+    >>> from types import SimpleNamespace
+    >>> models = [SimpleNamespace(skeleton=Skeleton.named(name)) for name in ("coco", "mpii")]
+    >>> require_one_skeleton(models, ["boir-lite", "mine"])
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: boir-lite has the keypoints of coco and mine those of mpii: they cannot be compared
     """
     if len(models) < 2:
         raise UsageError("--pictures compares models: name two or more")
@@ -106,6 +122,18 @@ def compare_on_images(
 
     Returns:
         The images, the largest disagreement first.
+
+    >>> class Found:
+    ...     skeleton = Skeleton.named("coco")
+    ...     def __init__(self, number):
+    ...         self.number = number
+    ...     def __call__(self, images):
+    ...         image = np.zeros((48, 64, 3), np.uint8)
+    ...         pose = np.random.default_rng(0).uniform(10, 40, (self.number, 17, 3))
+    ...         return People(pose, np.full(self.number, 0.9), self.skeleton, image=image)
+    >>> [one] = compare_on_images([Found(1), Found(3)], [Path("a.jpg")], problems=[], quiet=True)
+    >>> one.people
+    (1, 3)
     """
     found = []
     for image in track(images, "comparing", quiet=quiet):
@@ -133,6 +161,18 @@ def write_pictures(
 
     Returns:
         The paths of the pictures.
+
+    >>> class Found:
+    ...     skeleton = Skeleton.named("coco")
+    ...     def __init__(self, number):
+    ...         self.number = number
+    ...     def __call__(self, images):
+    ...         image = np.zeros((48, 64, 3), np.uint8)
+    ...         pose = np.random.default_rng(0).uniform(10, 40, (self.number, 17, 3))
+    ...         return People(pose, np.full(self.number, 0.9), self.skeleton, image=image)
+    >>> models, ranked = [Found(1), Found(3)], [Disagreement(Path("a.jpg"), amount=1.5, people=(1, 3))]
+    >>> [path.name for path in write_pictures(Path("pictures"), ranked, models, ["one", "three"], most=5)]
+    ['1-a.jpg']
     """
     written = []
     digits = len(str(most))

@@ -124,6 +124,17 @@ def study_colors(
 
     Raises:
         UsageError: if there are too few cells, or t-SNE needs scikit-learn, which is not installed.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> feature = np.random.default_rng(0).normal(size=(1, 8, 16, 16)).astype(np.float32)
+    >>> model = SimpleNamespace(config=config, maps=lambda image: feature)
+    >>> study = study_colors([model], np.zeros((64, 64, 3), np.uint8), method="pca", quiet=True)
+    >>> len(study.rows)
+    1
     """
     if cells < FEWEST_CELLS:
         raise UsageError(f"--cells {cells}: at least {FEWEST_CELLS} are needed")

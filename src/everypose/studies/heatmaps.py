@@ -68,6 +68,19 @@ def study_heatmaps(
 
     Raises:
         UsageError: if the box is outside the image, or a model has no such keypoint.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.methods.top_down.settings import HRNetPoseSettings, TopDownInference
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference = TopDownInference(crop_size=(48, 64))
+    >>> config = ModelConfig(
+    ...     name="mine", network=HRNetPoseSettings(), skeleton=Skeleton.named("coco"), inference=inference
+    ... )
+    >>> model = SimpleNamespace(config=config, maps=lambda crop: np.ones((1, 17, 16, 12), np.float32))
+    >>> study = study_heatmaps([model], np.zeros((96, 96, 3), np.uint8), box=np.array([10.0, 10, 60, 90]))
+    >>> len(study.rows)
+    1
     """
     require_visible(box, image)
     labels = distinct([model.config.name for model in models])

@@ -23,6 +23,16 @@ class MapModel(Protocol):
 
     Attributes:
         config: the model's configuration.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> class Gray:
+    ...     config = ModelConfig(name="gray", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    ...     def maps(self, image):
+    ...         return image.mean(axis=2)[None, None]
+    >>> model: MapModel = Gray()
+    >>> model.maps(np.zeros((64, 64, 3), np.uint8)).shape
+    (1, 1, 64, 64)
     """
 
     config: ModelConfig
@@ -41,6 +51,11 @@ def open_features(model: str) -> MapModel:
     Raises:
         EveryposeError: if the model cannot be read.
         UsageError: if it is a top-down model.
+
+    >>> open_features("missing.onnx")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: there is no model at missing.onnx
     """
     opened = _open(model)
     if opened.config.is_top_down:
@@ -57,6 +72,11 @@ def open_heatmaps(model: str) -> MapModel:
     Raises:
         EveryposeError: if the model cannot be read.
         UsageError: if it is a single-stage model.
+
+    >>> open_heatmaps("missing.onnx")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: there is no model at missing.onnx
     """
     opened = _open(model)
     if not opened.config.is_top_down:

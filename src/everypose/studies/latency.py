@@ -51,6 +51,18 @@ def person_runs(network: MIPNet, *, crops: int, crop_size: tuple[int, int], devi
         crops: how many.
         crop_size: width, height in pixels.
         device: of torch.
+
+    >>> from everypose.methods.mipnet.method import build
+    >>> from everypose.methods.mipnet.settings import MIPNetSettings
+    >>> from everypose.methods.top_down.settings import TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = MIPNetSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> network = build(settings, 17).eval()
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> runs = person_runs(network, crops=1, crop_size=(64, 64), device="cpu")
+    >>> len(runs)  # for 1, 2, 3 and 4 people
+    4
     """
     width, height = crop_size
     images = torch.randn(crops, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
@@ -80,6 +92,18 @@ def study_latency(
 
     Raises:
         UsageError: if torch cannot use the device.
+
+    >>> from everypose.methods.mipnet.method import build
+    >>> from everypose.methods.mipnet.settings import MIPNetSettings
+    >>> from everypose.methods.top_down.settings import TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = MIPNetSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> network = build(settings, 17).eval()
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> study = study_latency(network, config, crops=1, turns=1, quiet=True)
+    >>> [row["people"] for row in study.rows]
+    [1, 2, 3, 4]
     """
     try:
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -22,6 +22,11 @@ def read_top_down(model: str) -> tuple[nn.Module, ModelConfig, ModelFile]:
     Raises:
         EveryposeError: if it cannot be read.
         UsageError: if it is of another family, or exported.
+
+    >>> read_top_down("mipnet-lite")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: mipnet-lite.onnx is exported, which fixes selectors and decoder: give ...
     """
     file = resolve(model)
     if file.kind == "onnx":
@@ -33,7 +38,13 @@ def read_top_down(model: str) -> tuple[nn.Module, ModelConfig, ModelFile]:
 
 
 def read_mipnet(model: str) -> tuple[MIPNet, ModelConfig]:
-    """Read a MIPNet model and its configuration; errors as ``read_top_down``."""
+    """Read a MIPNet model and its configuration; errors as ``read_top_down``.
+
+    >>> read_mipnet("mipnet-lite")  # exported, without its selectors
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: mipnet-lite.onnx is exported, which fixes selectors and decoder: give ...
+    """
     network, config, _ = read_top_down(model)
     if not isinstance(network, MIPNet):
         raise UsageError(f"{config.name} is not a MIPNet model: it has no selector")
@@ -46,6 +57,18 @@ class TorchMaps:
     Args:
         network: in evaluation mode, single-stage or top-down.
         config: its configuration.
+
+    >>> import numpy as np
+    >>> from everypose.methods.mipnet.method import build
+    >>> from everypose.methods.mipnet.settings import MIPNetSettings
+    >>> from everypose.methods.top_down.settings import TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = MIPNetSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> network = build(settings, 17).eval()
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> TorchMaps(network, config).maps(np.zeros((64, 64, 3), np.uint8)).shape  # heatmaps of two people
+    (2, 17, 16, 16)
     """
 
     def __init__(self, network: nn.Module, config: ModelConfig) -> None:
@@ -76,5 +99,19 @@ def open_torch_maps(file: ModelFile) -> TorchMaps:
 
     Raises:
         EveryposeError: if it cannot be read.
+
+    >>> from pathlib import Path
+    >>> from everypose.models.storage import save_model
+    >>> from everypose.methods.mipnet.method import build
+    >>> from everypose.methods.mipnet.settings import MIPNetSettings
+    >>> from everypose.methods.top_down.settings import TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = MIPNetSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> network = build(settings, 17).eval()
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> saved = save_model(network, config, Path("small"))
+    >>> open_torch_maps(ModelFile("folder", Path("small"))).config.name
+    'small'
     """
     return TorchMaps(*read_network(file))

@@ -21,13 +21,22 @@ def study_occlusion(record: Record, against: Record) -> Study:
 
     Raises:
         UsageError: if their data differ, or the metric has no classes by occlusion.
+
+    >>> from everypose.evaluation.report.record import Protocol
+    >>> protocol = Protocol(metric="coco", annotations="f8a1", images=114, persons=315, keypoints="coco")
+    >>> numbers = {"": {"AP": 0.46, "AR": 0.6}}
+    >>> classes = {"occlusion": [ClassRow(name="above 0.5", people=174, ap=0.44, ap50=0.7, ar=0.6)]}
+    >>> record = Record(everypose="0.1.0", model="boir-lite", protocol=protocol, numbers=numbers, classes=classes)
+    >>> study = study_occlusion(record, record.model_copy(update={"model": "mipnet-lite"}))
+    >>> study.rows[0]["people"]
+    174
     """
     if record.protocol.annotations != against.protocol.annotations:
         raise UsageError(f"{record.model} and {against.model} were measured on different data")
     names = distinct([record.model, against.model])
     rows = [
         _row(row.name, row.people, names, ap=(row.ap, other.ap), ar=(row.ar, other.ar))
-        for row, other in zip(occlusion_rows(record), occlusion_rows(against), strict=True)
+        for row, other in zip(_occlusion_rows(record), _occlusion_rows(against), strict=True)
     ]
     whole, other = record.numbers[""], against.numbers[""]
     all_people = _row(
@@ -60,7 +69,7 @@ def study_occlusion(record: Record, against: Record) -> Study:
     )
 
 
-def occlusion_rows(record: Record) -> list[ClassRow]:
+def _occlusion_rows(record: Record) -> list[ClassRow]:
     """The record's classes by occlusion.
 
     Raises:

@@ -32,6 +32,14 @@ def people_in_boxes(ground_truth: GroundTruth) -> Int64:
 
     Returns:
         (P,), 1 or more, of the people that are scored.
+
+    >>> from everypose.evaluation.coco_arrays import read_ground_truth
+    >>> boxes = ([0, 0, 40, 90], [10, 0, 40, 90])
+    >>> keypoints = [20, 20, 2] * 17
+    >>> people = [{"id": i, "image_id": 1, "keypoints": keypoints, "bbox": box} for i, box in enumerate(boxes)]
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": people}, 17)
+    >>> people_in_boxes(ground_truth).tolist()
+    [2, 2]
     """
     scored = np.flatnonzero(ground_truth.is_scored)
     counts = np.ones(len(scored), np.int64)
@@ -54,6 +62,15 @@ def describe(ground_truth: GroundTruth) -> list[dict[str, Any]]:
 
     Args:
         ground_truth: the annotated people.
+
+    >>> from everypose.evaluation.coco_arrays import read_ground_truth
+    >>> boxes = ([0, 0, 40, 90], [10, 0, 40, 90])
+    >>> keypoints = [20, 20, 2] * 17
+    >>> people = [{"id": i, "image_id": 1, "keypoints": keypoints, "bbox": box} for i, box in enumerate(boxes)]
+    >>> ground_truth = read_ground_truth({"images": [{"id": 1}], "annotations": people}, 17)
+    >>> overlaps = [row for row in describe(ground_truth) if row["kind"] == "largest IoU"]
+    >>> {row["class"]: row["count"] for row in overlaps}
+    {'0': 0, '0 to 0.3': 0, '0.3 to 0.5': 0, 'above 0.5': 2}
     """
     scored = ground_truth.is_scored
     people = int(scored.sum())
@@ -88,6 +105,15 @@ def study_statistics(files: Sequence[Path]) -> Study:
 
     Raises:
         EveryposeError: if a file cannot be read.
+
+    >>> from everypose.core.files import write_json
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 17, "bbox": [0, 0, 10, 10]}
+    >>> image = {"id": 1, "file_name": "a.jpg"}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> study_statistics([Path("train.json")]).rows[0]["kind"]
+    'set'
     """
     names = distinct([path.stem for path in files])
     described = [

@@ -77,7 +77,7 @@ class Row:
     extra: bool = False
 
 
-class NotRunError(Exception):
+class _NotRunError(Exception):
     """A row cannot be run here; the message says why."""
 
 
@@ -89,6 +89,11 @@ def reproduce(table: PaperTable, resources: Resources) -> list[Row]:
     Args:
         table: one of ``paper_tables()``.
         resources: data, models and records.
+
+    >>> from everypose.studies.paper_tables import paper_tables
+    >>> rows = reproduce(paper_tables()[0], Resources(data=None, models=None, records=Path("records")))
+    >>> len(rows) > 0, all(row.record is None for row in rows)  # nothing to run
+    (True, True)
     """
     rows = []
     for result in table.results():
@@ -104,7 +109,7 @@ def _row(result: Published, resources: Resources, decoder: Decoder | None) -> Ro
     """The row of a published result, decoded by its model's own decoder or by another one."""
     try:
         return Row(result, _record(result, resources, decoder))
-    except NotRunError as reason:
+    except _NotRunError as reason:
         return Row(result, reason=str(reason))
     except EveryposeError as error:
         return Row(result, reason=str(error), failed=True)
@@ -125,7 +130,7 @@ def _extra_rows(table: PaperTable, resources: Resources) -> list[Row]:
             named = result.model_copy(update={"model": weights.name, "input_size": "", "numbers": {}, "note": ""})
             try:
                 rows.append(Row(named, _run(named, weights, resolve(model).path, resources), extra=True))
-            except NotRunError as reason:
+            except _NotRunError as reason:
                 rows.append(Row(named, reason=str(reason), extra=True))
             except EveryposeError as error:
                 rows.append(Row(named, reason=str(error), failed=True, extra=True))
@@ -136,12 +141,12 @@ def _record(result: Published, resources: Resources, decoder: Decoder | None) ->
     """The record of a published result's model, read or made.
 
     Raises:
-        NotRunError: if something that it needs is missing.
+        _NotRunError: if something that it needs is missing.
         EveryposeError: if running it fails.
     """
     weights = weights_of(result)
     if weights is None:
-        raise NotRunError("no such model in everypose")
+        raise _NotRunError("no such model in everypose")
     return _run(result, weights, _find(weights, resources.models), resources, decoder=decoder)
 
 
@@ -158,17 +163,17 @@ def _run(
         decoder: replaces the model's own.
     """
     if (result.dataset, result.split) in HIDDEN_LABELS:
-        raise NotRunError("annotations are not public")
+        raise _NotRunError("annotations are not public")
     words = [weights.name, result.dataset, result.split, _boxes_word(result), decoder, "flip" if resources.flip else ""]
     path = resources.records / f"{'-'.join(word for word in words if word)}.json"
     if path.is_file():
         return Record.read(path)
     if model is None:
-        raise NotRunError(f"no weights: {weights.name} in --models")
+        raise _NotRunError(f"no weights: {weights.name} in --models")
     boxes = _boxes(result, resources.boxes)
     layout = _layout(result, resources.data)
     if not resources.run:
-        raise NotRunError("not run yet")
+        raise _NotRunError("not run yet")
     options = EvaluationOptions(
         boxes=boxes,
         flip=resources.flip,
@@ -203,18 +208,18 @@ def _boxes(result: Published, files: Mapping[str, Path]) -> BoxSource:
         return BoxSource(GROUND_TRUTH)
     name = f"{result.dataset}-{result.split}"
     if name not in files:
-        raise NotRunError(f"no boxes of {result.boxes}: --boxes {name}=FILE")
+        raise _NotRunError(f"no boxes of {result.boxes}: --boxes {name}=FILE")
     return BoxSource(str(files[name]))
 
 
 def _layout(result: Published, data: Path | None) -> Layout:
     """The annotated split of a published result."""
     if data is None:
-        raise NotRunError("no data: give --data")
+        raise _NotRunError("no data: give --data")
     try:
         return find_data(data, result.split, result.dataset)
     except EveryposeError as error:
-        raise NotRunError(f"no data: {result.dataset} {result.split} in {data}") from error
+        raise _NotRunError(f"no data: {result.dataset} {result.split} in {data}") from error
 
 
 def table_markdown(table: PaperTable, rows: Sequence[Row]) -> str:
@@ -223,6 +228,12 @@ def table_markdown(table: PaperTable, rows: Sequence[Row]) -> str:
     Args:
         table: the paper's.
         rows: of ``reproduce``.
+
+    >>> from everypose.studies.paper_tables import paper_tables
+    >>> table = paper_tables()[0]
+    >>> text = table_markdown(table, reproduce(table, Resources(data=None, models=None, records=Path("records"))))
+    >>> text.startswith(f"## {table.title}")
+    True
     """
     head = [f"## {table.title}", f"{table.paper}. {table.protocol[0].upper()}{table.protocol[1:]}."]
     if table.rows:
@@ -252,6 +263,10 @@ def table_content(table: PaperTable, rows: Sequence[Row]) -> dict[str, Any]:
     Args:
         table: the paper's.
         rows: of ``reproduce``.
+
+    >>> from everypose.studies.paper_tables import paper_tables
+    >>> sorted(table_content(paper_tables()[0], []))
+    ['paper', 'protocol', 'results', 'rows', 'table']
     """
     return {
         "table": table.name,

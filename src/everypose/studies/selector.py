@@ -46,6 +46,18 @@ def poses_between(network: MIPNet, config: ModelConfig, image: Image, *, box: Fl
 
     Returns:
         (S, K, 3) x, y in image pixels, confidence.
+
+    >>> from everypose.methods.mipnet.method import build
+    >>> from everypose.methods.mipnet.settings import MIPNetSettings
+    >>> from everypose.methods.top_down.settings import TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = MIPNetSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> network = build(settings, 17).eval()
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> image, box = np.zeros((96, 96, 3), np.uint8), np.array([10.0, 10, 60, 90])
+    >>> poses_between(network, config, image, box=box, selectors=soft_selectors(3, instances=2)).shape
+    (3, 17, 3)
     """
     settings = config.on_crops
     assert settings.decoder != "simcc"  # networks that run in torch give heatmaps
@@ -73,6 +85,19 @@ def study_selector(
 
     Raises:
         UsageError: if the network predicts one person only, or the box is outside the image.
+
+    >>> from everypose.methods.mipnet.method import build
+    >>> from everypose.methods.mipnet.settings import MIPNetSettings
+    >>> from everypose.methods.top_down.settings import TopDownInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings, inference = MIPNetSettings(backbone=backbone), TopDownInference(crop_size=(64, 64))
+    >>> network = build(settings, 17).eval()
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    >>> image, box = np.zeros((96, 96, 3), np.uint8), np.array([10.0, 10, 60, 90])
+    >>> study = study_selector(network, config, image, box=box, steps=3)
+    >>> len(study.rows)
+    3
     """
     instances = len(network.selectors)
     if instances < 2:

@@ -26,6 +26,17 @@ def feature_map(model: MapModel, image: Image) -> tuple[Float32, Float64]:
 
     Returns:
         The feature (C, h, w), and the (2, 3) matrix from its cells to image pixels.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> feature = np.random.default_rng(0).normal(size=(1, 8, 16, 16)).astype(np.float32)
+    >>> model = SimpleNamespace(config=config, maps=lambda image: feature)
+    >>> feature, to_image = feature_map(model, np.zeros((64, 64, 3), np.uint8))
+    >>> feature.shape, to_image.shape
+    ((8, 16, 16), (2, 3))
     """
     settings = model.config.on_images
     canvas, matrix = resize(image, settings.size, settings.step)
@@ -85,6 +96,17 @@ def study_similarity(models: Sequence[MapModel], image: Image, boxes: Float64, *
 
     Raises:
         UsageError: if there is no box, or the center of one is outside the image.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.config import ModelConfig
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> feature = np.random.default_rng(0).normal(size=(1, 8, 16, 16)).astype(np.float32)
+    >>> model = SimpleNamespace(config=config, maps=lambda image: feature)
+    >>> study = study_similarity([model], np.zeros((64, 64, 3), np.uint8), np.array([[10.0, 10, 40, 60]]))
+    >>> len(study.rows)
+    1
     """
     if not len(boxes):
         raise UsageError(f"no person was detected in {name}: give a --box")

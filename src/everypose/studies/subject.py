@@ -14,6 +14,13 @@ def require_top_down(setup: EvaluationSetup) -> TopDownEstimator:
 
     Raises:
         UsageError: if the model is single-stage, or the data are not scored by OKS.
+
+    >>> from types import SimpleNamespace
+    >>> setup = SimpleNamespace(estimator=None, config=SimpleNamespace(name="boir-lite"))
+    >>> require_top_down(setup)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: boir-lite finds people by itself: this study needs a top-down model
     """
     estimator = as_top_down(setup.estimator)
     if estimator is None:
@@ -24,7 +31,13 @@ def require_top_down(setup: EvaluationSetup) -> TopDownEstimator:
 
 
 def labels_of(models: Sequence[EvaluationSetup]) -> list[str]:
-    """A distinct label for each model."""
+    """A distinct label for each model.
+
+    >>> from types import SimpleNamespace
+    >>> setup = SimpleNamespace(config=SimpleNamespace(name="boir-lite"))
+    >>> labels_of([setup, setup])
+    ['boir-lite (1)', 'boir-lite (2)']
+    """
     return distinct([setup.config.name for setup in models])
 
 
@@ -38,7 +51,22 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def facts_of(models: Sequence[EvaluationSetup]) -> dict[str, Any]:
-    """The models and the protocol; values in which the models differ are listed for both."""
+    """The models and the protocol; values in which the models differ are listed for both.
+
+    >>> from pathlib import Path
+    >>> from everypose.core.files import write_json
+    >>> from everypose.data.discovery.layouts import Layout
+    >>> from everypose.evaluation.evaluate import prepare_evaluation
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 17, "bbox": [0, 0, 10, 10]}
+    >>> image = {"id": 1, "file_name": "a.jpg"}
+    >>> write_json(Path("gt.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "the given file")
+    >>> facts = facts_of([prepare_evaluation("boir-lite", layout)])
+    >>> facts["boxes"], facts["flip"]
+    ('none', False)
+    """
     annotated = models[0].annotated
     facts: dict[str, Any] = {
         f"weights of {label}": f"sha256 {setup.sha256}" for label, setup in zip(labels_of(models), models, strict=True)

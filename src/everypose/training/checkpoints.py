@@ -17,7 +17,17 @@ FIRST_MINUTES = 1.0
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run after ``step`` optimizer steps; the sample stream needs no more than that number."""
+    """The state of a run after ``step`` optimizer steps; the sample stream needs no more than that number.
+
+    >>> import torch
+    >>> saved = Checkpoint(
+    ...     step=100, samples=1000, global_batch=8, network={"weight": torch.ones(2)}, optimizer={}, precision={},
+    ...     ema=None, ema_updates=0, best_ap=0.5,
+    ... )
+    >>> saved.save(Path("last.ckpt"))
+    >>> Checkpoint.load(Path("last.ckpt")).step
+    100
+    """
 
     step: int
     samples: int

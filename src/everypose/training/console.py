@@ -20,7 +20,12 @@ LINE_SECONDS = 30.0
 
 
 class Display:
-    """Progress of a run on standard error; ``quiet`` shows nothing."""
+    """Progress of a run on standard error; ``quiet`` shows nothing.
+
+    >>> with Display(quiet=True) as display:
+    ...     display.start_training(first=0, steps=100)
+    ...     display.step(1, 100, "loss 0.5")
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)

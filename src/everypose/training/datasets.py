@@ -19,6 +19,17 @@ def read_training_set(data: OneSetSection) -> list[SceneSet]:
 
     Raises:
         EveryposeError: if a set cannot be found or read, has no labeled person, or has another skeleton than the first.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> sources = (Source(annotations="train.json", images="."),)
+    >>> [people] = read_training_set(OneSetSection(root=".", train=sources))
+    >>> len(people), people.skeleton.name
+    (1, 'coco')
     """
     sets = _read_split(data, data.train, data.dataset, data.train_split) + [
         _read_source(data, source) for source in data.extra
@@ -71,6 +82,15 @@ def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneS
 
     Raises:
         EveryposeError: if it cannot be read, or its keypoints are not those of ``skeleton``.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("source.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> len(read_source(Source(annotations="source.json", images="photos"), Path(), None))
+    1
     """
     annotations = Path(root, source.annotations) if source.annotations else None
     if names_tars(source.images):
@@ -91,6 +111,12 @@ def trainable(sets: Sequence[SceneSet], *, mask_unlabeled: bool) -> list[Scene]:
 
     Raises:
         EveryposeError: if there is none.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> trainable([SceneSet([], Skeleton.named("coco"), "empty")], mask_unlabeled=True)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: no image of empty has a person with labeled keypoints: there is ...
     """
     scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=mask_unlabeled)]
     if not any(scene.is_labeled_person.any() for scene in scenes):

@@ -12,6 +12,17 @@ class Ema:
 
     The decay of update t is min(decay, (1 + t) / (10 + t)), so that the initial weights do not dominate a short run.
     Integer buffers (BatchNorm's counters) are copied.
+
+    >>> network = nn.Linear(1, 1, bias=False)
+    >>> _ = network.weight.data.fill_(0.0)
+    >>> ema = Ema(network, decay=0.999)
+    >>> _ = network.weight.data.fill_(1.0)
+    >>> ema.update()  # the first decay is 0.1
+    >>> with ema.applied():
+    ...     round(network.weight.item(), 1)
+    0.9
+    >>> network.weight.item()
+    1.0
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

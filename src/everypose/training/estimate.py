@@ -32,6 +32,9 @@ class Estimate:
         state_bytes: bytes of weights, gradients, optimizer and moving average.
         activation_bytes: bytes that the forward pass keeps for the backward pass, in float32.
         flops: floating-point operations of a step, forward and backward.
+
+    >>> Estimate(parameters=1_000_000, state_bytes=16_000_000, activation_bytes=80_000_000, flops=3e9).parameters
+    1000000
     """
 
     parameters: int
@@ -88,7 +91,11 @@ def count_steps(recipe: Recipe, samples: int) -> int:
 
 
 def measure_flops(seconds: float = 0.5) -> float:
-    """Measure the floating-point operations a second that convolutions reach here: on the GPU if there is one."""
+    """Measure the floating-point operations a second that convolutions reach here: on the GPU if there is one.
+
+    >>> measure_flops(seconds=0.001) > 1e6
+    True
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     layer = nn.Conv2d(64, 64, 3, padding=1, device=device)
     maps = torch.randn(2, 64, 128, 128, device=device)

@@ -15,6 +15,13 @@ class FiniteGuard:
     Reading a value from the GPU at once would synchronize host and GPU in every step. Instead the values are copied
     without blocking and checked after the next batch has been queued, when the copy is complete. The cost is one
     optimizer step with non-finite gradients, which no checkpoint contains: `finite_weights` runs before each is saved.
+
+    >>> guard = FiniteGuard()
+    >>> guard.watch(torch.tensor([torch.nan]), ("heatmap",), keys=["a.jpg"], step=1)
+    >>> guard.finish()
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: training stopped at step 1: heatmap is nan. The samples of this ...
     """
 
     def __init__(self) -> None:
@@ -87,6 +94,12 @@ class GradientGuard:
 
     Attributes:
         left_out: how many steps, since the start or the last resumption.
+
+    >>> weight, guard = nn.Parameter(torch.ones(1)), GradientGuard()
+    >>> weight.grad = torch.tensor([torch.nan])
+    >>> guard.check([weight], step=1)
+    >>> weight.grad is None, guard.left_out
+    (True, 1)
     """
 
     MOST_IN_A_ROW = 10

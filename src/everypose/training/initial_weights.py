@@ -46,6 +46,12 @@ def model_config(
         skeleton: the skeleton of its keypoints.
         network: the network's settings, if the data completes those of the recipe.
         inference: how the network is run, if the data completes the recipe.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> recipe = parse_recipe({"name": "mine", "model": {"family": "cid"}, "schedule": {"epochs": 2}})
+    >>> config = model_config(recipe, Skeleton.named("coco"))
+    >>> config.name, config.provenance["seed"]
+    ('mine', 0)
     """
     return ModelConfig(
         name=recipe.name or recipe.model.family,
@@ -66,6 +72,16 @@ def make_network(recipe: Recipe, keypoints: int, *, settings: NetworkSettings | 
 
     Raises:
         EveryposeError: if the weights to start from cannot be read or do not fit.
+
+    >>> import torch
+    >>> from everypose.training.recipe import parse_recipe
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> model = {"family": "cid", "backbone": backbone, "instance": 4}
+    >>> recipe = parse_recipe({"model": model, "schedule": {"epochs": 2}})
+    >>> network = make_network(recipe, keypoints=17)
+    >>> other = make_network(recipe, keypoints=17)
+    >>> torch.equal(network.instance_head.fuse.weight, other.instance_head.fuse.weight)  # drawn from the recipe's seed
+    True
     """
     seed_torch(recipe.trainer.seed)
     settings = settings or recipe.model

@@ -28,6 +28,14 @@ class PoseTraining(LightningModule):
 
     ``step`` counts the optimizer steps of the whole run, resumed or not; everything that changes over a run is a
     function of it.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.training.recipe import parse_recipe
+    >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}})
+    >>> schedule = LearningRateSchedule.of(recipe, samples=1000, world_size=1)
+    >>> module = PoseTraining(nn.Conv2d(3, 8, 3), SimpleNamespace(), recipe, schedule)
+    >>> module.step, module.mean_losses()
+    (0, {})
     """
 
     def __init__(
@@ -176,7 +184,14 @@ class PoseTraining(LightningModule):
 
 
 def compile_network(network: nn.Module, task: Task) -> None:
-    """Compile what training and validation call of a network, in place; names of parameters stay."""
+    """Compile what training and validation call of a network, in place; names of parameters stay.
+
+    >>> network = nn.Conv2d(3, 8, 3)
+    >>> names = list(network.state_dict())
+    >>> compile_network(network, "single-stage")  # compiled when it is called
+    >>> list(network.state_dict()) == names
+    True
+    """
     network.compile()
     if task == "top-down":
         maps = cast(HeatmapNetwork, network)

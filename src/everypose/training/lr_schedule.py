@@ -11,6 +11,12 @@ class LearningRateSchedule:
     """A run's length and learning rate, in optimizer steps.
 
     Epochs are counted in samples seen: epoch e is complete after ceil(e x samples / global batch) steps.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "cid"}, "schedule": {"epochs": 2, "warmup_steps": 10}, "trainer": {"batch": 8}}
+    >>> schedule = LearningRateSchedule.of(parse_recipe(table), samples=1000, world_size=1)
+    >>> schedule.steps, schedule.learning_rate(0) < schedule.learning_rate(10)
+    (250, True)
     """
 
     steps: int

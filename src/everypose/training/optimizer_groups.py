@@ -34,6 +34,11 @@ def freeze(network: nn.Module, scales: Mapping[str, float]) -> None:
 
     Raises:
         UsageError: if no parameter begins with a prefix of ``scales``.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    >>> freeze(network, {"0.": 0.0})
+    >>> [name for name, value in network.named_parameters() if value.requires_grad]
+    ['1.weight', '1.bias']
     """
     names = [name for name, _ in network.named_parameters()]
     for beginning in scales:
@@ -49,6 +54,11 @@ def parameter_groups(network: nn.Module, optim: OptimSection) -> list[ParameterG
 
     Returns:
         Groups of ``params`` and ``scale``, the factor of the learning rate; the largest first.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    >>> groups = parameter_groups(network, ScaledOptimSection(scales={"0.": 0.1}))
+    >>> [(group["scale"], len(group["params"])) for group in groups]
+    [(1.0, 2), (0.1, 2)]
     """
     if optim.layer_decay:
         return layer_decay_groups(network, optim.layer_decay, optim.weight_decay)
@@ -75,6 +85,12 @@ def layer_decay_groups(network: nn.Module, rate: float, weight_decay: float) -> 
 
     Returns:
         Groups of ``params``, ``weight_decay`` and ``scale``, the factor of the learning rate.
+
+    >>> network = nn.Module()
+    >>> network.backbone = ViT(width=16, depth=2, heads=2)
+    >>> groups = layer_decay_groups(network, rate=0.5, weight_decay=0.1)
+    >>> sorted({group["scale"] for group in groups})  # the embeddings', the first block's, the last one's
+    [0.125, 0.25, 0.5, 1.0]
     """
     backbone = cast(ViT, network.backbone)
     last = len(backbone.blocks) + 1

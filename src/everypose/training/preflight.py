@@ -19,6 +19,13 @@ def check_run(recipe: Recipe, task: AnyTask) -> None:
     Raises:
         UsageError: if a setting cannot work; the message has the ``--set`` that fixes it.
         EveryposeError: if a validation set has no labeled person.
+
+    >>> from types import SimpleNamespace
+    >>> from everypose.training.initial_weights import model_config
+    >>> from everypose.training.recipe import parse_recipe
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}})
+    >>> check_run(recipe, SimpleNamespace(config=model_config(recipe, Skeleton.named("coco")), validators=[]))
     """
     keypoints = len(task.config.skeleton)
     require_buildable(lambda: build_network(task.config.network, keypoints), f"recipe {recipe.name or 'without name'}")
@@ -40,6 +47,14 @@ def check_batch(recipe: Recipe, network: nn.Module) -> None:
 
     Raises:
         UsageError: if the batch is 1, and a layer of the network needs more.
+
+    >>> from everypose.methods.boir.network import ASPP
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "boir"}, "schedule": {"epochs": 2}, "trainer": {"batch": 1}}
+    >>> check_batch(parse_recipe(table), ASPP(inputs=8, branch=4, outputs=4))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: trainer.batch=1: the family boir normalizes pooled features over the ...
     """
     settings = recipe.trainer
     if settings.batch > 1 or settings.freeze_batchnorm or not _normalizes_pooled_features(network):

@@ -25,6 +25,12 @@ def use_one_opencv_thread() -> None:
     """Make OpenCV run in the calling thread, for a process whose loader workers are the parallelism.
 
     A worker that is forked from a process with OpenCV's thread pool would wait for threads that it does not have.
+
+    >>> threads = cv2.getNumThreads()
+    >>> use_one_opencv_thread()
+    >>> cv2.getNumThreads()
+    1
+    >>> cv2.setNumThreads(threads)
     """
     cv2.setNumThreads(1)
 
@@ -43,7 +49,14 @@ def keep_freed_memory() -> None:
 
 
 def seed_torch(seed: int) -> None:
-    """Seed torch's generators, on all devices."""
+    """Seed torch's generators, on all devices.
+
+    >>> seed_torch(5)
+    >>> first = torch.rand(1)
+    >>> seed_torch(5)
+    >>> torch.equal(torch.rand(1), first)
+    True
+    """
     torch.manual_seed(seed)
 
 
@@ -62,7 +75,13 @@ def prepare_training() -> None:
 
 
 def process_rank() -> int:
-    """Return the number of this process among all, as the launcher says it before Lightning has joined them."""
+    """Return the number of this process among all, as the launcher says it before Lightning has joined them.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"RANK": "2"}):
+    ...     process_rank()
+    2
+    """
     return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
 
 

@@ -58,6 +58,10 @@ class Recipe(MethodTraining):
         validation: validation while training.
         trainer: precision, batches, checkpoints.
         logs: training logs.
+
+    >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}})
+    >>> isinstance(recipe, Recipe), recipe.trainer.seed, "epochs = 2" in recipe.to_toml()
+    (True, 0, True)
     """
 
     name: str = ""
@@ -118,14 +122,24 @@ class Recipe(MethodTraining):
 
 
 class OneSetRecipe(Recipe):
-    """What the recipes of families that are trained on one skeleton have."""
+    """What the recipes of families that are trained on one skeleton have.
+
+    >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}})
+    >>> isinstance(recipe, OneSetRecipe), recipe.data.dataset
+    (True, 'coco')
+    """
 
     data: OneSetSection = OneSetSection()
     optim: ScaledOptimSection = ScaledOptimSection()
 
 
 class SingleStageRecipe(OneSetRecipe):
-    """What the recipes of single-stage families have."""
+    """What the recipes of single-stage families have.
+
+    >>> recipe = parse_recipe({"model": {"family": "boir"}, "schedule": {"epochs": 2}})
+    >>> isinstance(recipe, SingleStageRecipe), recipe.losses.bbox_mask
+    (True, 0.25)
+    """
 
     model: SingleStageNetworkSettings
     inference: SingleStageInference = SingleStageInference()
@@ -133,7 +147,12 @@ class SingleStageRecipe(OneSetRecipe):
 
 
 class TopDownRecipe(TopDownTraining, OneSetRecipe):
-    """What the recipes of families that are trained on the crops of one data set have."""
+    """What the recipes of families that are trained on the crops of one data set have.
+
+    >>> table = {"model": {"family": "mipnet"}, "schedule": {"epochs": 2}, "inference": {"crop_size": [192, 256]}}
+    >>> isinstance(parse_recipe(table), TopDownRecipe), parse_recipe(table).crops.sigma
+    (True, 2.0)
+    """
 
     model: TopDownNetworkSettings
     inference: TopDownInference
@@ -144,7 +163,12 @@ class TopDownRecipe(TopDownTraining, OneSetRecipe):
 
 
 class RefinementRecipe(PoseFixTraining, OneSetRecipe):
-    """The recipe of PoseFix."""
+    """The recipe of PoseFix.
+
+    >>> table = {"model": {"family": "posefix"}, "schedule": {"epochs": 2}, "inference": {"crop_size": [192, 256]}}
+    >>> isinstance(parse_recipe(table), RefinementRecipe)
+    True
+    """
 
     model: PoseFixSettings
     inference: RefinementInference
@@ -155,7 +179,14 @@ class RefinementRecipe(PoseFixTraining, OneSetRecipe):
 
 
 class MixtureRecipe(PoseBHTraining, Recipe):
-    """The recipe of PoseBH and ViTPose++; each data set says how its crops are cut."""
+    """The recipe of PoseBH and ViTPose++; each data set says how its crops are cut.
+
+    >>> sets = [{"name": "mice", "train": [{"annotations": "mice.json", "images": "images"}]}]
+    >>> table = {"model": {"family": "posebh"}, "inference": {"crop_size": [192, 256]}, "data": {"sets": sets}}
+    >>> recipe = parse_recipe(table | {"schedule": {"epochs": 100}})
+    >>> isinstance(recipe, MixtureRecipe), recipe.phases.heads_from
+    (True, 50)
+    """
 
     model: PoseBHSettings
     start: MixtureStartSection = MixtureStartSection()

@@ -40,7 +40,11 @@ VERSIONS = ("everypose", "torch", "lightning", "numpy", "opencv-python-headless"
 
 @dataclass(frozen=True)
 class Machines:
-    """How many processes train: ``devices`` on each of ``nodes`` machines."""
+    """How many processes train: ``devices`` on each of ``nodes`` machines.
+
+    >>> Machines(devices=8, nodes=2).world_size
+    16
+    """
 
     devices: int
     nodes: int = 1
@@ -64,7 +68,11 @@ class Machines:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the model that did best (or the final one, without validation), and the APs if known."""
+    """How a run ended: the model that did best (or the final one, without validation), and the APs if known.
+
+    >>> Outcome(Path("run/models/best"), ap=0.71, last_ap=0.7).ap
+    0.71
+    """
 
     model: Path
     ap: float | None
@@ -100,11 +108,18 @@ def train(
     Raises:
         UsageError: if the folder holds another run, or the machines cannot do what the recipe asks.
         EveryposeError: if data, weights or checkpoint cannot be used, or a loss is not finite.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "cid"}, "schedule": {"epochs": 2}, "data": {"root": "missing"}}
+    >>> train(parse_recipe(table), Path("run"), Machines(devices=1), quiet=True)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: missing is not a folder; give the folder that holds the data set
     """
     requests = StopRequests(max_minutes)
     require_loggers(recipe)
     machines = machines or Machines.here(None, None)
-    check_machines(recipe, machines)
+    _check_machines(recipe, machines)
     if process_rank() == 0 and not resume and (folder / LAST_CHECKPOINT).exists():
         raise UsageError(
             f"{folder} holds a run already: go on with --resume {folder}, or choose another folder with -o"
@@ -133,7 +148,7 @@ def train(
     )
     if process_rank() == 0:
         _describe(recipe, folder, machines, first_step, _annotation_files(task))
-    trainer = make_trainer(recipe, task, machines=machines, callback=callback)
+    trainer = _make_trainer(recipe, task, machines=machines, callback=callback)
     display.say(
         f"{len(task.samples)} {task.samples.unit}, {schedule.steps - first_step} steps of {schedule.global_batch} "
         f"on {machines.world_size} x {trainer.strategy.root_device.type}, precision {trainer.precision}, into {folder}"
@@ -156,6 +171,13 @@ def make_task(recipe: Recipe) -> AnyTask:
 
     Raises:
         EveryposeError: if data or the weights to start from cannot be used.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "cid"}, "schedule": {"epochs": 2}, "data": {"root": "missing"}}
+    >>> make_task(parse_recipe(table))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: missing is not a folder; give the folder that holds the data set
     """
     match recipe:
         case SingleStageRecipe():
@@ -202,7 +224,7 @@ def _end_other_processes(trainer: Trainer) -> None:
         launcher.kill(signal.SIGKILL)
 
 
-def check_machines(recipe: Recipe, machines: Machines) -> None:
+def _check_machines(recipe: Recipe, machines: Machines) -> None:
     """Refuse what the machines cannot do.
 
     Raises:
@@ -222,7 +244,13 @@ def check_machines(recipe: Recipe, machines: Machines) -> None:
 
 
 def precision_of(recipe: Recipe) -> Any:
-    """The recipe's precision; ``auto`` is mixed on a GPU, and full on a CPU, where half formats are far slower."""
+    """The recipe's precision; ``auto`` is mixed on a GPU, and full on a CPU, where half formats are far slower.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "cid"}, "schedule": {"epochs": 2}, "trainer": {"precision": "bf16-mixed"}}
+    >>> precision_of(parse_recipe(table))
+    'bf16-mixed'
+    """
     if recipe.trainer.precision != "auto":
         return recipe.trainer.precision
     if not torch.cuda.is_available():
@@ -230,7 +258,7 @@ def precision_of(recipe: Recipe) -> Any:
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
-def make_trainer(recipe: Recipe, task: AnyTask, *, machines: Machines, callback: RunCallback) -> Trainer:
+def _make_trainer(recipe: Recipe, task: AnyTask, *, machines: Machines, callback: RunCallback) -> Trainer:
     """Lightning's part: devices, processes, precision, accumulation, clipping. The whole run is one epoch to it."""
     prepare_training()
     gpu = torch.cuda.is_available()

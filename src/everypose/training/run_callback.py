@@ -32,6 +32,13 @@ class RunCallback(Callback):
     Attributes:
         best_ap: the best AP so far, None before the first validation.
         last_ap: the latest one.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> callback = RunCallback(Path("run"), config, validators=[], display=Display(quiet=True), first_step=0)
+    >>> callback.best_ap is None  # before the first validation
+    True
     """
 
     def __init__(

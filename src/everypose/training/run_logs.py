@@ -20,7 +20,7 @@ PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}
 
 
 class RunLogs:
-    """Writes a run's numbers and pictures to all logs of its recipe; in the first process only.
+    r"""Writes a run's numbers and pictures to all logs of its recipe; in the first process only.
 
     ``metrics.jsonl`` holds one JSON object a line, ``{"step": 10, "loss/total": 0.5, ...}``, and is always written.
 
@@ -32,6 +32,15 @@ class RunLogs:
 
     Raises:
         MissingDependencyError: if a logger's package is not installed.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "cid"}, "schedule": {"epochs": 2}, "logs": {"loggers": ["csv"]}}
+    >>> Path("run").mkdir()
+    >>> logs = RunLogs(Path("run"), parse_recipe(table), first_step=0, writes=True)
+    >>> logs.write(10, {"loss/total": 0.5})
+    >>> logs.close()
+    >>> Path("run/metrics.jsonl").read_text()
+    '{"step": 10, "loss/total": 0.5}\n'
     """
 
     def __init__(self, folder: Path, recipe: Recipe, *, first_step: int, writes: bool) -> None:
@@ -40,7 +49,7 @@ class RunLogs:
         self._loggers: list[Logger] = []
         if writes:
             _keep_lines(self._path, first_step)
-            self._loggers = [open_logger(name, folder, recipe, first_step=first_step) for name in recipe.logs.loggers]
+            self._loggers = [_open_logger(name, folder, recipe, first_step=first_step) for name in recipe.logs.loggers]
             for logger in self._loggers:
                 logger.log_hyperparams(recipe.model_dump(mode="json"))
 
@@ -78,13 +87,17 @@ def require_loggers(recipe: Recipe) -> None:
 
     Raises:
         MissingDependencyError: if one is not.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> table = {"model": {"family": "cid"}, "schedule": {"epochs": 2}, "logs": {"loggers": ["csv"]}}
+    >>> require_loggers(parse_recipe(table))  # CSV needs no package
     """
     for name in recipe.logs.loggers:
         if name in PACKAGES and find_spec(PACKAGES[name]) is None:
             raise MissingDependencyError(f"the log {name}", name)
 
 
-def open_logger(name: LoggerName, folder: Path, recipe: Recipe, *, first_step: int) -> Logger:
+def _open_logger(name: LoggerName, folder: Path, recipe: Recipe, *, first_step: int) -> Logger:
     """Open one of Lightning's loggers.
 
     TensorBoard writes into ``tensorboard/``, CSV into ``csv/`` (``csv-STEP/`` if resumed), Weights & Biases into

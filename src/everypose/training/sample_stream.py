@@ -58,6 +58,9 @@ class StepBatches(Sampler[list[int]]):
 
     Attributes:
         accumulate: as given.
+
+    >>> list(StepBatches(first_step=1, last_step=3, batch=2))  # positions of the samples in the run
+    [[2, 3], [4, 5]]
     """
 
     def __init__(
@@ -84,6 +87,11 @@ class StepLoader:
     Args:
         loader: the batches of one process.
         accumulate: batches of a step.
+
+    >>> from everypose.methods.batch import Batch
+    >>> batches = [Batch(keys=("a",)), Batch(keys=("b",))]
+    >>> [batch.keys for batch in StepLoader(batches, accumulate=2)]  # each knows the other batch of its step
+    [('a',), ('b',)]
     """
 
     def __init__(self, loader: "DataLoader[Any]", accumulate: int) -> None:
@@ -102,7 +110,19 @@ class StepLoader:
 def training_loader(
     samples: "Samples[Any, Any]", batches: StepBatches, workers: int, pin: bool
 ) -> "DataLoader[Any] | StepLoader":
-    """Return the batches of one process, for the whole rest of the run."""
+    """Return the batches of one process, for the whole rest of the run.
+
+    >>> class Numbers:
+    ...     unit = "images"
+    ...     def __len__(self):
+    ...         return 10
+    ...     def __getitem__(self, position):
+    ...         return position * position
+    ...     def collate(self, samples):
+    ...         return samples
+    >>> list(training_loader(Numbers(), StepBatches(0, 2, batch=3), workers=0, pin=False))
+    [[0, 1, 4], [9, 16, 25]]
+    """
     if workers:
         use_one_opencv_thread()
         send_in_memory_files()

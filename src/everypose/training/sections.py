@@ -37,6 +37,9 @@ class StartSection(Settings):
         backbone: a file with weights of the backbone alone (ImageNet), under the released names.
         reinitialize: prefixes of the parameter names that ``weights`` does not fill.
         heads: initialization of the hidden layers of the heads; the framework's are trained in far fewer steps.
+
+    >>> StartSection(weights="vitpose-b").heads
+    'paper'
     """
 
     weights: str = ""
@@ -50,6 +53,9 @@ class MixtureStartSection(StartSection):
 
     Attributes:
         transfer_like: the data set of ``weights`` whose expert and head the one new data set starts from.
+
+    >>> MixtureStartSection(weights="posebh-b", transfer_like="ap10k").transfer_like
+    'ap10k'
     """
 
     transfer_like: str = ""
@@ -84,6 +90,9 @@ class OneSetSection(DataSection):
         val: an explicit validation source.
         extra: sources that are added to the training data, such as composed crowds.
         skeleton: a known skeleton's name or a TOML file; empty for what the annotations say.
+
+    >>> OneSetSection(dataset="crowdpose", train_split="trainval").val_split
+    'val'
     """
 
     dataset: str = "coco"
@@ -97,7 +106,11 @@ class OneSetSection(DataSection):
 
 
 class ImageDataSection(OneSetSection, ImageSampleSettings):
-    """The data of a single-stage method, and how an image becomes a training sample."""
+    """The data of a single-stage method, and how an image becomes a training sample.
+
+    >>> ImageDataSection(size=256).dataset
+    'coco'
+    """
 
 
 class MixedSet(Settings):
@@ -113,6 +126,9 @@ class MixedSet(Settings):
         weight: how often each of its people is sampled, relative to those of the other data sets.
         augmentation: ranges of the random augmentation. A person's translation is drawn once for the whole run. Half
             bodies are cropped only if the skeleton knows its upper body.
+
+    >>> MixedSet(name="mice", train=({"annotations": "mice.json", "images": "images"},), weight=2.0).convention
+    'classic'
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
@@ -130,6 +146,10 @@ class MixtureDataSection(DataSection):
 
     Attributes:
         sets: the data sets, in the order of their heads.
+
+    >>> sets = [{"name": "mice", "train": [{"annotations": "mice.json", "images": "images"}]}]
+    >>> [one.name for one in MixtureDataSection(sets=sets).sets]
+    ['mice']
     """
 
     sets: tuple[MixedSet, ...] = ()
@@ -173,6 +193,9 @@ class ScaledOptimSection(OptimSection):
     Attributes:
         scales: learning-rate multipliers by prefix of a parameter's name; 0 freezes. The longest prefix that
             matches counts.
+
+    >>> ScaledOptimSection(scales={"backbone.": 0.1}).scales
+    {'backbone.': 0.1}
     """
 
     scales: dict[str, NonNegativeFloat] = Field(default_factory=dict)

@@ -22,6 +22,9 @@ class StopRequests:
 
     Attributes:
         number: the signal that asked to end the run; None for the time limit, or while nothing asks to end it.
+
+    >>> StopRequests().take() is None, StopRequests(max_minutes=0.0).take()
+    (True, 'end')
     """
 
     def __init__(self, max_minutes: float | None = None) -> None:
@@ -74,6 +77,14 @@ class Agreement:
 
     A process that ended alone would leave the others waiting for its gradients. The most urgent request is found by
     one all-reduce a step, whose result is read a step later, so that the host does not wait for the device.
+
+    >>> from pathlib import Path
+    >>> store = Path("store").resolve().as_uri()
+    >>> torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    >>> agreement = Agreement()
+    >>> [agreement.answer(request, torch.device("cpu")) for request in ("end", None)]  # a step later
+    [None, 'end']
+    >>> torch.distributed.destroy_process_group()
     """
 
     def __init__(self) -> None:
@@ -98,4 +109,8 @@ class Agreement:
 
 
 class RunEnded(BaseException):  # a request that was answered, and no fault
-    """A run was ended between two steps, after its checkpoint was written."""
+    """A run was ended between two steps, after its checkpoint was written.
+
+    >>> issubclass(RunEnded, Exception)  # handlers of errors let it pass
+    False
+    """

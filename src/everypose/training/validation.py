@@ -41,6 +41,9 @@ class Prediction:
     Attributes:
         results: COCO results list.
         pictures: file name to a drawn image (H, W, 3), of the first few images.
+
+    >>> Prediction(results=[], pictures={}).results
+    []
     """
 
     results: list[dict[str, Any]]
@@ -62,6 +65,25 @@ class Validator:
 
     Raises:
         EveryposeError: if the set cannot be scored, so that training ends before its first step.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.models.build import build_network
+    >>> import cv2
+    >>> import numpy as np
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("val.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> _ = cv2.imwrite("a.png", np.zeros((64, 64, 3), np.uint8))
+    >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
+    >>> settings = CIDSettings(backbone=backbone, instance=4)
+    >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
+    >>> layout = Layout((Path("val.json"),), Path(), None, None, "one image")
+    >>> validator = Validator(AnnotatedSet.read(layout), config, ValidationSection(flip=False, pictures=0))
+    >>> prediction = validator.predict(build_network(settings, 17), torch.device("cpu"))
+    >>> validator.score(prediction.results).people
+    1
     """
 
     def __init__(
@@ -135,6 +157,13 @@ def make_validators(recipe: OneSetRecipe, training: SceneSet, config: ModelConfi
 
     Raises:
         EveryposeError: if the set cannot be found or read, or has other keypoints than the training set.
+
+    >>> from everypose.methods.cid.settings import CIDSettings
+    >>> from everypose.training.recipe import parse_recipe
+    >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}, "data": {"val_split": ""}})
+    >>> config = ModelConfig(name="mine", network=CIDSettings(), skeleton=Skeleton.named("coco"))
+    >>> make_validators(recipe, SceneSet([], Skeleton.named("coco"), "train"), config)  # no validation
+    []
     """
     if not (recipe.data.val or recipe.data.val_split):
         return []
@@ -154,6 +183,15 @@ def read_validation_set(data: OneSetSection, settings: ValidationSection) -> Ann
 
     Raises:
         EveryposeError: if it cannot be found or read, or there are several.
+
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("set.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> data = OneSetSection(root=".", val=(Source(annotations="set.json", images="."),))
+    >>> read_validation_set(data, ValidationSection()).metric
+    'coco'
     """
     skeleton = Skeleton.find(data.skeleton) if data.skeleton else None
     if len(data.val) > 1:
@@ -171,6 +209,12 @@ def read_source(source: Source, root: Path, *, skeleton: Skeleton | None, settin
 
     Raises:
         EveryposeError: if the file cannot be read, or has other keypoints than ``skeleton``; if the images are in tars.
+
+    >>> tars = Source(images="val-{000..003}.tar")
+    >>> read_source(tars, Path(), skeleton=None, settings=ValidationSection())
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: validation needs an annotation file and a folder of images, not ...
     """
     if names_tars(source.images) or not source.annotations:
         raise EveryposeError(f"validation needs an annotation file and a folder of images, not {source.images}")
@@ -183,6 +227,17 @@ def require_same_keypoints(training: SceneSet, annotated: AnnotatedSet) -> None:
 
     Raises:
         EveryposeError: if they have not.
+
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("people.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> annotated = AnnotatedSet.read(Layout((Path("people.json"),), Path(), None, None, "people"))
+    >>> require_same_keypoints(SceneSet([], Skeleton.named("mpii"), "train"), annotated)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: people.json has the keypoints of coco, None those of mpii: sets of ...
     """
     if annotated.skeleton.keypoints != training.skeleton.keypoints:
         raise EveryposeError(

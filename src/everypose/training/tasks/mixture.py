@@ -36,6 +36,19 @@ class MixtureTask:
     Raises:
         UsageError: if data sets and network do not fit.
         EveryposeError: if data or the weights to start from cannot be used.
+
+    >>> from everypose.training.recipe import parse_recipe
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> sets = [{"name": "people", "train": [{"annotations": "train.json", "images": "."}]}]
+    >>> table = {"model": {"family": "posebh"}, "inference": {"crop_size": [192, 256]}, "data": {"sets": sets}}
+    >>> task = MixtureTask(parse_recipe(table | {"schedule": {"epochs": 100}}))
+    >>> len(task.samples), task.config.skeleton.name
+    (1, 'coco')
     """
 
     leaves_parameters_unused = True
@@ -44,7 +57,7 @@ class MixtureTask:
         root = Path(recipe.data.root)
         people = [SetPeople(own, root, recipe.inference) for own in recipe.data.sets]
         self._recipe = recipe
-        self._network, inference = with_sets(recipe, people)
+        self._network, inference = _with_sets(recipe, people)
         self.config = model_config(recipe, people[0].skeleton, network=self._network, inference=inference)
         if inference.nms is not None:
             for own in people:
@@ -130,7 +143,7 @@ class MixtureTask:
         return found
 
 
-def with_sets(recipe: MixtureRecipe, people: Sequence[SetPeople]) -> tuple[PoseBHSettings, TopDownInference]:
+def _with_sets(recipe: MixtureRecipe, people: Sequence[SetPeople]) -> tuple[PoseBHSettings, TopDownInference]:
     """Return the network with the data sets and an expert for each, and how it is run on the first one's crops."""
     model = recipe.model
     datasets = tuple(

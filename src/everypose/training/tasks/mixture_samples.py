@@ -29,7 +29,7 @@ from everypose.training.sample_stream import generator_at
 from everypose.training.sections import MixedSet, Source
 
 
-def read_mixture_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
+def _read_mixture_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
     """Read a set for training; also one in MPII's own form, which is a list and no table.
 
     Raises:
@@ -68,12 +68,22 @@ class SetPeople:
 
     Raises:
         EveryposeError: if a file cannot be read or has different keypoints, or no person is usable.
+
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> settings = MixedSet(name="people", train=({"annotations": "train.json", "images": "."},))
+    >>> people = SetPeople(settings, Path(), CropInference(crop_size=(48, 64)))
+    >>> len(people), people.geometry.size
+    (1, Size(width=48, height=64))
     """
 
     def __init__(self, settings: MixedSet, root: Path, inference: CropInference) -> None:
         self.settings = settings
         given = Skeleton.find(settings.skeleton) if settings.skeleton else None
-        self.training = [read_mixture_source(source, root, given) for source in settings.train]
+        self.training = [_read_mixture_source(source, root, given) for source in settings.train]
         for other in self.training[1:]:
             require_same_skeleton(self.training[0], other)
         self.skeleton = self.training[0].skeleton
@@ -108,7 +118,13 @@ class SetPeople:
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """``crops`` with one person each, and the ``rows`` (n,) of each data set in them."""
+    """``crops`` with one person each, and the ``rows`` (n,) of each data set in them.
+
+    >>> one = torch.zeros(1)
+    >>> crops = CropBatch(images=one, keypoints=one, udp=one, dataset=one, keys=("a.jpg",))
+    >>> MixedBatch(crops, rows=(torch.tensor([0]), torch.tensor([], dtype=torch.int64))).keys
+    ('a.jpg',)
+    """
 
     crops: CropBatch[Tensor]
     rows: tuple[Tensor, ...]
@@ -137,6 +153,17 @@ class MixedSamples(Dataset[CropSample]):
 
     With equal weights an epoch has every person once, and a set's share is that of its people. A set of weight w has
     w times that share, and goes through its people in an order of its own, so that all of them are seen equally often.
+
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> settings = MixedSet(name="people", train=({"annotations": "train.json", "images": "."},))
+    >>> people = SetPeople(settings, Path(), CropInference(crop_size=(48, 64)))
+    >>> samples = MixedSamples([people, people], seed=0)
+    >>> len(samples), sorted(samples.index(position) for position in range(2))  # data set and person
+    (2, [(0, 0), (1, 0)])
     """
 
     unit = "people"

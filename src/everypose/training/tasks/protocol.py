@@ -17,7 +17,20 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Samples(Protocol[Sample, BatchT_co]):
-    """Training samples by their position in the run; the same position always gives the same sample."""
+    """Training samples by their position in the run; the same position always gives the same sample.
+
+    >>> class Numbers:
+    ...     unit = "images"
+    ...     def __len__(self):
+    ...         return 10
+    ...     def __getitem__(self, position):
+    ...         return position
+    ...     def collate(self, samples):
+    ...         return list(samples)
+    >>> samples: Samples[int, list[int]] = Numbers()
+    >>> samples.collate([samples[2], samples[3]])
+    [2, 3]
+    """
 
     @property
     def unit(self) -> str:
@@ -38,7 +51,23 @@ class Samples(Protocol[Sample, BatchT_co]):
 
 
 class Task(Protocol[Sample, BatchT, NetworkT]):
-    """Data, network and losses of a run."""
+    """Data, network and losses of a run.
+
+    >>> from pathlib import Path
+    >>> from everypose.training.recipe import parse_recipe
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> from everypose.training.tasks.single_stage import SingleStageTask
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": ""}
+    >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}, "data": data})
+    >>> task: AnyTask = SingleStageTask(recipe)
+    >>> task.samples.unit, task.leaves_parameters_unused
+    ('images', False)
+    """
 
     @property
     def config(self) -> ModelConfig:

@@ -45,6 +45,19 @@ class RefinementTask(OneSetTask):
 
     Raises:
         EveryposeError: if the results of ``poses.train`` or ``poses.val`` cannot be read.
+
+    >>> from everypose.core.files import write_json
+    >>> from everypose.training.recipe import parse_recipe
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": ""}
+    >>> table = {"model": {"family": "posefix"}, "inference": {"crop_size": [192, 256]}, "data": data}
+    >>> task = RefinementTask(parse_recipe(table | {"schedule": {"epochs": 2}}))
+    >>> len(task.samples), task.samples.unit
+    (1, 'people')
     """
 
     def __init__(self, recipe: RefinementRecipe) -> None:
@@ -62,7 +75,7 @@ class RefinementTask(OneSetTask):
             CropGeometry(inference.crop_size, "classic", inference.padding),
         )
         estimates = read_people_by_image(self._root / self._poses.train, self._skeleton) if self._poses.train else {}
-        self.samples = RefinementSamples(
+        self.samples = _RefinementSamples(
             self._training, maker, recipe.crops.augmentation, estimates=estimates, seed=recipe.trainer.seed
         )
 
@@ -81,12 +94,12 @@ class RefinementTask(OneSetTask):
         path = self._root / self._poses.val
         found = read_people_by_image(path, self._skeleton)
         return [
-            RefinementValidator(one.annotated, self.config, self._recipe.validation, people=found)
+            _RefinementValidator(one.annotated, self.config, self._recipe.validation, people=found)
             for one in make_validators(self._recipe, self._training[0], self.config)
         ]
 
 
-class RefinementValidator(Validator):
+class _RefinementValidator(Validator):
     """Measures a refinement network on saved results.
 
     Args:
@@ -109,7 +122,7 @@ class RefinementValidator(Validator):
         return RefiningEstimator(SavedPeople(self._config, self._people), Refiner(runtime, self._config))
 
 
-class RefinementSamples(Dataset[RefinementSample]):
+class _RefinementSamples(Dataset[RefinementSample]):
     """Samples by their position in the run, each a person's crop with the true and the input pose.
 
     Args:
@@ -180,6 +193,16 @@ def estimated_pose(scene: Scene, person: int, estimates: People | None) -> Float
 
     Returns:
         (K, 3) x, y in image pixels and 1, of the result whose box overlaps the person's most; zero if none overlaps.
+
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), np.ones((1, 17, 3)), np.array([[0.0, 0, 20, 40]]),
+    ...     np.array([424.0]), np.array([False]), [None],
+    ... )
+    >>> pose = np.full((1, 17, 3), 9.0)
+    >>> people = People(pose, [0.9], Skeleton.named("coco"), boxes=[[2, 0, 22, 40]])
+    >>> estimated_pose(scene, 0, people)[0].tolist(), estimated_pose(scene, 0, None)[0].tolist()
+    ([9.0, 9.0, 1.0], [0.0, 0.0, 0.0])
     """
     pose = np.zeros((scene.keypoints.shape[1], 3))
     if estimates is None or not len(estimates):

@@ -35,6 +35,22 @@ class TopDownTask(OneSetTask):
 
     Raises:
         UsageError: if the augmentation crops half bodies and the skeleton does not know its upper body.
+
+    >>> from pathlib import Path
+    >>> from everypose.training.recipe import parse_recipe
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> from everypose.core.files import write_json
+    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
+    >>> import cv2
+    >>> _ = cv2.imwrite("a.png", np.zeros((64, 64, 3), np.uint8))
+    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": ""}
+    >>> table = {"model": {"family": "mipnet"}, "inference": {"crop_size": [192, 256]}, "data": data}
+    >>> task = TopDownTask(parse_recipe(table | {"schedule": {"epochs": 2}}))
+    >>> task.samples[0].crop.shape, task.samples[0].keypoints.shape  # two people a crop
+    ((256, 192, 3), (2, 17, 3))
     """
 
     def __init__(self, recipe: TopDownRecipe) -> None:
@@ -77,6 +93,17 @@ class CropSamples(Dataset[CropSample]):
     Raises:
         UsageError: if the augmentation crops half bodies and the skeleton does not know its upper body.
         EveryposeError: if there is no person to train on.
+
+    >>> from pathlib import Path
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.array([7]), np.full((1, 17, 3), 2.0), np.array([[0.0, 0, 20, 40]]),
+    ...     np.array([424.0]), np.array([False]), [None],
+    ... )
+    >>> people, geometry = SceneSet([scene], Skeleton.named("coco"), "train"), CropGeometry(Size(48, 64))
+    >>> samples = CropSamples([people], geometry, CropAugmentation(), people=1, rule=PeopleRule(), seed=0)
+    >>> len(samples), samples.unit
+    (1, 'people')
     """
 
     unit = "people"
@@ -143,7 +170,16 @@ class CropSamples(Dataset[CropSample]):
 
 
 def people_of_crops(scene: Scene, rule: PeopleRule) -> Int64:
-    """Return the crops of an image: (P, N) rows of its annotations, in each row the crop's own person first."""
+    """Return the crops of an image: (P, N) rows of its annotations, in each row the crop's own person first.
+
+    >>> from pathlib import Path
+    >>> scene = Scene(
+    ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.arange(2), np.full((2, 17, 3), 2.0), np.array([[0.0, 0, 20, 40]] * 2),
+    ...     np.full(2, 424.0), np.array([False, False]), [None, None],
+    ... )
+    >>> people_of_crops(scene, PeopleRule()).tolist()
+    [[0], [1]]
+    """
     rows = trainable_people(scene)
     if rule.choose is None:
         return rows[:, None]
