@@ -3,16 +3,19 @@
 import ast
 import doctest
 import importlib
+import re
+import shlex
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 import everypose
+from everypose.cli.main import app
 from everypose.video.writer import VideoWriter
 
 PACKAGE = Path(everypose.__file__).parent
@@ -22,6 +25,13 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
+
+COMMAND = re.compile(r"^ *Example: (everypose [^&\n]+)", re.MULTILINE)
+COMMANDS = sorted(
+    line for path in (PACKAGE / "cli").rglob("*.py") for line in COMMAND.findall(path.read_text(encoding="utf-8"))
+)
+"""The examples in the commands' help."""
+COMMAND_LINE = get_command(app)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +55,7 @@ def test_examples_of(name, monkeypatch, tmp_path, clip):
 
 EXCEPTIONS = {
     "everypose.bulk.ray_run.run_shards": "starts a Ray cluster",
+    "everypose.cli.main.main": "changes the standard streams of the process",
     "everypose.core.process_setup.hide_native_messages": "redirects a descriptor of the whole process",
     "everypose.core.process_setup.open_missing_streams": "changes the standard streams of the process",
     "everypose.core.process_setup.write_any_text": "changes the standard streams of the process",
@@ -57,34 +68,40 @@ EXCEPTIONS = {
     "everypose.serving.video_worker.main": "replaces the standard streams of the process",
     "everypose.serving.worker.main": "replaces the standard streams of the process",
     "everypose.serving.worker.take_standard_streams": "replaces the standard streams of the process",
+    "everypose.training.lightning_module.compile_network": "imports torch's compiler, which takes seconds",
     "everypose.training.process_setup.keep_freed_memory": "changes the memory of the whole process",
     "everypose.training.process_setup.prepare_training": "changes memory, warnings and logging of the whole process",
 }
 """Public names that cannot have an example, with the reason."""
-MOST_WITHOUT_EXAMPLE = {
-    "cli": 62,
-}
-"""The most public classes and functions without example in a package; in all other packages every one has one."""
 
 
 def test_public_names_have_an_example() -> None:
-    missing = [(package, name) for package, name in public_names_without_example() if name not in EXCEPTIONS]
-    counts = Counter(package for package, _ in missing)
-    added = {package: count for package, count in counts.items() if count > MOST_WITHOUT_EXAMPLE.get(package, 0)}
-    assert added == {}, [name for package, name in missing if package in added and package not in MOST_WITHOUT_EXAMPLE]
+    assert [name for name in public_names_without_example() if name not in EXCEPTIONS] == []
 
 
 def test_exceptions_are_names_without_example() -> None:
-    assert set(EXCEPTIONS) <= {name for _, name in public_names_without_example()}
+    assert set(EXCEPTIONS) <= set(public_names_without_example())
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_examples_of_commands_are_accepted(line: str) -> None:
+    """Names, options and values of a command line are those of the command; it is not run."""
+    name, *arguments = shlex.split(line)
+    command, context = COMMAND_LINE, None
+    while True:
+        context = command.make_context(name, arguments, parent=context)
+        if not hasattr(command, "resolve_command"):
+            return
+        name, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
 
 
 @cache
-def public_names_without_example() -> list[tuple[str, str]]:
-    """Package and dotted name of each public class and function whose docstring, and those of its methods, lack one."""
+def public_names_without_example() -> list[str]:
+    """Public classes and functions without an example in their docstring or a method's; that of a command is a line."""
     return list(find_names_without_example())
 
 
-def find_names_without_example() -> Iterator[tuple[str, str]]:
+def find_names_without_example() -> Iterator[str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -94,5 +111,6 @@ def find_names_without_example() -> Iterator[tuple[str, str]]:
             documented = [
                 part for part in parts if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             ]
-            if not any(">>> " in (ast.get_docstring(part) or "") for part in documented):
-                yield module.split(".")[1], f"{module}.{node.name}"
+            texts = [ast.get_docstring(part) or "" for part in documented]
+            if not any(">>> " in text or COMMAND.search(text) for text in texts):
+                yield f"{module}.{node.name}"

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BulkSourceOptions:
-    """What a bulk run reads."""
+    """What a bulk run reads.
+
+    >>> BulkSourceOptions(["photos/"], every=5).video.every
+    5
+    """
 
     sources: Annotated[
         list[str],
@@ -67,7 +71,12 @@ class BulkSourceOptions:
 
 @dataclass(frozen=True)
 class BulkModelOptions:
-    """The model of a bulk run."""
+    """The model of a bulk run.
+
+    >>> chosen = BulkModelOptions(model="boir-lite")
+    >>> chosen.used_device(), chosen.load(threads=1).config.name
+    ('cpu', 'boir-lite')
+    """
 
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of 'everypose models', a folder, a file or a hub id.")

@@ -21,6 +21,11 @@ def compare_pictures(names: Sequence[str], images: Sequence[str], folder: Path, 
 
     Raises:
         UsageError: if a model or photo is missing, or the models have different keypoints.
+
+    >>> compare_pictures(["boir-lite", "mipnet-lite"], [], Path("pictures"), most=5, as_json=False)
+    Traceback (most recent call last):
+        ...
+    everypose.errors.UsageError: --pictures needs --images: a photo, a folder or a glob
     """
     from everypose.inference.inputs import find_images
     from everypose.inference.loading import load

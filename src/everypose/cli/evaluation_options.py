@@ -42,7 +42,12 @@ FamilyOption = Annotated[
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which annotated images, by data set and split or by file."""
+    """Which annotated images, by data set and split or by file.
+
+    >>> layout, names = DataOptions(annotations=Path("gt.json"), images=Path("photos")).find()
+    >>> layout.annotation_file.name, layout.image_root.name, names
+    ('gt.json', 'photos', {})
+    """
 
     data: Annotated[Path | None, typer.Option("--data", help="The data set's folder; annotations are found in it.")] = (
         None
@@ -83,7 +88,11 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class DetectionOptions:
-    """Where a top-down model's boxes come from."""
+    """Where a top-down model's boxes come from.
+
+    >>> DetectionOptions(detector="picodet-s").source(0.3).threshold
+    0.3
+    """
 
     boxes: Annotated[
         str | None,
@@ -111,7 +120,11 @@ class DetectionOptions:
 
 @dataclass(frozen=True)
 class BoxOptions(DetectionOptions):
-    """Where a top-down model's boxes come from, and which of them are used."""
+    """Where a top-down model's boxes come from, and which of them are used.
+
+    >>> BoxOptions(boxes="truth").source(None).is_ground_truth
+    True
+    """
 
     box_threshold: Annotated[
         float | None,
@@ -121,7 +134,12 @@ class BoxOptions(DetectionOptions):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a model is run and scored."""
+    """How a model is run and scored.
+
+    >>> run = RunOptions(sigmas="0.1,0.2", flip=True)
+    >>> run.sigma_values(), run.flip
+    ((0.1, 0.2), True)
+    """
 
     sigmas: Annotated[
         str | None,

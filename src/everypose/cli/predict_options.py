@@ -36,7 +36,11 @@ TilesOption = Annotated[
 
 @dataclass(frozen=True)
 class PersonBoxOptions:
-    """Where a top-down model's boxes come from."""
+    """Where a top-down model's boxes come from.
+
+    >>> type(PersonBoxOptions(boxes="image").given({}, videos=False)).__name__
+    'WholeImage'
+    """
 
     detector: Annotated[
         str | None,
@@ -126,7 +130,11 @@ class PersonBoxOptions:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Which frames of videos are processed, and how."""
+    """Which frames of videos are processed, and how.
+
+    >>> VideoOptions(every=5, start="1:30").selection().start
+    90.0
+    """
 
     track: Annotated[
         bool, typer.Option("--track", help="Videos: give each person an identity from frame to frame.")
@@ -166,7 +174,11 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """How people are drawn."""
+    """How people are drawn.
+
+    >>> DrawingOptions(style="points", labels="id,score").drawing_style(tracked=True).labels
+    ('id', 'score')
+    """
 
     style: Annotated[
         Literal["limbs", "lines", "points", "none"],
@@ -248,7 +260,11 @@ class DrawingOptions:
 
 @dataclass(frozen=True)
 class SaveOptions:
-    """Which files are written."""
+    """Which files are written.
+
+    >>> SaveOptions(save="csv,json").formats(images=True, videos=False, tracked=False)
+    ('csv', 'json')
+    """
 
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path("everypose-out")
     save: Annotated[

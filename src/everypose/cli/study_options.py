@@ -37,6 +37,10 @@ def one_box(box: str | None, detector: str | None, pixels: "Image", image: Path)
     Raises:
         EveryposeError: if no person was detected.
         UsageError: if the box is not four numbers, or there is no such detector.
+
+    >>> import numpy as np
+    >>> one_box("1,2,30,40", None, np.zeros((48, 64, 3), np.uint8), Path("a.jpg")).tolist()
+    [1.0, 2.0, 30.0, 40.0]
     """
     from everypose.inference.loading import find_detector
     from everypose.models.default_names import DEFAULT_DETECTOR
@@ -48,7 +52,12 @@ def one_box(box: str | None, detector: str | None, pixels: "Image", image: Path)
 
 
 def several_boxes(boxes: list[str] | None, detector: str | None, pixels: "Image", most: int) -> "Float64":
-    """The boxes (N, 4) of all ``--box``, or at most ``most`` detections; errors as ``one_box``."""
+    """The boxes (N, 4) of all ``--box``, or at most ``most`` detections; errors as ``one_box``.
+
+    >>> import numpy as np
+    >>> several_boxes(["1,2,30,40", "5,2,40,40"], None, np.zeros((48, 64, 3), np.uint8), most=2).shape
+    (2, 4)
+    """
     import numpy as np
 
     from everypose.inference.loading import find_detector
@@ -61,7 +70,14 @@ def several_boxes(boxes: list[str] | None, detector: str | None, pixels: "Image"
 
 
 def finish(study: "Study", out: Path, *, as_json: bool, quiet: bool) -> None:
-    """Write the study's files and print its table."""
+    """Write the study's files and print its table.
+
+    >>> from everypose.studies.report import Study
+    >>> study = Study(name="counts", title="Counts", columns={"n": str}, rows=[{"n": 1}], picture=b"")
+    >>> finish(study, Path("study"), as_json=False, quiet=True)
+    >>> sorted(path.name for path in Path("study").iterdir())
+    ['counts.json', 'counts.md', 'counts.svg']
+    """
     written = study.write(out)
     if as_json:
         print(json.dumps(study.content()))

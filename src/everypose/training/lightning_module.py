@@ -184,14 +184,7 @@ class PoseTraining(LightningModule):
 
 
 def compile_network(network: nn.Module, task: Task) -> None:
-    """Compile what training and validation call of a network, in place; names of parameters stay.
-
-    >>> network = nn.Conv2d(3, 8, 3)
-    >>> names = list(network.state_dict())
-    >>> compile_network(network, "single-stage")  # compiled when it is called
-    >>> list(network.state_dict()) == names
-    True
-    """
+    """Compile what training and validation call of a network, in place; names of parameters stay."""
     network.compile()
     if task == "top-down":
         maps = cast(HeatmapNetwork, network)

@@ -22,6 +22,8 @@ def doctor(
     """Find the flaws of a COCO-format keypoint data set.
 
     Exit code 1 if something cannot be repaired by reading (with --fix: in the corrected copy).
+
+    Example: everypose data doctor data/mine --fix data/mine-corrected
     """
     from everypose.data.doctor import examine_all
 

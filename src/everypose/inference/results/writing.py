@@ -133,8 +133,10 @@ def video_writers(folder: Path, name: str, formats: Collection[str]) -> list[Res
         name: of the video.
         formats: names of `FORMATS`; those of other scopes are ignored.
 
-    >>> [type(writer).__name__ for writer in video_writers(Path("out"), "clip", ("trc", "csv"))]
-    ['TrcWriter']
+    >>> [writer] = video_writers(Path("out"), "clip", ("trc", "csv"))
+    >>> type(writer).__name__
+    'TrcWriter'
+    >>> writer.close()
     """
     return [
         each.open(folder / each.name, name, False)
