@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +17,10 @@ import pytest
 from everypose.core.files import read_json
 from everypose.data.images import read_image
 from painted_people import painted_scene, write_set
+from prepared_process import Server, prepared_process
 
 KILLS = int(os.environ.get("EVERYPOSE_KILLS", "2"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
-START = "import sys; from everypose.cli.main import main; {imports}; print('ready', flush=True); main()"
 
 
 @pytest.fixture(scope="module")
@@ -33,33 +31,28 @@ def photos(tmp_path_factory):
     return labels, folder / "images"
 
 
-def start(*arguments: object, imports: str = "pass") -> subprocess.Popen[str]:
-    """Start a command and wait until its packages are imported."""
-    code = START.format(imports=imports)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process: subprocess.Popen[str] = subprocess.Popen(command, env=environment, **pipes)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    """Starts commands whose packages are imported already, so that a signal reaches their work."""
+    with prepared_process(
+        tmp_path_factory.mktemp("commands"), "everypose.training.run", "everypose.export.onnx"
+    ) as made:
+        yield made
 
 
-def killed(arguments: list[object], seconds: float, rng: random.Random, imports: str = "pass") -> int:
+def killed(commands: Server, arguments: list[object], seconds: float, rng: random.Random) -> int:
     """Kill the command at a random moment of its work; its exit code, negative after SIGKILL."""
-    with start(*arguments, imports=imports) as process:
-        time.sleep(rng.uniform(0, seconds))
-        process.send_signal(rng.choice(SIGNALS))
-        process.communicate(timeout=60)
-    return process.returncode
+    command = commands.start(*arguments)
+    time.sleep(rng.uniform(0, seconds))
+    command.send_signal(rng.choice(SIGNALS))
+    return command.finish()
 
 
-def duration(arguments: list[object], imports: str = "pass") -> float:
+def duration(commands: Server, arguments: list[object]) -> float:
     """Seconds of the command's work when nothing disturbs it; it must succeed."""
-    process = start(*arguments, imports=imports)
     begin = time.monotonic()
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    command = commands.start(*arguments)
+    assert command.finish(300) == 0, command.errors
     return time.monotonic() - begin
 
 
@@ -91,24 +84,24 @@ def hidden(folder: Path) -> list[Path]:
 
 
 def check_kills(
-    name: str, make: Callable[[Path], list[object]], tmp_path: Path, imports: str = "pass", last: str | None = None
+    commands: Server, name: str, make: Callable[[Path], list[object]], tmp_path: Path, *, last: str | None = None
 ) -> None:
     """Kill a command ``KILLS`` times; what it leaves must be whole, and its last output only there when it is done.
 
     Args:
+        commands: starts it.
         name: seeds the moments.
         make: the command's arguments for an output folder.
         tmp_path: where the output folders are made.
-        imports: what to import before the clock starts.
         last: the output that says that all others are there.
     """
     whole = tmp_path / "whole"
-    seconds = duration(make(whole), imports)
+    seconds = duration(commands, make(whole))
     files = {path.relative_to(whole) for path in whole.rglob("*") if path.is_file() and "tfevents" not in path.name}
     rng = random.Random(name)
     for number in range(KILLS):
         out = tmp_path / str(number)
-        code = killed(make(out), seconds, rng, imports)
+        code = killed(commands, make(out), seconds, rng)
         if not out.exists():
             continue
         check_whole(out)
@@ -117,34 +110,35 @@ def check_kills(
         if last is not None and (out / last).exists():
             assert files <= {path.relative_to(out) for path in out.rglob("*")}
     # What is left does not stand in the way of another run.
-    assert duration(make(tmp_path / "0"), imports) > 0
+    assert duration(commands, make(tmp_path / "0")) > 0
     check_whole(tmp_path / "0")
 
 
-def test_predict(photos, tmp_path: Path) -> None:
+def test_predict(commands, photos, tmp_path: Path) -> None:
     _, images = photos
-    check_kills("predict", lambda out: ["predict", images, "-m", "boir-lite", "-o", out, "--size", 64, "-q"], tmp_path)
+    make = lambda out: ["predict", images, "-m", "boir-lite", "-o", out, "--size", 64, "-q"]  # noqa: E731
+    check_kills(commands, "predict", make, tmp_path)
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo"])
-def test_convert(photos, tmp_path: Path, to: str) -> None:
+def test_convert(commands, photos, tmp_path: Path, to: str) -> None:
     labels, images = photos
     last = "data.yaml" if to == "yolo" else None
     make = lambda out: ["data", "convert", labels, "--images", images, "--to", to, "--copy", "-o", out]  # noqa: E731
-    check_kills(f"convert {to}", make, tmp_path, last=last)
+    check_kills(commands, f"convert {to}", make, tmp_path, last=last)
 
 
-def test_crowd(photos, tmp_path: Path) -> None:
+def test_crowd(commands, photos, tmp_path: Path) -> None:
     labels, images = photos
 
     def make(out: Path) -> list[object]:
         out = out / "again" if (out / "annotations.json").exists() else out  # a finished set is never replaced
         return ["data", "crowd", labels, images, "-o", out, "--count", 4, "-q"]
 
-    check_kills("crowd", make, tmp_path, last="annotations.json")
+    check_kills(commands, "crowd", make, tmp_path, last="annotations.json")
 
 
-def test_export(tmp_path: Path) -> None:
+def test_export(commands, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from everypose.methods.cid.settings import CIDSettings
     from everypose.models.build import build_network
@@ -156,10 +150,10 @@ def test_export(tmp_path: Path) -> None:
     values = {"name": "small", "network": settings, "skeleton": Skeleton.named("coco").to_dict()}
     save_model(build_network(settings, 17), ModelConfig.model_validate(values), tmp_path / "model")
     make = lambda out: ["export", tmp_path / "model", "-o", out / "m.onnx"]  # noqa: E731
-    check_kills("export", make, tmp_path, imports="import everypose.export.onnx", last="m.onnx")
+    check_kills(commands, "export", make, tmp_path, last="m.onnx")
 
 
-def test_train(photos, tmp_path: Path) -> None:
+def test_train(commands, photos, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     labels, images = photos
     source = f"data.train=[{{annotations={json.dumps(str(labels))}, images={json.dumps(str(images))}}}]"
@@ -175,10 +169,10 @@ def test_train(photos, tmp_path: Path) -> None:
             out = out / "again"
         return ["train", "boir-tiny", "-o", out, "-q", *[part for each in settings for part in ("--set", each)]]
 
-    check_kills("train", make, tmp_path, imports="import everypose.training.run", last="models/final/config.json")
+    check_kills(commands, "train", make, tmp_path, last="models/final/config.json")
 
 
-def test_sigterm_lets_a_training_save_its_checkpoint(photos, tmp_path: Path) -> None:
+def test_sigterm_lets_a_training_save_its_checkpoint(commands, photos, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     from everypose.training.checkpoints import Checkpoint
 
@@ -189,34 +183,32 @@ def test_sigterm_lets_a_training_save_its_checkpoint(photos, tmp_path: Path) -> 
     sets = [part for each in settings for part in ("--set", each)]
     for number in (signal.SIGTERM, signal.SIGUSR1):
         out = tmp_path / number.name
-        process = start("train", "boir-tiny", "-o", out, *sets, imports="import everypose.training.run")
+        process = commands.start("train", "boir-tiny", "-o", out, *sets)
         log = out / "metrics.jsonl"
         while not log.exists() or not log.read_text():
-            assert process.poll() is None, process.communicate()
+            assert process.is_running(), process.errors
             time.sleep(0.1)
         process.send_signal(number)
         if number == signal.SIGUSR1:
             while not (out / "checkpoints" / "last.ckpt").exists():
-                assert process.poll() is None
+                assert process.is_running()
                 time.sleep(0.1)
-            assert process.poll() is None
+            assert process.is_running()
             process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 128 + signal.SIGTERM, errors
-        assert "go on with --resume" in errors
+        assert process.finish() == 128 + signal.SIGTERM, process.errors
+        assert "go on with --resume" in process.errors
         assert Checkpoint.load(out / "checkpoints" / "last.ckpt").step > 0
 
 
-def test_max_time_ends_a_training_with_a_checkpoint(photos, tmp_path: Path) -> None:
+def test_max_time_ends_a_training_with_a_checkpoint(commands, photos, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     labels, images = photos
     source = f"data.train=[{{annotations={json.dumps(str(labels))}, images={json.dumps(str(images))}}}]"
     small = ["data.size=64", "inference.size=64", "data.workers=0", "trainer.batch=2", "schedule.steps=100000"]
     sets = [part for each in [source, 'data.val_split=""', *small] for part in ("--set", each)]
-    process = start("train", "boir-tiny", "-o", tmp_path / "run", "--max-time", 0.05, *sets)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "go on with --resume" in errors
+    process = commands.start("train", "boir-tiny", "-o", tmp_path / "run", "--max-time", 0.05, *sets)
+    assert process.finish(120) == 0, process.errors
+    assert "go on with --resume" in process.errors
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
 
 
