@@ -153,6 +153,7 @@ def test_export(commands, tmp_path: Path) -> None:
     check_kills(commands, "export", make, tmp_path, last="m.onnx")
 
 
+@pytest.mark.slow
 def test_train(commands, photos, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     labels, images = photos

@@ -105,26 +105,6 @@ def test_accumulated_batches_count_as_one_step(tiny, tmp_path, losses_of):
     ]
 
 
-def test_two_processes_give_the_losses_of_one_with_twice_the_batch(tiny, tmp_path, losses_of):
-    """By torchrun and gloo. BatchNorm is frozen, because it would see each process's half alone."""
-    settings = ["schedule.steps=3", "trainer.freeze_batchnorm=true", "ema.decay=0.9", "optim.lr=1e-2"]
-    val = 'data.val=[{annotations="val.json", images="images"}]'
-    train(tiny("trainer.batch=4", *settings), tmp_path / "one", ONE, quiet=True)
-    recipe = tmp_path / "resolved.toml"
-    recipe.write_text(tiny(*settings, val).to_toml())
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = ["-m", "everypose", "train", recipe, "-o", tmp_path / "two", "--quiet"]
-    done = subprocess.run(
-        [sys.executable, *launcher, *command], check=False, timeout=600, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("model: ") == 1
-    one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
-    assert set(two) == {1, 2, 3}
-    for step, line in one.items():
-        assert two[step] == pytest.approx(line, rel=1e-5)
-
-
 FAILS_IN_RANK_1 = """
 import os
 from everypose.cli.main import main
@@ -142,6 +122,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_of_the_processes_that_we_start_ends_all_in_a_line_each(tiny, tmp_path):
     """By ``--devices 2``: Lightning starts the second process by the same command."""
     (tmp_path / "failing.py").write_text(FAILS_IN_RANK_1)

@@ -143,5 +143,6 @@ def test_a_slurm_job_is_requeued_before_its_time_limit_and_goes_on(tiny, tmp_pat
     assert 3 <= Checkpoint.load(run / "checkpoints/last.ckpt").step < 16
     done = subprocess.run(command, env=environment, check=False, timeout=900, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model: ") == 1, "one of the two processes says where the model is"
     assert calls.read_text() == "requeue 17\n"
     assert_same_losses(losses_of(tmp_path / "one"), losses_of(run))

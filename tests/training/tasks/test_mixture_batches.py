@@ -59,8 +59,10 @@ def in_two_processes(tmp_path_factory):
     return run
 
 
-def test_two_processes_equal_one(mixture, folder, figures, tmp_path, losses_of, in_two_processes):
-    """Through all phases: what was frozen and begins to learn is averaged over the processes like all the rest.
+@pytest.mark.slow
+def test_two_processes_equal_one(mixture, tiny, folder, figures, tmp_path, losses_of, in_two_processes):
+    """A network on whole images, and a mixture through all phases: what was frozen and begins to learn is averaged over
+    the processes like all the rest. BatchNorm is frozen, because it would see each process's part alone.
 
     The prototypes and their losses are a matter of each process's own people, as in the paper; so they equal those of
     one process where all processes see the same people, and with a mixture only the heatmaps' losses are compared.
@@ -80,11 +82,17 @@ def test_two_processes_equal_one(mixture, folder, figures, tmp_path, losses_of, 
     tables = f'[[data.sets]]\nname = "copies"\ntrain = {source}\nconvention = "udp"\naugmentation = {STILL}\n'
     alike = [*common, "schedule.epochs=3", "prototypes.momentum=0.5", "prototypes.prototype=1"]
 
-    one = [tmp_path / "mixed", tmp_path / "alike"]
+    images = ["schedule.steps=3", "trainer.freeze_batchnorm=true", "ema.decay=0.9", "optim.lr=1e-2"]
+    val = 'data.val=[{annotations="val.json", images="images"}]'
+
+    one = [tmp_path / "mixed", tmp_path / "alike", tmp_path / "images"]
     train(mixture("trainer.batch=8", *mixed), one[0], ONE, quiet=True)
     train(mixture("trainer.batch=4", *alike, tables=tables), one[1], ONE, quiet=True)
+    train(tiny("trainer.batch=4", *images), one[2], ONE, quiet=True)
     two = in_two_processes(
-        mixture("trainer.batch=4", *mixed, validated=True), mixture("trainer.batch=2", *alike, tables=tables)
+        mixture("trainer.batch=4", *mixed, validated=True),
+        mixture("trainer.batch=2", *alike, tables=tables),
+        tiny(*images, val),
     )
 
     heatmaps = [f"loss/heatmap_{name}" for name, *_ in SETS]
@@ -96,6 +104,11 @@ def test_two_processes_equal_one(mixture, folder, figures, tmp_path, losses_of, 
     assert set(found) == set(expected) == set(range(1, 7))
     for step, line in expected.items():
         assert found[step] == pytest.approx(line, rel=1e-4)
+
+    expected, found = losses_of(one[2]), losses_of(two[2])
+    assert set(found) == {1, 2, 3}
+    for step, line in expected.items():
+        assert found[step] == pytest.approx(line, rel=1e-5)
 
     starts = [make_task(mixture(*alike, tables=tables)).make_network().state_dict()]
     ends = [load_file(run / "models/final/model.safetensors") for run in (one[1], two[1])]
