@@ -23,6 +23,7 @@ from benchmarks.fuzzing.target import Target, both
 from benchmarks.fuzzing.video_and_bulk_readers import clip, image_table, tar
 from benchmarks.fuzzing.watching import put, unwatched
 from everypose.errors import EveryposeError
+from everypose.studies import inner_maps
 
 STAND_INS = {"single.onnx": single_stage_model, "crops.onnx": top_down_model, "refiner.onnx": refiner_model}
 
@@ -61,11 +62,18 @@ def call(*arguments: object) -> None:
 
 
 _KEPT: dict[tuple[str, str], object] = {}
+_open_maps = inner_maps._open
+
+
+@functools.cache
+def _maps_of(model: str) -> inner_maps.MapModel:
+    """The model of a study, which takes most of the study's time to open."""
+    return _open_maps(model)
 
 
 @contextlib.contextmanager
 def _models_kept() -> Iterator[None]:
-    """Models called ``*.onnx`` in the folder ``stand_ins`` are opened once; others as always."""
+    """Models called ``*.onnx`` in the folder ``stand_ins``, and those of studies, are opened once; others as always."""
     from everypose.inference import loading, refinement
 
     def keeping(open_model: Callable[..., object]) -> Callable[..., object]:
@@ -79,13 +87,14 @@ def _models_kept() -> Iterator[None]:
 
         return opened
 
-    load, load_refiner = loading.load, refinement.load_refiner
+    load, load_refiner, open_maps = loading.load, refinement.load_refiner, inner_maps._open
     loading.load = keeping(load)  # type: ignore[assignment]
     refinement.load_refiner = keeping(load_refiner)  # type: ignore[assignment]
+    inner_maps._open = _maps_of
     try:
         yield
     finally:
-        loading.load, refinement.load_refiner = load, load_refiner
+        loading.load, refinement.load_refiner, inner_maps._open = load, load_refiner, open_maps
 
 
 def stand_in(folder: Path, name: str = "single.onnx") -> Path:

@@ -36,9 +36,9 @@ SLOW = {
     "predict": 100,
     "predict, video": 60,
     "recipes check": 20,
-    "study heatmaps": 4,
+    "study heatmaps": 40,
     "study occlusion": 60,
-    "study similarity": 4,
+    "study similarity": 8,
 }
 """Targets that compute much for each mutation, and how many of them run here."""
 

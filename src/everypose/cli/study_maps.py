@@ -97,8 +97,8 @@ def heatmaps(
     from everypose.studies.heatmaps import study_heatmaps
     from everypose.studies.inner_maps import open_heatmaps
 
-    opened = [open_heatmaps(each) for each in (against, model) if each is not None]
     pixels = read_image(image)
+    opened = [open_heatmaps(each) for each in (against, model) if each is not None]
     where = one_box(box, detector, pixels, image)
     study = study_heatmaps(opened, pixels, box=where, keypoint=keypoint, name=image.name)
     finish(study, out, as_json=as_json, quiet=quiet)
