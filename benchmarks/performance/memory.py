@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.performance.memory_of_commands import CLIPS, FRAMES, on_clip, on_labeled_photo, write_clip
 from benchmarks.performance.photos import example
 from benchmarks.performance.record import Findings, Options, Table, Target
 from everypose.data.images import read_image
@@ -37,7 +38,7 @@ RUN = (
 
 
 def measure(options: Options) -> Findings:
-    """Peak memory of predicting with and without pictures, and with the largest input."""
+    """Peak memory of predicting with and without pictures and with the largest input, and of other commands."""
     sides = QUICK_SIDES if options.quick else SIDES
     wide = QUICK_PANORAMAS if options.quick else PANORAMAS
     size_option = ("--size", "64") if options.quick else LARGEST_INPUT
@@ -61,10 +62,27 @@ def measure(options: Options) -> Findings:
                 if not flip:
                     goal = f"{label}, {size[0]} x {size[1]}: below {MOST_OF_PANORAMAS} MB"
                     targets.append(Target(goal, f"{peak:.0f} MB", peak < MOST_OF_PANORAMAS))
+        if not options.quick:
+            rows += _others(folder, options.threads)
     note = "The pixels of the largest photo alone take 309 MB."
     crowd = "Inputs of --size 1280 repeat a picture of a group: they have the most people that a pass can find, 30."
-    table = Table(("command", "photo", "MB"), rows, "peak resident memory, 2^20 bytes")
+    table = Table(("command", "photo or frame", "MB"), rows, "peak resident memory, 2^20 bytes")
     return Findings(targets, [table], [note, crowd])
+
+
+def _others(folder: Path, threads: int) -> list[tuple[str, str, str]]:
+    """Rows of other commands, on a labeled photo and on a clip of each size."""
+    rows = []
+    for size in SIDES:
+        name = f"{size[0]}x{size[1]}"
+        labeled = on_labeled_photo(folder / f"{name}.jpg", folder / f"labeled-{name}")
+        rows += [(label, size, peak_memory(command, threads)) for label, command in labeled.items()]
+    for clip_size in CLIPS:
+        clip = folder / f"clip-{clip_size.width}x{clip_size.height}.mp4"
+        write_clip(clip, example(EXAMPLE), clip_size, FRAMES)
+        tracked = on_clip(clip, folder / clip.stem)
+        rows += [(label, clip_size, peak_memory(command, threads)) for label, command in tracked.items()]
+    return [(label, f"{width} x {height}", f"{peak:.0f}") for label, (width, height), peak in rows]
 
 
 def commands(photo: Path, out: Path) -> dict[str, Sequence[str]]:
