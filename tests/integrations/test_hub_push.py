@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from everypose.errors import MissingDependencyError
 from everypose.evaluation.report.record import Protocol, Record
-from everypose.integrations.hub_push import prepare_publication
+from everypose.integrations.hub_push import prepare_publication, publish
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
 from everypose.skeleton.skeleton import Skeleton
@@ -158,3 +160,13 @@ def test_a_hub_that_refuses_is_one_line(everypose, hub, folder, monkeypatch):
 def test_a_dry_run_uploads_nothing(everypose, hub, folder):
     assert everypose("push", folder, "me/tiny", "--license", "mit", "--dry-run").out.startswith("---\n")
     assert hub.requests == []
+
+
+def test_without_the_hub_extra_there_is_one_line_of_advice(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    publication = prepare_publication(folder, "me/mine", (), license_id="apache-2.0")
+    with pytest.raises(MissingDependencyError) as caught:
+        publish(publication)
+    assert str(caught.value) == (
+        "publishing me/mine needs packages that are not installed: pip install 'everypose[hub]'"
+    )

@@ -1,9 +1,11 @@
 """Label Studio: predictions in its format, over its protocol, with images from its server only."""
 
 import base64
+import hashlib
 import http.server
 import json
 import threading
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -151,7 +153,7 @@ def backend(model, tmp_path_factory):
         server.shutdown()
 
 
-def test_the_protocol(backend):
+def test_the_protocol(backend, model):
     images = [
         "/data/upload/people.png",
         "data:image/png;base64," + base64.b64encode(photo(((0, 0, 50),))).decode(),
@@ -165,12 +167,14 @@ def test_the_protocol(backend):
     with backend.client(auth=("anyone", "a-token-of-enough-length")) as client:
         assert client.get("/health").json()["status"] == "UP"
         made = client.post("/setup", json={"project": "1.2", "schema": CONFIG, "extra_params": {}})
-        assert made.json() == {"model_version": "stand-in"}
+        digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+        assert made.json() == {"model_version": f"stand-in-{digest[:12]}"}
         answer = client.post("/predict", json={"tasks": tasks, "label_config": CONFIG, "params": {"login": None}})
         assert client.post("/webhook", json={"action": "PROJECT_UPDATED"}).status_code == 201
     assert answer.status_code == 200
     counts = [len(one["result"]) for one in answer.json()["results"]]
     assert counts == [2 * 18, 18, 0, 0, 0, 0, 0]
+    assert {one["model_version"] for one in answer.json()["results"]} == {made.json()["model_version"]}
     assert "/secret" not in Studio.seen
     lines = [json.loads(line) for line in backend.log if "no prediction" in line]
     assert [line["task"] for line in lines] == [2, 3, 4, 5, 6]

@@ -33,6 +33,8 @@ from everypose.serving.service import Service
 from everypose.serving.worker_process import Task
 
 MOST_TASKS = 100
+DIGITS = 12
+"""Of the SHA-256 in the name of a model's version."""
 _DATA_ADDRESS = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 
 
@@ -134,7 +136,7 @@ def label_studio_routes(service: Service, server: LabelStudio) -> APIRouter:
     @router.post("/setup", summary="Label Studio: which model answers", responses=problems(408, 413, 415, 422))
     async def setup(request: Request) -> SetupAnswer:
         async with _json_body(request, service):
-            return SetupAnswer(model_version=model)
+            return SetupAnswer(model_version=_version_of(service, model))
 
     @router.post(
         "/predict",
@@ -188,7 +190,7 @@ async def _predict(
         content = await _fetch(str(task.data.get(controls.image_key, "")), server, service)
         pixels = check_image(content, service.settings.max_pixels)
         answer = await service.pool(model).run(Task(content, pixels))
-        return prediction(_people(answer.content), controls, model)
+        return prediction(_people(answer.content), controls, _version_of(service, model))
     except RequestError as failure:
         if failure.retry_after is not None:
             raise
@@ -196,7 +198,13 @@ async def _predict(
     except EveryposeError as error:
         detail = str(error)
     service.log.write("no prediction", task=task.id, detail=detail)
-    return {"model_version": model, "score": 0.0, "result": []}
+    return {"model_version": _version_of(service, model), "score": 0.0, "result": []}
+
+
+def _version_of(service: Service, model: str) -> str:
+    """The name by which Label Studio keeps a model's predictions apart: its name and the start of its weights' hash."""
+    digest = service.pool(model).description["weights"]["sha256"]
+    return model if digest is None else f"{model}-{digest[:DIGITS]}"
 
 
 def _people(content: bytes) -> People:
