@@ -112,7 +112,7 @@ test-integrations: .venv-cvat/ready .venv-label-studio/ready .venv-rerun/ready .
 
 .venv-bulk/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-bulk
-	.venv-bulk/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx s3fs 'moto[s3]>=5' flask flask-cors -e '.[bulk]'
+	.venv-bulk/bin/pip install $(PIP_OPTIONS) pytest hypothesis onnx s3fs 'moto[s3]>=5' flask flask-cors -e '.[bulk,video]'
 	touch $@
 
 .venv-transformers/ready: pyproject.toml

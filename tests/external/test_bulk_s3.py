@@ -8,8 +8,9 @@ import pytest
 from bulk.tar_files import png, tar_of, write_table
 from everypose.bulk.check import find_problems, shard_states
 from everypose.bulk.merge import merge
-from inference.stand_in import write_model
+from inference.stand_in import crowd, write_model
 
+av = pytest.importorskip("av", reason="needs the environment of make test-bulk")
 boto3 = pytest.importorskip("boto3", reason="needs the environment of make test-bulk")
 pytest.importorskip("s3fs", reason="needs the environment of make test-bulk")
 server = pytest.importorskip("moto.server", reason="needs the environment of make test-bulk")
@@ -51,9 +52,9 @@ def fill(client, tmp_path):
     put("list.parquet", (tmp_path / "list.parquet").read_bytes())
 
 
-def run(tmp_path, out, *sources, shard="0/1"):
+def run(tmp_path, out, *sources, shard="0/1", options=()):
     command = [sys.executable, "-m", "everypose", "bulk", "run", *sources, "-m", str(tmp_path / "stand_in.onnx")]
-    command += ["--part", "7", "--shard", shard, "--out", str(tmp_path / out)]
+    command += ["--part", "7", "--shard", shard, "--out", str(tmp_path / out), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -78,6 +79,36 @@ def test_shards_of_a_bucket_have_the_rows_of_one_run(store, tmp_path):
     assert len(files) == IMAGES + 3 * 5 + 1 + 2
     assert {"s3://photos/set/7.png", "s3://photos/tars/3.tar/1.png", "s3://photos/list.parquet/set/1.png"} <= files
     assert sum(state.failed for state in shard_states(tmp_path / "one")) == 4
+
+
+def test_a_video_in_a_bucket_has_the_rows_of_a_file(store, tmp_path):
+    """Of segments in two shards, which are read from the middle of the object, with tracks."""
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as output:
+        stream = output.add_stream("libx264", rate=30, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.gop_size = 15
+        for number in range(60):
+            people = [(0, 0, 240), (1, 1, 220)] if number > 20 else [(0, 0, 240)]
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(crowd(people), format="rgb24")))
+        output.mux(stream.encode())
+    store.put_object(Bucket="photos", Key="videos/clip.mp4", Body=clip.read_bytes())
+    write_model(tmp_path / "stand_in.onnx")
+    options = ("--track", "--segment-seconds", "0.5")
+    runs = [run(tmp_path, "file", str(clip), options=options)]
+    runs += [
+        run(tmp_path, "store", "s3://photos/videos/clip.mp4", shard=f"{index}/2", options=options) for index in range(2)
+    ]
+    assert [one.returncode for one in runs] == [0, 0, 0], runs
+    tables = []
+    for name in ("file", "store"):
+        assert find_problems(tmp_path / name) == []
+        merge(tmp_path / name, tmp_path / f"{name}.parquet")
+        tables.append(parquet.read_table(tmp_path / f"{name}.parquet").to_pylist())
+    assert {row.pop("file") for row in tables[0]} == {str(clip)}
+    assert {row.pop("file") for row in tables[1]} == {"s3://photos/videos/clip.mp4"}
+    assert tables[0] == tables[1]
+    assert len({row["track_id"] for row in tables[0]}) == 2
 
 
 @pytest.mark.usefixtures("store")
