@@ -52,14 +52,15 @@ def running(*arguments, env=None):
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=env) as process:
         for line in process.stderr:
             log.append(line)
-            if '"listening"' in line:
+            if '"event": "listening"' in line:
+                url = json.loads(line)["url"]
                 break
         else:
             raise AssertionError(f"the service did not start: {''.join(log)}")
         reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            yield Running(process, json.loads(log[-1])["url"], log)
+            yield Running(process, url, log)
         finally:
             process.kill()
             process.wait()

@@ -44,19 +44,19 @@ def is_video(content: bytes) -> bool:
 
 def main() -> None:
     """Answer one message."""
-    source, target = take_standard_streams()
-    hide_native_messages()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    message = read_message(source)
-    if message is None:
-        return
-    try:
-        header, content = _process(*message, target)
-    except EveryposeError as error:
-        header, content = {"error": str(error)}, b""
-    target.write(pack(header, content))
-    target.flush()
+    with take_standard_streams() as (source, target):
+        hide_native_messages()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        message = read_message(source)
+        if message is None:
+            return
+        try:
+            header, content = _process(*message, target)
+        except EveryposeError as error:
+            header, content = {"error": str(error)}, b""
+        target.write(pack(header, content))
+        target.flush()
 
 
 def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header, bytes]:

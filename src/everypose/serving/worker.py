@@ -10,8 +10,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
@@ -206,11 +207,16 @@ def weights_of(model: str) -> Header:
 
 def main() -> None:
     """Load the model that the first message names, and answer requests until standard input ends."""
-    source, target = take_standard_streams()
-    hide_native_messages()
-    # Ctrl-C and service managers signal the whole process group; the service decides when its workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with take_standard_streams() as (source, target):
+        hide_native_messages()
+        # Ctrl-C and service managers signal the whole process group; the service decides when its workers end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _answer_messages(source, target)
+
+
+def _answer_messages(source: BinaryIO, target: BinaryIO) -> None:
+    """Load the model of the first message, and answer the others until the stream ends."""
     sending = threading.Lock()
 
     def send(header: Header, content: bytes = b"") -> None:
@@ -234,12 +240,22 @@ def main() -> None:
     Worker(estimator, send, start["batch_wait"], weights).run(source)
 
 
-def take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return standard input and output as binary streams for messages; redirect other output to standard error."""
+@contextmanager
+def take_standard_streams() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Yield standard input and output as binary streams for messages; redirect other output to standard error.
+
+    Both are closed at the end of the block.
+    """
     source, target = os.dup(0), os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     os.dup2(2, 1)
-    return os.fdopen(source, "rb"), os.fdopen(target, "wb")
+    messages, answers = os.fdopen(source, "rb"), os.fdopen(target, "wb")
+    yield messages, answers
+    messages.close()  # not after an exception: a thread that still reads would keep the process
+    with suppress(OSError):  # the service has ended
+        answers.close()
 
 
 if __name__ == "__main__":
