@@ -1,6 +1,7 @@
 """From a model's name, folder, file or hub id to an estimator."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from everypose.core.decoder_names import Decoder
@@ -123,7 +124,11 @@ def load(
             )
         if detector is None and box_threshold is None:
             box_threshold = default_box_threshold(config.on_crops, min_score)
-        finds_boxes = find_detector(detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads)
+        # Threads that still spin after the detector's run would take the CPUs from crops that run in parallel.
+        spinning = False if isinstance(crops, ParallelCropRuntime) else None
+        finds_boxes = find_detector(
+            detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads, spinning=spinning
+        )
         if tiles is not None:
             finds_boxes = TiledDetector(finds_boxes, tiles)
         # A detector that is given as an object may not be made for several threads.
@@ -232,6 +237,7 @@ def find_detector(
     *,
     device: str = "cpu",
     threads: int | None = None,
+    spinning: bool | None = None,
 ) -> Detector:
     """Load the detector that gives a top-down model its boxes.
 
@@ -246,6 +252,8 @@ def find_detector(
         device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
             torch can use, OpenVINO or "auto".
         threads: CPU threads; by default the runtime chooses.
+        spinning: of detectors in ``.onnx`` files of other projects, see
+            :func:`everypose.inference.runtimes.onnx.open_session`.
 
     Raises:
         EveryposeError: if a file is damaged or not a detector.
@@ -264,7 +272,8 @@ def find_detector(
     path = Path(source)
     if "," in str(source) and not path.exists():
         parts = [part.strip() for part in str(source).split(",")]
-        return FusedDetectors([find_detector(part, threshold, device=device, threads=threads) for part in parts])
+        find = partial(find_detector, threshold=threshold, device=device, threads=threads, spinning=spinning)
+        return FusedDetectors([find(part) for part in parts])
     family = None
     if not path.exists() and (entry := find_entry(str(source))) is not None and entry.kind == "detector":
         path, family = resolve(source).path, entry.family
@@ -276,7 +285,7 @@ def find_detector(
     onnx_device = device if onnx_can_use(device) else "cpu"
     device = "cpu" if device == AUTO else device
     if path.suffix == ".onnx" and path.is_file():
-        session = open_session(path, threads, onnx_device)
+        session = open_session(path, threads, onnx_device, spinning=spinning)
         if not is_everypose_model(session) and recognize(session) is None:
             return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold, family=family)
     file = resolve(source)

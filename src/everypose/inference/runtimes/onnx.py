@@ -309,7 +309,9 @@ class OnnxRefinementRuntime(OnnxModel):
         return self._run(crops, poses=poses)[0]
 
 
-def open_session(path: str | Path, threads: int | None = None, device: str = "cpu") -> Session:
+def open_session(
+    path: str | Path, threads: int | None = None, device: str = "cpu", *, spinning: bool | None = None
+) -> Session:
     """Open any ``.onnx`` file.
 
     Args:
@@ -317,6 +319,8 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
         threads: CPU threads; by default the runtime chooses.
         device: of ONNX Runtime "cpu", "cuda" or "cuda:N"; "openvino" for OpenVINO on the CPU, which runs models of
             everypose, or "openvino:bf16" to let it compute in bfloat16 what is not in 8 bits.
+        spinning: whether threads of ONNX Runtime that wait for each other, and for a moment after a run, use their CPU,
+            which shortens runs if nothing else needs it; by default if ``threads`` is given.
 
     Raises:
         EveryposeError: if the file is missing or damaged.
@@ -326,7 +330,8 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
     >>> [node.name for node in open_session(bundled("boir-lite.onnx")).get_outputs()]
     ['keypoints', 'scores', 'image_index']
     """
-    open_file = _openvino(threads, device) if device in OPENVINO else _onnxruntime(threads, device)
+    spinning = threads is not None if spinning is None else spinning
+    open_file = _openvino(threads, device) if device in OPENVINO else _onnxruntime(threads, device, spinning)
     if not Path(path).is_file():
         raise EveryposeError(f"cannot read model {path}: no such file")
     try:
@@ -339,7 +344,7 @@ def open_session(path: str | Path, threads: int | None = None, device: str = "cp
     return session
 
 
-def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Session]:
+def _onnxruntime(threads: int | None, device: str, spinning: bool) -> Callable[[str | Path], Session]:
     """The session factory of ONNX Runtime."""
     import onnxruntime
 
@@ -348,7 +353,7 @@ def _onnxruntime(threads: int | None, device: str) -> Callable[[str | Path], Ses
     if not adds_8_bits_exactly():
         options.add_session_config_entry(EXACT_8_BITS, "1")
     options.intra_op_num_threads = threads or available_threads()
-    if threads is None:
+    if not spinning:
         # Waiting threads that spin would take the CPUs of other runs on this machine.
         options.add_session_config_entry(SPINNING, "0")
     providers = _providers(device, onnxruntime.get_available_providers())
