@@ -85,6 +85,10 @@ def compare(clips: Sequence[Clip], trials: int) -> None:
     show("online, without frames (no colors)", clips, [online(clip, default, frames=False) for clip in clips])
     with patch.object(BodyMass, "centered_boxes", _as_detected):
         show("online, boxes around the detector's middle", clips, [online(clip, default) for clip in clips])
+    with patch.object(tracker, "DETECTED_SHARE", 0.0):
+        show("online, boxes of the motion model alone", clips, [online(clip, default) for clip in clips])
+    confirmed_later = TrackerSettings(confirmation=1.2)
+    show("online, two detections for an identity", clips, [online(clip, confirmed_later) for clip in clips])
     with patch.object(tracker, "FOLLOWED", math.inf):
         show("online, missed people not returned", clips, [online(clip, default) for clip in clips])
     with patch.multiple(motion, predict=_stay, correct=_replace):

@@ -36,6 +36,26 @@ def test_people_who_cross_keep_their_ids():
     np.testing.assert_allclose(found[-1][1], [first[-1], second[-1]], atol=3)
 
 
+def test_one_detection_near_the_top_score_is_enough_and_a_less_certain_one_waits_for_the_next():
+    sure = follow([people_at([(50, 100)], scores=[0.9])], [0.0])
+    assert [ids for ids, _ in sure] == [[1]]
+    unsure = [people_at([(50, 100), (250, 100)], scores=[0.9, 0.7])] * 2
+    assert [ids for ids, _ in follow(unsure, [0.0, 0.1])] == [[1], [1, 2]]
+
+
+def test_returned_boxes_follow_a_person_who_turns():
+    """A quarter of what the motion model lags behind the detected center of mass is left."""
+    times = np.arange(12) / 10
+    there = [200 + 60 * min(time, 0.8) - 60 * max(time - 0.8, 0) for time in times]
+    tracker = Tracker(COCO)
+    for time, x in zip(times, there, strict=True):
+        people = tracker.update(people_at([(x, 100)]), time)
+        tracks = tracker._tracks
+        lag = float(tracks.motion.center[0, 0]) - x
+        assert float(people.boxes[0, [0, 2]].mean()) - x == pytest.approx(lag / 4, abs=1e-3)
+    assert lag > 1
+
+
 def test_the_order_of_the_people_does_not_matter():
     times = np.arange(30) / 10
     centers = [np.stack([walk((60 * n + 30, 100), (5 * n, 0), times)[t] for n in range(5)]) for t in range(30)]

@@ -105,7 +105,12 @@ class OfflineTracker:
             order = np.argsort(track.frames, kind="stable")
             for name in ("frames", "rows", "reliability"):
                 setattr(track, name, [getattr(track, name)[place] for place in order])
-        sure = [one for one in joined.values() if np.mean(one.reliability) >= self.settings.min_reliability]
+        # Online, one confident detection is enough, as the next is not known yet; here a person is found again.
+        sure = [
+            one
+            for one in joined.values()
+            if len(one.frames) > 1 and np.mean(one.reliability) >= self.settings.min_reliability
+        ]
         return sorted(sure, key=lambda track: track.frames[0])
 
     def _filled(self, track: _Track) -> list[tuple[int, People]]:

@@ -37,7 +37,8 @@ class TrackerSettings(Settings):
         oks_weight: weight of OKS in the similarity; box IoU has the rest.
         min_color: least similarity of colors (Bhattacharyya coefficient) of a match with a track that was without a
             detection for half a second, where frames are given.
-        confirmation: evidence after which a track gets an id; a detection with the top score counts 1.
+        confirmation: evidence after which a track gets an id; a detection with the top score counts 1, one with the
+            low score 0. By default, a single detection is enough if its score is near the top.
         min_reliability: least mean reliability of a track's detections, below which it is not returned.
         memory: seconds without a detection for which a track is predicted and may be matched.
         boxes: "smoothed" returns the boxes of the motion model, "detected" those that were given.
@@ -58,7 +59,7 @@ class TrackerSettings(Settings):
     min_similarity: float = Field(default=0.2, gt=0, lt=1)
     oks_weight: float = Field(default=0.3, ge=0, le=1)
     min_color: float = Field(default=0.5, ge=0, le=1)
-    confirmation: float = Field(default=1.2, ge=0)
+    confirmation: float = Field(default=0.9, ge=0)
     min_reliability: float = Field(default=0.3, ge=0, le=1)
     memory: float = Field(default=2.0, gt=0)
     boxes: Literal["smoothed", "detected"] = "smoothed"

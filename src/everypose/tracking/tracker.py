@@ -27,6 +27,8 @@ RECENT = 0.5
 """Seconds since the last confident detection for which a less confident detection may continue a track."""
 FOLLOWED = 1.0
 """Seconds from the first detection to the last after which a missed person is returned at the predicted position."""
+DETECTED_SHARE = 0.75
+"""Returned boxes of clearly visible people are moved by this share of the way to the detected center of mass."""
 UNCONFIRMED_MEMORY = 0.3
 """Seconds without a detection after which an unconfirmed track ends."""
 OCCLUDED_SHARE = 0.5
@@ -56,7 +58,7 @@ class Tracker:
         >>> def person(x):
         ...     return People(np.full((1, 17, 3), x + 1), [0.9], skeleton, boxes=[[x, 0, x + 40, 100]])
         >>> [tracker.update(person(x), time).ids.tolist() for time, x in ((0.0, 0), (0.1, 3), (0.2, 6))]
-        [[], [1], [1]]
+        [[1], [1], [1]]
     """
 
     def __init__(self, skeleton: Skeleton, settings: TrackerSettings | None = None) -> None:
@@ -93,14 +95,13 @@ class Tracker:
         hidden = tracks.select(shown & (tracks.rows < 0) & (time - tracks.last_seen <= self.settings.hidden_seconds))
         occluded = covered_share(hidden.motion.boxes, seen.motion.boxes) > OCCLUDED_SHARE
         hidden = hidden.select(occluded | self._is_missed(hidden, time))
-        boxes = seen.motion.boxes if self.settings.boxes == "smoothed" else people.boxes[seen.rows]
         hidden_keypoints = hidden.predicted_keypoints()
         hidden_keypoints[..., 2] = 0
         return People(
             np.concatenate([people.keypoints[seen.rows], hidden_keypoints]),
             np.concatenate([seen.scores, hidden.scores]),
             people.skeleton,
-            boxes=np.concatenate([boxes, hidden.motion.boxes]),
+            boxes=np.concatenate([self._returned_boxes(seen, people), hidden.motion.boxes]),
             image=people.image,
             ids=np.concatenate([seen.ids, hidden.ids]),
         )
@@ -118,6 +119,22 @@ class Tracker:
         self._confirm(time)
         self._end(time)
         return self._tracks
+
+    def _returned_boxes(self, seen: Tracks, people: People) -> Float64:
+        """(T, 4) boxes of people who were detected: the motion model's, moved sideways towards the center of mass.
+
+        The filter is made for prediction, and lags behind people who turn or stop. The center of mass of a clearly
+        visible person is steady enough to follow them: its errors last for about a second, so that the filter hardly
+        removes them.
+        """
+        found = people.boxes[seen.rows].astype(np.float64)
+        if self.settings.boxes == "detected":
+            return found
+        boxes = seen.motion.boxes
+        centered = self._mass.centered_boxes(people.keypoints[seen.rows].astype(np.float64), found)
+        lag = (centered - boxes)[:, [0, 2]].mean(axis=1)
+        boxes[:, [0, 2]] += (DETECTED_SHARE * self.scores.reliability(seen.scores) * lag)[:, None]
+        return boxes
 
     def _is_missed(self, tracks: Tracks, time: float) -> Mask:
         """(T,) whether a person is probably still there: followed for long, just missed, and not leaving the frame."""
