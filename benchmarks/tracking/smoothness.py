@@ -1,5 +1,6 @@
 """Jitter and lag of keypoints: raw, smoothed live and smoothed offline."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from everypose.data.images import read_image
 from everypose.inference.loading import load
 from everypose.people import People
 from everypose.tracking.motion import box_scale, center_and_size
+from everypose.tracking.offline import track_offline
 from everypose.tracking.smoothing.offline import smooth_tracks
 from everypose.tracking.smoothing.one_euro import LiveSmoother
 from everypose.tracking.smoothing.settings import OfflineSmoothing
-from everypose.tracking.tracker import Tracker
 
 STANDING = 0.35
 """A person who moves less than this many sizes in a second stands."""
@@ -46,14 +47,13 @@ WAYS: dict[str, Way] = {
 
 
 def track(people: Sequence[People], times: Sequence[float]) -> list[People]:
-    """Ids without the frames and without hidden people."""
-    tracker = Tracker(people[0].skeleton)
-    tracked = [tracker.update(found, time) for found, time in zip(people, times, strict=True)]
+    """Ids, and boxes smoothed over the whole clip, without the frames and without hidden people."""
+    tracked = track_offline(zip(times, people, strict=True))
     return [found[np.flatnonzero(found.keypoints[..., 2].any(axis=1))] for found in tracked]
 
 
 def jitter(tracked: Sequence[People], smoothed: Sequence[People], times: Sequence[float]) -> float:
-    """Mean acceleration of the keypoints of standing people, in sizes per second squared.
+    """Mean acceleration of the keypoints of standing people, in sizes per second squared; NaN if none stands.
 
     Who stands is decided by the tracked boxes, which are the same for every way of smoothing.
     """
@@ -70,7 +70,7 @@ def jitter(tracked: Sequence[People], smoothed: Sequence[People], times: Sequenc
             sure = np.min([_is_sure(pose[:, 2]) for pose in points], axis=0)
             speeds = [(points[n + 1][sure, :2] - points[n][sure, :2]) / steps[n] for n in (0, 1)]
             found.append(np.linalg.norm(speeds[1] - speeds[0], axis=1) / np.mean(steps) / size)
-    return float(np.concatenate(found).mean())
+    return float(np.concatenate(found).mean()) if found else math.nan
 
 
 def composed(photo: Image, rate: float, seconds: float) -> tuple[list[Image], Float64, Float64]:
