@@ -4,6 +4,7 @@
 
 Each mutation must be read or refused by one line, within ten seconds and 2 GB, without writing outside of its output
 folder or executing anything. Counts go to the file of --out after each turn; the same command goes on where it ended.
+The last column is the CPU time of one mutation.
 `--show NAME NUMBER` runs one mutation in this process and prints what comes of it.
 """
 

@@ -33,13 +33,12 @@ def in_child(target: Target, first: int, end: int, *, seconds: float) -> tuple[R
     with tempfile.TemporaryDirectory(dir=FAST_FOLDER if FAST_FOLDER.is_dir() else None) as folder:
         faults = Path(folder) / "faults"
         faults.touch()
-        begin = time.monotonic()
         child = os.fork()
         if child == 0:
             _work(target, range(first, end), Path(folder), shared, seconds)
-        status = _wait(child, shared)
+        status, computed = _wait(child, shared)
         number, accepted, refused, _ = _STATE.unpack(shared[:])
-        report = Report(accepted, refused, faults.read_text(encoding="utf-8").splitlines(), time.monotonic() - begin)
+        report = Report(accepted, refused, faults.read_text(encoding="utf-8").splitlines(), computed)
     if status:
         report.faults.append(f"{target.name} no. {number}: ended its process, status {status}")
         number += 1
@@ -83,12 +82,12 @@ def _until(numbers: Iterable[int], end: float) -> Iterable[int]:
         yield number
 
 
-def _wait(child: int, shared: mmap.mmap) -> int:
-    """The status of a child; one whose mutation hangs is killed."""
+def _wait(child: int, shared: mmap.mmap) -> tuple[int, float]:
+    """The status of a child, and the CPU seconds that it took; one whose mutation hangs is killed."""
     while True:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
-            return status
+            return status, used.ru_utime + used.ru_stime
         if time.monotonic() - _STATE.unpack(shared[:])[3] > _HUNG_SECONDS:
             os.kill(child, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)

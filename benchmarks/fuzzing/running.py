@@ -40,7 +40,7 @@ class Report:
         accepted: mutations that were read.
         refused: mutations that were refused by an error of one line.
         faults: one text for each mutation that broke a rule, with its number.
-        seconds: wall-clock time.
+        seconds: CPU time.
     """
 
     accepted: int = 0
@@ -147,13 +147,13 @@ def run(
         note: called after each mutation with its number, outcome and what :func:`attempt` says.
     """
     report = Report()
-    begin = time.monotonic()
+    begin = time.process_time()
     for number in numbers:
         outcome, what = attempt(target, number, folder / "case")
         report.count(target, number, outcome, what)
         if note is not None:
             note(number, outcome, what)
-    report.seconds = time.monotonic() - begin
+    report.seconds = time.process_time() - begin
     return report
 
 

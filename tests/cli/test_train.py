@@ -100,14 +100,13 @@ def test_wrong_calls_are_one_line(arguments, expected):
     assert "\n" not in str(result.exception)
 
 
-def test_data_that_is_not_there_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "everypose", "train", "boir-small", "--data", str(tmp_path), "-o", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
+def test_data_that_is_not_there_is_one_line(everypose, tmp_path):
+    done = everypose("train", "boir-small", "--data", tmp_path, "-o", tmp_path)
+    assert done.code == 1
+    last = done.err.strip().splitlines()[-1]
     assert last.startswith("everypose: ")
     assert str(tmp_path) in last
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err
 
 
 def test_options_reach_the_recipe(tmp_path, monkeypatch):

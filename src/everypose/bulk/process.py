@@ -1,10 +1,10 @@
 """The loop from images to people, shared by shards, plans and actors."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from everypose.bulk.items import Item, pixels_of_item, read_item
+from everypose.core.ordered_work import generator_threads
 from everypose.core.process_setup import available_threads
 from everypose.errors import EveryposeError
 from everypose.inference.bulk import find_people
@@ -50,7 +50,7 @@ def process_items(estimator: Estimator, items: Iterable[Item]) -> Iterator[ItemR
         return prepared
 
     workers = min(4, available_threads())
-    with ThreadPoolExecutor(workers) as pool:
+    with generator_threads(workers) as pool:
         outcomes = find_people(estimator, items, pool, workers=workers, prepare=prepare, pixels=pixels_of_item)
         for item, outcome in outcomes:
             if isinstance(outcome, EveryposeError):

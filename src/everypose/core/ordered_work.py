@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -10,6 +11,34 @@ Result = TypeVar("Result")
 
 MOST_PIXELS = 100_000_000
 """Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
+
+
+@contextmanager
+def generator_threads(workers: int, name: str = "") -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads for the body of a generator.
+
+    An abandoned generator may be closed by the garbage collector, at any place of any thread, also where Python starts
+    a thread and holds the lock that joining a thread takes: the two would wait for each other. So a generator that is
+    closed early ends its threads without joining them.
+
+    Args:
+        workers: number of threads.
+        name: prefix of the threads' names.
+
+    >>> with generator_threads(2) as pool:
+    ...     pool.submit(abs, -3).result()
+    3
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    try:
+        yield pool
+    except GeneratorExit:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def in_order(
@@ -22,6 +51,8 @@ def in_order(
     most: int = MOST_PIXELS,
 ) -> Iterator[Result]:
     """Yield ``work(item)`` for each item, in order, computed in the threads of a pool.
+
+    When it ends early, work that has not begun is canceled.
 
     Args:
         pool: runs the work.

@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from everypose.core.ordered_work import in_order
+from everypose.core.ordered_work import generator_threads, in_order
 from everypose.core.progress import track
 from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
@@ -226,7 +225,7 @@ def _run(
 ) -> Iterator[tuple[JsonId, Found]]:
     """Each image's id and prediction, batch by batch; threads decode images ahead of the network."""
     workers = min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
+    with generator_threads(workers) as pool:
         prepared = in_order(pool, estimator.prepare, annotated.paths.values(), estimator.batch_size + workers)
         yield from zip(annotated.paths, _in_batches(predict, prepared, estimator.batch_size), strict=True)
 

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, overload
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, overload
 from typing_extensions import TypeVar
 
 from everypose.core.arrays import Image
-from everypose.core.ordered_work import in_order
+from everypose.core.ordered_work import generator_threads, in_order
 from everypose.inference.image_like import ImageLike, image_pixels, is_single_image
 from everypose.models.config import ModelConfig
 from everypose.people import People
@@ -176,6 +175,6 @@ class Estimator(ABC, Generic[PreparedT]):
             return sum(self.input_pixels(prepared) for _, prepared in batch)
 
         runs = self.runs_at_once
-        with ThreadPoolExecutor(runs, thread_name_prefix="everypose network") as pool:
+        with generator_threads(runs, "everypose network") as pool:
             for found in in_order(pool, run, batches, runs + 1, pixels, most=MOST_NETWORK_PIXELS):
                 yield from found

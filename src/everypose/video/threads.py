@@ -9,6 +9,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 THREAD_NAME = "everypose stage"
+LONGEST_WAIT = 60.0
+"""Seconds that an iterator that is closed early waits for the item that is being made."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def in_thread(items: Iterable[Item], *, ahead: int, stop: Callable[[], None] | N
         stop: called when this iterator is closed early, to end ``items`` that wait for something.
     """
     waiting: queue.Queue[Item | _End] = queue.Queue(ahead)
-    stopped = threading.Event()
+    stopped, ended = threading.Event(), threading.Event()
 
     def put(item: Item | _End) -> None:
         while not stopped.is_set():
@@ -53,9 +55,12 @@ def in_thread(items: Iterable[Item], *, ahead: int, stop: Callable[[], None] | N
         else:
             put(_End())
         finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
+            try:
+                close = getattr(iterator, "close", None)
+                if close is not None:
+                    close()
+            finally:
+                ended.set()
 
     thread = threading.Thread(target=run, name=THREAD_NAME, daemon=True)
     thread.start()
@@ -72,4 +77,6 @@ def in_thread(items: Iterable[Item], *, ahead: int, stop: Callable[[], None] | N
         stopped.set()
         if stop is not None:
             stop()
-        thread.join()
+        # Not joined: the garbage collector may close an abandoned iterator where Python holds the lock of joining.
+        if threading.current_thread() is not thread:
+            ended.wait(LONGEST_WAIT)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.arrays import Float32, Int64
+from everypose.core.ordered_work import generator_threads
 from everypose.data.images import decode_image
 from everypose.errors import EveryposeError
 
@@ -103,7 +104,7 @@ def describe_all(paths: Iterable[Path]) -> Iterator[Picture | str]:
     >>> list(describe_all([Path("missing.png")]))
     ['cannot read missing.png: No such file or directory']
     """
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with generator_threads(_THREADS) as pool:
         yield from pool.map(_described, paths)
 
 
