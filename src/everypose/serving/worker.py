@@ -10,8 +10,9 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -90,11 +91,15 @@ class Worker:
                 self._pool.submit(self._answer, one, found, len(batch))
 
     def _receive(self, stream: BinaryIO) -> None:
-        """Pass every message to the threads that decode."""
+        """Pass every message to the threads that decode; the end comes after the last decoded image."""
+        decoding: deque[Future[None]] = deque()
         while (message := read_message(stream)) is not None:
             with self._counting:
                 self._expected += 1
-            self._pool.submit(self._prepare, *message)
+            decoding.append(self._pool.submit(self._prepare, *message))
+            while decoding and decoding[0].done():
+                decoding.popleft()
+        wait(decoding)
         self._ready.put(None)
 
     def _prepare(self, header: Header, content: bytes) -> None:
