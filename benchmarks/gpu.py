@@ -81,7 +81,7 @@ class Bench:
         return self.end - time.monotonic()
 
 
-class Rough(nn.Module):
+class Bfloat16Network(nn.Module):
     """A network with bf16 weights, channels last, whose methods take and give float32.
 
     Args:
@@ -92,16 +92,16 @@ class Rough(nn.Module):
 
     def __init__(self, network: nn.Module, way: str, images: Tensor) -> None:
         super().__init__()
-        rough: Any = copy.deepcopy(network).to(torch.bfloat16)
-        self.network = rough.to(memory_format=torch.channels_last)
+        reduced: Any = copy.deepcopy(network).to(torch.bfloat16)
+        self.network = reduced.to(memory_format=torch.channels_last)
         example = self._laid_out(torch.zeros(len(images), 3, *images.shape[1:3], device=images.device))
         wrap = WAYS[way]
         if hasattr(network, "heatmaps"):
-            self._heatmaps = wrap(rough.heatmaps, example)
+            self._heatmaps = wrap(reduced.heatmaps, example)
         else:
-            self.normalization = rough.normalization
-            self._features = wrap(rough.features, example)
-            self._center_map = wrap(rough.center_map, rough.features(example))
+            self.normalization = reduced.normalization
+            self._features = wrap(reduced.features, example)
+            self._center_map = wrap(reduced.center_map, reduced.features(example))
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Heatmaps of a top-down network."""
@@ -177,7 +177,7 @@ def case(name: str, network: nn.Module, config: ModelConfig, form: str, batch: i
     try:
         with torch.inference_mode():
             begin = time.monotonic()
-            run = whole_graph(Rough(network, form, images), config, images, bench)
+            run = whole_graph(Bfloat16Network(network, form, images), config, images, bench)
             run()
             prepared = time.monotonic() - begin
             bench.device.forget_peak()
@@ -222,14 +222,14 @@ def parity(network: nn.Module, config: ModelConfig, bench: Bench) -> Line:
     """Distance of bf16 keypoints from float32 ones on photos, and the difference of the heatmaps."""
     images = torch.from_numpy(np.concatenate([seen(photo, config) for photo in bench.photos])).to(bench.device.name)
     with torch.inference_mode():
-        rough = Rough(network, EAGER, images)
+        reduced = Bfloat16Network(network, EAGER, images)
         pixels = normalize(images)
-        exact, near = (first_maps(one, pixels, config).float() for one in (network, rough))
+        exact, near = (first_maps(one, pixels, config).float() for one in (network, reduced))
         difference = ((exact - near).norm() / exact.norm()).item()
         line: Line = {"photos": len(images), "relative difference of heatmaps": round(difference, 5)}
         if config.is_top_down:
             no_flip = torch.zeros(0, device=bench.device.name)
-            graphs = [build_graph(one, config).eval().to(bench.device.name) for one in (network, rough)]
+            graphs = [build_graph(one, config).eval().to(bench.device.name) for one in (network, reduced)]
             found = [graph(images, no_flip) for graph in graphs]
             distance = (found[0][..., :2] - found[1][..., :2]).norm(dim=-1)
             line["median distance of keypoints, px"] = round(distance.median().item(), 3)

@@ -48,11 +48,11 @@ class Cost(NamedTuple):
     """Seconds and bytes of one sample, the mean of a batch.
 
     Attributes:
-        fast: seconds from the file to the batch in shared memory.
+        fast: seconds from the file to the batch in shared memory, by everypose.
         reading: seconds of it to read and decode the file.
         decoding: seconds of it to decode the JPEG, the bytes being in memory.
         literal: seconds of the literal form.
-        our_bytes: bytes transferred.
+        everypose_bytes: bytes transferred by everypose.
         literal_bytes: bytes transferred by the literal form.
     """
 
@@ -60,7 +60,7 @@ class Cost(NamedTuple):
     reading: float
     decoding: float
     literal: float
-    our_bytes: float
+    everypose_bytes: float
     literal_bytes: float
 
 
@@ -72,7 +72,7 @@ def costs(scenes: SceneSet, size: int, count: int) -> list[Cost]:
     """
     chosen = training_scenes(scenes)[:count]
     batches = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
-    fast = worker_costs(batches, partial(our_batch, skeleton=scenes.skeleton, size=size))
+    fast = worker_costs(batches, partial(everypose_batch, skeleton=scenes.skeleton, size=size))
     literal = worker_costs(batches, partial(literal_batch, skeleton=scenes.skeleton, size=size))
     read = [reading_costs(batch) for batch in (batches[0], *batches)][1:]
     return [
@@ -91,7 +91,7 @@ def worker_costs(batches: Sequence[Sequence[Scene]], form: Form) -> list[tuple[f
     use_one_opencv_thread()
 
     def set_up(_: int) -> None:
-        if form.func is our_batch:
+        if form.func is everypose_batch:
             keep_freed_memory()
             send_in_memory_files()
 
@@ -125,7 +125,7 @@ def sample_of(scene: Scene, skeleton: Skeleton, size: int) -> ImageSample:
     return make_sample(scene, image, skeleton, settings, draws=draws, reduction=reduction)
 
 
-def our_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> ImageBatch[Tensor]:
+def everypose_batch(scenes: Sequence[Scene], *, skeleton: Skeleton, size: int) -> ImageBatch[Tensor]:
     """The batch that a training gets."""
     batch: ImageBatch[Tensor] = collate(
         [sample_of(scene, skeleton, size) for scene in scenes], np.random.default_rng(0)
@@ -209,7 +209,7 @@ def main() -> None:
     scenes = read_coco(arguments.annotations, arguments.images)
     found = Cost(*np.median(costs(scenes, arguments.size, arguments.count), axis=0))
     print(
-        f"everypose: {1 / found.fast:.0f} samples/s, {found.our_bytes / 1e6:.1f} MB a sample; reading is "
+        f"everypose: {1 / found.fast:.0f} samples/s, {found.everypose_bytes / 1e6:.1f} MB a sample; reading is "
         f"{found.reading / found.fast:.0%} of it, decoding alone {found.decoding / found.fast:.0%}"
     )
     print(f"literal: {1 / found.literal:.0f} samples/s, {found.literal_bytes / 1e6:.1f} MB a sample")

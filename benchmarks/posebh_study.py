@@ -229,10 +229,10 @@ def measured_across(folder: Path, arguments: argparse.Namespace) -> dict[str, fl
     found = {}
     for own in SETS:
         for other in SETS:
-            asked = never_labeled(Skeleton.named(other), Skeleton.named(own))
-            if not asked.any():
+            unlabeled = never_labeled(Skeleton.named(other), Skeleton.named(own))
+            if not unlabeled.any():
                 continue
-            annotated = only(arguments.out / f"{other}_dev.json", arguments.images, asked)
+            annotated = with_labels_of(arguments.out / f"{other}_dev.json", arguments.images, unlabeled)
             _, of_other = select_skeleton(network, config, other)
             by_head = ViTPose(network.backbone.merged(network.index_of(own)), network.head_of(other))
             found[f"AP {other} head, {own} expert, unlabeled"] = average_precision(by_head, of_other, annotated)
@@ -244,11 +244,11 @@ def measured_across(folder: Path, arguments: argparse.Namespace) -> dict[str, fl
     return found
 
 
-def only(labels: Path, images: Path, asked: npt.NDArray[np.bool_]) -> AnnotatedSet:
-    """The set with the labels of some keypoints only."""
+def with_labels_of(labels: Path, images: Path, chosen: npt.NDArray[np.bool_]) -> AnnotatedSet:
+    """The set with the labels of the ``chosen`` keypoints (K,) only."""
     content = read_json(labels)
     for annotation in content["annotations"]:
-        keypoints = np.reshape(annotation["keypoints"], (-1, 3)) * asked[:, None]
+        keypoints = np.reshape(annotation["keypoints"], (-1, 3)) * chosen[:, None]
         annotation["keypoints"] = keypoints.ravel().tolist()
         annotation["num_keypoints"] = int((keypoints[:, 2] > 0).sum())
     return AnnotatedSet.from_content(content, Layout((labels,), images, None, None, "made by this study"))

@@ -3,7 +3,7 @@
     python -m benchmarks.regression            # compare; exit code 1 if something became slower
     python -m benchmarks.regression --record   # write the record that later runs are compared with
 
-Each measurement is a ratio: the time of a part of everypose over that of a yardstick that everypose does not change, in
+Each measurement is a ratio: the time of a part of everypose over that of a reference that everypose does not change, in
 the same round. On another machine or with other versions of the libraries the ratios differ for reasons of their own:
 they are printed, and the exit code is 0.
 """
@@ -46,7 +46,7 @@ RECORD = Path("docs/evidence/logs/performance/regression.json")
 SECONDS = 100
 ROUNDS = 15
 PRODUCT, DECODE, PYTHON = "matrix product of 1024", "JPEG decoding", "python alone"
-YARDSTICKS = {
+REFERENCES = {
     "BoIR-W32 at 256": PRODUCT,
     "boir-lite": PRODUCT,
     "mipnet-lite, 10 crops": PRODUCT,
@@ -124,7 +124,7 @@ def report(before: Measured, now: Measured) -> int:
     print("| time of | over that of | before | now | factor | |\n|---|---|---|---|---|---|")
     for one in found:
         cells = f"{one.before:.2f}", f"{one.now:.2f}", f"{one.factor:.2f}", one.verdict
-        print("| " + " | ".join((one.name, YARDSTICKS[one.name], *cells)) + " |")
+        print("| " + " | ".join((one.name, REFERENCES[one.name], *cells)) + " |")
     if not comparable:
         print(f"The record is of another machine or other versions: {before.machine}; {before.versions}")
     return int(comparable and any(one.verdict == "slower" for one in found))
@@ -140,30 +140,30 @@ def changes(before: Measured, now: Measured) -> list[Change]:
 
 
 def measure(effort: Effort, threads: int) -> Measured:
-    """All contenders and yardsticks in turns."""
+    """All candidates and references in turns."""
     start = machine.Moment.now()
     with tempfile.TemporaryDirectory() as folder:
-        timings = in_turns(contenders(Path(folder), threads), effort)
+        timings = in_turns(candidates(Path(folder), threads), effort)
     return Measured(
         command=f"python -m benchmarks.regression --record --seconds {effort.seconds:g} --threads {threads}",
         date=date.today().isoformat(),
         machine=machine.describe(),
         versions=machine.versions(),
         others=round(machine.Moment.now().others_since(start), 2),
-        ratios=ratios(timings, YARDSTICKS),
+        ratios=ratios(timings, REFERENCES),
     )
 
 
-def ratios(timings: Timings, yardsticks: Mapping[str, str]) -> dict[str, list[float]]:
-    """The ratio of each contender in each round."""
+def ratios(timings: Timings, references: Mapping[str, str]) -> dict[str, list[float]]:
+    """The ratio of each candidate in each round."""
     return {
         name: [a / b for a, b in zip(timings.seconds[name], timings.seconds[other], strict=True)]
-        for name, other in yardsticks.items()
+        for name, other in references.items()
     }
 
 
-def contenders(folder: Path, threads: int) -> dict[str, Run]:
-    """What is timed, the yardsticks among it."""
+def candidates(folder: Path, threads: int) -> dict[str, Run]:
+    """What is timed, the references among it."""
     cv2.setNumThreads(threads)
     (photo,) = photos_of(Options(), folder, 1)
     product = torch.randn(1024, 1024)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import gpu, regression
 from benchmarks.performance.float_models import in_float32
 from benchmarks.performance.timing import Timings
-from benchmarks.regression import YARDSTICKS, Measured, changes, ratios, report
+from benchmarks.regression import REFERENCES, Measured, changes, ratios, report
 
 from everypose.inference.device_check import agreement, pictures
 from everypose.inference.loading import load
@@ -54,7 +54,7 @@ def test_a_new_measurement_is_not_compared() -> None:
 
 
 def test_ratios_are_taken_in_each_round_and_the_record_is_read_as_written(tmp_path: Path) -> None:
-    found = ratios(Timings({"part": [2.0, 9.0], "yardstick": [1.0, 3.0]}), {"part": "yardstick"})
+    found = ratios(Timings({"part": [2.0, 9.0], "reference": [1.0, 3.0]}), {"part": "reference"})
     assert found == {"part": [2.0, 3.0]}
     written = record(*found["part"])
     (tmp_path / "record.json").write_text(json.dumps(asdict(written)))
@@ -63,7 +63,7 @@ def test_ratios_are_taken_in_each_round_and_the_record_is_read_as_written(tmp_pa
 
 def test_the_committed_record_has_every_measurement() -> None:
     committed = Measured.read(Path(__file__).parents[1] / regression.RECORD)
-    assert committed.ratios.keys() == YARDSTICKS.keys()
+    assert committed.ratios.keys() == REFERENCES.keys()
     assert all(len(values) >= 3 for values in committed.ratios.values())
 
 

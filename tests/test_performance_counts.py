@@ -229,7 +229,7 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert f"{timings.of('fast'):.1f}" == "3.0 (2.0–6.5)"
 
 
-def test_contenders_take_turns() -> None:
+def test_candidates_take_turns() -> None:
     order: list[str] = []
     timings = in_turns({name: partial(order.append, name) for name in "ab"}, Effort(seconds=0, least=2))
     assert "".join(order) == "ab" * 3  # the first turn is not counted

@@ -88,7 +88,7 @@ class NoJobs(Jobs):
     """Video jobs that are not processed: decoding is a target of its own."""
 
     def add(self, options: dict[str, Any], content: bytes) -> Job:  # noqa: ARG002
-        """A job that is queued for ever."""
+        """A job that is queued forever."""
         return Job()
 
 

@@ -1,4 +1,4 @@
-"""Run each contender in its own process, so that its memory allocations do not influence the others."""
+"""Run each candidate in its own process, so that its memory allocations do not influence the others."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ Found = TypeVar("Found")
 
 @contextmanager
 def apart(make: Callable[[], Callable[[Given], Found]]) -> Iterator[Callable[[Given], Found]]:
-    """Start a process that makes a contender; yields what runs it there.
+    """Start a process that makes a candidate; yields what runs it there.
 
     Args:
-        make: called in the new process; picklable, as are what the contender is given and what it finds.
+        make: called in the new process; picklable, as are the candidate's arguments and results.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from benchmarks.performance.accuracy import accuracy_of_int8
 from benchmarks.performance.literal import LiteralHead
 from benchmarks.performance.picture import Points, line_chart
-from benchmarks.performance.random_networks import let_in, peak_heights
+from benchmarks.performance.random_networks import peak_heights, set_people
 from benchmarks.performance.record import Findings, Options, Table, Target
 from benchmarks.performance.timing import Run, Spread, Timings, in_turns
 from benchmarks.performance.tiny import TINY_BOIR
@@ -73,7 +73,7 @@ def measure(options: Options) -> Findings:
             + ", ".join(f"{name} {100 * part:.2f} %" for name, part in same.items())
             + ". With random weights, neighboring cells can be equal up to rounding, which then decides between them; "
             "the tests compare recorded networks.",
-            "int8 has random weights, too: its time is that of trained ones, its keypoints mean nothing.",
+            "int8 has random weights, too: its time is that of trained ones, its keypoints are meaningless.",
             "ms a person: the slope of a straight line through the times of each round.",
             *([] if OPENVINO in forms else [NO_OPENVINO]),
             *loss.notes,
@@ -122,7 +122,7 @@ def with_people(network: BoIR, run: Run) -> Form:
     """A run in torch, as a function of the number of people."""
 
     def run_with(people: int) -> object:
-        let_in(network, people)
+        set_people(network, people)
         return run()
 
     return run_with
@@ -149,7 +149,7 @@ def slopes_of(timings: Timings, name: str, crowds: Sequence[int]) -> Spread:
 
 
 def key(name: str, people: int) -> str:
-    """The contender's name for a form and a number of people."""
+    """The candidate's name for a form and a number of people."""
     return f"{name}, {people}"
 
 

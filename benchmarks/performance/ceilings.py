@@ -101,5 +101,5 @@ def write_product(path: Path, weights: np.ndarray, kind: str, plain: np.ndarray 
 
 
 def fastest_of(timings: Timings, names: Sequence[str]) -> list[float]:
-    """Seconds of the fastest of several contenders in each round."""
+    """Seconds of the fastest of several candidates in each round."""
     return [min(each) for each in zip(*(timings.seconds[name] for name in names), strict=True)]

@@ -83,7 +83,7 @@ def measure(options: Options) -> Findings:
     ]
     note = (
         "The network alone has its inputs in memory and uses all threads; one run at a time does not keep all of them "
-        "busy, two do. Reading, drawing and writing then want cores that the network has: where these are few, the "
+        "busy, two do. Reading, drawing and writing then need cores that the network uses: where these are few, the "
         "folder falls short of two runs at a time by that work, however well it overlaps."
     )
     return Findings(targets, tables, [note])

@@ -54,7 +54,7 @@ def _section(record: Record, with_place: bool) -> str:
 
 
 def _origin(record: Record) -> str:
-    smoke = "**A smoke run: tiny networks, one round; these numbers mean nothing.** " if record.quick else ""
+    smoke = "**A smoke run: tiny networks, one round; these numbers say nothing about speed.** " if record.quick else ""
     return (
         f"{smoke}`{record.command}`, {record.date}, {record.seconds:.0f} s, in which other work kept "
         f"{record.others:.1f} cores busy."

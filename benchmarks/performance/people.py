@@ -58,7 +58,7 @@ def measure(options: Options) -> Findings:
 
 
 def key(name: str, count: int) -> str:
-    """A contender's name."""
+    """A candidate's name."""
     return f"{name}, {count}"
 
 

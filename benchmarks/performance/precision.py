@@ -34,7 +34,7 @@ INSTRUCTIONS = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni"
 NOTES = [
     "The ceiling of a precision is the fastest matrix product of that precision in the same round, of any library.",
     "Forms in int8 are those of `everypose export --int8`: they compute in 8 bits what the quantizer makes so, and the "
-    "rest in float32 or bf16. Decoding takes time and counts for nothing.",
+    "rest in float32 or bf16. Decoding takes time, but its operations are not counted.",
     "Weights and pixels are random.",
 ]
 
@@ -100,12 +100,12 @@ def count_of(config: ModelConfig) -> int:
 
 
 def flat(bounds: Mapping[str, Mapping[str, Run]]) -> dict[str, Run]:
-    """The matrix products as contenders."""
+    """The matrix products as candidates."""
     return {key(kind, library): run for kind, runs in bounds.items() for library, run in runs.items()}
 
 
 def key(kind: str, library: str) -> str:
-    """A contender's name."""
+    """A candidate's name."""
     return f"matrix product, {kind}, {library}"
 
 

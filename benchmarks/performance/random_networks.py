@@ -30,7 +30,7 @@ def settle(network: nn.Module, forward: Callable[[Tensor], object], side: int = 
 
 
 class PlacedPeople:
-    """Mixed into a single-stage network: its center map shows as many people as `let_in` says, at its usual cost."""
+    """Mixed into a single-stage network: its center map shows as many people as `set_people` sets, at usual cost."""
 
     places: Tensor
     heights: Tensor
@@ -60,7 +60,7 @@ def peak_heights(people: int) -> Tensor:
 
 
 def place_people(network: BoIR | CID, people: int) -> None:
-    """Make a network find a given number of people in every image; `let_in` changes the number."""
+    """Make a network find a given number of people in every image; `set_people` changes the number."""
     network.__class__ = PlacedBoIR if isinstance(network, BoIR) else PlacedCID
     # Constants would have to be copied to a GPU at every call, which a CUDA graph cannot hold.
     grid = [(0.5 + i // 6, 0.5 + i % 6) for i in range(MOST_PEOPLE)]
@@ -68,7 +68,7 @@ def place_people(network: BoIR | CID, people: int) -> None:
     network.register_buffer("heights", peak_heights(people))
 
 
-def let_in(network: Any, people: int) -> None:
+def set_people(network: Any, people: int) -> None:
     """Change how many people a network with placed people finds."""
     network.heights.copy_(peak_heights(people))
 

@@ -42,7 +42,7 @@ class Ceiling:
 
 
 def measure(options: Options) -> Findings:
-    """Ceilings, then every network in its three forms, with the matrix products among the contenders of each round."""
+    """Ceilings, then every network in its three forms, with the matrix products among the candidates of each round."""
     counts = sorted({1, options.threads})
     product = matrix_product(64 if options.quick else 2048)
     patch = convolution(*((8, 16) if options.quick else (256, 64)))
@@ -54,7 +54,7 @@ def measure(options: Options) -> Findings:
         network = random_network(config, PEOPLE)
         cost = cost_of(network, config)
         for count in counts if name == FIRST else counts[-1:]:
-            timings = beside_product(network, config, product, count, effort)
+            timings = with_product(network, config, product, count, effort)
             shares = {way: timings.ratio(PRODUCT, way).scaled(100 * cost / product.work) for way in WAYS}
             for way, share in shares.items():
                 seconds = timings.of(way).median
@@ -66,7 +66,7 @@ def measure(options: Options) -> Findings:
     caption = f"One image or crop at a time; {PEOPLE} people in an image"
     notes = [
         "FLOPs are counted, not estimated: convolutions and matrix products as they are called, an addition and a "
-        "multiplication as two. Normalization, activation, pooling and decoding take time and count for nothing.",
+        "multiplication as two. Normalization, activation, pooling and decoding take time but are not counted.",
         "The matrix product is the faster of torch's and NumPy's in the same round. A share can pass 100 % where a "
         "library's convolution needs fewer multiplications than are counted.",
         "Weights and pixels are random; batch normalization has the statistics of noise, so that no number vanishes.",
@@ -103,7 +103,7 @@ def ceilings_table(ceilings: Sequence[Ceiling], counts: Sequence[int], effort: E
     return Table(header, rows, f"Measured ceilings, {timings.rounds} rounds")
 
 
-def beside_product(network: nn.Module, config: ModelConfig, product: Ceiling, threads: int, effort: Effort) -> Timings:
+def with_product(network: nn.Module, config: ModelConfig, product: Ceiling, threads: int, effort: Effort) -> Timings:
     """Times of a network's forms; under `PRODUCT` those of the faster matrix product of each round."""
     with tempfile.TemporaryDirectory() as folder:
         ways = all_ways(network, config, noise(config), threads, Path(folder))

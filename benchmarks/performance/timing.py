@@ -1,4 +1,4 @@
-"""Timing of contenders in turns, so that other load on the machine slows all of them alike."""
+"""Timing of several candidates in turns, so that other load on the machine slows all of them alike."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 Run = Callable[[], object]
 
 PAUSE = 0.05
-"""Seconds between two contenders: threads of a library go on spinning when its work is done, OpenBLAS' for 25 ms."""
+"""Seconds between two candidates: threads of a library go on spinning when its work is done, OpenBLAS' for 25 ms."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of each contender, round by round."""
+    """Seconds of each candidate, round by round."""
 
     seconds: Mapping[str, Sequence[float]]
 
@@ -71,16 +71,16 @@ class Timings:
         return len(next(iter(self.seconds.values())))
 
     def of(self, name: str) -> Spread:
-        """A contender's seconds."""
+        """A candidate's seconds."""
         return Spread.of(self.seconds[name])
 
     def ratio(self, name: str, other: str) -> Spread:
-        """Return the ratio of a contender's time to that of ``other`` within each round."""
+        """Return the ratio of a candidate's time to that of ``other`` within each round."""
         return Spread.of([a / b for a, b in zip(self.seconds[name], self.seconds[other], strict=True)])
 
 
 def in_turns(runs: Mapping[str, Run], effort: Effort) -> Timings:
-    """Time the contenders in turns."""
+    """Time the candidates in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values() if effort.warm_up else ():
         run()

@@ -55,7 +55,7 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
     ratio = Spread.of([one.literal / one.fast for one in measured])
     rate = 1 / parts["fast"].median
     rows = [
-        (FAST, f"{parts['fast'].scaled(1000):.1f}", f"{rate:.0f}", f"{parts['our_bytes'].scaled(1e-6):.1f}"),
+        (FAST, f"{parts['fast'].scaled(1000):.1f}", f"{rate:.0f}", f"{parts['everypose_bytes'].scaled(1e-6):.1f}"),
         ("of it: reading the file", f"{parts['reading'].scaled(1000):.1f}", "", ""),
         ("of it: decoding the JPEG", f"{parts['decoding'].scaled(1000):.1f}", "", ""),
         (LITERAL, f"{parts['literal'].scaled(1000):.1f}", f"{1 / parts['literal'].median:.0f}",

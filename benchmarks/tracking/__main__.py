@@ -143,7 +143,7 @@ def compare_with_package(clips: Sequence[Clip], trials: int) -> None:
 
 
 def try_settings(clips: Sequence[Clip], trials: int) -> None:
-    """HOTA of random settings around the defaults: how much they matter."""
+    """HOTA of random settings around the defaults: their influence."""
     rng = random.Random(0)
     default = TrackerSettings()
     found = []

@@ -19,8 +19,8 @@ from everypose.tracking.smoothing.one_euro import LiveSmoother
 from everypose.tracking.smoothing.settings import OfflineSmoothing
 
 STANDING = 0.35
-"""A person who moves less than this many sizes in a second stands."""
-SURE = 0.5
+"""A person whose speed, in sizes per second, is lower than this stands still."""
+CONFIDENT = 0.5
 """Keypoints are measured that score at least this share of the person's best in the frame."""
 FREQUENCY = 0.5
 """Of the composed motion, hertz: a sway of the body."""
@@ -55,7 +55,7 @@ def track(people: Sequence[People], times: Sequence[float]) -> list[People]:
 def jitter(tracked: Sequence[People], smoothed: Sequence[People], times: Sequence[float]) -> float:
     """Mean acceleration of the keypoints of standing people, in sizes per second squared; NaN if none stands.
 
-    Who stands is decided by the tracked boxes, which are the same for every way of smoothing.
+    Which people stand still is decided by the tracked boxes, which are the same for every way of smoothing.
     """
     found = []
     for before, now, after in zip(range(len(times)), range(1, len(times)), range(2, len(times)), strict=False):
@@ -67,8 +67,8 @@ def jitter(tracked: Sequence[People], smoothed: Sequence[People], times: Sequenc
             if np.linalg.norm(centers[1] - centers[0]) > STANDING * size * sum(steps):
                 continue
             points = [_of(smoothed[frame], number).keypoints[0] for frame in (before, now, after)]
-            sure = np.min([_is_sure(pose[:, 2]) for pose in points], axis=0)
-            speeds = [(points[n + 1][sure, :2] - points[n][sure, :2]) / steps[n] for n in (0, 1)]
+            confident = np.min([_is_confident(pose[:, 2]) for pose in points], axis=0)
+            speeds = [(points[n + 1][confident, :2] - points[n][confident, :2]) / steps[n] for n in (0, 1)]
             found.append(np.linalg.norm(speeds[1] - speeds[0], axis=1) / np.mean(steps) / size)
     return float(np.concatenate(found).mean()) if found else math.nan
 
@@ -92,8 +92,8 @@ def lag(smoothed: Sequence[People], raw: Sequence[People], times: Float64, shift
     """
     number = _ids(raw[0])[0]
     points = np.array([_of(found, number).keypoints[0] for found in smoothed])
-    sure = np.mean([_is_sure(_of(found, number).keypoints[0, :, 2]) for found in raw], axis=0) > 0.9
-    x = points[:, sure, 0] - points[:, sure, 0].mean(axis=0)
+    confident = np.mean([_is_confident(_of(found, number).keypoints[0, :, 2]) for found in raw], axis=0) > 0.9
+    x = points[:, confident, 0] - points[:, confident, 0].mean(axis=0)
     size = float(box_scale(center_and_size(_of(raw[0], number).boxes)[1])[0])
     delays = np.arange(-0.1, 0.4, 0.001)
     inside = (times > 0.5) & (times < times[-1] - 0.2)
@@ -124,10 +124,10 @@ def measure_lag(photo: Path, model: str, rate: float = 30.0, seconds: float = 6.
     return {name: lag(way(people, times.tolist()), people, times, shifts) for name, way in WAYS.items()}
 
 
-def _is_sure(scores: npt.NDArray[np.floating]) -> Mask:
+def _is_confident(scores: npt.NDArray[np.floating]) -> Mask:
     """(K,) keypoints whose score (K,) is high for the person."""
-    sure: Mask = scores >= SURE * scores.max()
-    return sure
+    confident: Mask = scores >= CONFIDENT * scores.max()
+    return confident
 
 
 def _ids(people: People) -> list[int]:

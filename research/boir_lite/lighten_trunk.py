@@ -138,7 +138,7 @@ def _replace_elus(own: Weights, wanted: Sequence[Sequence[Tensor]]) -> dict[str,
 
 
 def fit_elu(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(C, N) inputs of an ELU to scales, moves and drops (C,) so that ``scale * relu(x + move) - drop`` is like it."""
+    """Fit ``scale * relu(x + move) - drop`` (each (C,)) to an ELU of the inputs (C, N), by least squares."""
     elu = F.elu(x)
     target = elu - elu.mean(1, keepdim=True)
     best = torch.full((len(x),), torch.inf)

@@ -83,10 +83,13 @@ def keypoints_of(
         if chosen[person] and 0 <= x < offsets.shape[3] and 0 <= y < offsets.shape[2]:
             pixel = np.array([x, y], dtype=np.float64)
             pointed = pixel + offsets[0, :, y, x].numpy()
-            yield (*_beside(pointed, centers, person, sizes), *_beside(pixel, centers, person, sizes))
+            yield (
+                *_to_center(pointed, centers, person, sizes),
+                *_to_center(pixel, centers, person, sizes),
+            )
 
 
-def _beside(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple[float, bool]:
+def _to_center(point: Floats, centers: Floats, person: int, sizes: Floats) -> tuple[float, bool]:
     """The distance of a point to a person's center, in the person's size, and whether that center is the nearest."""
     away = np.linalg.norm(centers - point, axis=1)
     return float(away[person] / sizes[person]), bool(away.argmin() == person)

@@ -30,7 +30,7 @@ PEOPLE = 4
 Run = Callable[[], object]
 
 
-class Some(nn.Module):
+class FirstPeople(nn.Module):
     """MIPNet for the first ``people`` selectors."""
 
     def __init__(self, network: MIPNet, people: int) -> None:
@@ -57,7 +57,7 @@ def torch_runs(network: MIPNet, images: Tensor) -> dict[tuple[str, int], Run]:
 
     runs: dict[tuple[str, int], Run] = {}
     for people in range(1, PEOPLE + 1):
-        shared, alone = Some(network, people).eval(), Some(network, 1).eval()
+        shared, alone = FirstPeople(network, people).eval(), FirstPeople(network, 1).eval()
         runs["torch", people] = timed(partial(shared, images))
         runs["passes", people] = timed(partial(repeated, alone, images, people))
     return runs
@@ -77,7 +77,7 @@ def onnx_runs(network: MIPNet, images: Tensor, threads: int, folder: Path) -> di
         path = folder / f"{people}.onnx"
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(Some(network, people).eval(), (images,), str(path), opset_version=18, dynamo=False)
+            torch.onnx.export(FirstPeople(network, people).eval(), (images,), str(path), opset_version=18, dynamo=False)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         path.unlink()
         feed = {session.get_inputs()[0].name: images.numpy()}

@@ -1,4 +1,4 @@
-"""False persons of the default model in pictures without people, and in parts of photos without annotated boxes.
+"""False detections of the default model in pictures without people, and in parts of photos without annotated boxes.
 
     python -m research.mipnet_lite.no_people [PICTURE ...] [--photos ANNOTATIONS.json IMAGES]
 
@@ -79,7 +79,7 @@ def main() -> None:
             counts += [(scores >= score).sum() for score in SCORES]
             if (scores >= SCORES[-1]).any():
                 print(f"{name}: {scores.round(2).tolist()}")
-        print(f"{kind}: {images}; false persons from {SCORES} on: {counts.tolist()}", flush=True)
+        print(f"{kind}: {images}; false detections from {SCORES} on: {counts.tolist()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from research.mipnet_lite.precision import THRESHOLDS, Floats
 from research.mipnet_lite.trial_poses import read_trial
 from research.mipnet_lite.trials import SIGMAS, Trial, column, people
 
-FOUND, SOMEONE = 0.5, 0.3
-"""OKS from which a pose is a person's, and from which it may be someone's in a photo with incomplete labels."""
+FOUND, UNLABELED = 0.5, 0.3
+"""OKS from which a pose is a person's; and below which, where labels are incomplete, it may be an unlabeled one's."""
 
 
 def judged(poses: Floats, annotations: list[dict[str, Any]], complete: bool) -> tuple[Floats, Floats, int]:
@@ -39,7 +39,7 @@ def judged(poses: Floats, annotations: list[dict[str, Any]], complete: bool) -> 
     ignored = np.any([_mostly_inside(one["bbox"], poses) for one in others], axis=0) if others else False
     weights = np.where(ignored & (targets == 0), 0.0, 1.0)
     if not complete:
-        weights[(similar.max(axis=0, initial=0) < SOMEONE)] = 0
+        weights[(similar.max(axis=0, initial=0) < UNLABELED)] = 0
     return targets, weights, len(labeled)
 
 

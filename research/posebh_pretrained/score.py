@@ -35,11 +35,11 @@ def main() -> None:
     matches = read_matches(given.out)
     table = {name: compared(ways, given.resamples) for name, ways in matches.items()}
     write_json(given.out / "scores.json", table, indent=1)
-    print("| keypoints | network | AP | each seed | less heads |\n|---|---|---|---|---|")
+    print("| keypoints | network | AP | each seed | difference to heads |\n|---|---|---|---|---|")
     for name, rows in table.items():
         for way, row in rows.items():
             seeds = ", ".join(f"{100 * value:.1f}" for value in row["seeds"])
-            difference = shown(row["less"]) if "less" in row else ""
+            difference = shown(row["difference"]) if "difference" in row else ""
             print(f"| {name} | {way} | {shown(row['mean'])} | {seeds} | {difference} |")
 
 
@@ -60,9 +60,9 @@ def truth_of(name: str, out: Path) -> tuple[GroundTruth, Skeleton]:
     skeleton = Skeleton.named(name.split()[0])
     content: dict[str, Any] = read_json(out / f"{skeleton.name}_dev.json")
     if "," in name:
-        asked = never_labeled(skeleton, Skeleton.named(name.split(", ")[1].split()[0]))
+        unlabeled = never_labeled(skeleton, Skeleton.named(name.split(", ")[1].split()[0]))
         for annotation in content["annotations"]:
-            keypoints = np.reshape(annotation["keypoints"], (-1, 3)) * asked[:, None]
+            keypoints = np.reshape(annotation["keypoints"], (-1, 3)) * unlabeled[:, None]
             annotation |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": int((keypoints[:, 2] > 0).sum())}
     return read_ground_truth(content, len(skeleton)), skeleton
 
@@ -77,7 +77,7 @@ def compared(ways: dict[str, list[list[ImageMatches]]], resamples: int) -> dict[
         }
         reference = ways.get(REFERENCE, [])
         if way != REFERENCE and len(reference) == len(seeds):
-            row["less"] = vars(bootstrap(seeds, reference, resamples=resamples))
+            row["difference"] = vars(bootstrap(seeds, reference, resamples=resamples))
         table[way] = row
     return table
 

@@ -130,5 +130,5 @@ def test_the_commands_train_and_score(files, monkeypatch, capsys):
     assert "| mpii prototypes, coco expert | posebh | " in printed
     scores = json.loads((files / "out" / "scores.json").read_text())
     assert set(scores["coco"]) == set(small)
-    assert "less" in scores["coco"]["single"]
+    assert "difference" in scores["coco"]["single"]
     assert "single" not in scores["coco head, mpii expert"]

@@ -58,8 +58,12 @@ class Separable(nn.Module):
         return F.relu(self.sep(F.relu(self.dw(x))))
 
 
-class _Context(nn.Module):
-    """The module between MobileNet and the stages: three separable convolutions around a shortcut, then a 3x3."""
+class Context(nn.Module):
+    """The module between MobileNet and the stages: three separable convolutions around a shortcut, then a 3x3.
+
+    >>> Context()(torch.zeros(1, 512, 8, 6)).shape
+    torch.Size([1, 128, 8, 6])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +137,7 @@ class Trunk(nn.Module):
                 for name, inputs, outputs, stride, dilation in SEPARABLE
             }
         )
-        self.context = _Context()
+        self.context = Context()
         self.first = _FirstStage()
         self.refinement = nn.ModuleList(
             Refinement(CHANNELS + FIELDS + HEATMAPS if i == 0 else CHANNELS) for i in range(5)
