@@ -141,6 +141,12 @@ def test_all_people_of_a_crop_come_from_one_run(tmp_path: Path, flip: bool, devi
     assert np.abs(ours[..., 2] - twin[..., 2]).max() < 1e-4
     assert (np.abs(ours - twin).max(axis=-1) < 0.05).mean() > 0.98
     assert not np.allclose(ours[:, 0], ours[:, 1])
+    needed = np.array([True, False, False, True, False])
+    some = OnnxCropRuntime.open(tmp_path / "tiny.onnx", threads=1, device=device, flip=flip).run(crops, needed)
+    np.testing.assert_array_equal(some[:, 0], ours[:, 0])
+    np.testing.assert_array_equal(some[needed], ours[needed])
+    # OpenVINO has no optional inputs: all people are found.
+    np.testing.assert_array_equal(some[~needed, 1:], 0 if device == "cpu" else ours[~needed, 1:])
 
 
 def test_half_the_file_finds_the_same(exported: tuple[Path, BoIR | CID], tmp_path: Path) -> None:

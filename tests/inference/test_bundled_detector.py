@@ -12,6 +12,7 @@ from everypose.data.images import read_image
 from everypose.inference.boxes import Photo
 from everypose.inference.loading import find_detector
 from everypose.inference.runtimes.onnx import OnnxCropRuntime
+from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.crops import CropGeometry, warp
 from everypose.models.locate import bundled
 
@@ -60,6 +61,18 @@ def test_people_above_a_score_are_the_same_whatever_the_box_threshold():
         found = everypose.load(threads=1, min_score=score)(picture)
         expected = everypose.load(threads=1, min_score=score, box_threshold=0.2)(picture)
         np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+
+
+def test_people_are_the_same_if_the_others_of_all_boxes_are_computed():
+    picture = read_image(EXAMPLES / "group.jpg")
+    for score in (0.3, 0.6):
+        pose = everypose.load(threads=1, min_score=score)
+        assert isinstance(pose, TopDownEstimator)
+        photo = pose.prepare(picture)
+        (every,) = pose.poses([photo])
+        expected = pose.people(every)
+        np.testing.assert_allclose(pose(picture).keypoints, expected.keypoints, atol=1e-3)
+        np.testing.assert_allclose(pose(picture).scores, expected.scores, atol=1e-6)
 
 
 @pytest.mark.skipif(PUBLISHED is None, reason="needs PP-TinyPose's ONNX file in EVERYPOSE_TINYPOSE")

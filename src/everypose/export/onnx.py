@@ -12,7 +12,9 @@ from torch import nn
 
 from everypose.core.files import written_whole
 from everypose.export.people_loop import loop_over_people
+from everypose.inference.runtimes.onnx import OTHERS
 from everypose.methods.single_stage.graph import SearchSteps, SingleStageGraph, SingleStageNetwork
+from everypose.methods.top_down.graph import SeveralPeopleNetwork
 from everypose.models.build import build_graph
 from everypose.models.config import INT8_KEY, METADATA_KEY, ModelConfig
 
@@ -25,6 +27,7 @@ OF_IMAGES = {
     "image_index": {0: "people"},
 }
 OF_CROPS = {"images": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
+OF_CROPS_OF_SEVERAL = {**OF_CROPS, OTHERS: {0: "others"}}
 OF_POSES = {"images": {0: "batch"}, "poses": {0: "batch"}, "mirrored": {0: "flip"}, "keypoints": {0: "batch"}}
 
 
@@ -40,10 +43,12 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
     Inputs: ``images`` (B, H, W, 3) uint8 RGB, any B; H and W any multiples of a single-stage model's step, or those of
     a top-down model's crops; ``mirrored`` float32 of length 1 for the flip test, 0 without; of a single-stage model
     ``min_score`` float32 of shape (): candidates whose center score is at or below it are not decoded. Its outputs:
-    ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints``
-    (B, N, K, 3), all N people of each crop. A refinement model also takes ``poses`` (B, K, 3) float32, x, y in crop
-    pixels and whether given; its output is ``keypoints`` (B, K, 2). Heads that only training needs are left out. The
-    people of a large image are searched some at a time (:func:`everypose.export.people_loop.loop_over_people`).
+    ``keypoints`` (P, K, 3), ``scores`` (P,), ``image_index`` (P,). Output of a top-down model: ``keypoints`` (B, N, K,
+    3), all N people of each crop; a network of several people has the optional input ``others`` (B,) or (1,) float32,
+    0 for crops of which only the primary person is computed, 1 by default. A refinement model also takes ``poses`` (B,
+    K, 3) float32, x, y in crop pixels and whether given; its output is ``keypoints`` (B, K, 2). Heads that only
+    training needs are left out. The people of a large image are searched some at a time
+    (:func:`everypose.export.people_loop.loop_over_people`).
 
     Args:
         network: what to export.
@@ -65,7 +70,7 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
     ['images', 'mirrored']
     """
     graph, metadata = build_graph(network, config), _metadata(network, config)
-    dynamic, inputs = _inputs(config)
+    dynamic, inputs = _inputs(network, config)
     outputs = [name for name in dynamic if name not in inputs]
     traced: nn.Module = graph
     steps: list[str] = []
@@ -88,6 +93,9 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
         if steps:
             del model.graph.output[len(outputs) :]
             loop_over_people(model.graph, *steps, keypoints=len(config.skeleton))
+        if OTHERS in inputs:
+            of_all = np.ones(1, np.float32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(of_all, OTHERS))  # makes the input optional
         if half:
             store_half(model.graph)
         onnx.helper.set_model_props(model, metadata)
@@ -107,7 +115,7 @@ class _WithSteps(nn.Module):
         return self._search_steps(images, mirrored, min_score)
 
 
-def _inputs(config: ModelConfig) -> tuple[dict[str, dict[int, str]], dict[str, torch.Tensor]]:
+def _inputs(network: nn.Module, config: ModelConfig) -> tuple[dict[str, dict[int, str]], dict[str, torch.Tensor]]:
     """Return the dynamic axes of inputs and outputs, and example inputs."""
     width, height = (192, 128)
     if config.is_top_down:
@@ -117,6 +125,8 @@ def _inputs(config: ModelConfig) -> tuple[dict[str, dict[int, str]], dict[str, t
     images = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     images[:, height // 4 : 3 * height // 4, width // 3 : 2 * width // 3] = 200
     mirrored = torch.zeros(1)
+    if config.is_top_down and isinstance(network, SeveralPeopleNetwork):
+        return OF_CROPS_OF_SEVERAL, {"images": images, "mirrored": mirrored, OTHERS: torch.ones(1)}
     if config.is_top_down:
         return OF_CROPS, {"images": images, "mirrored": mirrored}
     if config.is_refiner:

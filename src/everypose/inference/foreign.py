@@ -217,6 +217,10 @@ class _RenamedSession:
         """The outputs that the family has."""
         return self._renamed(self._session.get_outputs())
 
+    def get_overridable_initializers(self) -> Sequence[Node]:
+        """Optional inputs: the families have none."""
+        return []
+
     def get_modelmeta(self) -> ModelMeta:
         """The file's metadata."""
         meta: ModelMeta = self._session.get_modelmeta()

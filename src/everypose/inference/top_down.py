@@ -20,7 +20,12 @@ from everypose.inference.image_like import ImageLike, image_file, image_pixels
 from everypose.inference.runtimes.onnx import CropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
-from everypose.methods.top_down.scoring import ScoringSettings, keypoint_probabilities, merge
+from everypose.methods.top_down.scoring import (
+    ScoringSettings,
+    keypoint_probabilities,
+    least_box_of_others,
+    merge,
+)
 from everypose.models.config import ModelConfig
 from everypose.people import People
 
@@ -124,15 +129,23 @@ class TopDownEstimator(Estimator[Photo]):
 
     def predict(self, prepared: Sequence[Photo]) -> list[People]:
         """Find the people in prepared images; crops of several images go through the network together."""
-        found = self.poses(prepared)
+        found = self._find(prepared, least_box_of_others(self.config.on_crops, self.min_score))
         return [self.people(poses, photo.image) for poses, photo in zip(found, prepared, strict=True)]
 
     def poses(self, prepared: Sequence[Photo]) -> list[BoxPoses]:
         """Estimate the poses in the boxes of prepared images, before person scoring and NMS."""
+        return self._find(prepared)
+
+    def _find(self, prepared: Sequence[Photo], least_box: float = 0.0) -> list[BoxPoses]:
+        """The poses of prepared images; boxes below ``least_box`` need only their primary ones."""
         boxes = detect_all(self.detector, prepared)
         cuts = [self._cut(photo, found) for photo, found in zip(prepared, boxes, strict=True)]
         pairs = zip(prepared, cuts, strict=True)
-        poses = self._poses((photo.image, matrix) for photo, cut in pairs for matrix in cut.matrices)
+        poses = self._poses(
+            _Crop(photo.image, matrix, others=score >= least_box)
+            for photo, cut in pairs
+            for matrix, score in zip(cut.matrices, cut.boxes.scores, strict=True)
+        )
         no_poses = np.zeros((0, 1, len(self.skeleton), 3))
         found = [list(islice(poses, len(cut.boxes))) for cut in cuts]
         return [
@@ -181,14 +194,16 @@ class TopDownEstimator(Estimator[Photo]):
         usable: Mask = np.all((high > low) & (high > 0) & (low < np.array(image_size)) & (sizes >= 1), axis=1)
         return usable
 
-    def _poses(self, crops: Iterable[tuple[Image, Float64]]) -> Iterator[Float64]:
-        """Keypoints (N, K, 3), in image pixels, of each crop, which is given as an image and its (2, 3) matrix."""
+    def _poses(self, crops: Iterable["_Crop"]) -> Iterator[Float64]:
+        """Keypoints (N, K, 3), in image pixels, of each crop."""
         remaining = iter(crops)
         while batch := list(islice(remaining, self.crops_at_once)):
-            raw = self._crop_runtime.run(np.stack([cut_crop(*crop, self._geometry.size) for crop in batch]))
+            pixels = np.stack([cut_crop(crop.image, crop.matrix, self._geometry.size) for crop in batch])
+            others = np.array([crop.others for crop in batch])
+            raw = self._crop_runtime.run(pixels) if others.all() else self._crop_runtime.run(pixels, others)
             self._check_keypoints(raw, len(batch))
-            for (_, matrix), keypoints in zip(batch, raw.astype(np.float64), strict=True):
-                keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(matrix))
+            for crop, keypoints in zip(batch, raw.astype(np.float64), strict=True):
+                keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(crop.matrix))
                 yield keypoints
 
     def _check_keypoints(self, raw: Float32, crops: int) -> None:
@@ -221,6 +236,21 @@ class _Cuts:
     """(R, 2) width, height of the regions, in image pixels."""
     matrices: list[Float64]
     """R times (2, 3), image pixels to crop pixels."""
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A crop of an image that is not cut yet.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        matrix: (2, 3), image pixels to crop pixels.
+        others: whether people besides the primary one are needed.
+    """
+
+    image: Image
+    matrix: Float64
+    others: bool
 
 
 def cut_crop(image: Image, matrix: Float64, size: Size) -> Image:

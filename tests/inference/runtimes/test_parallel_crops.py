@@ -36,6 +36,16 @@ def test_the_people_are_those_of_a_run_with_all_crops(sessions, count, flip):
     np.testing.assert_allclose(parallel[..., :2][found], together[..., :2][found], atol=0.01)
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_people_who_are_not_needed_are_left_out(sessions, count):
+    runtime = ParallelCropRuntime(*sessions, PATH, threads=2)
+    needed = np.arange(count) == 3
+    every, some = runtime.run(crops(count)), runtime.run(crops(count), needed)
+    np.testing.assert_allclose(some[:, 0], every[:, 0], atol=1e-3)
+    np.testing.assert_allclose(some[needed], every[needed], atol=1e-3)
+    assert (some[~needed, 1] == 0).all()
+
+
 def test_crops_run_at_the_same_time(sessions):
     both = threading.Barrier(2, timeout=20)
 

@@ -246,3 +246,20 @@ def test_one_run_of_an_exported_network_gives_everybody(tmp_path: Path, kind: st
             wanted = network.heatmaps(images).numpy()
         assert found.shape == (batch, 3, 5, 16, 24)
         assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("instances", [2, 3])
+@pytest.mark.parametrize("alone", [[], [1], [0, 2], [0, 1, 2]])
+def test_people_who_are_not_needed_are_left_out(instances, alone):
+    """The others of some crops are 0; everything else is as if all were computed."""
+    torch.manual_seed(0)
+    network = MIPNet(SimpleBaseline(ResNet((1, 1, 1, 1)), keypoints=3, deconv=8), instances=instances).eval()
+    images = torch.randn(3, 3, 64, 32)
+    with torch.no_grad():
+        every = network.heatmaps(images)
+        needed = torch.ones(3, instances, dtype=torch.bool)
+        needed[alone, 1:] = False
+        some = network.heatmaps_of_some(images, needed[:, 1])
+        torch.testing.assert_close(network.heatmaps_of_some(images, torch.ones(1)), every, rtol=0, atol=1e-6)
+    torch.testing.assert_close(some[needed], every[needed], rtol=0, atol=1e-6)
+    assert (some[~needed] == 0).all()

@@ -13,6 +13,7 @@ from everypose.methods.top_down.scoring import (
     calibrated_scores,
     default_box_threshold,
     keypoint_probabilities,
+    least_box_of_others,
     merge,
     oks_nms_high_index_first,
     person_scores,
@@ -289,3 +290,21 @@ def test_people_of_boxes_below_the_threshold_stay_below_the_score(min_score, box
     )
     if 0.25 <= box_score < box_threshold:
         assert scores.max() < min_score + 1e-12
+
+
+@given(st.floats(0.01, 0.99), st.floats(0, 1), st.floats(0.1, 1), st.floats(-1, 1))
+def test_others_of_boxes_below_their_threshold_stay_below_the_score(min_score, box_score, confidence, likeness):
+    """As long as no confidence is above 1."""
+    calibration = PersonCalibration(bias=5.6, slope=3.24, second=-4.465, likeness=likeness)
+    model = calibrated_model(calibration=calibration)
+    poses = np.full((1, 2, 17, 3), confidence)
+    scores = calibrated_scores(
+        poses, [box_score], areas=[1e4], sigmas=COCO_SIGMAS, confident=0.05, calibration=calibration
+    )
+    if box_score < least_box_of_others(model, min_score):
+        assert scores[0, 1] < min_score + 1e-12
+
+
+def test_without_a_calibration_or_a_lowest_score_all_others_are_needed():
+    assert least_box_of_others(calibrated_model(calibration=None), 0.9) == 0
+    assert least_box_of_others(calibrated_model(), 0.0) == 0

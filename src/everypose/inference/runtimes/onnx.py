@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float32, Int64
+from everypose.core.arrays import Float32, Int64, Mask
 from everypose.core.process_setup import available_threads
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error, first_line
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
@@ -18,6 +18,8 @@ from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
 INPUTS = {"images", "mirrored", "min_score"}
 FIXED_INPUTS = {"images", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}
+OTHERS = "others"
+"""Optional input of models of several people: 0 for crops of which only the primary person is computed."""
 OUTPUTS = ["keypoints", "scores", "image_index"]
 CROP_OUTPUTS = ["keypoints"]
 POSE_INPUTS = {"images", "poses", "mirrored"}
@@ -71,6 +73,8 @@ class Session(Protocol):
 
     def get_outputs(self) -> Sequence[Node]: ...  # noqa: D102
 
+    def get_overridable_initializers(self) -> Sequence[Node]: ...  # noqa: D102
+
     def get_modelmeta(self) -> ModelMeta: ...  # noqa: D102
 
     def run(self, outputs: Sequence[str], feed: Arrays) -> list[npt.NDArray[Any]]: ...  # noqa: D102
@@ -111,11 +115,13 @@ class CropRuntime(Protocol):
     [[[96.0, 128.0, 1.0]]]
     """
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
         """Find the people of a batch of crops.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB, of the model's crop size.
+            others: (B,) crops of which people besides the primary one are needed; by default all. Those that are not
+                needed may be all 0.
 
         Returns:
             Keypoints (B, N, K, 3) as x, y in crop pixels and confidence: N people for each crop, first the one whose
@@ -276,14 +282,17 @@ class OnnxCropRuntime(OnnxModel):
     inputs = CROP_INPUTS
     outputs = CROP_OUTPUTS
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
         """Find the people of a batch of crops; see `CropRuntime.run`.
 
         Raises:
             EveryposeError: if the crops have the wrong type or shape, or the model fails (out of memory).
         """
         check_crops(crops)
-        return self._run(crops)[0]
+        optional = {node.name for node in self._session.get_overridable_initializers()}
+        if others is None or OTHERS not in optional:
+            return self._run(crops)[0]
+        return self._run(crops, others=others.astype(np.float32))[0]
 
 
 class OnnxRefinementRuntime(OnnxModel):

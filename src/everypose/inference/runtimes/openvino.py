@@ -85,6 +85,10 @@ class OpenVinoSession:
         """The outputs' names."""
         return self._outputs
 
+    def get_overridable_initializers(self) -> list[Node]:
+        """Optional inputs: none, OpenVINO reads them as constants."""
+        return []
+
     def run(self, outputs: Sequence[str], feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The outputs of one run; threads take turns.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float32
+from everypose.core.arrays import Float32, Mask
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, Session
 
 LARGEST_FILE = 32 * 2**20
@@ -51,16 +51,23 @@ class ParallelCropRuntime(OnnxCropRuntime):
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="crops")
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
         """Find the people of a batch of crops; see `CropRuntime.run`.
 
         Raises:
             EveryposeError: if the crops have the wrong type or shape, or the model fails (out of memory).
         """
         if len(crops) < 2:
-            return super().run(crops)
-        parts = np.array_split(crops, number_of_parts(len(crops), self._threads))
-        return np.concatenate(list(self._pool.map(self._of_one_thread.run, parts)))
+            return super().run(crops, others)
+        step = number_of_parts(len(crops), self._threads)
+        # Every part has some of the first crops, whose boxes score highest and which have most of the others.
+        parts = [slice(first, None, step) for first in range(step)]
+        needed = [None if others is None else others[part] for part in parts]
+        found = list(self._pool.map(self._of_one_thread.run, [crops[part] for part in parts], needed))
+        keypoints = np.empty((len(crops), *found[0].shape[1:]), np.float32)
+        for part, rows in zip(parts, found, strict=True):
+            keypoints[part] = rows
+        return keypoints
 
 
 def number_of_parts(crops: int, threads: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float32
+from everypose.core.arrays import Float32, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.runtimes.normalized_crops import run_normalized
@@ -57,7 +57,7 @@ class SimCCRuntime:
         self._takes_batches = batches
         self._flip_index = config.skeleton.flip_index if flip else None
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:  # noqa: ARG002  # it has none
         """Find the person of each crop; see :class:`everypose.inference.runtimes.onnx.CropRuntime`.
 
         Raises:

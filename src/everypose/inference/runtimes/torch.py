@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from everypose.core.arrays import Float32
+from everypose.core.arrays import Float32, Mask
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.runtimes.onnx import RawPoses, check_batch, check_crops
 from everypose.models.build import build_graph
@@ -159,7 +159,7 @@ class TorchCropRuntime(_TorchModel):
     (2, 1, 17, 3)
     """
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:  # noqa: ARG002  # all are found
         """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
         check_crops(crops)
         return np.asarray(self._run(crops)[0], np.float32)

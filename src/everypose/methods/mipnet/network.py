@@ -106,21 +106,46 @@ class MIPNet(nn.Module):
         """
         people, crops = len(selectors), images.shape[0]
         selectors = selectors[:, None].expand(-1, crops, -1).flatten(0, 1)
-        maps = [torch.cat([x] * people) for x in self.trunk(images)]
-        maps = _modulate(maps, self.modulation[self.first_site], selectors)
-        rest = slice(self.first_site + 1, None)
-        for step, blocks in zip(self.steps()[rest], self.modulation[rest], strict=True):
-            maps = _modulate(step(maps), blocks, selectors)
-        heatmaps: Tensor = self.head(self.backbone.finish(maps))
+        heatmaps = self._after_trunk([torch.cat([x] * people) for x in self.trunk(images)], selectors)
         return heatmaps.reshape(people, -1, *heatmaps.shape[1:]).transpose(0, 1)
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Compute the heatmaps of all N people, the primary first: (B, 3, H, W) to (B, N, K, H/4, W/4)."""
         return self.heatmaps_for(images, self.selectors)
 
+    def heatmaps_of_some(self, images: Tensor, others: Tensor) -> Tensor:
+        """Compute the heatmaps of the primary person of every crop, and of the others in some of them.
+
+        Args:
+            images: normalized crops (B, 3, H, W), H and W multiples of 32.
+            others: (B,) or (1,), not 0 for crops of which people besides the primary one are computed.
+
+        Returns:
+            (B, N, K, H/4, W/4), 0 where nothing is computed.
+        """
+        crops, instances = images.shape[0], len(self.selectors)
+        every = torch.arange(crops, device=images.device)
+        shared = (torch.ones_like(every) * others).nonzero()[:, 0]
+        crop = torch.cat([every] + [shared] * (instances - 1))
+        person = torch.cat([every * 0] + [shared * 0 + number for number in range(1, instances)])
+        maps = [torch.cat([x] + [x[shared]] * (instances - 1)) for x in self.trunk(images)]
+        found = self._after_trunk(maps, self.selectors[person])
+        heatmaps: Tensor = found.new_zeros(instances * crops, *found.shape[1:])
+        heatmaps = heatmaps.index_put((person * crops + crop,), found)
+        return heatmaps.reshape(instances, crops, *found.shape[1:]).transpose(0, 1)
+
     def forward(self, images: Tensor) -> Tensor:
         """The same as :meth:`heatmaps`; in training mode, what the loss takes."""
         return self.heatmaps(images)
+
+    def _after_trunk(self, maps: list[Tensor], selectors: Tensor) -> Tensor:
+        """The trunk's maps of R people and their selectors (R, N) to heatmaps (R, K, H/4, W/4)."""
+        maps = _modulate(maps, self.modulation[self.first_site], selectors)
+        rest = slice(self.first_site + 1, None)
+        for step, blocks in zip(self.steps()[rest], self.modulation[rest], strict=True):
+            maps = _modulate(step(maps), blocks, selectors)
+        heatmaps: Tensor = self.head(self.backbone.finish(maps))
+        return heatmaps
 
 
 def _modulate(maps: list[Tensor], blocks: nn.Module, selectors: Tensor) -> list[Tensor]:

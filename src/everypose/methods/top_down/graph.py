@@ -3,7 +3,7 @@
 Torch inference runs it, the ONNX export traces it and evaluation uses it, so that no second decoder can drift away.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,15 @@ class HeatmapNetwork(Protocol):
 
     def heatmaps(self, images: Tensor) -> Tensor:
         """Normalized images (B, 3, H, W) -> heatmaps (B, N, K, h, w) of N instances."""
+        ...
+
+
+@runtime_checkable
+class SeveralPeopleNetwork(HeatmapNetwork, Protocol):
+    """A network that finds several people in a crop, and can leave out all except the primary one."""
+
+    def heatmaps_of_some(self, images: Tensor, others: Tensor) -> Tensor:
+        """As :meth:`heatmaps`; 0 for people besides the primary one of crops for which ``others`` (B,) or (1,) is 0."""
         ...
 
 
@@ -66,19 +75,27 @@ class TopDownGraph(nn.Module):
         self.bgr = bgr
         self.register_buffer("flip_index", flip_index, persistent=False)
 
-    def forward(self, images: Tensor, mirrored: Tensor) -> Tensor:
+    def forward(self, images: Tensor, mirrored: Tensor, others: Tensor | None = None) -> Tensor:
         """Find the keypoints of every instance.
 
         Args:
             images: (B, H, W, 3) uint8 RGB crops, B at least 1.
             mirrored: (F,) of any type; F = 0 for the crops only, F = 1 for test-time flip augmentation (flip test).
+            others: (B,) or (1,) of any type; 0 for crops of which only the primary person is computed, by a
+                `SeveralPeopleNetwork`.
 
         Returns:
-            (B, N, K, 3): x, y in crop pixels and confidence.
+            (B, N, K, 3): x, y in crop pixels and confidence; all 0 for people who are not computed.
         """
         flips, count = mirrored.shape[0], images.shape[0]
         seen = torch.cat([images, self.mirrored_crops(images[: count * flips])])
-        maps = self.network.heatmaps(normalize(seen, bgr=self.bgr))
+        pixels = normalize(seen, bgr=self.bgr)
+        if others is None:
+            maps = self.network.heatmaps(pixels)
+        else:
+            of_crops = others * torch.ones(count, device=images.device)
+            of_views = torch.cat([of_crops, of_crops[: count * flips]])
+            maps = cast(SeveralPeopleNetwork, self.network).heatmaps_of_some(pixels, of_views)
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2

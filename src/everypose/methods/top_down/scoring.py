@@ -17,6 +17,8 @@ _LEAST_PRODUCT = 1e-6
 _LEAST_BOX_SCORE = 0.2
 # No training photo has a person whose box is so low that its mean confidence would have to be higher than this.
 _HIGHEST_MEAN_CONFIDENCE = 0.9
+# Of networks that learned targets up to 1.
+_HIGHEST_CONFIDENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,28 @@ def default_box_threshold(settings: CropInference, min_score: float | None = Non
         return min(max(own, _product_for(min_score, calibration) / _HIGHEST_MEAN_CONFIDENCE), 1.0)
     ratio = _product_for(min_score, calibration) / _product_for(settings.min_score, calibration)
     return max(own * ratio, min(own, _LEAST_BOX_SCORE))
+
+
+def least_box_of_others(settings: CropInference, min_score: float) -> float:
+    """The lowest score of boxes whose people besides the primary one can reach ``min_score``.
+
+    Args:
+        settings: with the model's calibration.
+        min_score: lowest score of a person to report.
+
+    Returns:
+        0 if the model has no calibration.
+
+    Example:
+        >>> calibration = PersonCalibration(bias=5.6, slope=3.24, second=-4.465)
+        >>> model = CropInference(crop_size=(192, 256), calibration=calibration)
+        >>> [round(least_box_of_others(model, score), 2) for score in (0.0, 0.6)]
+        [0.0, 0.8]
+    """
+    if (calibration := settings.calibration) is None:
+        return 0.0
+    most = calibration.bias + calibration.second + max(calibration.likeness, 0.0)
+    return _product_for(min_score, calibration.model_copy(update={"bias": most})) / _HIGHEST_CONFIDENCE
 
 
 def _product_for(score: float, calibration: PersonCalibration) -> float:
