@@ -156,9 +156,9 @@ def test_the_detector_of_a_top_down_model_stays_in_onnx_runtime(stand_in, tmp_pa
     crops = crop_stand_in.write_model(tmp_path / "crops.onnx")
     opened = set()
 
-    def watched(path, threads, device):
+    def watched(path, threads, device="cpu", **options):
         opened.add((path.name, device))
-        return open_session(path, threads, device)
+        return open_session(path, threads, device, **options)
 
     monkeypatch.setattr(loading, "open_session", watched)
     image = crowd([(0, 0, 200)])
