@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.lite_cascade import average_precision, unmodified
-from everypose.core.arrays import Float32
+from everypose.core.arrays import Float32, Mask
 from everypose.core.files import read_json
 from everypose.data.images import read_image
 from everypose.errors import exit_on_user_error
@@ -40,9 +40,9 @@ class SwappedChannels:
     def __init__(self, runtime: CropRuntime) -> None:
         self._runtime = runtime
 
-    def run(self, crops: npt.NDArray[np.uint8]) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
         """Run the model on crops whose red and blue are exchanged."""
-        return self._runtime.run(np.ascontiguousarray(crops[..., ::-1]))
+        return self._runtime.run(np.ascontiguousarray(crops[..., ::-1]), others)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from everypose.core.arrays import Float32, Image
+from everypose.core.arrays import Float32, Image, Mask
 from everypose.core.decoder_names import Decoder
 from everypose.errors import UsageError
 from everypose.evaluation.annotated_set import AnnotatedSet
@@ -41,9 +41,9 @@ class _ConcatenatedRuntimes:
     def __init__(self, runtimes: Sequence[CropRuntime]) -> None:
         self._runtimes = runtimes
 
-    def run(self, crops: Image) -> Float32:
+    def run(self, crops: Image, others: Mask | None = None) -> Float32:
         """See :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
-        return np.concatenate([runtime.run(crops) for runtime in self._runtimes], axis=1)
+        return np.concatenate([runtime.run(crops, others) for runtime in self._runtimes], axis=1)
 
 
 def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> EvaluationSetup:

@@ -107,7 +107,7 @@ class CropRuntime(Protocol):
     """A loaded top-down model.
 
     >>> class Middle:
-    ...     def run(self, crops):  # one keypoint, in the middle of each crop
+    ...     def run(self, crops, others=None):  # one keypoint, in the middle of each crop
     ...         _, height, width, _ = crops.shape
     ...         return np.full((len(crops), 1, 1, 3), (width / 2, height / 2, 1.0), np.float32)
     >>> runtime: CropRuntime = Middle()
@@ -115,7 +115,7 @@ class CropRuntime(Protocol):
     [[[96.0, 128.0, 1.0]]]
     """
 
-    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None, /) -> Float32:
         """Find the people of a batch of crops.
 
         Args:
