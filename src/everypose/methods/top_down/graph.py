@@ -32,7 +32,14 @@ class HeatmapNetwork(Protocol):
 
 @runtime_checkable
 class SeveralPeopleNetwork(HeatmapNetwork, Protocol):
-    """A network that finds several people in a crop, and can leave out all except the primary one."""
+    """A network that finds several people in a crop, and can leave out all except the primary one.
+
+    >>> from everypose.backbones.hrnet import HRNet
+    >>> from everypose.methods.top_down.baselines import HRNetPose
+    >>> backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_blocks=1, outputs=1)
+    >>> isinstance(HRNetPose(backbone, keypoints=17), SeveralPeopleNetwork)
+    False
+    """
 
     def heatmaps_of_some(self, images: Tensor, others: Tensor) -> Tensor:
         """As :meth:`heatmaps`; 0 for people besides the primary one of crops for which ``others`` (B,) or (1,) is 0."""
