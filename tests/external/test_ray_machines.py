@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -57,6 +58,13 @@ def machines():
         if found is None:
             pytest.skip("network namespaces are not permitted here")
         yield found
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder on the disk, since each machine has memory (``/dev/shm``) of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
