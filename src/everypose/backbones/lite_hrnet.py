@@ -101,15 +101,15 @@ class Fusion(nn.Module):
         for target, (up, down) in enumerate(zip(self.up, self.down, strict=True)):
             assert isinstance(up, nn.ModuleList)
             assert isinstance(down, nn.ModuleList)
-            others = [*(path(x) for path, x in zip(down, maps[:target], strict=True))]
+            converted = [path(x) for path, x in zip(down, maps[:target], strict=True)]
             if len(up) > 0:
-                others.append(_enlarged_sum([conv(x) for conv, x in zip(up, maps[target + 1 :], strict=True)]))
+                converted.append(_enlarged_sum([conv(x) for conv, x in zip(up, maps[target + 1 :], strict=True)]))
             if target == 0:
-                maps[0] = 2 * maps[0] + others[0]
+                maps[0] = 2 * maps[0] + converted[0]
                 fused.append(F.relu(maps[0]))
             else:
-                others[0] = 2 * others[0]
-                fused.append(F.relu(maps[target] + sum(others[1:], others[0])))
+                finest, *rest = converted
+                fused.append(F.relu(maps[target] + sum(rest, 2 * finest)))
         return fused
 
 

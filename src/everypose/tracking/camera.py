@@ -67,7 +67,7 @@ def _shrunk(image: Image, divisor: int) -> Image:
 def _background_corners(gray: Image, boxes: Float64) -> Float32 | None:
     """Corners (C, 1, 2) outside the boxes; None when there are none.
 
-    They are looked for at half the size, which takes a fifth of the time: optical flow needs no exact corners.
+    The corners of the image at half its size, in a fifth of the time: optical flow needs no exact corners.
     """
     if min(gray.shape) < max(WINDOW):
         return None
