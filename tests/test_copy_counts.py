@@ -15,7 +15,7 @@ from benchmarks.performance.ways import config_of, noise, random_network
 from everypose.core.arrays import Float32, Image
 from everypose.export.onnx import export_onnx
 from everypose.inference.boxes import Boxes
-from everypose.inference.runtimes.onnx import RawPoses
+from everypose.inference.runtimes.protocols import RawPoses
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models.build import build_graph

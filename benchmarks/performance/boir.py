@@ -34,7 +34,8 @@ from benchmarks.performance.ways import (
 )
 from everypose.export.int8 import quantize
 from everypose.export.onnx import export_onnx
-from everypose.inference.runtimes.onnx import OUTPUTS, Arrays, open_session, run_session
+from everypose.inference.runtimes.onnx import OUTPUTS, open_session, run_session
+from everypose.inference.runtimes.protocols import Arrays
 from everypose.methods.boir.network import BoIR
 from everypose.methods.boir.settings import BoIRSettings
 from everypose.models.config import ModelConfig

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.performance.timing import Run, Timings
 from benchmarks.performance.ways import on_threads
-from everypose.inference.runtimes.onnx import Arrays, open_session
+from everypose.inference.runtimes.onnx import open_session
+from everypose.inference.runtimes.protocols import Arrays
 
 FLOAT32, BF16, INT8 = PRECISIONS = ("float32", "bf16", "int8")
 

@@ -20,7 +20,8 @@ from benchmarks.side_by_side import cascade, measured, single
 from everypose.core.arrays import Image
 from everypose.data.images import read_image
 from everypose.inference.resize import resize
-from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
+from everypose.inference.runtimes.onnx import OnnxRuntime
+from everypose.inference.runtimes.protocols import RawPoses
 from everypose.inference.single_stage import Resized, SingleStageEstimator
 from everypose.models.locate import bundled
 

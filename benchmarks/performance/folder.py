@@ -22,7 +22,8 @@ from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.inputs import find_images
 from everypose.inference.loading import load
 from everypose.inference.outputs import OutputOptions, open_outputs
-from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
+from everypose.inference.runtimes.onnx import OnnxRuntime
+from everypose.inference.runtimes.protocols import RawPoses
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.locate import bundled
 

@@ -14,7 +14,8 @@ from everypose.export import onnx as onnx_export
 from everypose.export import people_loop
 from everypose.export.onnx import CANDIDATES, FOUND, export_onnx
 from everypose.export.people_loop import PIXELS_AT_ONCE, loop_over_people, read_names
-from everypose.inference.runtimes.onnx import OnnxRuntime, RawPoses
+from everypose.inference.runtimes.onnx import OnnxRuntime
+from everypose.inference.runtimes.protocols import RawPoses
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import ModelConfig
 from everypose.models.locate import bundled

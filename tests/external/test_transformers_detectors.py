@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from everypose.inference.detr_layouts import HuggingFaceRtDetr, RfDetr
-from everypose.inference.runtimes.onnx import Arrays
+from everypose.inference.runtimes.protocols import Arrays
 
 transformers = pytest.importorskip("transformers")
 

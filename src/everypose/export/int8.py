@@ -28,7 +28,8 @@ from everypose.export.people_loop import read_names
 from everypose.inference.fixed_input import fit_input
 from everypose.inference.inputs import find_images
 from everypose.inference.resize import resize
-from everypose.inference.runtimes.onnx import Session, open_session, read_metadata
+from everypose.inference.runtimes.onnx import open_session, read_metadata
+from everypose.inference.runtimes.protocols import Session
 from everypose.methods.single_stage.int8_scopes import Int8Scopes
 from everypose.methods.single_stage.settings import SingleStageInference
 from everypose.models.config import INT8_KEY, ModelConfig

@@ -20,7 +20,7 @@ from everypose.inference.detector_input import (
     planes,
     stretched,
 )
-from everypose.inference.runtimes.onnx import Arrays
+from everypose.inference.runtimes.protocols import Arrays
 
 PREPROCESSOR = "preprocessor_config.json"
 MODEL_CONFIG = "config.json"

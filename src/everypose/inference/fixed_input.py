@@ -11,7 +11,7 @@ from everypose.core.geometry import Size
 from everypose.inference.detector_input import in_corner
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_pixels
-from everypose.inference.runtimes.onnx import RawPoses, Runtime
+from everypose.inference.runtimes.protocols import RawPoses, Runtime
 from everypose.inference.single_stage import Resized, check_poses
 from everypose.methods.fixed_input.settings import FixedInputInference
 from everypose.models.config import ModelConfig

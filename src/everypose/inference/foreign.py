@@ -20,7 +20,7 @@ from everypose.inference.runtimes.fixed_input import (
 from everypose.inference.runtimes.heatmaps import OUTPUT as HEATMAPS
 from everypose.inference.runtimes.heatmaps import HeatmapRuntime, heatmap_config, is_heatmaps
 from everypose.inference.runtimes.normalized_crops import takes_batches
-from everypose.inference.runtimes.onnx import Arrays, CropRuntime, ModelMeta, Node, Runtime, Session
+from everypose.inference.runtimes.protocols import Arrays, CropRuntime, ModelMeta, Node, Runtime, Session
 from everypose.inference.runtimes.simcc import OUTPUTS as SIMCC_OUTPUTS
 from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config
 from everypose.models.config import ModelConfig

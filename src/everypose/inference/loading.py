@@ -22,14 +22,13 @@ from everypose.inference.runtimes.onnx import (
     OnnxCropRuntime,
     OnnxFixedInputRuntime,
     OnnxRuntime,
-    Runtime,
-    Session,
     is_everypose_model,
     onnx_can_use,
     open_session,
     read_metadata,
 )
 from everypose.inference.runtimes.parallel_crops import LARGEST_FILE, ParallelCropRuntime
+from everypose.inference.runtimes.protocols import Runtime, Session
 from everypose.inference.single_stage import (
     LARGEST_SIZE,
     TOGETHER,

@@ -8,7 +8,7 @@ from everypose.core.arrays import Image
 from everypose.errors import EveryposeError
 from everypose.inference.boxes import Boxes
 from everypose.inference.detector_input import PERSON, corner_ratio, in_corner, planes
-from everypose.inference.runtimes.onnx import Arrays
+from everypose.inference.runtimes.protocols import Arrays
 
 RTMDET_MEAN = (103.53, 116.28, 123.675)
 """Of the BGR values from 0 to 255 that RTMDet takes."""

@@ -27,7 +27,8 @@ from everypose.inference.detector_input import (
 )
 from everypose.inference.detr_layouts import HuggingFaceRtDetr, RfDetr, RtDetr
 from everypose.inference.mmdeploy_layouts import RTMDET_MEAN, RTMDET_STD, MMDeployDetector
-from everypose.inference.runtimes.onnx import Arrays, run_session
+from everypose.inference.runtimes.onnx import run_session
+from everypose.inference.runtimes.protocols import Arrays
 from everypose.models.locate import DETECTOR_FAMILIES
 
 THRESHOLD = 0.3

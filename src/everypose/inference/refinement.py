@@ -11,13 +11,8 @@ from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.inference.device_choice import AUTO
 from everypose.inference.estimator import Estimator, PreparedT
 from everypose.inference.image_like import ImageLike, image_pixels
-from everypose.inference.runtimes.onnx import (
-    OPENVINO,
-    OnnxRefinementRuntime,
-    RefinementRuntime,
-    open_session,
-    read_metadata,
-)
+from everypose.inference.runtimes.onnx import OPENVINO, OnnxRefinementRuntime, open_session, read_metadata
+from everypose.inference.runtimes.protocols import RefinementRuntime
 from everypose.inference.top_down import cut_crop
 from everypose.methods.top_down.crops import CropGeometry
 from everypose.models.config import ModelConfig

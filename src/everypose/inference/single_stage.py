@@ -14,7 +14,8 @@ from everypose.errors import EveryposeError
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_pixels
 from everypose.inference.resize import resize
-from everypose.inference.runtimes.onnx import OPENVINO, OnnxModel, RawPoses, Runtime
+from everypose.inference.runtimes.onnx import OPENVINO, OnnxModel
+from everypose.inference.runtimes.protocols import RawPoses, Runtime
 from everypose.models.config import ModelConfig
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton

@@ -17,7 +17,7 @@ from everypose.inference.box_sources import AnnotatedBoxes
 from everypose.inference.boxes import Boxes, Detector, Photo, detect_all
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_file, image_pixels
-from everypose.inference.runtimes.onnx import CropRuntime
+from everypose.inference.runtimes.protocols import CropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
 from everypose.methods.top_down.scoring import (

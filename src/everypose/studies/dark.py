@@ -17,7 +17,7 @@ from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
 from everypose.inference.device_choice import DeviceChoice
 from everypose.inference.loading import find_detector
-from everypose.inference.runtimes.onnx import CropRuntime
+from everypose.inference.runtimes.protocols import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
@@ -42,7 +42,7 @@ class _ConcatenatedRuntimes:
         self._runtimes = runtimes
 
     def run(self, crops: Image, others: Mask | None = None) -> Float32:
-        """See :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
+        """See :class:`everypose.inference.runtimes.protocols.CropRuntime`."""
         return np.concatenate([runtime.run(crops, others) for runtime in self._runtimes], axis=1)
 
 

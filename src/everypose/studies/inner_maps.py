@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from everypose.core.arrays import Float32, Image
 from everypose.errors import MissingDependencyError, UsageError
-from everypose.inference.runtimes.onnx import Session, open_session, read_metadata, run_session
+from everypose.inference.runtimes.onnx import open_session, read_metadata, run_session
+from everypose.inference.runtimes.protocols import Session
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile, resolve
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes.onnx import Arrays, RawPoses, Session, run_session
+from everypose.inference.runtimes.onnx import run_session
+from everypose.inference.runtimes.protocols import Arrays, RawPoses, Session
 from everypose.methods.fixed_input import detrpose, rtmo
 from everypose.methods.fixed_input.settings import DetrPoseSettings, FixedInputNetworkSettings, RtmoSettings
 from everypose.models.config import ModelConfig
@@ -54,7 +55,7 @@ class FixedInputRuntime(ABC):
         self._takes_batches = batches
 
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
-        """Find the people in a batch; see :class:`everypose.inference.runtimes.onnx.Runtime`.
+        """Find the people in a batch; see :class:`everypose.inference.runtimes.protocols.Runtime`.
 
         Raises:
             EveryposeError: if the model fails, or its outputs are not those of its family.

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.arrays import Float32
-from everypose.inference.runtimes.onnx import Session, run_session
+from everypose.inference.runtimes.onnx import run_session
+from everypose.inference.runtimes.protocols import Session
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 """Of the RGB values from 0 to 255 that RTMPose and ViTPose take."""

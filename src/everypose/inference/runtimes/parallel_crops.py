@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everypose.core.arrays import Float32, Mask
-from everypose.inference.runtimes.onnx import OnnxCropRuntime, Session
+from everypose.inference.runtimes.onnx import OnnxCropRuntime
+from everypose.inference.runtimes.protocols import Session
 
 LARGEST_FILE = 32 * 2**20
 """Bytes of the largest file that is opened a second time, since its weights are then twice in memory."""

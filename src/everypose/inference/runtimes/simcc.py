@@ -10,7 +10,8 @@ from everypose.core.arrays import Float32, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.runtimes.normalized_crops import run_normalized
-from everypose.inference.runtimes.onnx import Session, check_crops
+from everypose.inference.runtimes.onnx import check_crops
+from everypose.inference.runtimes.protocols import Session
 from everypose.methods.simcc.decoding import decode
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.top_down.settings import TopDownInference
@@ -58,7 +59,7 @@ class SimCCRuntime:
         self._flip_index = config.skeleton.flip_index if flip else None
 
     def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:  # noqa: ARG002  # it has none
-        """Find the person of each crop; see :class:`everypose.inference.runtimes.onnx.CropRuntime`.
+        """Find the person of each crop; see :class:`everypose.inference.runtimes.protocols.CropRuntime`.
 
         Raises:
             EveryposeError: if the crops have the wrong type or shape, or the model fails.

@@ -7,7 +7,8 @@ from torch import nn
 
 from everypose.core.arrays import Float32, Mask
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes.onnx import RawPoses, check_batch, check_crops
+from everypose.inference.runtimes.onnx import check_batch, check_crops
+from everypose.inference.runtimes.protocols import RawPoses
 from everypose.models.build import build_graph
 from everypose.models.config import ModelConfig
 from everypose.models.import_checkpoint import import_checkpoint
@@ -139,7 +140,7 @@ class TorchRuntime(_TorchModel):
     """
 
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
-        """Find the people in a batch; see :class:`everypose.inference.runtimes.onnx.Runtime`."""
+        """Find the people in a batch; see :class:`everypose.inference.runtimes.protocols.Runtime`."""
         check_batch(images, self.config.on_images.step)
         least = torch.tensor(min_score, dtype=torch.float32, device=self._device)
         keypoints, scores, image_index = self._run(images, min_score=least)
@@ -160,7 +161,7 @@ class TorchCropRuntime(_TorchModel):
     """
 
     def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:  # noqa: ARG002  # all are found
-        """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.onnx.CropRuntime`."""
+        """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.protocols.CropRuntime`."""
         check_crops(crops)
         return np.asarray(self._run(crops)[0], np.float32)
 
@@ -180,7 +181,7 @@ class TorchRefinementRuntime(_TorchModel):
     """
 
     def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
-        """Refine one pose in each crop; see :class:`everypose.inference.runtimes.onnx.RefinementRuntime`."""
+        """Refine one pose in each crop; see :class:`everypose.inference.runtimes.protocols.RefinementRuntime`."""
         check_crops(crops)
         given = torch.from_numpy(poses).to(self._device)
         return np.asarray(self._run(crops, poses=given)[0], np.float32)
