@@ -17,8 +17,9 @@ import torch
 from everypose.core.files import read_json, write_json
 from everypose.errors import exit_on_user_error
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.average_precision import score_oks
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
-from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.inference.loading import load
 from everypose.training.recipe_files import load_recipe
 from everypose.training.run import Machines, train

@@ -22,7 +22,7 @@ from pycocotools.cocoeval import COCOeval
 
 from everypose.core.files import read_json
 from everypose.errors import exit_on_user_error
-from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
 Content = dict[str, Any]

@@ -21,7 +21,8 @@ from everypose.inference.bulk import predict_all
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.inputs import find_images
 from everypose.inference.loading import load
-from everypose.inference.outputs import OutputOptions, open_outputs
+from everypose.inference.outputs import open_outputs
+from everypose.inference.run_files import OutputOptions
 from everypose.inference.runtimes.onnx import OnnxRuntime
 from everypose.inference.runtimes.protocols import RawPoses
 from everypose.inference.single_stage import SingleStageEstimator

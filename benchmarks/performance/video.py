@@ -20,7 +20,8 @@ from everypose.drawing import DrawingStyle, Trails, draw_people
 from everypose.inference.estimator import Estimator, Prepared
 from everypose.inference.inputs import VideoInput
 from everypose.inference.loading import load
-from everypose.inference.outputs import OutputOptions, open_outputs
+from everypose.inference.outputs import open_outputs
+from everypose.inference.run_files import OutputOptions
 from everypose.inference.runtimes.onnx import OnnxRuntime
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.inference.video.run import VideoSummary, predict_video

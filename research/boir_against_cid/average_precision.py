@@ -1,7 +1,7 @@
 """AP of resampled images, for bootstrap confidence intervals.
 
 Detections are matched once in each image, by COCO's rule; a resample then joins the images' matches, some of them
-several times. AP of all images once equals :func:`everypose.evaluation.metrics.oks.score_oks`.
+several times. AP of all images once equals :func:`everypose.evaluation.metrics.average_precision.score_oks`.
 """
 
 from collections.abc import Sequence

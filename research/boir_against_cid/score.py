@@ -19,8 +19,9 @@ from everypose.core.arrays import Mask
 from everypose.core.files import read_json, write_json
 from everypose.errors import exit_on_user_error
 from everypose.evaluation.coco_arrays import GroundTruth, read_ground_truth, read_results
+from everypose.evaluation.metrics.average_precision import score_oks
 from everypose.evaluation.metrics.breakdown import largest_overlap
-from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.inference.runtimes.torch import TorchRuntime
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.storage import load_model

@@ -22,8 +22,10 @@ from everypose.core.arrays import Float64, Int64
 from everypose.core.files import read_json
 from everypose.errors import exit_on_user_error
 from everypose.evaluation.coco_arrays import GroundTruth, read_ground_truth, read_results
+from everypose.evaluation.metrics.average_precision import mean_valid
 from everypose.evaluation.metrics.error_types import ERROR_TYPES, classify_errors, match_detections
-from everypose.evaluation.metrics.oks import OksPairs, compute_oks, mean_valid, precision_and_recall
+from everypose.evaluation.metrics.oks import OksPairs, compute_oks
+from everypose.evaluation.metrics.precision_recall import precision_and_recall
 from everypose.skeleton.skeleton import Skeleton
 from research.boir_against_cid.average_precision import Interval, bootstrap, match_images
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evaluation.made import dataset, ours, pycocotools_numbers, with_people
-from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")

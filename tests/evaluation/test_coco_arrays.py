@@ -6,7 +6,7 @@ import pytest
 from evaluation.made import ours, pycocotools_numbers, with_people
 from everypose.errors import EveryposeError
 from everypose.evaluation.coco_arrays import category_of_images, read_ground_truth
-from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")

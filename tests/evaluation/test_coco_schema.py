@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from evaluation.made import with_people
 from everypose.errors import EveryposeError
 from everypose.evaluation.coco_schema import flag_array, number_array
-from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")

@@ -8,7 +8,7 @@ from evaluation.made import with_people
 from everypose.errors import EveryposeError
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
 from everypose.evaluation.image_matching import match_images
-from everypose.evaluation.metrics.oks import evaluate_oks
+from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.skeleton.skeleton import Skeleton
 
 COCO = Skeleton.named("coco")

@@ -10,7 +10,8 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import predict_all
 from everypose.inference.inputs import find_images
-from everypose.inference.outputs import OutputOptions, Outputs, open_outputs
+from everypose.inference.outputs import Outputs, open_outputs
+from everypose.inference.run_files import OutputOptions
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from everypose.people import People
@@ -166,7 +167,7 @@ def test_the_contact_sheet_is_spread_over_the_run(tmp_path, monkeypatch):
         shown.extend(captions)
         return images[0]
 
-    monkeypatch.setattr("everypose.inference.outputs.contact_sheet", sheet)
+    monkeypatch.setattr("everypose.inference.pictures.contact_sheet", sheet)
     for number in range(50):
         assert cv2.imwrite(str(tmp_path / f"{number:02}.png"), crowd([(0, 0, 99)], 64, 640)[..., ::-1])
     run(tmp_path, tmp_path / "out", 8)

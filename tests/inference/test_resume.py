@@ -12,7 +12,8 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.bulk import predict_all
 from everypose.inference.inputs import find_images
-from everypose.inference.outputs import OutputOptions, open_outputs
+from everypose.inference.outputs import open_outputs
+from everypose.inference.run_files import OutputOptions
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
 from inference.stand_in import StandIn, config, crowd

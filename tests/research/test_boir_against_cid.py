@@ -20,8 +20,9 @@ from evaluation.made import dataset, pycocotools_numbers
 from everypose.backbones.normalization import normalize
 from everypose.backbones.openpose_light import OpenPoseLight
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
+from everypose.evaluation.metrics.average_precision import score_oks
 from everypose.evaluation.metrics.breakdown import class_score, hidden_oks, largest_overlap
-from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.methods.cid.losses import contrastive_loss
 from everypose.methods.single_stage.attention import instance_parameters
 from everypose.methods.single_stage.targets import render_targets

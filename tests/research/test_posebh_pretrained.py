@@ -13,7 +13,8 @@ from research.posebh_pretrained.features import ExpertLayer, FrozenBackbone
 
 from everypose.backbones.lite_hrnet import LiteHRNet
 from everypose.evaluation.coco_arrays import read_results
-from everypose.evaluation.metrics.oks import compute_oks, score_oks
+from everypose.evaluation.metrics.average_precision import score_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.methods.posebh.targets import SIGMA
 from everypose.methods.top_down.targets import gaussian_targets
 from everypose.skeleton.skeleton import Skeleton

@@ -86,8 +86,9 @@ def predict(
     from everypose.inference.device_choice import AUTO, DeviceChoice
     from everypose.inference.inputs import find_inputs
     from everypose.inference.loading import choose_device, load
-    from everypose.inference.outputs import OutputOptions, open_outputs
+    from everypose.inference.outputs import open_outputs
     from everypose.inference.refinement import RefiningEstimator, load_refiner
+    from everypose.inference.run_files import OutputOptions
     from everypose.models.identity import identify_model
 
     listed = sys.stdin.buffer if "-" in sources else ()

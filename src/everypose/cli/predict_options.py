@@ -295,9 +295,9 @@ class SaveOptions:
             UsageError: if a format is unknown, lacks its package, or one of movement is wanted of what is not a
                 tracked video.
         """
-        from everypose.inference.outputs import SAVES
         from everypose.inference.results.rerun import require_rerun
         from everypose.inference.results.writing import Scope, format_names, parse_formats
+        from everypose.inference.run_files import SAVES
 
         if self.save is None:
             return _WITH_VIDEOS if videos else _FEW_IMAGES

@@ -87,10 +87,11 @@ def track(
     Example: everypose track out/results.csv --smooth butterworth --save csv,trc -o tracks
     """
     from everypose.core import progress
-    from everypose.inference.outputs import OutputOptions, open_outputs
+    from everypose.inference.outputs import open_outputs
     from everypose.inference.results import read_results
     from everypose.inference.results.rerun import require_rerun
     from everypose.inference.results.writing import FORMATS, parse_formats
+    from everypose.inference.run_files import OutputOptions
     from everypose.inference.video.retrack import retrack
     from everypose.inference.video.write_tracked import write_tracked
     from everypose.skeleton.skeleton import Skeleton

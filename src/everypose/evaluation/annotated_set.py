@@ -23,9 +23,10 @@ from everypose.evaluation.coco_arrays import (
     read_results,
 )
 from everypose.evaluation.coco_schema import JsonId, JsonObject, require_coco
+from everypose.evaluation.metrics.average_precision import OksScores, score_oks
 from everypose.evaluation.metrics.by_distance import DISTANCE_METRICS
 from everypose.evaluation.metrics.metric import Metric
-from everypose.evaluation.metrics.oks import OksScores, compute_oks, score_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.skeleton.matching import require_same_indices
 from everypose.skeleton.skeleton import Skeleton, recognize
 

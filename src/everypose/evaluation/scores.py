@@ -9,11 +9,12 @@ from everypose.core.arrays import Float64, Int64
 from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.coco_arrays import GroundTruth, Results
+from everypose.evaluation.metrics.average_precision import OksScores, score_oks
 from everypose.evaluation.metrics.breakdown import breakdown
 from everypose.evaluation.metrics.by_distance import DISTANCE_METRICS, PairedPeople
 from everypose.evaluation.metrics.error_types import ERROR_TYPES, KeypointErrors, classify_errors, match_detections
 from everypose.evaluation.metrics.metric import Metric
-from everypose.evaluation.metrics.oks import OksPairs, OksScores, compute_oks, score_oks
+from everypose.evaluation.metrics.oks import OksPairs, compute_oks
 from everypose.evaluation.metrics.wholebody import score_wholebody
 from everypose.evaluation.report.record import ClassRow, KeypointRow, as_json_number
 

@@ -63,7 +63,8 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     >>> import cv2, json
     >>> import numpy as np
     >>> from everypose import load
-    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> from everypose.inference.outputs import open_outputs
+    >>> from everypose.inference.run_files import OutputOptions
     >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
     >>> sources = [Source(Path("black.png"), "black", 1), Source(Path("missing.png"), "missing", 2)]
     >>> with open_outputs(Path("out"), sources, OutputOptions(save=("json",))) as outputs:

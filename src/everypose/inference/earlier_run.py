@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from everypose.inference.results.writing import Scope, format_names
-
-RUN_FILE = "run.json"
-"""The file that every run with a model writes, by which its folder is recognized."""
+from everypose.inference.run_files import RUN_FILE
 
 
 def remove_other_files(folder: Path, written: frozenset[str], candidates: frozenset[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from everypose.errors import UsageError
 from everypose.evaluation.evaluate import EvaluationSetup
-from everypose.evaluation.metrics.oks import OksScores
+from everypose.evaluation.metrics.average_precision import OksScores
 from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
 from everypose.inference.top_down import BoxPoses

@@ -21,7 +21,7 @@ from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.evaluation.box_source import annotated_boxes
 from everypose.evaluation.coco_schema import JsonObject
-from everypose.evaluation.metrics.oks import OksScores
+from everypose.evaluation.metrics.average_precision import OksScores
 from everypose.evaluation.predict import image_results, predict_people
 from everypose.inference.estimator import Estimator
 from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.made import ours as ten_numbers
-from evaluation.metrics.test_oks import golden_truth
-from everypose.evaluation.metrics.oks import evaluate_oks
+from evaluation.metrics.test_average_precision import golden_truth
+from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.methods.top_down.scoring import (
     ScoringSettings,
     calibrated_scores,

@@ -13,7 +13,9 @@ import numpy as np
 from everypose.core.arrays import Float64, Mask
 from everypose.core.geometry import box_iou, xywh_to_xyxy
 from everypose.evaluation.coco_arrays import GroundTruth
-from everypose.evaluation.metrics.oks import OksPairs, mean_valid, pair_oks, precision_and_recall
+from everypose.evaluation.metrics.average_precision import mean_valid
+from everypose.evaluation.metrics.oks import OksPairs, pair_oks
+from everypose.evaluation.metrics.precision_recall import precision_and_recall
 
 # COCO's area ranges; its ten numbers report the latter two.
 SIZES = ((0, 32**2, "small (< 32²)"), (32**2, 96**2, "medium (32² to 96²)"), (96**2, np.inf, "large (> 96²)"))

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from everypose.errors import UsageError
 from everypose.evaluation.coco_arrays import GroundTruth, Results
-from everypose.evaluation.metrics.oks import OksScores, compute_oks, score_oks
+from everypose.evaluation.metrics.average_precision import OksScores, score_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.skeleton.skeleton import Skeleton
 
 PARTS = {

@@ -1,11 +1,12 @@
 """What all result formats have in common: the result of one photo or video frame, and the writer's interface."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from everypose.core.arrays import Image
 from everypose.models.identity import ModelIdentity
 from everypose.people import People
 
@@ -35,6 +36,19 @@ class FrameResult:
     frame: int | None = None
     time: float | None = None
     image_id: int | None = None
+
+    def with_image(self, image: Image | None) -> "FrameResult":
+        """Return the result with this image attached to its people; None detaches it.
+
+        >>> import numpy as np
+        >>> from everypose.skeleton.skeleton import Skeleton
+        >>> result = FrameResult("a.jpg", People.empty(Skeleton.named("coco")))
+        >>> result.with_image(np.zeros((48, 64, 3), np.uint8)).people.image.shape
+        (48, 64, 3)
+        """
+        old = self.people
+        people = People(old.keypoints, old.scores, old.skeleton, boxes=old.boxes, image=image, ids=old.ids)
+        return replace(self, people=people)
 
 
 class ResultsWriter(ABC):

@@ -15,7 +15,8 @@ from everypose.drawing import Trails, draw_people
 from everypose.errors import UsageError
 from everypose.inference.earlier_run import remove_files_of_video
 from everypose.inference.inputs import VideoInput
-from everypose.inference.outputs import Outputs, with_image, without_image, write_crops
+from everypose.inference.outputs import Outputs
+from everypose.inference.pictures import write_crops
 from everypose.inference.results import FrameResult
 from everypose.inference.results.writing import frame_writers, recording_writers, video_writers
 from everypose.people import People
@@ -35,7 +36,8 @@ class VideoOutputs:
         notes: what could not be kept, one sentence each.
 
     >>> import numpy as np
-    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> from everypose.inference.outputs import open_outputs
+    >>> from everypose.inference.run_files import OutputOptions
     >>> from everypose.skeleton.skeleton import Skeleton
     >>> clip = VideoInput("clip.mp4", "clip", "clip.mp4")
     >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"))
@@ -136,15 +138,15 @@ class VideoOutputs:
             EveryposeError: if a file cannot be written.
         """
         self._outputs.last_image_id += 1
-        numbered = without_image(replace(result, image_id=self._outputs.last_image_id))
+        numbered = replace(result, image_id=self._outputs.last_image_id).with_image(None)
         for writer in self._writers:
             writer.add(numbered)
         for recording in self._recordings:
-            recording.add(with_image(numbered, image))
+            recording.add(numbered.with_image(image))
         if raw is None:
             self._outputs.add_result(numbered)
         else:
-            self._outputs.add_result(without_image(replace(numbered, people=raw)))
+            self._outputs.add_result(replace(numbered, people=raw).with_image(None))
             self._outputs.add_smoothed(numbered)
 
     def close(self, *, complete: bool) -> None:

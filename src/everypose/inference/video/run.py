@@ -86,7 +86,8 @@ def predict_video(
 
     >>> from pathlib import Path
     >>> from everypose import load
-    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> from everypose.inference.outputs import open_outputs
+    >>> from everypose.inference.run_files import OutputOptions
     >>> clip, summary = VideoInput("clip.mp4", "clip", "clip.mp4"), VideoSummary("clip.mp4")
     >>> with open_outputs(Path("out"), [], OutputOptions(save=("csv",)), live=True) as outputs:
     ...     predict_video(load("boir-lite", threads=1), clip, outputs, summary, quiet=True)

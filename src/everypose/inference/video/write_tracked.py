@@ -30,7 +30,8 @@ def write_tracked(results: Iterable[FrameResult], outputs: Outputs, *, video: Pa
         EveryposeError: if a video that is drawn cannot be read, or a file cannot be written.
 
     >>> import numpy as np
-    >>> from everypose.inference.outputs import OutputOptions, open_outputs
+    >>> from everypose.inference.outputs import open_outputs
+    >>> from everypose.inference.run_files import OutputOptions
     >>> from everypose.people import People
     >>> from everypose.skeleton.skeleton import Skeleton
     >>> people = People(np.ones((1, 17, 3)), [0.9], Skeleton.named("coco"), ids=[7])

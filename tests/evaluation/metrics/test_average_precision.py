@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from evaluation.made import ours, pycocotools_numbers, with_people
 from everypose.errors import EveryposeError
 from everypose.evaluation.coco_arrays import read_ground_truth, read_results
-from everypose.evaluation.metrics.oks import EASY_BELOW, MEDIUM_BELOW, compute_oks, evaluate_oks
+from everypose.evaluation.metrics.average_precision import EASY_BELOW, MEDIUM_BELOW, evaluate_oks
+from everypose.evaluation.metrics.oks import compute_oks
 from everypose.skeleton.skeleton import Skeleton
 
 GOLDEN = Path(__file__).parents[2] / "golden"
