@@ -54,7 +54,8 @@ def data_targets() -> list[Target]:
     from everypose.data.formats.coco import read_coco
     from everypose.data.formats.convert import join, read_any, write_coco
     from everypose.data.formats.mpii import read_mpii
-    from everypose.data.formats.yolo import read_yolo, write_yolo
+    from everypose.data.formats.yolo import read_yolo
+    from everypose.data.formats.yolo_writing import write_yolo
     from everypose.data.masks import loss_mask
     from everypose.data.preparation.array_pickle import read_array_pickle
     from everypose.integrations.label_studio import labeling_config, read_controls

@@ -1,13 +1,12 @@
 """From a model's name, folder, file or hub id to an estimator."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from everypose.core.decoder_names import Decoder
 from everypose.core.files import sha256
-from everypose.core.process_setup import available_threads
-from everypose.errors import MissingDependencyError, UsageError
+from everypose.errors import UsageError
 from everypose.inference.box_fusion import FusedDetectors
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
 from everypose.inference.boxes import Detector
@@ -15,20 +14,16 @@ from everypose.inference.device_check import boxes_of
 from everypose.inference.device_choice import AUTO, DeviceChoice, choose
 from everypose.inference.estimator import Estimator
 from everypose.inference.fixed_input import FixedInputEstimator
-from everypose.inference.foreign import FAMILIES, Opened, find_foreign, recognize, require_no_flip_test
+from everypose.inference.foreign import FAMILIES, recognize
 from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
+from everypose.inference.opening import OpenRequest, open_model
 from everypose.inference.runtimes.onnx import (
-    OPENVINO,
-    OnnxCropRuntime,
-    OnnxFixedInputRuntime,
-    OnnxRuntime,
     is_everypose_model,
     onnx_can_use,
     open_session,
-    read_metadata,
 )
-from everypose.inference.runtimes.parallel_crops import LARGEST_FILE, ParallelCropRuntime
-from everypose.inference.runtimes.protocols import Runtime, Session
+from everypose.inference.runtimes.parallel_crops import ParallelCropRuntime
+from everypose.inference.runtimes.protocols import Runtime
 from everypose.inference.single_stage import (
     LARGEST_SIZE,
     TOGETHER,
@@ -43,7 +38,8 @@ from everypose.methods.top_down.scoring import default_box_threshold
 from everypose.models.catalog import find_entry
 from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
-from everypose.models.locate import ModelFile, resolve, split_family
+from everypose.models.locate import resolve, split_family
+from everypose.skeleton.skeleton import Skeleton
 
 MOST_THREADS = 1024
 NOT_OF_PEOPLE = {"ap10k": "animals", "apt36k": "animals", "interhand2d": "hands", "interhand3d": "hands"}
@@ -108,41 +104,50 @@ def load(
     if device == AUTO:
         device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton, family=family).device
     family = family or _catalog_family(model)
-    request = _Request(model, device, threads, flip=flip, skeleton=skeleton, family=family, decoder=decoder)
-    runtime, crops, config = _open(resolve(model), request)
-    if crops is not None:
+    request = OpenRequest(model, device, threads, flip=flip, skeleton=skeleton, family=family, decoder=decoder)
+    runtime, crops, config = open_model(resolve(model), request)
+    if crops is None:
+        if detector is not None or box_threshold is not None or tiles is not None:
+            raise UsageError(
+                f"{config.name} finds people by itself: it takes no detector, boxes, threshold of boxes or tiles"
+            )
+        assert runtime is not None
         if size is not None:
-            raise UsageError(
-                f"{config.name} takes crops of one size: size is for single-stage models, which take whole images"
-            )
-        own = config.skeleton.name
-        if detector is None and own in NOT_OF_PEOPLE:
-            raise UsageError(
-                f"the keypoints of {own} are those of {NOT_OF_PEOPLE[own]}, and {DEFAULT_DETECTOR} finds people: say "
-                "where they are with --boxes"
-            )
-        if detector is None and box_threshold is None:
-            box_threshold = default_box_threshold(config.on_crops, min_score)
-        # Threads that still spin after the detector's run would take the CPUs from crops that run in parallel.
-        spinning = False if isinstance(crops, ParallelCropRuntime) else None
-        finds_boxes = find_detector(
-            detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads, spinning=spinning
-        )
-        if tiles is not None:
-            finds_boxes = TiledDetector(finds_boxes, tiles)
-        # A detector that is given as an object may not be made for several threads.
-        loaded = detector is None or isinstance(detector, str | Path)
-        runs = runs_at_once(crops, device, threads) if loaded else 1
-        return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER, runs_at_once=runs)
-    if detector is not None or box_threshold is not None or tiles is not None:
-        raise UsageError(
-            f"{config.name} finds people by itself: it takes no detector, boxes, threshold of boxes or tiles"
-        )
-    assert runtime is not None
+            config = _at_size(config, size)
+        runs = runs_at_once(runtime, device, threads)
+        return _on_whole_images(runtime, config, min_score, batch_size or images_at_once(device), runs)
     if size is not None:
-        config = _at_size(config, size)
-    runs = runs_at_once(runtime, device, threads)
-    return _on_whole_images(runtime, config, min_score, batch_size or images_at_once(device), runs)
+        raise UsageError(
+            f"{config.name} takes crops of one size: size is for single-stage models, which take whole images"
+        )
+    if detector is None:
+        _require_skeleton_of_people(config.skeleton)
+        if box_threshold is None:
+            box_threshold = default_box_threshold(config.on_crops, min_score)
+    # Threads that still spin after the detector's run would take the CPUs from crops that run in parallel.
+    spinning = False if isinstance(crops, ParallelCropRuntime) else None
+    finds_boxes = find_detector(
+        detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads, spinning=spinning
+    )
+    if tiles is not None:
+        finds_boxes = TiledDetector(finds_boxes, tiles)
+    # A detector that is given as an object may not be made for several threads.
+    loaded = detector is None or isinstance(detector, str | Path)
+    runs = runs_at_once(crops, device, threads) if loaded else 1
+    return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER, runs_at_once=runs)
+
+
+def _require_skeleton_of_people(skeleton: Skeleton) -> None:
+    """Refuse keypoints of animals and hands, which the default detector does not find.
+
+    Raises:
+        UsageError: if they are.
+    """
+    if (found := NOT_OF_PEOPLE.get(skeleton.name)) is not None:
+        raise UsageError(
+            f"the keypoints of {skeleton.name} are those of {found}, and {DEFAULT_DETECTOR} finds people: say "
+            "where they are with --boxes"
+        )
 
 
 def _on_whole_images(
@@ -186,12 +191,12 @@ def choose_device(
         'cpu'
     """
     file = resolve(model)
-    request = _Request(model, AUTO, threads, flip=flip, skeleton=skeleton, family=family or _catalog_family(model))
+    request = OpenRequest(model, AUTO, threads, flip=flip, skeleton=skeleton, family=family or _catalog_family(model))
     if file.kind != "onnx":
         return DeviceChoice(device=_torch_device(), reason="the model runs in torch, on a GPU where there is one")
 
     def open_on(device: str) -> Estimator:
-        runtime, crops, config = _open(file, replace(request, device=device))
+        runtime, crops, config = open_model(file, replace(request, device=device))
         if crops is not None:
             return TopDownEstimator(crops, config, boxes_of)
         assert runtime is not None
@@ -199,6 +204,12 @@ def choose_device(
 
     settings = {"model": sha256(file.path), "flip": flip, "size": size, "threads": threads, "skeleton": skeleton}
     return choose(open_on, settings | {"family": request.family})
+
+
+def _catalog_family(model: str | Path) -> str | None:
+    """The family of a model of the catalog in a file of another project; None for others."""
+    entry = None if Path(model).exists() else find_entry(str(model))
+    return entry.family if entry is not None and entry.family in FAMILIES else None
 
 
 def _torch_device() -> str:
@@ -221,13 +232,6 @@ def _at_size(config: ModelConfig, size: int) -> ModelConfig:
             f"a size of {size} pixels is not possible: give a multiple of {step} from {SMALLEST_SIDE} to {LARGEST_SIZE}"
         )
     return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
-
-
-def _with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:
-    """The configuration of a top-down model with another decoder."""
-    if not config.is_top_down:
-        raise UsageError(f"{config.name} finds people by itself: a decoder is for models that take boxes")
-    return config.model_copy(update={"inference": config.on_crops.with_decoder(decoder)})
 
 
 def find_detector(
@@ -288,102 +292,8 @@ def find_detector(
         if not is_everypose_model(session) and recognize(session) is None:
             return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold, family=family)
     file = resolve(source)
-    request = _Request(source, onnx_device if file.kind == "onnx" else device, threads)
-    runtime, _, config = _open(file, request)
+    request = OpenRequest(source, onnx_device if file.kind == "onnx" else device, threads)
+    runtime, _, config = open_model(file, request)
     if runtime is None:
         raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
     return PeopleBoxes(_on_whole_images(runtime, config, threshold))
-
-
-@dataclass(frozen=True)
-class _Request:
-    """How a model is to be opened.
-
-    Attributes:
-        name: what the user called it, for messages.
-        device: as in :func:`load`.
-        threads: CPU threads; None leaves the choice to the runtime.
-        flip: whether to use test-time flip augmentation.
-        skeleton: which one of a model with several.
-        family: of an ONNX file of another project.
-        decoder: as in :func:`load`.
-    """
-
-    name: str | Path
-    device: str
-    threads: int | None
-    flip: bool = False
-    skeleton: str | None = None
-    family: str | None = None
-    decoder: Decoder | None = None
-
-
-def _open(file: ModelFile, request: _Request) -> Opened:
-    """Open a model's file or folder."""
-    if file.kind != "onnx":
-        return _open_torch(file, request)
-    if request.decoder is not None:
-        raise UsageError(f"{request.name} is exported, which fixes its decoder: give the model's folder")
-    return _open_onnx(file.path, request)
-
-
-def _open_onnx(path: Path, request: _Request) -> Opened:
-    session = open_session(path, request.threads, request.device)
-    if not is_everypose_model(session):
-        # OpenVINO does not say the shapes that the file declares.
-        declared = open_session(path, 1) if request.device in OPENVINO else session
-        return find_foreign(session, declared, path, request.family).open(request.skeleton, flip=request.flip)
-    _require_no_family(request)
-    config = read_metadata(session, path)
-    config.require_finds_people()
-    if config.is_top_down:
-        crops = _crop_runtime(session, path, request)
-        crops.config.require_only(request.skeleton)
-        return None, crops, crops.config
-    if config.has_fixed_input:
-        require_no_flip_test(config, flip=request.flip)
-        fixed = OnnxFixedInputRuntime(session, path)
-        fixed.config.require_only(request.skeleton)
-        return fixed, None, fixed.config
-    images = OnnxRuntime(session, path, flip=request.flip)
-    images.config.require_only(request.skeleton)
-    return images, None, images.config
-
-
-def _crop_runtime(session: Session, path: Path, request: _Request) -> OnnxCropRuntime:
-    """A top-down model of everypose; a small one runs several crops at the same time on a CPU."""
-    threads = request.threads or available_threads()
-    if request.device != "cpu" or threads == 1 or path.stat().st_size > LARGEST_FILE:
-        return OnnxCropRuntime(session, path, flip=request.flip)
-    return ParallelCropRuntime(session, open_session(path, 1), path, threads=threads, flip=request.flip)
-
-
-def _catalog_family(model: str | Path) -> str | None:
-    """The family of a model of the catalog in a file of another project; None for others."""
-    entry = None if Path(model).exists() else find_entry(str(model))
-    return entry.family if entry is not None and entry.family in FAMILIES else None
-
-
-def _require_no_family(request: _Request) -> None:
-    """Refuse a family for a model that states its own."""
-    if request.family is not None:
-        raise UsageError(f"{request.name} states its family itself: --family is for ONNX files of other projects")
-
-
-def _open_torch(file: ModelFile, request: _Request) -> Opened:
-    device = request.device
-    _require_no_family(request)
-    if device in OPENVINO:
-        raise UsageError(f"OpenVINO runs ONNX files, not {request.name}: export it first, with 'everypose export'")
-    try:
-        from everypose.inference.runtimes.torch import TorchCropRuntime, TorchRuntime, read_network
-    except ImportError as error:
-        raise MissingDependencyError(f"running {request.name}, which is not an ONNX file,", "train") from error
-    network, config = read_network(file, request.skeleton)
-    config.require_finds_people()
-    flip, threads = request.flip, request.threads
-    if request.decoder is not None:
-        config = _with_decoder(config, request.decoder)
-    if config.is_top_down:
-        return None, TorchCropRuntime(network, config, device=device, flip=flip, threads=threads), config
-    return TorchRuntime(network, config, device=device, flip=flip, threads=threads), None, config

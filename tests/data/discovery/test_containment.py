@@ -10,7 +10,7 @@ from everypose.data.discovery.annotation_files import contained, expected_path, 
 from everypose.data.formats.coco import read_coco
 from everypose.data.formats.convert import read_any, write_coco
 from everypose.data.formats.mpii import read_mpii
-from everypose.data.formats.yolo import write_yolo
+from everypose.data.formats.yolo_writing import write_yolo
 from everypose.errors import EveryposeError
 
 OUTSIDE = ["../secret.txt", "../../secret.txt", "/etc/passwd", "a/../../secret.txt", "..", ".", "", "a\0b"]

@@ -12,7 +12,7 @@ from everypose.data.formats.coco import coco_content
 from everypose.data.formats.convert import join, read_any, write_coco
 from everypose.data.formats.mpii import read_mpii
 from everypose.data.formats.split import Split, inside_name, split_name
-from everypose.data.formats.yolo import write_yolo
+from everypose.data.formats.yolo_writing import write_yolo
 from everypose.errors import EveryposeError
 
 

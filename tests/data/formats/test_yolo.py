@@ -8,7 +8,7 @@ import pytest
 
 from data.coco_set import COCO, assert_same_people, coco, image
 from everypose.data.formats.convert import read_any
-from everypose.data.formats.yolo import write_yolo
+from everypose.data.formats.yolo_writing import write_yolo
 from everypose.errors import EveryposeError
 from everypose.skeleton.skeleton import Skeleton
 

@@ -32,7 +32,7 @@ def convert(
     """
     from everypose.core.files import refuse_to_replace
     from everypose.data.formats.convert import read_any, write_coco
-    from everypose.data.formats.yolo import write_yolo
+    from everypose.data.formats.yolo_writing import write_yolo
     from everypose.skeleton.skeleton import Skeleton
 
     if images is not None and not images.is_dir():

@@ -8,7 +8,7 @@ import typer
 from everypose.errors import EveryposeError, UsageError
 
 if TYPE_CHECKING:
-    from everypose.data.crowds.build_set import Tally
+    from everypose.data.crowds.tally import Tally
 
 
 def crowd(

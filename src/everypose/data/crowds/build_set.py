@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from hashlib import sha256 as digest
 from pathlib import Path
 from typing import Any
@@ -12,57 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 import everypose
-from everypose.core.arrays import Int64
-from everypose.core.files import read_json, sha256, write_bytes, write_json
+from everypose.core.files import sha256, write_bytes, write_json
 from everypose.core.progress import track
+from everypose.data.crowds.annotations import ComposedAnnotations
 from everypose.data.crowds.compose import Settings, compose
 from everypose.data.crowds.cutouts import CutOut, cut_out, may_be_cut_out
-from everypose.data.crowds.placement import heaviest_overlap
+from everypose.data.crowds.tally import THRESHOLDS, Tally
 from everypose.data.discovery.image_sets import find_image_set
 from everypose.data.images import read_header, read_image
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
 
 JPEG_QUALITY = 92
-THRESHOLDS = (0.3, 0.5)
 _UNFINISHED = ".unfinished"
 _COMPOSED_NAME = re.compile(r"\d{6,}\.jpg|\..*", re.DOTALL)
 """Composed photos, and what a killed run left of one."""
-
-
-@dataclass
-class Tally:
-    """Counts of a set of labels: people (labeled, no crowd regions), pasted ones, and overlapping ones.
-
-    ``overlapping`` counts, for each of ``THRESHOLDS``, the people whose box has a greater IoU with another's.
-
-    >>> tally = Tally(photos=4, people=10, pasted=6, overlapping=np.array([4, 1]))
-    >>> tally.shares()  # of the people, above an IoU of 0.3 and of 0.5
-    [0.4, 0.1]
-    """
-
-    photos: int = 0
-    people: int = 0
-    pasted: int = 0
-    overlapping: Int64 = field(default_factory=lambda: np.zeros(len(THRESHOLDS), np.int64))
-
-    def add(self, scene: Scene) -> None:
-        """Count one more photo."""
-        limits = np.array([scene.width, scene.height] * 2, dtype=np.float64)
-        overlap = heaviest_overlap(scene.boxes[scene.is_labeled_person].clip(0, limits))
-        self.photos += 1
-        self.people += len(overlap)
-        self.pasted += len(scene.extra.get("pasted", ()))
-        self.overlapping += (overlap[:, None] > np.array(THRESHOLDS)).sum(axis=0)
-
-    def shares(self) -> list[float]:
-        """The share of people that overlap, for each of ``THRESHOLDS``."""
-        return [float(share) for share in self.overlapping / max(1, self.people)]
-
-    def aim(self, wanted: float) -> float:
-        """Return the target share of the next photo, so that the whole set reaches ``wanted``."""
-        expected = self.people / max(1, self.photos)
-        return min(1.0, max(0.0, wanted + (wanted * self.people - int(self.overlapping[0])) / max(1.0, expected)))
 
 
 def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = False) -> list[CutOut]:
@@ -178,8 +142,7 @@ def compose_set(
     unfinished = _prepare(out)
     cutouts = collect_cutouts(scenes, problems, quiet=quiet)
     tally = Tally()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    annotations = ComposedAnnotations(scenes)
     photos = _composed(
         backgrounds,
         cutouts,
@@ -193,14 +156,9 @@ def compose_set(
     for number, (image, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
         name = f"{number:06d}.jpg"
         write_bytes(out / "images" / name, _jpeg(image))
-        images.append(_image_entry(scene, number, name))
-        annotations.extend(_annotation_entries(scene, number, len(annotations) + 1))
+        annotations.add(scene, name)
     info = _info(scenes, backgrounds, cutouts=len(cutouts), count=count, settings=settings, seed=seed, tally=tally)
-    categories = _categories(scenes)
-    for entry in annotations:
-        entry["category_id"] = categories[0]["id"]
-    content = {"info": info, "licenses": [], "categories": categories, "images": images, "annotations": annotations}
-    write_json(out / "annotations.json", content, null_for_nan=True)
+    write_json(out / "annotations.json", annotations.content(info), null_for_nan=True)
     unfinished.unlink(missing_ok=True)
     return tally
 
@@ -305,50 +263,6 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
     if not done:
         raise EveryposeError(f"a composed photo of {image.shape[1]} x {image.shape[0]} pixels cannot be a JPEG file")
     return bytes(content)
-
-
-def _image_entry(scene: Scene, number: int, name: str) -> dict[str, Any]:
-    """The COCO entry of a composed photo; it keeps what the background's entry said."""
-    rest = {key: value for key, value in scene.extra.items() if key != "pasted"}
-    own = {"id": number, "file_name": name, "width": scene.width, "height": scene.height, "background": scene.file_name}
-    return rest | own
-
-
-def _annotation_entries(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
-    """The COCO entries of a composed photo's people and crowd regions, each with its source."""
-    pasted = scene.extra["pasted"]
-    originals = len(scene) - len(pasted)
-    entries = []
-    for index in range(len(scene)):
-        x1, y1, x2, y2 = scene.boxes[index].tolist()
-        keypoints = [[round(x, 2), round(y, 2), int(v)] for x, y, v in scene.keypoints[index].tolist()]
-        source = {"file_name": scene.file_name, "annotation_id": int(scene.annotation_ids[index])}
-        entry: dict[str, Any] = {
-            "id": first_id + index,
-            "image_id": image_id,
-            "category_id": 0,
-            "bbox": [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
-            "area": round(float(scene.areas[index]), 2),
-            "iscrowd": int(scene.is_crowd[index]),
-            "keypoints": [value for keypoint in keypoints for value in keypoint],
-            "num_keypoints": int((scene.keypoints[index, :, 2] > 0).sum()),
-            "pasted": index >= originals,
-            "source": source if index < originals else pasted[index - originals],
-        }
-        if scene.segmentations[index] is not None:
-            entry["segmentation"] = scene.segmentations[index]
-        entries.append(entry)
-    return entries
-
-
-def _categories(scenes: SceneSet) -> list[dict[str, Any]]:
-    """The source file's own category, or one made from the skeleton."""
-    if scenes.annotation_file is not None:
-        known = [entry for entry in read_json(scenes.annotation_file)["categories"] if entry.get("keypoints")]
-        if known:
-            return known[:1]
-    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
-    return [{"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}]
 
 
 def _info(
