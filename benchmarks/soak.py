@@ -10,6 +10,7 @@ The last line compares the second half of the run with the first: the slope of t
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -97,16 +98,18 @@ def resources_of_process() -> dict[str, float]:
 
 
 def soak_predict(minutes: float, watch: Watch, folder: Path) -> None:
-    """Predict a folder of photos of many sizes, some of them damaged, again and again, by one estimator."""
-    photo = cv2.imread(str(resources.files("everypose") / "examples" / "astronaut.jpg"))
-    for index, side in enumerate(PHOTO_SIDES):
-        done, content = cv2.imencode((".jpg", ".png", ".webp")[index % 3], cv2.resize(photo, (side, side * 3 // 4)))
-        assert done
-        (folder / f"{index}.jpg").write_bytes(content.tobytes())
+    """Predict photos of many sizes, one of them damaged, again and again, by both bundled models in turn."""
+    for example in ("astronaut", "group"):
+        photo = cv2.imread(str(resources.files("everypose") / "examples" / f"{example}.jpg"))
+        for index, side in enumerate(PHOTO_SIDES):
+            done, content = cv2.imencode((".jpg", ".png", ".webp")[index % 3], cv2.resize(photo, (side, side * 3 // 4)))
+            assert done
+            (folder / f"{example}_{index}.jpg").write_bytes(content.tobytes())
     (folder / "damaged.jpg").write_bytes(b"not an image")
-    estimator = load("boir-lite", threads=1)
     sources = find_images([str(folder)])
-    while watch.minutes < minutes:
+    for estimator in itertools.cycle([load("boir-lite", threads=1), load("mipnet-lite", threads=2)]):
+        if watch.minutes >= minutes:
+            break
         with open_outputs(folder / "out", sources) as outputs:
             summary = predict_all(estimator, sources, outputs, quiet=True)
         watch.done += summary.images

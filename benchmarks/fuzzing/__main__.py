@@ -18,6 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are imported
 
 from benchmarks.fuzzing.all_targets import all_targets
@@ -77,6 +79,9 @@ def main() -> None:
     parser.add_argument("--show", nargs=2, metavar=("NAME", "NUMBER"), help="run one mutation; -1 is the whole input")
     arguments = parser.parse_args()
     silence_opencv()
+    cv2.setNumThreads(
+        1
+    )  # OpenCV's own threads do not exist in the forked processes, which would wait for them
     targets = all_targets()
     if arguments.show:
         (target,) = (one for one in targets if one.name == arguments.show[0])

@@ -1,5 +1,6 @@
 """Mutations in forked processes: one that ends its process, or hangs in native code, is found and named."""
 
+import faulthandler
 import mmap
 import os
 import signal
@@ -33,15 +34,18 @@ def in_child(target: Target, first: int, end: int, *, seconds: float) -> tuple[R
     with tempfile.TemporaryDirectory(dir=FAST_FOLDER if FAST_FOLDER.is_dir() else None) as folder:
         faults = Path(folder) / "faults"
         faults.touch()
+        (Path(folder) / "stacks").touch()
         child = os.fork()
         if child == 0:
             _work(target, range(first, end), Path(folder), shared, seconds)
         status, computed = _wait(child, shared)
         number, accepted, refused, _ = _STATE.unpack(shared[:])
         report = Report(accepted, refused, faults.read_text(encoding="utf-8").splitlines(), computed)
-    if status:
-        report.faults.append(f"{target.name} no. {number}: ended its process, status {status}")
-        number += 1
+        if status:
+            stacks = (Path(folder) / "stacks").read_text(encoding="utf-8", errors="backslashreplace")
+            where = stacks.partition("Extension modules")[0].split()
+            report.faults.append(" ".join([f"{target.name} no. {number}: ended its process, status {status}", *where]))
+            number += 1
     return report, number
 
 
@@ -58,7 +62,11 @@ def _work(target: Target, numbers: Iterable[int], folder: Path, shared: mmap.mma
         os.chdir(folder / "cwd")
         end = time.monotonic() + seconds
         counts = {"accepted": 0, "refused": 0, "fault": 0}
-        with (folder / "faults").open("a", encoding="utf-8", errors="backslashreplace") as faults:
+        with (
+            (folder / "faults").open("a", encoding="utf-8", errors="backslashreplace") as faults,
+            (folder / "stacks").open("w", encoding="utf-8") as stacks,
+        ):
+            faulthandler.enable(stacks)
 
             def note(number: int, outcome: Outcome, what: str) -> None:
                 if any((folder / "cwd").iterdir()):
@@ -83,11 +91,15 @@ def _until(numbers: Iterable[int], end: float) -> Iterable[int]:
 
 
 def _wait(child: int, shared: mmap.mmap) -> tuple[int, float]:
-    """The status of a child, and the CPU seconds that it took; one whose mutation hangs is killed."""
+    """The status of a child, and the CPU seconds that it took.
+
+    A child whose mutation hangs is ended, at first by a signal on which it writes where its threads are.
+    """
     while True:
         done, status, used = os.wait4(child, os.WNOHANG)
         if done:
             return status, used.ru_utime + used.ru_stime
-        if time.monotonic() - _STATE.unpack(shared[:])[3] > _HUNG_SECONDS:
-            os.kill(child, signal.SIGKILL)
+        waited = time.monotonic() - _STATE.unpack(shared[:])[3]
+        if waited > _HUNG_SECONDS:
+            os.kill(child, signal.SIGABRT if waited < _HUNG_SECONDS + MOST_SECONDS else signal.SIGKILL)
         time.sleep(_POLL_SECONDS)

@@ -80,6 +80,7 @@ _PLAIN_REASONS = (
     (re.compile(r"could not convert string to float: (.*)"), r"\1 is not a number"),
     (re.compile(r"cannot convert float (?:infinity|NaN) to integer"), "a number is not finite"),
     (re.compile(r".*(?:values to unpack|inhomogeneous shape|cannot reshape).*"), "a list has the wrong length"),
+    (re.compile(r"'[\w-]+' codec can't decode .*"), "a text is not UTF-8"),
     (re.compile(r"zip\(\) argument.*"), "lists of one entry each have different lengths"),
 )
 """What Python and numpy say of wrong values, and the same in plain words."""

@@ -198,6 +198,16 @@ def test_odd_json_values_do_not_stop_it(data: Set) -> None:
     json.dumps(diagnosis.to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize("number", [1e60, 1e308, 10**400])
+def test_coordinates_that_no_picture_has(data: Set, number: float) -> None:
+    keypoints = data.content["annotations"][0]["keypoints"]
+    data.content["annotations"][0]["bbox"][1] = number
+    keypoints[keypoints.index(2) - 2] = number
+    assert "not_finite" in found(data.examine())
+    json.dumps(examine(data.path).corrected(), allow_nan=False)
+    read_coco(data.path, data.folder)
+
+
 def test_folder_with_several_files(data: Set) -> None:
     data.write()
     (data.folder / "annotations" / "val.json").write_text(json.dumps(data.content))

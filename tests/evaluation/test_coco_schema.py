@@ -74,6 +74,7 @@ def test_a_null_num_keypoints_is_a_missing_one():
         ({"bbox": [1, 2, 3, float("nan")]}, "annotation 1: bbox must be 4 finite numbers"),
         ({"num_keypoints": [3]}, "annotation 1: num_keypoints must be a finite number"),
         ({"area": 10**400}, "annotation 1: area must be a finite number"),
+        ({"bbox": [1, 2, 3, 1e60]}, r"annotation 1: bbox must be 4 finite numbers below 2\^53, not"),
         ({"image_id": [1]}, "image_id must be a number or a text"),
         ({"image_id": True}, "image_id must be a number or a text"),
         ({"id": float("nan")}, "id must be a number or a text"),

@@ -3,10 +3,14 @@
 The same mutations as ``python -m benchmarks.fuzzing``, which runs them by the thousand.
 """
 
+import os
 import random
+import signal
+import time
 from pathlib import Path
 
 import pytest
+from benchmarks.fuzzing import children
 from benchmarks.fuzzing.all_targets import all_targets
 from benchmarks.fuzzing.children import in_child
 from benchmarks.fuzzing.mutations import mutate_json
@@ -82,9 +86,10 @@ def broken_target(kind: str) -> Target:
             with socket.socket() as connection:
                 connection.connect_ex(("127.0.0.1", 9))
         if kind == "died":
-            import os
-
-            os.kill(os.getpid(), 9)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "hung":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+            time.sleep(60)
 
     return Target(kind, (b"content",), lambda content, _: content, read)
 
@@ -104,6 +109,14 @@ def test_a_mutation_that_ends_its_process_is_named_and_the_next_one_runs() -> No
     assert following == 1
     report, following = in_child(broken_target("fine"), 3, 7, seconds=60)
     assert (report.accepted, report.faults, following) == (4, [], 7)
+
+
+def test_a_mutation_that_hangs_in_native_code_is_ended_with_its_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "_HUNG_SECONDS", 0.5)
+    report, following = in_child(broken_target("hung"), 0, 2, seconds=60)
+    assert following == 1
+    assert report.faults[0].startswith("hung no. 0: ended its process, status 6")
+    assert "in read" in report.faults[0]
 
 
 def test_the_watch_ends_with_its_block(tmp_path: Path) -> None:

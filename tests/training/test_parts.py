@@ -95,17 +95,17 @@ class Trap:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        b"",
-        b"no checkpoint",
-        pickle.dumps(Trap()),
+        (b"", "is not a checkpoint: it is empty"),
+        (b"no checkpoint", "is not a checkpoint: it is a text file"),
+        (pickle.dumps(Trap()), "is not a checkpoint that torch can read"),
     ],
 )
-def test_damaged_or_dangerous_files_are_refused(tmp_path, content):
+def test_damaged_or_dangerous_files_are_refused(tmp_path, content, message):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
-    with pytest.raises(EveryposeError, match="cannot read the checkpoint"):
+    with pytest.raises(EveryposeError, match=rf"last\.ckpt {message}"):
         Checkpoint.load(path)
 
 
@@ -113,7 +113,7 @@ def test_a_truncated_checkpoint_and_a_foreign_one_are_refused(tmp_path):
     path = tmp_path / "last.ckpt"
     checkpoint().save(path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(EveryposeError, match="cannot read the checkpoint"):
+    with pytest.raises(EveryposeError, match=r"last\.ckpt is not a checkpoint that torch can read: it is damaged"):
         Checkpoint.load(path)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(EveryposeError, match="is not a training checkpoint"):

@@ -11,16 +11,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from everypose.core.arrays import Float64, Mask
-from everypose.data.formats.coco_entries import flag
+from everypose.core.arrays import Float64, Int64, Mask
+from everypose.data.formats.coco_entries import LARGEST_NUMBER, flag
 from everypose.errors import EveryposeError
 
 JsonObject: TypeAlias = Mapping[str, Any]
 """One entry of ``images``, ``annotations``, ``categories`` or of a results list: nothing is known of its values."""
 JsonId: TypeAlias = int | str | float
 """What identifies an image, an annotation or a category in a file."""
-LARGEST_NUMBER = 1e100
-"""Products and squares of smaller numbers are finite."""
 
 
 def require_coco(content: object, where: str = "the annotation file") -> None:
@@ -87,8 +85,8 @@ def number_array(values: Sequence[object], names: Sequence[str], what: str, widt
         width: length of each list; None for plain numbers.
 
     Raises:
-        EveryposeError: if a value is not a finite number below 1e100, whose products could be infinite, or a list has
-            another length.
+        EveryposeError: if a value is not a finite number below 2^53 (larger ones overflow in float32 products and as
+            int64), or a list has another length.
 
     >>> number_array([[0, 0, 4, 3]], ["annotation 7"], "bbox", 4).shape
     (1, 4)
@@ -104,9 +102,35 @@ def number_array(values: Sequence[object], names: Sequence[str], what: str, widt
             return array
     except (TypeError, ValueError, OverflowError):
         pass
-    bad = next(row for row, value in enumerate(values) if not _is_finite(value, shape))
+    bad = next(row for row, value in enumerate(values) if not _is_usable(value, shape, LARGEST_NUMBER))
     expected = "a finite number" if width is None else f"{width} finite numbers"
-    raise EveryposeError(f"{names[bad]}: {what} must be {expected}, not {str(values[bad])[:60]}")
+    limit = " below 2^53" if _is_usable(values[bad], shape, math.inf) else ""
+    raise EveryposeError(f"{names[bad]}: {what} must be {expected}{limit}, not {str(values[bad])[:60]}")
+
+
+def whole_number_array(values: Sequence[object], names: Sequence[str], what: str) -> Int64:
+    """Convert JSON values to whole numbers ``(N,)``.
+
+    Args:
+        values: N numbers.
+        names: what to call each entry in a message.
+        what: what to call the value in a message.
+
+    Raises:
+        EveryposeError: if a value is not a whole number below 2^53.
+
+    >>> whole_number_array([3, 4.0], ["entry 0", "entry 1"], "track_id").tolist()
+    [3, 4]
+    >>> whole_number_array([2.5], ["entry 0"], "track_id")
+    Traceback (most recent call last):
+    ...
+    everypose.errors.EveryposeError: entry 0: track_id must be a whole number, not 2.5
+    """
+    numbers = number_array(values, names, what)
+    broken = np.flatnonzero(numbers % 1)
+    if len(broken):
+        raise EveryposeError(f"{names[broken[0]]}: {what} must be a whole number, not {values[broken[0]]}")
+    return numbers.astype(np.int64)
 
 
 def flag_array(values: Sequence[object], names: Sequence[str], what: str) -> Mask:
@@ -132,12 +156,12 @@ def flag_array(values: Sequence[object], names: Sequence[str], what: str) -> Mas
     return flags
 
 
-def _is_finite(value: object, shape: tuple[int, ...]) -> bool:
+def _is_usable(value: object, shape: tuple[int, ...], limit: float) -> bool:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):
         return False
-    return array.shape == shape and bool((np.abs(array) < LARGEST_NUMBER).all())
+    return array.shape == shape and bool((np.abs(array) < limit).all())
 
 
 def _require_ids(entries: Iterable[JsonObject], key: str, where: str, *, required: bool = True) -> None:

@@ -7,7 +7,7 @@ from typing import IO, Any, BinaryIO, cast
 import torch
 
 from everypose.core.files import written_whole
-from everypose.errors import EveryposeError, first_line
+from everypose.errors import EveryposeError, plain_reason
 
 _TEXT_KINDS = (
     (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with 'git lfs pull'"),
@@ -115,5 +115,5 @@ def _text_kind(start: bytes) -> str | None:
 
 def _damaged(path: Path, error: Exception) -> EveryposeError:
     return EveryposeError(
-        f"{path} is not a checkpoint that torch can read: it is damaged or cut short ({first_line(error)[:120]})"
+        f"{path} is not a checkpoint that torch can read: it is damaged or cut short ({plain_reason(error)[:120]})"
     )

@@ -53,10 +53,7 @@ class Checkpoint:
         """
         if not path.exists():
             raise EveryposeError(f"there is no checkpoint {path}: nothing to resume from")
-        try:
-            content = read_checkpoint(path)
-        except EveryposeError as error:
-            raise EveryposeError(f"cannot read the checkpoint {path}: {error}") from error
+        content = read_checkpoint(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != set(
             cls.__dataclass_fields__
         ):  # fmt: skip

@@ -1,6 +1,7 @@
 """MOT and PoseTrack18 files: who counts, which sequences, bad input; and the command line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -149,6 +150,31 @@ def test_a_result_without_track_id(tmp_path):
     files = posetrack(tmp_path, PEOPLE, [(0, 1, 50)])
     files[1].write_text(files[1].read_text().replace('"track_id": 1, ', ""))
     with pytest.raises(EveryposeError, match=r"entry 0 of .*found.json: track_id must be a finite number"):
+        evaluate_tracking(*files, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("track", "message"), [("1e60", "must be a finite number below 2^53"), ("1.5", "must be a whole number, not 1.5")]
+)
+def test_track_ids_are_whole_numbers_that_an_array_holds(tmp_path, track, message):
+    files = posetrack(tmp_path, PEOPLE, [(0, 1, 50)])
+    for file, person in ((files[0], PEOPLE[0][1]), (files[1], 1)):
+        text = file.read_text()
+        file.write_text(text.replace(f'"track_id": {person}', f'"track_id": {track}'))
+        with pytest.raises(EveryposeError, match=f"track_id {re.escape(message)}"):
+            evaluate_tracking(*files, quiet=True)
+        file.write_text(text)
+    for name, number in (("truth.txt", 1), ("found.txt", track)):
+        (tmp_path / name).write_text(f"1,{number},0,0,20,40,1,1,1\n")
+    with pytest.raises(EveryposeError, match=r"found\.txt: .*(whole numbers|below 2\^53)"):
+        evaluate_tracking(tmp_path / "truth.txt", tmp_path / "found.txt", quiet=True)
+
+
+@pytest.mark.parametrize("corner", [1e60, float("nan"), "x"])
+def test_corners_of_ignored_regions_are_numbers(tmp_path, corner):
+    region = {"ignore_regions_x": [[corner, 800, 800]], "ignore_regions_y": [[50, 50, 300]]}
+    files = posetrack(tmp_path, PEOPLE, [(0, 1, 50)], region)
+    with pytest.raises(EveryposeError, match="an ignored region's corner must be a finite number"):
         evaluate_tracking(*files, quiet=True)
 
 

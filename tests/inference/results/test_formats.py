@@ -206,7 +206,10 @@ def test_a_deeplabcut_table_without_individuals(tmp_path):
     assert len(second.people) == 0
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n", "scorer,a\nbodyparts,x\ncoords,y\n0,1\n"])
+SHORT_ROW = "scorer,a,a,a\nbodyparts,x,x,x\ncoords,x,y,likelihood\n0,1,2,0.9\n1\n"
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n", "scorer,a\nbodyparts,x\ncoords,y\n0,1\n", SHORT_ROW])
 def test_a_csv_that_is_not_deeplabcut(tmp_path, content):
     (tmp_path / "x.csv").write_text(content)
     with pytest.raises(EveryposeError, match="is not a DeepLabCut table"):

@@ -85,7 +85,7 @@ def test_a_missing_file_is_named(tmp_path, device):
         OnnxRuntime.open(tmp_path / "no.onnx", device=device)
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "noise"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "noise", "names"])
 def test_a_damaged_file_is_named_in_one_line(model, tmp_path, capfd, device, damage):
     content = model.read_bytes()
     path = tmp_path / "broken.onnx"
@@ -95,6 +95,7 @@ def test_a_damaged_file_is_named_in_one_line(model, tmp_path, capfd, device, dam
             "truncated": content[: len(content) // 2],
             "text": b"I am not a model\n" * 20,
             "noise": np.random.default_rng(0).bytes(2000),
+            "names": content.replace(b"min_score", b"m\x94n_score"),
         }[damage]
     )
     with pytest.raises(EveryposeError, match=r"broken\.onnx") as caught:

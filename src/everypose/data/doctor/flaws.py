@@ -299,7 +299,7 @@ NOT_A_NUMBER = Kind(
 NOT_FINITE = Kind(
     "not_finite",
     "repaired",
-    "coordinates that are NaN, infinite or null",
+    "coordinates that are NaN, infinite, null or 2^53 and more",
     "the keypoint counts as not labeled; instead of the box, the keypoints' extent is used",
 )
 VISIBILITY = Kind(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from everypose.core.arrays import Float64, Int64, Mask
-from everypose.data.formats.coco_entries import flag, whole_number
+from everypose.data.formats.coco_entries import LARGEST_NUMBER, flag, real_number, whole_number
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def keypoint_names_count(category: Any) -> int:
 
 
 def numbers(value: Any, length: int) -> Float64 | None:
-    """(length,) float64, NaN for what is no number; None when ``value`` is no list of that length.
+    """(length,) float64, NaN for what is no number below 2^53; None when ``value`` is no list of that length.
 
     >>> numbers([1, "x", 3], 3).tolist(), numbers([1, 2], 3)
     ([1.0, nan, 3.0], None)
@@ -168,21 +168,19 @@ def numbers(value: Any, length: int) -> Float64 | None:
     except ValueError:
         plain = np.array(None)
     if plain.ndim == 1 and plain.dtype.kind in "if":
-        return plain.astype(np.float64)
+        return np.where(np.abs(plain) < LARGEST_NUMBER, plain, np.nan)
     return np.array([number(item) for item in value], np.float64)
 
 
 def number(value: Any) -> float:
-    """A JSON number as float; NaN for anything else, infinities included.
+    """A JSON number as float; NaN for anything else, infinities and numbers from 2^53 on included.
 
-    >>> number(3), number("x")
-    (3.0, nan)
+    >>> number(3), number("x"), number(1e60)
+    (3.0, nan, nan)
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return float("nan")
     try:
-        return float(value)
-    except OverflowError:
+        return real_number(value)
+    except ValueError:
         return float("nan")
 
 

@@ -17,7 +17,8 @@ from everypose.errors import EveryposeError
 WHOLE_BODY_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 """The five lists in which COCO-WholeBody keeps the 133 keypoints of an annotation."""
 LARGEST_NUMBER = 2**53
-"""JSON readers that keep numbers as doubles hold whole numbers below this one exactly."""
+"""Readers that keep JSON numbers as float64 hold whole numbers below this one exactly. No coordinate is as large, and
+products of smaller ones are finite in float32."""
 
 ID_TYPES = "ids written as text or with a decimal point were read as whole numbers"
 FLAG_TYPES = "iscrowd written as text was read as 0 or 1"
@@ -160,22 +161,19 @@ _FLAG_WORDS = {"0": 0, "1": 1, "false": 0, "true": 1}
 
 
 def real_number(value: Any) -> float:
-    """A JSON number as float: NaN for null.
+    """A JSON number as float: NaN for null, and for what is not below `LARGEST_NUMBER`.
 
     Raises:
-        ValueError: if it is text, a list, a truth value, or too large for a float.
+        ValueError: if it is text, a list or a truth value.
 
-    >>> real_number(3), real_number(2.5)
-    (3.0, 2.5)
+    >>> real_number(3), real_number(2.5), real_number(1e60)
+    (3.0, 2.5, nan)
     """
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError("must be a number below 1e308") from None
+    return float(value) if abs(value) < LARGEST_NUMBER else math.nan
 
 
 Parser = Callable[[Any], Any]
@@ -291,19 +289,24 @@ def _box(finite: bool) -> Parser:
 
 
 def _numbers(values: list[Any], finite: bool) -> list[float]:
-    """Numbers as they are; null becomes NaN."""
-    try:
-        if _PLAIN.issuperset(map(type, values)) and abs(sum(values)) < LARGEST_NUMBER:  # the usual case, fast
-            return values
-    except OverflowError:
-        pass
+    """Numbers as they are; null and what is not below `LARGEST_NUMBER` become NaN."""
+    if _PLAIN.issuperset(map(type, values)) and _all_usable(values):  # the usual case, fast
+        return values
     numbers: list[float] = []
     for value in values:
         number = real_number(value)
         if finite and not math.isfinite(number):
             raise ValueError("must be finite numbers")
-        numbers.append(value if value is not None else number)
+        numbers.append(value if math.isfinite(number) else number)
     return numbers
+
+
+def _all_usable(values: list[float]) -> bool:
+    """Whether all are below `LARGEST_NUMBER`; a NaN, which no comparison finds, makes the sum NaN."""
+    if not values:
+        return True
+    in_range = max(values) < LARGEST_NUMBER and min(values) > -LARGEST_NUMBER
+    return in_range and not math.isnan(sum(values))
 
 
 def _segmentation(value: Any) -> Any:

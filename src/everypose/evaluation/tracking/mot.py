@@ -15,8 +15,9 @@ import numpy as np
 from everypose.core.arrays import Float64, Int64, Mask
 from everypose.core.files import read_json
 from everypose.core.geometry import box_iou, xywh_to_xyxy
+from everypose.data.formats.coco_entries import LARGEST_NUMBER
 from everypose.errors import EveryposeError, first_line
-from everypose.evaluation.coco_schema import number_array, require_results
+from everypose.evaluation.coco_schema import number_array, require_results, whole_number_array
 from everypose.evaluation.tracking.ignoring import matched_to_ignored
 from everypose.evaluation.tracking.sequence import SequenceComparison
 
@@ -178,8 +179,8 @@ def _read_json_results(path: Path) -> BoxTracks:
     entries = read_json(path)
     require_results(entries)
     names = [f"entry {row} of {path}" for row in range(len(entries))]
-    frame = number_array([entry.get("frame") for entry in entries], names, "frame")
-    ids = number_array([entry.get("track_id") for entry in entries], names, "track_id")
+    frame = whole_number_array([entry.get("frame") for entry in entries], names, "frame")
+    ids = whole_number_array([entry.get("track_id") for entry in entries], names, "track_id")
     boxes = number_array([entry.get("bbox") for entry in entries], names, "bbox", 4)
     rows = np.column_stack([frame + 1, ids, boxes])
     return _tracks(rows, np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_))
@@ -204,8 +205,10 @@ def _read_rows(path: Path) -> Float64:
         raise EveryposeError(f"{path} is not MOT text, rows of numbers with commas: {first_line(error)}") from error
     if rows.shape[1] < FEWEST_COLUMNS:
         raise EveryposeError(f"{path}: {rows.shape[1]} columns; frame, id, left, top, width and height are needed")
-    if not np.isfinite(rows[:, :FEWEST_COLUMNS]).all() or (rows[:, 0] < 1).any():
-        raise EveryposeError(f"{path}: frames must be 1 or more, and all numbers finite")
+    if not (np.abs(rows[:, :FEWEST_COLUMNS]) < LARGEST_NUMBER).all() or (rows[:, 0] < 1).any():
+        raise EveryposeError(f"{path}: frames must be 1 or more, and all numbers finite and below 2^53")
+    if (rows[:, :2] % 1).any():
+        raise EveryposeError(f"{path}: frames and ids must be whole numbers")
     return rows
 
 

@@ -15,7 +15,7 @@ from everypose.core.files import read_json
 from everypose.core.geometry import box_iou, keypoint_boxes, xywh_to_xyxy
 from everypose.errors import EveryposeError, as_user_error
 from everypose.evaluation.coco_arrays import GroundTruth, Results, read_ground_truth, read_results
-from everypose.evaluation.coco_schema import JsonObject, number_array, require_coco
+from everypose.evaluation.coco_schema import JsonObject, number_array, require_coco, whole_number_array
 from everypose.evaluation.metrics.oks import pair_oks
 from everypose.evaluation.tracking.ignoring import matched_to_ignored
 from everypose.evaluation.tracking.sequence import SequenceComparison, Similarity
@@ -116,7 +116,7 @@ def _annotations(content: JsonObject, annotated: GroundTruth) -> list[JsonObject
 
 def _track_ids(entries: Sequence[JsonObject], where: str) -> Int64:
     names = [f"entry {row} of {where}" for row in range(len(entries))]
-    return number_array([entry.get("track_id") for entry in entries], names, "track_id").astype(np.int64)
+    return whole_number_array([entry.get("track_id") for entry in entries], names, "track_id")
 
 
 def _videos(content: JsonObject, annotated: GroundTruth) -> list[list[int]]:
@@ -175,8 +175,12 @@ def _similarities(
 def _ignored_regions(image: JsonObject) -> list[Float64]:
     """Polygons (P, 2) of PoseTrack18's ``ignore_regions_x`` and ``ignore_regions_y``."""
     columns = [image.get(f"ignore_regions_{axis}") or [] for axis in "xy"]
-    with as_user_error(f"image {image['id']}: its ignored regions are no polygons"):
-        polygons = [np.column_stack([x, y]).astype(np.float64) for x, y in zip(*columns, strict=True)]
+    where = f"image {image['id']}"
+    with as_user_error(f"{where}: its ignored regions are no polygons"):
+        polygons = [
+            np.column_stack([number_array(line, [where] * len(line), "an ignored region's corner") for line in (x, y)])
+            for x, y in zip(*columns, strict=True)
+        ]
     return [polygon for polygon in polygons if polygon.ndim == 2 and len(polygon) > 2]
 
 

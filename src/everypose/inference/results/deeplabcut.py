@@ -7,6 +7,7 @@ Format: https://deeplabcut.github.io/DeepLabCut/docs/standardDeepLabCut_UserGuid
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -138,7 +139,10 @@ class _Layout:
 
     def people(self, cells: list[str]) -> People:
         """Return the people of one row; an individual without any cell is not there."""
-        values = np.array([float(cell) if cell else np.nan for cell in cells]).reshape(len(self._ids), -1, len(COORDS))
+        shape = (len(self._ids), len(self._skeleton), len(COORDS))
+        if len(cells) != math.prod(shape):
+            raise ValueError(f"a row has {len(cells)} cells after the frame, not {math.prod(shape)}")
+        values = np.array([float(cell) if cell else np.nan for cell in cells]).reshape(shape)
         there = ~np.isnan(values).all(axis=(1, 2))
         keypoints = np.nan_to_num(values[there])
         return People(keypoints, keypoints[..., 2].mean(axis=1), self._skeleton, ids=self._ids[there])

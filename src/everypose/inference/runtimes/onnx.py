@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from everypose.core.arrays import Float32, Mask
 from everypose.core.process_setup import available_threads
-from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error, first_line
+from everypose.errors import EveryposeError, MissingDependencyError, UsageError, as_user_error, first_line, plain_reason
 from everypose.inference.runtimes.protocols import Arrays, RawPoses, Session
 from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.models.config import METADATA_KEY, ModelConfig, parse_config
@@ -225,12 +225,19 @@ def open_session(
         raise EveryposeError(f"cannot read model {path}: no such file")
     try:
         session = open_file(path)
-        _ = session.get_modelmeta().custom_metadata_map  # damaged metadata are no text
+        _require_text(session)
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
         raise EveryposeError(
-            f"{path} is not an ONNX file that can be run ({first_line(error)}): is it complete?"
+            f"{path} is not an ONNX file that can be run ({plain_reason(error)}): is it complete?"
         ) from error
     return session
+
+
+def _require_text(session: Session) -> None:
+    """Read metadata and names, which raises UnicodeDecodeError where those of a damaged file are not UTF-8."""
+    _ = session.get_modelmeta().custom_metadata_map
+    for node in (*session.get_inputs(), *session.get_outputs(), *session.get_overridable_initializers()):
+        _ = node.name
 
 
 def _onnxruntime(threads: int | None, device: str, spinning: bool) -> Callable[[str | Path], Session]:
