@@ -7,19 +7,12 @@ from faster_coco_eval.core import mask as coco_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everypose.data.crowds.compose import (
-    Composition,
-    Settings,
-    blended,
-    compose,
-    hide_covered,
-    moved_keypoints,
-    outlines,
-    relit,
-)
+from everypose.data.crowds.compose import Composition, Settings, compose, moved_keypoints
 from everypose.data.crowds.cutouts import cut_out, largest_component, may_be_cut_out
 from everypose.data.crowds.grabcut import body_size, grab_person
+from everypose.data.crowds.light import blended, relit
 from everypose.data.crowds.placement import Place, heaviest_overlap
+from everypose.data.crowds.regions import hide_covered, outlines
 from everypose.data.crowds.tally import Tally
 from everypose.data.masks import segmentation_mask
 from painted_people import COCO, ground, painted_scene

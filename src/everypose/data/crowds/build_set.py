@@ -19,9 +19,10 @@ from everypose.data.crowds.compose import Settings, compose
 from everypose.data.crowds.cutouts import CutOut, cut_out, may_be_cut_out
 from everypose.data.crowds.tally import THRESHOLDS, Tally
 from everypose.data.discovery.image_sets import find_image_set
-from everypose.data.images import read_header, read_image
+from everypose.data.images import read_header, read_image, swap_channels
 from everypose.data.scenes import Scene, SceneSet
 from everypose.errors import EveryposeError, UsageError
+from everypose.skeleton.skeleton import Skeleton
 
 JPEG_QUALITY = 92
 _UNFINISHED = ".unfinished"
@@ -52,13 +53,7 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
     for scene in track(scenes.scenes, "cutting people out", quiet=quiet):
         people = [person for person in range(len(scene)) if may_be_cut_out(scene, person, scenes.skeleton)]
         if people:
-            try:
-                image = _photo(scene)
-            except EveryposeError as error:
-                problems.append(str(error))
-                continue
-            cuts = (cut_out(image, scene, person, scenes.skeleton) for person in people)
-            found.extend(cut for cut in cuts if cut is not None)
+            found += _cut_out_all(scene, people, scenes.skeleton, problems)
     if not found and problems:
         raise EveryposeError(problems[0])
     if not found:
@@ -67,6 +62,17 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
             "with most keypoints visible are needed"
         )
     return found
+
+
+def _cut_out_all(scene: Scene, people: Sequence[int], skeleton: Skeleton, problems: list[str]) -> list[CutOut]:
+    """The clean cut-outs of some people of a photo; its pixels are released before the next photo is read."""
+    try:
+        image = _photo(scene)
+    except EveryposeError as error:
+        problems.append(str(error))
+        return []
+    cuts = (cut_out(image, scene, person, skeleton) for person in people)
+    return [cut for cut in cuts if cut is not None]
 
 
 def background_scenes(folder: Path, skeleton_size: int, problems: list[str]) -> list[Scene]:
@@ -153,9 +159,9 @@ def compose_set(
         scenes=scenes,
         problems=problems,
     )
-    for number, (image, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
+    for number, (jpeg, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
         name = f"{number:06d}.jpg"
-        write_bytes(out / "images" / name, _jpeg(image))
+        write_bytes(out / "images" / name, jpeg)
         annotations.add(scene, name)
     info = _info(scenes, backgrounds, cutouts=len(cutouts), count=count, settings=settings, seed=seed, tally=tally)
     write_json(out / "annotations.json", annotations.content(info), null_for_nan=True)
@@ -173,8 +179,8 @@ def _composed(
     tally: Tally,
     scenes: SceneSet,
     problems: list[str],
-) -> Iterator[tuple[npt.NDArray[np.uint8], Scene]]:
-    """Composed photos until there are ``count``; backgrounds that are unreadable or too small are skipped."""
+) -> Iterator[tuple[bytes, Scene]]:
+    """Composed photos, as JPEG files, until there are ``count``; unreadable or too small ones are skipped."""
     order = np.random.default_rng([seed, 0])
     turn: list[int] = []
     since_last = 0
@@ -193,11 +199,13 @@ def _composed(
                 raise
             since_last += 1
             continue
-        image, composed = compose(rng, scene, photo, cutouts, aimed, scenes.skeleton)
-        if composed.extra["pasted"]:
+        image, composed = compose(rng, scene, photo, cutouts, aimed, scenes.skeleton, in_place=True)
+        content = _jpeg(image) if composed.extra["pasted"] else b""
+        del photo, image  # before the next one is read
+        if content:
             since_last = 0
             tally.add(composed)
-            yield image, composed
+            yield content, composed
         elif since_last >= 3 * len(backgrounds):
             raise EveryposeError("no person fits on any of the backgrounds: give more or larger photos")
         else:
@@ -257,9 +265,9 @@ def _empty_scene(index: int, path: Path, skeleton_size: int) -> Scene:
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    done, content = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
+    """The photo as a JPEG file; its pixels are overwritten."""
+    swap_channels(image)
+    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise EveryposeError(f"a composed photo of {image.shape[1]} x {image.shape[0]} pixels cannot be a JPEG file")
     return bytes(content)

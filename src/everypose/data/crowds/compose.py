@@ -12,15 +12,18 @@ How labels change:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from everypose.core.arrays import Float32, Float64, Mask
-from everypose.data.crowds.cutouts import CutOut
+from everypose.core.arrays import Float64
+from everypose.data.crowds.cutouts import CutOut, row_bands
 from everypose.data.crowds.grabcut import body_size
+from everypose.data.crowds.light import blended, relit
 from everypose.data.crowds.placement import People, Place, find_place, heaviest_overlap
+from everypose.data.crowds.regions import Region, hide_covered, outlines
 from everypose.data.masks import segmentation_mask
 from everypose.data.scenes import Scene, Segmentation
 from everypose.skeleton.skeleton import Skeleton
@@ -59,6 +62,8 @@ def compose(
     cutouts: Sequence[CutOut],
     settings: Settings,
     skeleton: Skeleton,
+    *,
+    in_place: bool = False,
 ) -> tuple[Image, Scene]:
     """Paste people over a photo.
 
@@ -68,10 +73,11 @@ def compose(
     Args:
         rng: source of all random numbers.
         scene: the photo's labels; they are not changed.
-        image: the photo (H, W, 3) uint8 RGB; it is not changed.
+        image: the photo (H, W, 3) uint8 RGB; it is not changed, unless ``in_place``.
         cutouts: at least one; those from the same photo are not used.
         settings: how many people, how close.
         skeleton: of the scene and the cut-outs.
+        in_place: paste on ``image`` itself, which saves the memory of a copy.
 
     Returns:
         The new photo and its labels: the old annotations in their order, then the pasted ones.
@@ -91,7 +97,7 @@ def compose(
     >>> photo.shape, labels.extra["pasted"]
     ((96, 128, 3), [{'file_name': 'b.jpg', 'annotation_id': 7}])
     """
-    composition = Composition(scene, image, skeleton)
+    composition = Composition(scene, image, skeleton, in_place=in_place)
     usable = [cutout for cutout in cutouts if cutout.file_name != scene.file_name]
     gray = _is_gray(image)
     for _ in range(int(rng.integers(settings.people[0], settings.people[1] + 1)) if usable else 0):
@@ -105,8 +111,10 @@ def compose(
             if rng.random() < 0.5:
                 cutout = cutout.flipped(skeleton)
             place = find_place(rng, people, cutout, close, *image.shape[:2])
-            if place is not None and composition.paste(cutout.resized(place.scale), place, settings):
-                break
+            if place is not None:
+                cutout = cutout.resized(place.scale)
+                if composition.paste(cutout, place, settings):
+                    break
     return composition.image, composition.scene()
 
 
@@ -129,24 +137,24 @@ class Composition:
     [[50.0, 40.0, 70.0, 80.0]]
     """
 
-    def __init__(self, scene: Scene, image: Image, skeleton: Skeleton) -> None:
-        """Begin with the photo as it is; ``scene`` and ``image`` are copied."""
-        self.image = image.copy()
+    def __init__(self, scene: Scene, image: Image, skeleton: Skeleton, *, in_place: bool = False) -> None:
+        """Begin with the photo as it is; ``scene`` and, unless ``in_place``, ``image`` are copied."""
+        self.image = image if in_place else image.copy()
         self._source = scene
         self._skeleton = skeleton
         self._gray = _is_gray(image)
         self._keypoints, self._boxes, self._areas = scene.keypoints.copy(), scene.boxes.copy(), scene.areas.copy()
         self._is_crowd = scene.is_crowd.copy()
         self._visible_at_first = (scene.keypoints[:, :, 2] > 1).sum(axis=1)
-        self._masks = [self._mask_of(person) for person in range(len(scene))]
+        self._seen = [self._region_of(person) for person in range(len(scene))]
         self._changed = np.zeros(len(scene), bool)
-        self._pasted: list[CutOut] = []
+        self._pasted: list[dict[str, Any]] = []
 
-    def _mask_of(self, person: int) -> Mask | None:
+    def _region_of(self, person: int) -> Region | None:
         segmentation = self._source.segmentations[person]
         if segmentation is None or self._is_crowd[person]:
             return None
-        return segmentation_mask(segmentation, *self.image.shape[:2])
+        return Region.of(segmentation_mask(segmentation, *self.image.shape[:2]))
 
     def people(self) -> People:
         """The people next to whom a cut-out is placed: no crowd regions, at least one labeled keypoint."""
@@ -167,12 +175,11 @@ class Composition:
             return False
         rows, columns, own_rows, own_columns = window
         alpha = cutout.alpha[own_rows, own_columns]
-        mask = np.zeros((height, width), bool)
-        mask[rows, columns] = alpha > 0.5
+        region = Region(rows.start, columns.start, alpha > 0.5)
         keypoints = moved_keypoints(cutout.keypoints, place, height, width)
         if (keypoints[:, 2] > 0).sum() < 0.5 * (cutout.keypoints[:, 2] > 0).sum():
             return False
-        updated = hide_covered(self._keypoints, mask)
+        updated = hide_covered(self._keypoints, region.mask, (columns.start, rows.start))
         left = (updated[:, :, 2] > 1).sum(axis=1)
         lost = (updated[:, :, 2] != self._keypoints[:, :, 2]).any(axis=1)
         if (lost & (self._visible_at_first - left > settings.most_hidden * self._visible_at_first)).any():
@@ -182,27 +189,27 @@ class Composition:
         if self._gray:
             lit = np.repeat(cv2.cvtColor(lit, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
         self.image[rows, columns] = blended(lit, self.image[rows, columns], alpha)
-        self._add(cutout, place, updated, keypoints, mask)
+        self._add(cutout, place, updated, keypoints, region)
         return True
 
-    def _add(self, cutout: CutOut, place: Place, behind: Float64, keypoints: Float64, mask: Mask) -> None:
+    def _add(self, cutout: CutOut, place: Place, behind: Float64, keypoints: Float64, region: Region) -> None:
         """Enter the pasted person into the labels."""
-        for index, other in enumerate(self._masks):
-            if other is not None and (other & mask).any():
-                self._masks[index] = other & ~mask
+        for index, other in enumerate(self._seen):
+            if other is not None and (left := other.without(region)) is not None:
+                self._seen[index] = left
                 self._changed[index] = True
-        self._masks.append(mask)
+        self._seen.append(region)
         self._changed = np.append(self._changed, True)
         self._keypoints = np.concatenate([behind, keypoints[None]])
         self._visible_at_first = np.append(self._visible_at_first, (keypoints[:, 2] > 1).sum())
-        height, width = mask.shape
+        height, width = self.image.shape[:2]
         whole = cutout.box + np.array([place.x, place.y, place.x, place.y])
         box = whole.clip(0, [width, height, width, height])
         share = (box[2:] - box[:2]).prod() / (whole[2:] - whole[:2]).prod()
         self._boxes = np.concatenate([self._boxes, box[None]])
         self._areas = np.append(self._areas, cutout.area * share)
         self._is_crowd = np.append(self._is_crowd, False)
-        self._pasted.append(cutout)
+        self._pasted.append({"file_name": cutout.file_name, "annotation_id": cutout.annotation_id})
 
     def scene(self) -> Scene:
         """The labels of the photo as it is now."""
@@ -210,9 +217,9 @@ class Composition:
         first = int(old.annotation_ids.max(initial=0)) + 1
         segmentations: list[Segmentation] = [*old.segmentations, *([None] * len(self._pasted))]
         for index in np.flatnonzero(self._changed):
-            mask = self._masks[index]
-            segmentations[index] = None if mask is None else outlines(mask)
-        pasted = [{"file_name": cutout.file_name, "annotation_id": cutout.annotation_id} for cutout in self._pasted]
+            region = self._seen[index]
+            segmentations[index] = None if region is None else outlines(region.mask, (region.left, region.top))
+        pasted = list(self._pasted)
         return replace(
             old,
             annotation_ids=np.append(old.annotation_ids, np.arange(first, first + len(pasted))),
@@ -225,29 +232,6 @@ class Composition:
         )
 
 
-def hide_covered(keypoints: Float64, mask: Mask) -> Float64:
-    """Turn visible keypoints (2) into hidden ones (1) where the mask covers the pixel that they lie in.
-
-    Args:
-        keypoints: (N, K, 3) x, y, visibility; coordinates may lie outside the image.
-        mask: (H, W) bool, what is in front.
-
-    Returns:
-        A changed copy.
-
-    >>> mask = np.zeros((4, 4), bool)
-    >>> mask[1, 1] = True
-    >>> hide_covered(np.array([[1.0, 1, 2], [3, 3, 2]]), mask)[:, 2].tolist()
-    [1.0, 2.0]
-    """
-    columns, rows = np.rint(keypoints[..., 0]).astype(int), np.rint(keypoints[..., 1]).astype(int)
-    inside = (columns >= 0) & (columns < mask.shape[1]) & (rows >= 0) & (rows < mask.shape[0])
-    covered = inside & mask[rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)]
-    updated = keypoints.copy()
-    updated[covered & (keypoints[..., 2] > 1), 2] = 1
-    return updated
-
-
 def moved_keypoints(keypoints: Float64, place: Place, height: int, width: int) -> Float64:
     """A cut-out's keypoints (K, 3) on the photo; those outside it become zeros.
 
@@ -258,64 +242,6 @@ def moved_keypoints(keypoints: Float64, place: Place, height: int, width: int) -
     inside = (moved[:, :2] >= -0.5).all(axis=1) & (moved[:, 0] < width - 0.5) & (moved[:, 1] < height - 0.5)
     moved[~inside | (keypoints[:, 2] == 0)] = 0
     return moved
-
-
-def relit(cutout: CutOut, surroundings: Image, strength: float) -> Image:
-    """The cut-out's pixels with brightness and contrast moved towards those of the place.
-
-    The mean and the standard deviation of the luminance move by ``strength`` of the way; hue stays.
-
-    Args:
-        cutout: what is to be lit.
-        surroundings: (h, w, 3) uint8 RGB, what it will cover.
-        strength: 0 leaves it as it is, 1 matches both.
-
-    Returns:
-        (H, W, 3) uint8 RGB, the cut-out's size.
-
-    >>> alpha, keypoints = np.ones((4, 2), np.float32), np.zeros((17, 3))
-    >>> pixels = np.full((4, 2, 3), 100, np.uint8)
-    >>> cutout = CutOut(pixels, alpha, keypoints, np.array([0.0, 0, 2, 4]), 8.0, 1.0, "b.jpg", 7, True)
-    >>> relit(cutout, np.full((4, 2, 3), 50, np.uint8), strength=0.5)[0, 0].tolist()  # half as bright around it
-    [75, 75, 75]
-    """
-    luminance = cv2.cvtColor(cutout.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    own = luminance[cutout.alpha > 0.5]
-    there = cv2.cvtColor(np.ascontiguousarray(surroundings), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    if not own.size:
-        return cutout.pixels
-    contrast = 1 + strength * (float(np.clip((there.std() + 1) / (own.std() + 1), 0.5, 1.5)) - 1)
-    brightness = float(own.mean()) + strength * float(there.mean() - own.mean())
-    change = (luminance - own.mean()) * contrast + brightness - luminance
-    lit: Image = np.rint(cutout.pixels + change[..., None]).clip(0, 255).astype(np.uint8)
-    return lit
-
-
-def blended(front: Image, behind: Image, alpha: Float32) -> Image:
-    """``front`` where alpha (h, w) is 1, ``behind`` where it is 0, both (h, w, 3) uint8.
-
-    >>> front, behind = np.full((1, 2, 3), 200, np.uint8), np.zeros((1, 2, 3), np.uint8)
-    >>> blended(front, behind, np.array([[0.5, 0.0]], np.float32))[..., 0].tolist()
-    [[100, 0]]
-    """
-    weight = alpha[..., None]
-    mixed: Image = np.rint(front * weight + behind * (1 - weight)).astype(np.uint8)
-    return mixed
-
-
-def outlines(mask: Mask) -> list[list[float]]:
-    """COCO polygons of a mask (H, W) bool, one for each connected part; holes are filled.
-
-    >>> mask = np.zeros((10, 10), bool)
-    >>> mask[2:6, 2:6] = True
-    >>> len(outlines(mask))
-    1
-    """
-    # Contours run through pixel centers. Traced at twice the size, they go round the centers of the mask's own
-    # pixels, a quarter of a pixel inside the border, so that every way of filling them gives the same mask.
-    twice = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
-    found, _ = cv2.findContours(twice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return [((outline.reshape(-1) + 0.5) / 2).tolist() for outline in found]
 
 
 def _window(cutout: CutOut, place: Place, height: int, width: int) -> tuple[slice, slice, slice, slice] | None:
@@ -332,5 +258,9 @@ def _window(cutout: CutOut, place: Place, height: int, width: int) -> tuple[slic
 
 def _is_gray(image: Image) -> bool:
     """Whether the photo is black and white."""
-    sample = image[::4, ::4].astype(np.int16)
-    return bool(np.abs(sample - sample[..., 1:2]).mean() < GRAY)
+    sample = image[::4, ::4]
+    differences = sum(
+        int(np.abs(sample[band].astype(np.int16) - sample[band, :, 1:2]).sum(dtype=np.int64))
+        for band in row_bands(*sample.shape[:2])
+    )
+    return differences < GRAY * sample.size

@@ -1,5 +1,7 @@
 """Cut-outs: people segmented from annotated photos, with soft edges and a quality check."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -22,6 +24,7 @@ ONE_PIECE = 0.9  # of the mask must be its largest component
 OTHERS_INSIDE = 0.1  # at most, of the visible keypoints of others in the box may lie in the mask
 CROWD = 0.3  # at most, of the box may lie in a region of unlabeled people
 AT_BORDER = 0.1  # at most, of the box's width or height may be mask cut off by the photo's left, right or upper border
+BAND_PIXELS = 1 << 19  # about which arithmetic is done at once
 FEATHER = 0.004  # standard deviation of the soft edge, of the box's longer side; at least 0.7 pixel
 
 
@@ -157,23 +160,40 @@ def largest_component(mask: Mask) -> Mask:
     >>> largest_component(mask).astype(int).tolist()
     [[1, 1, 0, 0]]
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    if len(stats) < 2:
+    rows, columns = occupied(mask)
+    part = mask[rows, columns]
+    if not part.size:
         return mask
-    largest: Mask = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(part.view(np.uint8), connectivity=4)
+    largest = np.zeros(mask.shape, np.bool_)
+    largest[rows, columns] = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return largest
+
+
+def occupied(mask: Mask) -> tuple[slice, slice]:
+    """The rows and the columns of a mask (H, W) bool from the first to the last that have a pixel.
+
+    >>> mask = np.zeros((4, 6), bool)
+    >>> mask[1:3, 2] = True
+    >>> occupied(mask)
+    (slice(1, 3, None), slice(2, 3, None))
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _is_clean(mask: Mask, scene: Scene, person: int) -> bool:
     """Whether a mask (H, W) bool fits the person, by the thresholds at the top of this module."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    rows, columns = occupied(mask)
+    if rows.stop == 0:
         return False
     height, width = mask.shape
     limits = np.array([width, height, width, height], dtype=np.float64)
     box = scene.boxes[person].clip(0, limits)
     span = (box[2:] - box[:2]).clip(1)
-    own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
+    own = np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=np.float64)
     shared = (np.minimum(own[2:], box[2:]) - np.maximum(own[:2], box[:2])).clip(0).prod()
     if shared < BOX_IOU * (span.prod() + (own[2:] - own[:2]).prod() - shared):
         return False
@@ -187,40 +207,64 @@ def _is_clean(mask: Mask, scene: Scene, person: int) -> bool:
     if strangers.sum() > OTHERS_INSIDE * max(1, len(strangers)):
         return False
     reach = max(1, round(0.02 * float(span.max())))
-    wide = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    return bool(_covered(wide, scene.keypoints[person]).mean() >= INSIDE)
+    return bool(_covered(mask, scene.keypoints[person], reach).mean() >= INSIDE)
 
 
-def _covered(mask: Mask, keypoints: Float64) -> Mask:
-    """For each visible keypoint in the image, whether the mask covers it."""
+def _covered(mask: Mask, keypoints: Float64, reach: int = 0) -> Mask:
+    """For each visible keypoint in the image, whether the mask has a pixel at most ``reach`` columns and rows away."""
     points = np.rint(keypoints[keypoints[:, 2] > 1, :2]).astype(int)
     points = points[((points >= 0) & (points < mask.shape[::-1])).all(axis=1)]
-    covered: Mask = mask[points[:, 1], points[:, 0]]
-    return covered
+    first, stop = (points - reach).clip(0), points + reach + 1
+    near = (mask[y1:y2, x1:x2] for (x1, y1), (x2, y2) in zip(first.tolist(), stop.tolist(), strict=True))
+    return np.array([part.any() for part in near], np.bool_)
 
 
 def _lift(image: npt.NDArray[np.uint8], mask: Mask, scene: Scene, person: int, skeleton: Skeleton) -> CutOut:
     """Cut out the pixels under the mask, its edge feathered inwards so that no background is included."""
     box = scene.boxes[person]
     deviation = max(0.7, FEATHER * float((box[2:] - box[:2]).max()))
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(np.float32)
-    # From the middle of the blurred edge outwards there is nothing, inwards it grows to exactly one.
-    alpha = (1.6 * cv2.GaussianBlur(inner, (0, 0), deviation) - 0.3).clip(0, 1)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    y1, y2, x1, x2 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    rows, columns = occupied(mask)
+    y1, x1 = rows.start, columns.start
     keypoints = scene.keypoints[person].copy()
     labeled = keypoints[:, 2] > 0
     keypoints[~labeled] = 0
     keypoints[labeled, :2] -= (x1, y1)
     feet = [joint for joint, name in enumerate(skeleton.keypoints) if name in ("left_ankle", "right_ankle")]
     return CutOut(
-        pixels=image[y1:y2, x1:x2].copy(),
-        alpha=alpha[y1:y2, x1:x2].astype(np.float32),
+        pixels=image[rows, columns].copy(),
+        alpha=_soft_edged(mask, rows, columns, deviation),
         keypoints=keypoints,
         box=box - np.array([x1, y1, x1, y1]),
         area=float(scene.areas[person]),
         size=body_size(keypoints, box, skeleton),
         file_name=scene.file_name,
         annotation_id=int(scene.annotation_ids[person]),
-        reaches_ground=bool(y2 < len(mask) and (not feet or labeled[feet].any())),
+        reaches_ground=bool(rows.stop < len(mask) and (not feet or labeled[feet].any())),
     )
+
+
+def _soft_edged(mask: Mask, rows: slice, columns: slice, deviation: float) -> Float32:
+    """A part of a mask (H, W) bool as alpha, its edge blurred inwards; in bands, so that little memory is needed."""
+    reach = math.ceil(4 * deviation) + 2  # OpenCV's Gaussian kernel ends before this
+    alpha = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    for band in row_bands(len(alpha), mask.shape[1]):
+        top, bottom = rows.start + band.start, rows.start + band.stop
+        first = max(0, top - reach)
+        # Whole rows: a filter rounds the pixels next to the right border in another way than those before.
+        around = mask[first : bottom + reach].view(np.uint8)
+        inner = cv2.erode(around, np.ones((3, 3), np.uint8), borderValue=1).astype(np.float32)
+        blurred = cv2.GaussianBlur(inner, (0, 0), deviation)[top - first : bottom - first, columns]
+        # From the middle of the blurred edge outwards there is nothing, inwards it grows to exactly one.
+        (1.6 * blurred - 0.3).clip(0, 1, out=alpha[band])
+    return alpha
+
+
+def row_bands(height: int, width: int) -> Iterator[slice]:
+    """Yield the rows of an image in bands of at most ``BAND_PIXELS``, so that what is computed of them stays small.
+
+    >>> [band.stop for band in row_bands(300, 4096)]
+    [128, 256, 300]
+    """
+    step = max(1, BAND_PIXELS // max(1, width))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
