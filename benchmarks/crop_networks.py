@@ -41,9 +41,9 @@ class SwappedChannels:
     def __init__(self, runtime: CropRuntime) -> None:
         self._runtime = runtime
 
-    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None) -> Float32:
         """Run the model on crops whose red and blue are exchanged."""
-        return self._runtime.run(np.ascontiguousarray(crops[..., ::-1]), others)
+        return self._runtime.run(np.ascontiguousarray(crops[..., ::-1]), with_others)
 
 
 def main() -> None:

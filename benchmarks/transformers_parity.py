@@ -92,7 +92,7 @@ class KeptMaps:
     def __init__(self, maps: Tensor) -> None:
         self._maps = maps
 
-    def run(self, crops: np.ndarray, _others: np.ndarray | None = None) -> np.ndarray:
+    def run(self, crops: np.ndarray, _with_others: np.ndarray | None = None) -> np.ndarray:
         """Keypoints (B, 1, K, 3) of the heatmaps."""
         return decode(self._maps[:, None], "udp-0.8", Size(crops.shape[2], crops.shape[1])).numpy()
 

@@ -95,7 +95,7 @@ class NoPeople:
 class Zeros:
     """A runtime that finds one person in each crop, at its corner."""
 
-    def run(self, crops: npt.NDArray[np.uint8], _others: object = None) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], _with_others: object = None) -> Float32:
         return np.zeros((len(crops), 1, 17, 3), np.float32)
 
 

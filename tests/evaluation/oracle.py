@@ -85,7 +85,7 @@ class Oracle:
         self.truth, self.instances = truth, instances
         self.crops = 0
 
-    def run(self, crops, _others=None):
+    def run(self, crops, _with_others=None):
         self.crops += len(crops)
         return np.stack([self._people(crop.astype(np.float64)) for crop in crops]).astype(np.float32)
 

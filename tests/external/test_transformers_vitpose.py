@@ -98,7 +98,7 @@ class RuntimeOfMaps:
         self.maps = maps
         self.crops = np.zeros(0, np.uint8)
 
-    def run(self, crops: np.ndarray, _others: np.ndarray | None = None) -> np.ndarray:
+    def run(self, crops: np.ndarray, _with_others: np.ndarray | None = None) -> np.ndarray:
         self.crops = crops
         return decode(self.maps[:, None], "udp-0.8", Size(crops.shape[2], crops.shape[1])).numpy()
 

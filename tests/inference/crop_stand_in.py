@@ -45,7 +45,7 @@ class CropStandIn:
         self.instances = instances
         self.batches = []
 
-    def run(self, crops, _others=None):
+    def run(self, crops, _with_others=None):
         self.batches.append(crops)
         return np.stack([people_of(crop, self.instances) for crop in crops])
 

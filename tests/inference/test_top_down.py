@@ -230,7 +230,7 @@ def test_the_detector_sees_the_image_and_its_path(tmp_path):
 )
 def test_output_of_a_wrong_or_damaged_model_is_refused(keypoints, message):
     one = estimator([around(60, 60)])
-    one._crop_runtime.run = lambda _: keypoints.astype(np.float32)
+    one._crop_runtime.run = lambda *_: keypoints.astype(np.float32)
     with pytest.raises(EveryposeError, match=message):
         one(paint([]))
 

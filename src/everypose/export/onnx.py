@@ -94,8 +94,8 @@ def export_onnx(network: nn.Module, config: ModelConfig, path: Path, half: bool 
             del model.graph.output[len(outputs) :]
             loop_over_people(model.graph, *steps, keypoints=len(config.skeleton))
         if OTHERS in inputs:
-            of_all = np.ones(1, np.float32)
-            model.graph.initializer.append(onnx.numpy_helper.from_array(of_all, OTHERS))  # makes the input optional
+            by_default = onnx.numpy_helper.from_array(np.ones(1, np.float32), OTHERS)
+            model.graph.initializer.append(by_default)  # an input with an initializer is optional
         if half:
             store_half(model.graph)
         onnx.helper.set_model_props(model, metadata)

@@ -22,8 +22,8 @@ from everypose.inference.single_stage import TOGETHER
 from everypose.methods.top_down.crops import CropGeometry, warp
 from everypose.methods.top_down.scoring import (
     ScoringSettings,
+    box_threshold_of_others,
     keypoint_probabilities,
-    least_box_of_others,
     merge,
 )
 from everypose.models.config import ModelConfig
@@ -81,7 +81,7 @@ class TopDownEstimator(Estimator[Photo]):
     >>> from everypose.skeleton.skeleton import Skeleton
     >>> inference, point = TopDownInference(crop_size=(48, 64)), Skeleton("point", ("tip",), (), (), (0.1,))
     >>> config = ModelConfig(name="middle", network=HRNetPoseSettings(), skeleton=point, inference=inference)
-    >>> middle = SimpleNamespace(run=lambda crops: np.full((len(crops), 1, 1, 3), (23.5, 31.5, 0.9), np.float32))
+    >>> middle = SimpleNamespace(run=lambda crops, _: np.full((len(crops), 1, 1, 3), (23.5, 31.5, 0.9), np.float32))
     >>> pose = TopDownEstimator(middle, config, WholeImage())
     >>> pose(np.zeros((80, 60, 3), np.uint8)).keypoints[0, 0, :2].round().tolist()
     [29.0, 39.0]
@@ -129,20 +129,20 @@ class TopDownEstimator(Estimator[Photo]):
 
     def predict(self, prepared: Sequence[Photo]) -> list[People]:
         """Find the people in prepared images; crops of several images go through the network together."""
-        found = self._find(prepared, least_box_of_others(self.config.on_crops, self.min_score))
+        found = self._find(prepared, box_threshold_of_others(self.config.on_crops, self.min_score))
         return [self.people(poses, photo.image) for poses, photo in zip(found, prepared, strict=True)]
 
     def poses(self, prepared: Sequence[Photo]) -> list[BoxPoses]:
         """Estimate the poses in the boxes of prepared images, before person scoring and NMS."""
         return self._find(prepared)
 
-    def _find(self, prepared: Sequence[Photo], least_box: float = 0.0) -> list[BoxPoses]:
-        """The poses of prepared images; boxes below ``least_box`` need only their primary ones."""
+    def _find(self, prepared: Sequence[Photo], others_from: float = 0.0) -> list[BoxPoses]:
+        """The poses of prepared images; only the primary one of boxes that score below ``others_from``."""
         boxes = detect_all(self.detector, prepared)
         cuts = [self._cut(photo, found) for photo, found in zip(prepared, boxes, strict=True)]
         pairs = zip(prepared, cuts, strict=True)
         poses = self._poses(
-            _Crop(photo.image, matrix, others=score >= least_box)
+            _Crop(photo.image, matrix, with_others=score >= others_from)
             for photo, cut in pairs
             for matrix, score in zip(cut.matrices, cut.boxes.scores, strict=True)
         )
@@ -199,8 +199,8 @@ class TopDownEstimator(Estimator[Photo]):
         remaining = iter(crops)
         while batch := list(islice(remaining, self.crops_at_once)):
             pixels = np.stack([cut_crop(crop.image, crop.matrix, self._geometry.size) for crop in batch])
-            others = np.array([crop.others for crop in batch])
-            raw = self._crop_runtime.run(pixels) if others.all() else self._crop_runtime.run(pixels, others)
+            with_others = np.array([crop.with_others for crop in batch])
+            raw = self._crop_runtime.run(pixels, None if with_others.all() else with_others)
             self._check_keypoints(raw, len(batch))
             for crop, keypoints in zip(batch, raw.astype(np.float64), strict=True):
                 keypoints[..., :2] = geometry.transform(keypoints[..., :2], geometry.inverse(crop.matrix))
@@ -245,12 +245,12 @@ class _Crop:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         matrix: (2, 3), image pixels to crop pixels.
-        others: whether people besides the primary one are needed.
+        with_others: whether the other people in it than the primary one are needed.
     """
 
     image: Image
     matrix: Float64
-    others: bool
+    with_others: bool
 
 
 def cut_crop(image: Image, matrix: Float64, size: Size) -> Image:

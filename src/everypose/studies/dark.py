@@ -41,9 +41,9 @@ class _ConcatenatedRuntimes:
     def __init__(self, runtimes: Sequence[CropRuntime]) -> None:
         self._runtimes = runtimes
 
-    def run(self, crops: Image, others: Mask | None = None) -> Float32:
+    def run(self, crops: Image, with_others: Mask | None = None) -> Float32:
         """See :class:`everypose.inference.runtimes.protocols.CropRuntime`."""
-        return np.concatenate([runtime.run(crops, others) for runtime in self._runtimes], axis=1)
+        return np.concatenate([runtime.run(crops, with_others) for runtime in self._runtimes], axis=1)
 
 
 def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> EvaluationSetup:

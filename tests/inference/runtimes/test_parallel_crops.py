@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from everypose import load
 from everypose.errors import EveryposeError
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, open_session
-from everypose.inference.runtimes.parallel_crops import MOST_TOGETHER, ParallelCropRuntime, number_of_parts
+from everypose.inference.runtimes.parallel_crops import MOST_CROPS, ParallelCropRuntime, number_of_parts
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models.locate import bundled
 
@@ -68,9 +68,9 @@ def test_wrong_crops_are_refused(sessions):
 @given(st.integers(1, 100), st.integers(1, 64))
 def test_all_threads_have_parts_of_a_few_crops(count, threads):
     sizes = [len(part) for part in np.array_split(np.arange(count), number_of_parts(count, threads))]
-    assert 1 <= min(sizes) <= max(sizes) <= MOST_TOGETHER
+    assert 1 <= min(sizes) <= max(sizes) <= MOST_CROPS
     rounds = -(-len(sizes) // threads)
-    assert rounds * max(sizes) <= -(-count // threads) + MOST_TOGETHER  # no thread waits for long
+    assert rounds * max(sizes) <= -(-count // threads) + MOST_CROPS  # no thread waits for long
 
 
 def test_the_default_model_runs_crops_in_parallel_where_it_has_threads():

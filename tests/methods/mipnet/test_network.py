@@ -259,7 +259,7 @@ def test_people_who_are_not_needed_are_left_out(instances, alone):
         every = network.heatmaps(images)
         needed = torch.ones(3, instances, dtype=torch.bool)
         needed[alone, 1:] = False
-        some = network.heatmaps_of_some(images, needed[:, 1])
-        torch.testing.assert_close(network.heatmaps_of_some(images, torch.ones(1)), every, rtol=0, atol=1e-6)
+        some = network.needed_heatmaps(images, needed[:, 1])
+        torch.testing.assert_close(network.needed_heatmaps(images, torch.ones(1)), every, rtol=0, atol=1e-6)
     torch.testing.assert_close(some[needed], every[needed], rtol=0, atol=1e-6)
     assert (some[~needed] == 0).all()

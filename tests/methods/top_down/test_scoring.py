@@ -10,10 +10,10 @@ from evaluation.metrics.test_average_precision import golden_truth
 from everypose.evaluation.metrics.average_precision import evaluate_oks
 from everypose.methods.top_down.scoring import (
     ScoringSettings,
+    box_threshold_of_others,
     calibrated_scores,
     default_box_threshold,
     keypoint_probabilities,
-    least_box_of_others,
     merge,
     oks_nms_high_index_first,
     person_scores,
@@ -301,10 +301,10 @@ def test_others_of_boxes_below_their_threshold_stay_below_the_score(min_score, b
     scores = calibrated_scores(
         poses, [box_score], areas=[1e4], sigmas=COCO_SIGMAS, confident=0.05, calibration=calibration
     )
-    if box_score < least_box_of_others(model, min_score):
+    if box_score < box_threshold_of_others(model, min_score):
         assert scores[0, 1] < min_score + 1e-12
 
 
 def test_without_a_calibration_or_a_lowest_score_all_others_are_needed():
-    assert least_box_of_others(calibrated_model(calibration=None), 0.9) == 0
-    assert least_box_of_others(calibrated_model(), 0.0) == 0
+    assert box_threshold_of_others(calibrated_model(calibration=None), 0.9) == 0
+    assert box_threshold_of_others(calibrated_model(), 0.0) == 0

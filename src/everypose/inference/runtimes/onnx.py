@@ -20,7 +20,7 @@ INPUTS = {"images", "mirrored", "min_score"}
 FIXED_INPUTS = {"images", "min_score"}
 CROP_INPUTS = {"images", "mirrored"}
 OTHERS = "others"
-"""Optional input of models of several people: 0 for crops of which only the primary person is computed."""
+"""Optional input (B,) of models of several people: 0 where only the primary person of a crop is computed."""
 OUTPUTS = ["keypoints", "scores", "image_index"]
 CROP_OUTPUTS = ["keypoints"]
 POSE_INPUTS = {"images", "poses", "mirrored"}
@@ -162,17 +162,21 @@ class OnnxCropRuntime(OnnxModel):
     inputs = CROP_INPUTS
     outputs = CROP_OUTPUTS
 
-    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:
+    def __init__(self, session: Session, path: str | Path, *, flip: bool = False) -> None:
+        """Take an open file; see :class:`OnnxModel`."""
+        super().__init__(session, path, flip=flip)
+        self._can_leave_out_others = OTHERS in {node.name for node in session.get_overridable_initializers()}
+
+    def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None) -> Float32:
         """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.protocols.CropRuntime`.
 
         Raises:
             EveryposeError: if the crops have the wrong type or shape, or the model fails (out of memory).
         """
         check_crops(crops)
-        optional = {node.name for node in self._session.get_overridable_initializers()}
-        if others is None or OTHERS not in optional:
+        if with_others is None or not self._can_leave_out_others:
             return self._run(crops)[0]
-        return self._run(crops, others=others.astype(np.float32))[0]
+        return self._run(crops, **{OTHERS: with_others.astype(np.float32)})[0]
 
 
 class OnnxRefinementRuntime(OnnxModel):

@@ -87,7 +87,7 @@ class CropRuntime(Protocol):
     """A loaded top-down model.
 
     >>> class Middle:
-    ...     def run(self, crops, others=None):  # one keypoint, in the middle of each crop
+    ...     def run(self, crops, with_others=None):  # one keypoint, in the middle of each crop
     ...         _, height, width, _ = crops.shape
     ...         return np.full((len(crops), 1, 1, 3), (width / 2, height / 2, 1.0), np.float32)
     >>> runtime: CropRuntime = Middle()
@@ -95,17 +95,17 @@ class CropRuntime(Protocol):
     [[[96.0, 128.0, 1.0]]]
     """
 
-    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None, /) -> Float32:
+    def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None, /) -> Float32:
         """Find the people of a batch of crops.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB, of the model's crop size.
-            others: (B,) crops of which people besides the primary one are needed; by default all. Those that are not
-                needed may be all 0.
+            with_others: (B,) bool, whether the other people of a crop than the primary one are needed; by default of
+                all crops. Keypoints that are not needed may be 0, which saves time.
 
         Returns:
-            Keypoints (B, N, K, 3) as x, y in crop pixels and confidence: N people for each crop, first the one whose
-            box it was made of.
+            Keypoints (B, N, K, 3) as x, y in crop pixels and confidence: N people for each crop, first the primary one,
+            whose box was cropped.
         """
         ...
 

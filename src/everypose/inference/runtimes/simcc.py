@@ -58,8 +58,8 @@ class SimCCRuntime:
         self._takes_batches = batches
         self._flip_index = config.skeleton.flip_index if flip else None
 
-    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:  # noqa: ARG002  # it has none
-        """Find the person of each crop; see :class:`everypose.inference.runtimes.protocols.CropRuntime`.
+    def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None) -> Float32:  # noqa: ARG002
+        """Find the one person of each crop; see :class:`everypose.inference.runtimes.protocols.CropRuntime`.
 
         Raises:
             EveryposeError: if the crops have the wrong type or shape, or the model fails.

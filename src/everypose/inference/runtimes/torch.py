@@ -160,8 +160,8 @@ class TorchCropRuntime(_TorchModel):
     (2, 1, 17, 3)
     """
 
-    def run(self, crops: npt.NDArray[np.uint8], others: Mask | None = None) -> Float32:  # noqa: ARG002  # all are found
-        """Find the people of a batch of crops; see :class:`everypose.inference.runtimes.protocols.CropRuntime`."""
+    def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None) -> Float32:  # noqa: ARG002
+        """Find all people of a batch of crops; see :class:`everypose.inference.runtimes.protocols.CropRuntime`."""
         check_crops(crops)
         return np.asarray(self._run(crops)[0], np.float32)
 

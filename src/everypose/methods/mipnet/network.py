@@ -113,22 +113,22 @@ class MIPNet(nn.Module):
         """Compute the heatmaps of all N people, the primary first: (B, 3, H, W) to (B, N, K, H/4, W/4)."""
         return self.heatmaps_for(images, self.selectors)
 
-    def heatmaps_of_some(self, images: Tensor, others: Tensor) -> Tensor:
-        """Compute the heatmaps of the primary person of every crop, and of the others in some of them.
+    def needed_heatmaps(self, images: Tensor, with_others: Tensor) -> Tensor:
+        """Compute the heatmaps of the primary person of every crop, and of the other people of some crops.
 
         Args:
             images: normalized crops (B, 3, H, W), H and W multiples of 32.
-            others: (B,) or (1,), not 0 for crops of which people besides the primary one are computed.
+            with_others: (B,) or (1,), 0 for crops of which only the primary person is computed.
 
         Returns:
             (B, N, K, H/4, W/4), 0 where nothing is computed.
         """
         crops, instances = images.shape[0], len(self.selectors)
         every = torch.arange(crops, device=images.device)
-        shared = (torch.ones_like(every) * others).nonzero()[:, 0]
-        crop = torch.cat([every] + [shared] * (instances - 1))
-        person = torch.cat([every * 0] + [shared * 0 + number for number in range(1, instances)])
-        maps = [torch.cat([x] + [x[shared]] * (instances - 1)) for x in self.trunk(images)]
+        chosen = (torch.ones_like(every) * with_others).nonzero()[:, 0]
+        crop = torch.cat([every] + [chosen] * (instances - 1))
+        person = torch.cat([every * 0] + [chosen * 0 + number for number in range(1, instances)])
+        maps = [torch.cat([x] + [x[chosen]] * (instances - 1)) for x in self.trunk(images)]
         found = self._after_trunk(maps, self.selectors[person])
         heatmaps: Tensor = found.new_zeros(instances * crops, *found.shape[1:])
         heatmaps = heatmaps.index_put((person * crops + crop,), found)

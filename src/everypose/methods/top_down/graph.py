@@ -32,7 +32,7 @@ class HeatmapNetwork(Protocol):
 
 @runtime_checkable
 class SeveralPeopleNetwork(HeatmapNetwork, Protocol):
-    """A network that finds several people in a crop, and can leave out all except the primary one.
+    """A network that finds several people in a crop, and need not compute all of them.
 
     >>> from everypose.backbones.hrnet import HRNet
     >>> from everypose.methods.top_down.baselines import HRNetPose
@@ -41,8 +41,8 @@ class SeveralPeopleNetwork(HeatmapNetwork, Protocol):
     False
     """
 
-    def heatmaps_of_some(self, images: Tensor, others: Tensor) -> Tensor:
-        """As :meth:`heatmaps`; 0 for people besides the primary one of crops for which ``others`` (B,) or (1,) is 0."""
+    def needed_heatmaps(self, images: Tensor, with_others: Tensor) -> Tensor:
+        """As :meth:`heatmaps`, but 0 for all except the primary person where ``with_others`` (B,) or (1,) is 0."""
         ...
 
 
@@ -82,14 +82,14 @@ class TopDownGraph(nn.Module):
         self.bgr = bgr
         self.register_buffer("flip_index", flip_index, persistent=False)
 
-    def forward(self, images: Tensor, mirrored: Tensor, others: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, mirrored: Tensor, with_others: Tensor | None = None) -> Tensor:
         """Find the keypoints of every instance.
 
         Args:
             images: (B, H, W, 3) uint8 RGB crops, B at least 1.
             mirrored: (F,) of any type; F = 0 for the crops only, F = 1 for test-time flip augmentation (flip test).
-            others: (B,) or (1,) of any type; 0 for crops of which only the primary person is computed, by a
-                `SeveralPeopleNetwork`.
+            with_others: (B,) or (1,) of any type; 0 for crops of which only the primary person is computed, by a
+                `SeveralPeopleNetwork`. None computes all people.
 
         Returns:
             (B, N, K, 3): x, y in crop pixels and confidence; all 0 for people who are not computed.
@@ -97,12 +97,12 @@ class TopDownGraph(nn.Module):
         flips, count = mirrored.shape[0], images.shape[0]
         seen = torch.cat([images, self.mirrored_crops(images[: count * flips])])
         pixels = normalize(seen, bgr=self.bgr)
-        if others is None:
+        if with_others is None:
             maps = self.network.heatmaps(pixels)
         else:
-            of_crops = others * torch.ones(count, device=images.device)
+            of_crops = with_others * torch.ones(count, device=images.device)
             of_views = torch.cat([of_crops, of_crops[: count * flips]])
-            maps = cast(SeveralPeopleNetwork, self.network).heatmaps_of_some(pixels, of_views)
+            maps = cast(SeveralPeopleNetwork, self.network).needed_heatmaps(pixels, of_views)
         maps = torch.cat([maps[:count], self.mirrored_back(maps[count:])])
         # Without a flip test the last views are the first ones.
         mean = (maps[:count] + maps[count * flips : count * flips + count]) / 2

@@ -17,7 +17,7 @@ _LEAST_PRODUCT = 1e-6
 _LEAST_BOX_SCORE = 0.2
 # No training photo has a person whose box is so low that its mean confidence would have to be higher than this.
 _HIGHEST_MEAN_CONFIDENCE = 0.9
-# Of networks that learned targets up to 1.
+# Heatmap targets end at 1.
 _HIGHEST_CONFIDENCE = 1.0
 
 
@@ -152,8 +152,11 @@ def default_box_threshold(settings: CropInference, min_score: float | None = Non
     return max(own * ratio, min(own, _LEAST_BOX_SCORE))
 
 
-def least_box_of_others(settings: CropInference, min_score: float) -> float:
-    """The lowest score of boxes whose people besides the primary one can reach ``min_score``.
+def box_threshold_of_others(settings: CropInference, min_score: float) -> float:
+    """The lowest score of boxes in whose crops other people than the primary one can reach ``min_score``.
+
+    A calibrated model scores them lower than the primary person. In crops of boxes below the threshold they need not be
+    computed.
 
     Args:
         settings: with the model's calibration.
@@ -165,7 +168,7 @@ def least_box_of_others(settings: CropInference, min_score: float) -> float:
     Example:
         >>> calibration = PersonCalibration(bias=5.6, slope=3.24, second=-4.465)
         >>> model = CropInference(crop_size=(192, 256), calibration=calibration)
-        >>> [round(least_box_of_others(model, score), 2) for score in (0.0, 0.6)]
+        >>> [round(box_threshold_of_others(model, score), 2) for score in (0.0, 0.6)]
         [0.0, 0.8]
     """
     if (calibration := settings.calibration) is None:
