@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from everypose.data.scenes import SceneSet
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.checkpoints import Checkpoint
+from everypose.training.datasets import require_same_skeleton
 from everypose.training.guard import GradientGuard
 from everypose.training.initial_weights import make_network
 from everypose.training.lightning_module import PoseTraining
@@ -186,8 +188,14 @@ def test_validation_needs_the_skeleton_of_the_training_set(tiny, tmp_path, figur
     (tmp_path / "crowd.json").write_text(json.dumps(content))
     path = json.dumps(str(tmp_path / "crowd.json"))
     recipe = tiny(f'data.val=[{{annotations={path}, images="images"}}]')
-    with pytest.raises(EveryposeError, match=r"crowd\.json has the keypoints of .* share one skeleton"):
+    message = r"crowd\.json has the keypoints of .*, .*train\.json those of .* share one skeleton"
+    with pytest.raises(EveryposeError, match=message):
         train(recipe, tmp_path / "run", ONE, quiet=True)
+
+
+def test_a_training_set_without_annotation_file_is_named_in_the_message():
+    with pytest.raises(EveryposeError, match=r"^val\.json has the keypoints of mpii, photos\.tar those of coco: sets"):
+        require_same_skeleton(SceneSet([], Skeleton.named("coco"), "photos.tar"), "val.json", Skeleton.named("mpii"))
 
 
 def test_a_step_that_bfloat16_spoils_is_left_out_and_counted(tiny, tmp_path, losses_of, monkeypatch):

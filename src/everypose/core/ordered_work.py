@@ -1,4 +1,4 @@
-"""Work in threads whose results come in the order of its items, in bounded memory."""
+"""Work in threads: results in the order of the items, in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,16 +10,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_PIXELS = 100_000_000
-"""Pixels that may wait at each stage (300 MB): a larger image goes through alone."""
+"""The most pixels that wait at each stage (300 MB); an image that has more goes alone."""
 
 
 @contextmanager
 def generator_threads(workers: int, name: str = "") -> Iterator[ThreadPoolExecutor]:
     """Yield a pool of threads for the body of a generator.
 
-    An abandoned generator may be closed by the garbage collector, at any place of any thread, also where Python starts
-    a thread and holds the lock that joining a thread takes: the two would wait for each other. So a generator that is
-    closed early ends its threads without joining them.
+    The garbage collector may close an abandoned generator at any point of any thread, even while Python starts a thread
+    and holds the lock that joining a thread needs: both would wait forever. A generator that is closed early therefore
+    ends its threads without joining them.
 
     Args:
         workers: number of threads.
@@ -52,7 +52,7 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield ``work(item)`` for each item, in order, computed in the threads of a pool.
 
-    When it ends early, work that has not begun is canceled.
+    If the generator is closed early, work that has not begun is canceled.
 
     Args:
         pool: runs the work.
@@ -60,7 +60,7 @@ def in_order(
         items: taken one by one, never more than ``window`` ahead of what was yielded.
         window: the most items in work or waiting to be yielded.
         size: an item's pixels.
-        most: pixels that the items in work or waiting have together, unless it is one alone.
+        most: the most pixels of all items in work or waiting; an item that has more goes alone.
 
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> with ThreadPoolExecutor(2) as pool:

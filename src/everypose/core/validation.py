@@ -1,4 +1,4 @@
-"""What is wrong with the fields of a file or a request, in one line of plain words."""
+"""Validation errors of files and requests, described in one line: the field, what it must be, what it is."""
 
 import difflib
 import json

@@ -101,6 +101,11 @@ class SceneSet:
     annotation_file: Path | None = None
     repairs: list[str] = field(default_factory=list)
 
+    @property
+    def label(self) -> str:
+        """What messages call the set: its annotation file, or its name if it has none."""
+        return str(self.annotation_file or self.name)
+
     def __len__(self) -> int:
         return len(self.scenes)
 

@@ -37,7 +37,7 @@ class Prepared(Protocol):
 PreparedT = TypeVar("PreparedT", bound=Prepared, default=Any)
 Item = TypeVar("Item")
 MOST_NETWORK_PIXELS = 1_500_000
-"""Pixels of the network's inputs that may be in work at a time: a larger input goes through alone."""
+"""The most pixels of network inputs in work at the same time; an input that has more goes alone."""
 
 
 class Estimator(ABC, Generic[PreparedT]):
@@ -144,7 +144,7 @@ class Estimator(ABC, Generic[PreparedT]):
         """Read an image if it is a path, and resize or convert it: what threads can do ahead of the network."""
 
     def input_pixels(self, prepared: PreparedT) -> int:  # noqa: ARG002  # for subclasses
-        """Return the pixels of the network's input, which determine the memory of a run; 0 if every input is alike."""
+        """Return the pixels of the network's input, which determine the memory of a run; 0 if all inputs are equal."""
         return 0
 
     @abstractmethod
@@ -152,9 +152,9 @@ class Estimator(ABC, Generic[PreparedT]):
         """Find the people in images that this estimator has prepared."""
 
     def predict_batches(self, batches: Iterable[Sequence[tuple[Item, PreparedT]]]) -> Generator[tuple[Item, People]]:
-        """Yield each item's people, in order; the network runs in threads of its own, ahead of their use.
+        """Yield each item with its people, in order; the network runs ahead, in threads of its own.
 
-        One batch more than the estimator runs at a time is taken from ``batches``, so that no run waits for its input.
+        Takes one batch more from ``batches`` than run at the same time, so that no run waits for its input.
 
         Args:
             batches: items and their prepared images.

@@ -35,28 +35,32 @@ def read_training_set(data: OneSetSection) -> list[SceneSet]:
         _read_source(data, source) for source in data.extra
     ]
     for other in sets[1:]:
-        require_same_skeleton(sets[0], other)
+        require_same_skeleton(sets[0], other.label, other.skeleton)
     return sets
 
 
-def require_same_skeleton(first: SceneSet, other: SceneSet) -> None:
-    """Check that two sets of one run have the same keypoints.
+def require_same_skeleton(first: SceneSet, label: str, skeleton: Skeleton) -> None:
+    """Check that another set of a run, for training or validation, has the keypoints of the first.
+
+    Args:
+        first: the first training set.
+        label: what messages call the other set.
+        skeleton: of the other set.
 
     Raises:
-        EveryposeError: if they differ.
+        EveryposeError: if the keypoints differ.
 
     >>> from everypose.skeleton.skeleton import Skeleton
-    >>> coco, crowdpose = (SceneSet([], Skeleton.named(name), name) for name in ("coco", "crowdpose"))
-    >>> require_same_skeleton(coco, crowdpose)
+    >>> people = SceneSet([], Skeleton.named("coco"), "people")
+    >>> require_same_skeleton(people, "crowds", Skeleton.named("crowdpose"))
     Traceback (most recent call last):
         ...
-    everypose.errors.EveryposeError: coco and crowdpose have different keypoints: ...
+    everypose.errors.EveryposeError: crowds has the keypoints of crowdpose, people those of coco: sets of one run ...
     """
-    if other.skeleton.keypoints != first.skeleton.keypoints:
+    if skeleton.keypoints != first.skeleton.keypoints:
         raise EveryposeError(
-            f"{other.annotation_file or other.name} has the keypoints of {other.skeleton.name}, "
-            f"{first.annotation_file or first.name} those of {first.skeleton.name}: sets of one run must share one "
-            "skeleton"
+            f"{label} has the keypoints of {skeleton.name}, {first.label} those of {first.skeleton.name}: sets of one "
+            "run must share one skeleton"
         )
 
 
@@ -120,6 +124,6 @@ def trainable(sets: Sequence[SceneSet], *, mask_unlabeled: bool) -> list[Scene]:
     """
     scenes = [scene for one in sets for scene in training_scenes(one, need_keypoints=mask_unlabeled)]
     if not any(scene.is_labeled_person.any() for scene in scenes):
-        files = ", ".join(str(one.annotation_file or one.name) for one in sets)
+        files = ", ".join(one.label for one in sets)
         raise EveryposeError(f"no image of {files} has a person with labeled keypoints: there is nothing to train on")
     return scenes

@@ -30,6 +30,7 @@ from everypose.inference.top_down import TopDownEstimator
 from everypose.models.config import ModelConfig
 from everypose.models.skeleton_choice import select_skeleton
 from everypose.skeleton.skeleton import Skeleton
+from everypose.training.datasets import require_same_skeleton
 from everypose.training.recipe import OneSetRecipe
 from everypose.training.sections import OneSetSection, Source, ValidationSection
 
@@ -173,7 +174,7 @@ def make_validators(recipe: OneSetRecipe, training: SceneSet, config: ModelConfi
         if recipe.data.val:
             raise
         raise type(error)(f"{error}; to train without validation, give --set data.val_split='\"\"'") from error
-    require_same_keypoints(training, annotated)
+    require_same_skeleton(training, str(annotated.layout.annotation_file), annotated.skeleton)
     annotated = annotated.for_model(config.name, config.skeleton)
     return [Validator(annotated, config, recipe.validation)]
 
@@ -220,27 +221,3 @@ def read_source(source: Source, root: Path, *, skeleton: Skeleton | None, settin
         raise EveryposeError(f"validation needs an annotation file and a folder of images, not {source.images}")
     layout = Layout((Path(root, source.annotations),), Path(root, source.images), None, None, "named by the recipe")
     return AnnotatedSet.read(layout, metric=settings.protocol, skeleton=skeleton)
-
-
-def require_same_keypoints(training: SceneSet, annotated: AnnotatedSet) -> None:
-    """Check that training and validation set have the same keypoints.
-
-    Raises:
-        EveryposeError: if they have not.
-
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("people.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> annotated = AnnotatedSet.read(Layout((Path("people.json"),), Path(), None, None, "people"))
-    >>> require_same_keypoints(SceneSet([], Skeleton.named("mpii"), "train"), annotated)
-    Traceback (most recent call last):
-        ...
-    everypose.errors.EveryposeError: people.json has the keypoints of coco, None those of mpii: sets of ...
-    """
-    if annotated.skeleton.keypoints != training.skeleton.keypoints:
-        raise EveryposeError(
-            f"{annotated.layout.annotation_file} has the keypoints of {annotated.skeleton.name},"
-            f" {training.annotation_file} those of {training.skeleton.name}: sets of one run must share one skeleton"
-        )

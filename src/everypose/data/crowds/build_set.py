@@ -48,7 +48,7 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
     everypose.errors.EveryposeError: train has no person with labeled keypoints
     """
     if not any(scene.is_labeled_person.any() for scene in scenes):
-        raise EveryposeError(f"{scenes.annotation_file or scenes.name} has no person with labeled keypoints")
+        raise EveryposeError(f"{scenes.label} has no person with labeled keypoints")
     found: list[CutOut] = []
     for scene in track(scenes.scenes, "cutting people out", quiet=quiet):
         people = [person for person in range(len(scene)) if may_be_cut_out(scene, person, scenes.skeleton)]
@@ -58,7 +58,7 @@ def collect_cutouts(scenes: SceneSet, problems: list[str], *, quiet: bool = Fals
         raise EveryposeError(problems[0])
     if not found:
         raise EveryposeError(
-            f"no person in {scenes.annotation_file or scenes.name} can be cut out well: people of 64 pixels or more "
+            f"no person in {scenes.label} can be cut out well: people of 64 pixels or more "
             "with most keypoints visible are needed"
         )
     return found

@@ -17,11 +17,12 @@ from everypose.methods.posebh.phases import freeze
 from everypose.methods.posebh.settings import DataSetSettings, PoseBHSettings, decoder_of
 from everypose.methods.posebh.targets import render_targets
 from everypose.methods.top_down.settings import TopDownInference
+from everypose.training.datasets import require_same_skeleton
 from everypose.training.initial_weights import make_network, model_config
 from everypose.training.optimizer_groups import ParameterGroup, parameter_groups
 from everypose.training.recipe import MixtureRecipe
 from everypose.training.tasks.mixture_samples import MixedBatch, MixedSamples, SetPeople
-from everypose.training.validation import Validator, read_source, require_same_keypoints
+from everypose.training.validation import Validator, read_source
 
 
 class MixtureTask:
@@ -138,7 +139,7 @@ class MixtureTask:
         for source in own.settings.val:
             _require_sigmas(own, "to be validated by AP", "leave out its val")
             annotated = read_source(source, root, skeleton=own.skeleton, settings=self._recipe.validation)
-            require_same_keypoints(own.training[0], annotated)
+            require_same_skeleton(own.training[0], str(annotated.layout.annotation_file), annotated.skeleton)
             found.append(Validator(annotated, self.config, self._recipe.validation, name=own.settings.name))
         return found
 

@@ -85,7 +85,7 @@ class SetPeople:
         given = Skeleton.find(settings.skeleton) if settings.skeleton else None
         self.training = [_read_mixture_source(source, root, given) for source in settings.train]
         for other in self.training[1:]:
-            require_same_skeleton(self.training[0], other)
+            require_same_skeleton(self.training[0], other.label, other.skeleton)
         self.skeleton = self.training[0].skeleton
         self.geometry = CropGeometry(inference.crop_size, settings.convention, inference.padding, settings.crop)
         augmentation = settings.augmentation
@@ -96,7 +96,7 @@ class SetPeople:
         self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
         self._row_of = np.concatenate([np.zeros(0, np.int64), *rows])
         if not len(self):
-            files = ", ".join(str(one.annotation_file or one.name) for one in self.training)
+            files = ", ".join(one.label for one in self.training)
             raise EveryposeError(
                 f"the set {settings.name} ({files}) has no person with both a labeled keypoint and a box inside the "
                 "image: there is nothing to learn from, leave it out"

@@ -156,7 +156,7 @@ class _RefinementSamples(Dataset[RefinementSample]):
         self._row = np.concatenate([np.zeros(0, np.int64), *rows])
         self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
         if not len(self._row):
-            files = ", ".join(str(one.annotation_file or one.name) for one in sets)
+            files = ", ".join(one.label for one in sets)
             raise EveryposeError(
                 f"{files}: no person has both a labeled keypoint and a box inside the image: there is nothing to train "
                 "on"

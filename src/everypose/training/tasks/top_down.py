@@ -133,7 +133,7 @@ class CropSamples(Dataset[CropSample]):
         self._people = np.concatenate([np.zeros((0, people), np.int64), *groups])
         self._scene_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
         if not len(self._people):
-            files = ", ".join(str(one.annotation_file or one.name) for one in sets)
+            files = ", ".join(one.label for one in sets)
             raise EveryposeError(
                 f"{files}: no person has both a labeled keypoint and a box inside the image: there is nothing to "
                 "train on"
