@@ -51,9 +51,10 @@ GOALS = [
     ("RTMPose-shaped", "everypose, ONNX Runtime", 1.0),
 ]
 NOTES = [
-    "Cropping, network and decoding count; transformers and everypose take the crops as one batch, rtmlib one by one.",
-    "rtmlib leaves the precision to OpenVINO, which then computes in bf16 where the CPU can: its form in OpenVINO "
-    "compares with everypose's in bf16. The RTMPose-shaped network has 3.7 GFLOP.",
+    "Cropping, network and decoding are timed; transformers and everypose take the crops as one batch, rtmlib one by "
+    "one.",
+    "rtmlib leaves the precision to OpenVINO, which chooses bf16 on CPUs that support it: compare it with everypose's "
+    "OpenVINO in bf16. The RTMPose-shaped network has 3.7 GFLOP.",
     "Weights are random; the last layer of ViTPose-B is fitted so that its heatmaps have one peak each.",
 ]
 

@@ -79,9 +79,7 @@ def main() -> None:
     parser.add_argument("--show", nargs=2, metavar=("NAME", "NUMBER"), help="run one mutation; -1 is the whole input")
     arguments = parser.parse_args()
     silence_opencv()
-    cv2.setNumThreads(
-        1
-    )  # OpenCV's own threads do not exist in the forked processes, which would wait for them
+    cv2.setNumThreads(1)  # OpenCV's own threads do not exist in the forked processes, which would wait for them
     targets = all_targets()
     if arguments.show:
         (target,) = (one for one in targets if one.name == arguments.show[0])

@@ -70,12 +70,12 @@ def measure(options: Options) -> Findings:
         targets=[*targets_of(timings, same, slopes), *loss.targets],
         tables=[table_of(timings, lines, slopes, options.threads), *loss.tables],
         notes=[
-            f"Keypoints that lie where the literal form has them, to {SAME} px, with {USUAL} people: "
+            f"Keypoints within {SAME} px of the literal form's, with {USUAL} people: "
             + ", ".join(f"{name} {100 * part:.2f} %" for name, part in same.items())
-            + ". With random weights, neighboring cells can be equal up to rounding, which then decides between them; "
-            "the tests compare recorded networks.",
-            "int8 has random weights, too: its time is that of trained ones, its keypoints are meaningless.",
-            "ms a person: the slope of a straight line through the times of each round.",
+            + ". With random weights the scores of neighboring cells can be equal up to rounding, which then decides "
+            "between them; the tests compare recorded networks.",
+            "int8 has random weights, too: its time is that of trained weights, its keypoints are meaningless.",
+            "ms a person: the slope of a line fitted to the times of each round.",
             *([] if OPENVINO in forms else [NO_OPENVINO]),
             *loss.notes,
         ],

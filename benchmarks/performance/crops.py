@@ -47,8 +47,8 @@ def measure(options: Options) -> Findings:
     header = ("network", "form", f"{CROPS} crops, ms", "crops a second", "literal / form")
     caption = f"{CROPS} crops, {options.threads} threads"
     note = (
-        "Literal is eager torch, a crop at a time: MIPNet with a whole pass for each of the two people, ViTPose with "
-        "attention as softmax(Q K^T) V. An image's crops go through the package's estimator 16 at a time."
+        "Literal is eager torch, one crop at a time: MIPNet with a full pass for each of the two people, ViTPose with "
+        "attention as softmax(Q K^T) V. The package's estimator runs up to 16 crops of an image as one batch."
     )
     return Findings(targets, [Table(header, rows, caption)], [note])
 

@@ -84,9 +84,9 @@ def measure(options: Options) -> Findings:
         ),
     ]
     note = (
-        "The network alone has its inputs in memory and uses all threads; one run at a time does not keep all of them "
-        "busy, two do. Reading, drawing and writing then need cores that the network uses: where these are few, the "
-        "folder falls short of two runs at a time by that work, however well it overlaps."
+        "The network alone has its inputs in memory and uses all threads. One run at a time does not keep all threads "
+        "busy; two do. Reading, drawing and writing need the same cores: with few cores, the folder is slower than two "
+        "runs of the network alone by the time of that work, even if it overlaps completely."
     )
     return Findings(targets, tables, [note])
 

@@ -71,7 +71,10 @@ def measure(options: Options) -> Findings:
                 if shown == f"{LARGE[0]} x {LARGE[1]}"
             ]
     note = "The pixels of the largest photo alone take 309 MB."
-    crowd = "Inputs of --size 1280 repeat a picture of a group: they have the most people that a pass can find, 30."
+    crowd = (
+        "Inputs for --size 1280 repeat a picture of a group, so that they contain 30 people, the most that one pass "
+        "can find."
+    )
     table = Table(("command", "photo or frame", "MB"), rows, "peak resident memory, 2^20 bytes")
     return Findings(targets, [table], [note, crowd])
 

@@ -12,9 +12,10 @@ SMOKE = "smoke run"
 
 HEAD = f"""# Performance
 
-Written by `{COMMAND}`. Numbers are medians with their quartiles in brackets. Contenders take turns, so that other
-work on the machine slows all of them; ratios are taken within each round. Elsewhere seconds will differ, ratios less.
-"Literal" is a paper's form in eager torch, one image at a time. Weights are random where only time is measured.
+Written by `{COMMAND}`. Numbers are medians, with quartiles in brackets. The compared forms alternate, so other work
+on the machine slows all of them alike, and ratios are taken within each round. On other machines seconds will differ,
+ratios less. "Literal" is a method as its paper describes it, in eager torch, one image at a time. Weights are random
+where only time is measured.
 """
 
 
@@ -22,7 +23,7 @@ def render(titles: Mapping[str, str], records: Mapping[str, Record]) -> str:
     """Return the page as Markdown; sections without a record say so."""
     places = {_place(record) for record in records.values()}
     shared = places.pop() if len(places) == 1 else None
-    parts = [HEAD, *([f"All was measured on {shared}.\n"] if shared else [])]
+    parts = [HEAD, *([f"Everything was measured on {shared}.\n"] if shared else [])]
     parts += ["## Targets\n", _table(_targets(titles, records))]
     for name, title in titles.items():
         parts.append(f"## {title}\n")
@@ -56,8 +57,8 @@ def _section(record: Record, with_place: bool) -> str:
 def _origin(record: Record) -> str:
     smoke = "**A smoke run: tiny networks, one round; these numbers say nothing about speed.** " if record.quick else ""
     return (
-        f"{smoke}`{record.command}`, {record.date}, {record.seconds:.0f} s, in which other work kept "
-        f"{record.others:.1f} cores busy."
+        f"{smoke}`{record.command}`, {record.date}; {record.seconds:.0f} s, during which other processes used "
+        f"{record.others:.1f} cores."
     )
 
 

@@ -33,8 +33,8 @@ GOALS = {BF16: 0.6, INT8: 0.4}
 INSTRUCTIONS = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "bf16", "i8mm")
 NOTES = [
     "The ceiling of a precision is the fastest matrix product of that precision in the same round, of any library.",
-    "Forms in int8 are those of `everypose export --int8`: they compute in 8 bits what the quantizer makes so, and the "
-    "rest in float32 or bf16. Decoding takes time, but its operations are not counted.",
+    "Forms in int8 are those of `everypose export --int8`: quantized layers are computed in 8 bits, the rest in "
+    "float32 or bf16. Decoding takes time, but its operations are not counted.",
     "Weights and pixels are random.",
 ]
 

@@ -69,7 +69,8 @@ def measure(options: Options) -> Findings:
         "multiplication as two. Normalization, activation, pooling and decoding take time but are not counted.",
         "The matrix product is the faster of torch's and NumPy's in the same round. A share can pass 100 % where a "
         "library's convolution needs fewer multiplications than are counted.",
-        "Weights and pixels are random; batch normalization has the statistics of noise, so that no number vanishes.",
+        "Weights and pixels are random; the statistics of batch normalization are those of noise, so that activations "
+        "do not vanish.",
     ]
     tables = [ceilings_table((product, patch), counts, options.effort(0.1 * SECONDS)), Table(header, rows, caption)]
     return Findings([target], tables, notes)

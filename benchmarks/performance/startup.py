@@ -34,7 +34,7 @@ def measure(options: Options) -> Findings:
         Target(f"{name} < {wanted:g} s", f"{timings.of(name):.2f} s", timings.of(name).median < wanted)
         for name, wanted in WANTED.items()
     ]
-    note = "All seconds are those of the whole process, the start of Python, as in the first row, among them."
+    note = "All times are those of the whole process, including the start of Python (the first row)."
     return Findings(targets, [Table(("start", "s"), rows, f"{timings.rounds} rounds")], [note])
 
 

@@ -65,8 +65,8 @@ def loader(scenes: SceneSet, size: int, options: Options) -> Findings:
     caption = f"Loader, input {size}, CPU time of a worker, {count} {origin}"
     share = 100 * parts["decoding"].median / parts["fast"].median
     note = (
-        f"Loader: decoding the JPEG is {share:.0f} % of a sample, so that nothing else could make it more than "
-        f"{100 / share:.1f} times as fast."
+        f"Loader: decoding the JPEG takes {share:.0f} % of a sample's time, so all other improvements together could "
+        f"make it at most {100 / share:.1f} times as fast."
     )
     return Findings(
         [

@@ -37,8 +37,8 @@ def measure(options: Options) -> Findings:
         "people each, another number in each step"
     )
     note = (
-        "oneDNN keeps a program, with its buffers, for every shape: with all people together for every number of them, "
-        "in turn for every multiple of eight."
+        "oneDNN keeps a compiled program, with its buffers, for every shape. With all people in one batch, every "
+        "number of people is a new shape; in turn, every multiple of eight."
     )
     return Findings([target], [Table(("form", *tenths), rows, caption)], [note])
 

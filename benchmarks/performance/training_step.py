@@ -52,9 +52,10 @@ def measure(options: Options) -> Findings:
         ratios[most].median >= GOAL,
     )
     note = (
-        "Together: all people of a batch in one operator, everything that autograd needs kept, convolutions' gradients "
-        "by oneDNN, memory by glibc's defaults. CPU seconds are the sum over threads, which other work on the machine "
-        "changes less than the time on the clock. The gradients are equal (tests/methods/single_stage/"
+        "Together: all people of a batch go through one operator, everything that autograd needs is kept, oneDNN "
+        "computes the gradients of convolutions, and glibc's memory settings are the default. CPU seconds are the sum "
+        "over threads, which other work on the machine affects less than wall-clock time. The gradients are equal "
+        "(tests/methods/single_stage/"
         "test_people_in_turn.py, tests/methods/boir/test_dilated_conv.py)."
     )
     header = ("people", TOGETHER, FAST, f"{TOGETHER} / {FAST}")

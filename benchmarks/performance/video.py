@@ -82,9 +82,9 @@ def measure(options: Options) -> Findings:
         ),
     ]
     note = (
-        "Each stage alone has its inputs in memory. The stages share the cores: one run of the network at a time does "
-        "not keep all of them busy all the time; the pipeline has two, of frames that follow one another, and the "
-        "other stages use the rest."
+        "Each stage alone has its inputs in memory. All stages share the cores. One run of the network at a time does "
+        "not keep all cores busy, so the pipeline runs two consecutive frames at the same time; the other stages use "
+        "what is left."
     )
     return Findings(targets, tables, [note])
 
