@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+import torch.nn.functional as F
 import transformers
 from torch import Tensor, nn
 
@@ -43,8 +44,6 @@ class VitSize:
 def write_vitpose(folder: Path, image: Image, boxes: np.ndarray, size: VitSize | None = None) -> Path:
     """Write a ViTPose in transformers' form, its last layer fitted to give each keypoint one peak in the given crops.
 
-    The 3x3 convolution of a simple decoder has random weights.
-
     Args:
         folder: where to write.
         image: (H, W, 3) uint8 RGB.
@@ -56,15 +55,14 @@ def write_vitpose(folder: Path, image: Image, boxes: np.ndarray, size: VitSize |
     model = transformers.VitPoseForPoseEstimation(size.config()).eval()
     # transformers' initial position embeddings are too small for heatmaps that depend on the place.
     nn.init.normal_(model.backbone.embeddings.position_embeddings)
-    if not size.simple:
-        xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-        inputs = transformers.VitPoseImageProcessorPil()(image, boxes=[xywh], return_tensors="pt")
-        seen: list[Tensor] = []
-        hook = model.head.conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        with torch.no_grad():
-            model(**inputs, **size.first_expert(len(boxes)))
-            hook.remove()
-            fit(model.head.conv, seen[0], peaks(*seen[0].shape[2:]))
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
+    inputs = transformers.VitPoseImageProcessorPil()(image, boxes=[xywh], return_tensors="pt")
+    seen: list[Tensor] = []
+    hook = model.head.conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        model(**inputs, **size.first_expert(len(boxes)))
+        hook.remove()
+        fit(model.head.conv, seen[0], peaks(*seen[0].shape[2:]))
     model.save_pretrained(folder)
     return folder
 
@@ -79,7 +77,14 @@ def peaks(height: int, width: int) -> Tensor:
 
 
 def fit(layer: nn.Conv2d, features: Tensor, targets: Tensor) -> None:
-    """Set a 1x1 convolution so that features (B, D, h, w) give the same targets (K, h, w) for every crop, nearly."""
+    """Set a convolution so that features (B, D, h, w) give the same targets (K, h, w) for every crop, nearly.
+
+    A larger kernel than 1x1 is a fitted 1x1 kernel of features that a random one, the same for all keypoints, mixes.
+    """
+    channels = features.shape[1]
+    mixing = torch.rand(channels, 1, *layer.kernel_size)
+    mixing /= mixing.sum((2, 3), keepdim=True)
+    features = F.conv2d(features, mixing, padding=layer.padding, groups=channels)
     columns = features.movedim(1, -1).flatten(0, -2).double()
     columns = torch.cat([columns, torch.ones(len(columns), 1, dtype=torch.float64)], dim=1)
     wanted = targets.flatten(1).T.repeat(len(features), 1).double()
@@ -88,7 +93,7 @@ def fit(layer: nn.Conv2d, features: Tensor, targets: Tensor) -> None:
     weights = torch.linalg.solve(gram, columns.T @ wanted)
     # Peaks of 1, so that people are confident: the fit alone flattens them.
     weights = (weights / (columns @ weights).amax(0)).float()
-    layer.weight.copy_(weights[:-1].T[:, :, None, None])
+    layer.weight.copy_(weights[:-1].T[:, :, None, None] * mixing[:, 0])
     assert layer.bias is not None
     layer.bias.copy_(weights[-1])
 

@@ -1,4 +1,4 @@
-"""Every family of pose models in the catalog becomes one ONNX file that runs in ONNX Runtime and OpenVINO."""
+"""Every family of pose models in the catalog becomes one ONNX file, of three precisions, for both runtimes."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from everypose.backbones.settings import HRNetSettings, ResNetSettings, ViTSettings
 from everypose.inference.boxes import Boxes
+from everypose.inference.device_check import pictures
 from everypose.inference.loading import load
 from everypose.inference.refinement import load_refiner
 from everypose.methods.method import InferenceSettings, NetworkSettings
@@ -47,11 +48,24 @@ NETWORKS: dict[str, tuple[NetworkSettings, InferenceSettings]] = {
     "vitpose": (ViTPoseSettings(backbone=VIT, channels=8), UDP),
     "posefix": (PoseFixSettings(backbone=SHALLOW), RefinementInference(crop_size=(48, 64), pose_padding=1.25)),
 }
+
+
+def with_first_layer(path: Path) -> Path:
+    """Put a convolution that changes nothing before the only layer of a file: int8 leaves the last layer as it is."""
+    model = onnx.load(path)
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(3, dtype=np.float32)[..., None, None], "identity"))
+    model.graph.node.insert(0, helper.make_node("Conv", [first.input[0], "identity"], ["same"], "first layer"))
+    first.input[0] = "same"
+    onnx.save(model, path)
+    return path
+
+
 FILES = {
     "rtmpose": write_simcc,
     "rtmw": lambda path: write_simcc(path, 133),
-    "rtmo": write_rtmo,
-    "detrpose": write_detrpose,
+    "rtmo": lambda path: with_first_layer(write_rtmo(path)),
+    "detrpose": lambda path: with_first_layer(write_detrpose(path)),
     "easy-vitpose": lambda path: write_heatmaps(path, 25),
 }
 FAMILIES = [*READY, *NETWORKS, "posebh", *FILES]
@@ -108,9 +122,14 @@ def test_one_file_for_both_runtimes(family, tmp_path, everypose):
     assert graph.output[0].name == "keypoints"
     expected = found(model, family)
     assert len(expected) > 0
+    int8 = tmp_path / "int8.onnx"
+    done = everypose("export", out, "--int8", "--calibrate", pictures()[0], "-o", int8)
+    assert done.code == 0, done.err
+    assert any(node.op_type == "QuantizeLinear" for node in onnx.load(int8).graph.node)
     for device in ("cpu", "openvino"):
         if device == "openvino":
             pytest.importorskip("openvino")
+        assert found(int8, family, device).shape[1:] == expected.shape[1:]
         people = found(out, family, device)
         assert people.shape == expected.shape
         # Random weights give heatmaps of noise, whose refinement depends on rounding in a few cells.

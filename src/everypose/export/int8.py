@@ -2,7 +2,7 @@
 
 Of a single-stage model, the modules that the network declares, which are computed once for an image, become int8.
 Per-instance heads and decoding stay in float32, as do layers that output positions and logits: they do not survive 256
-levels and cost little. Of a top-down model, see :mod:`everypose.export.int8_crops`.
+levels and cost little. Of a top-down or refinement model, see :mod:`everypose.export.int8_crops`.
 """
 
 import os
@@ -23,7 +23,7 @@ from everypose.core.validation import explain
 from everypose.data.images import read_image
 from everypose.errors import EveryposeError, UsageError
 from everypose.export.equalization import Feed, equalize
-from everypose.export.int8_crops import calibration_crops, nodes_of_crops
+from everypose.export.int8_crops import calibration_crops, calibration_poses, nodes_of_crops
 from everypose.export.people_loop import read_names
 from everypose.inference.fixed_input import fit_input
 from everypose.inference.inputs import find_images
@@ -41,7 +41,7 @@ OPERATIONS = ("Conv", "Relu", "Add")
 
 
 def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> int:
-    """Write the int8 form of an exported model that finds people.
+    """Write the int8 form of an exported model.
 
     The ranges of the activations are those seen on the photos; weights have a scale for each output channel.
 
@@ -55,7 +55,7 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         The number of photos used for calibration.
 
     Raises:
-        UsageError: if there is no photo, the model is in int8 already, or it finds no people.
+        UsageError: if there is no photo, or none shows people, or the model is in int8 already.
         EveryposeError: if the file is no model, or a photo cannot be read.
 
     >>> from torch import nn
@@ -80,7 +80,6 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
     """
     session = open_session(source, 1, "cpu")
     config = read_metadata(session, source)
-    config.require_finds_people()
     files = [found.path for found in find_images(photos)]
     step = max(1, len(files) // most)
     files = files[::step][:most]
@@ -98,7 +97,7 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         else:
             nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants, scopes)]
         if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
-            raise UsageError(f"{source} has no backbone in float32 that could become int8: is it in int8 already?")
+            raise UsageError(f"{config.name} has no backbone in float32 that could become int8: is it in int8 already?")
         if whole is not None:
             equalize(model, whole)
             onnx.save(model, folded)
@@ -232,7 +231,9 @@ def _becomes_int8(node: onnx.NodeProto, constants: Set[str], scopes: Int8Scopes)
 
 
 def _inputs(source: Path, config: ModelConfig, files: list[Path]) -> list[Feed]:
-    """Photos as the inputs of a top-down model, or of one that takes whole images at one size."""
+    """Photos as the inputs of a top-down or refinement model, or of one that takes whole images at one size."""
+    if config.is_refiner:
+        return calibration_poses(config, files)
     if config.is_top_down:
         return calibration_crops(source, config, files)
     least = np.zeros((), np.float32)

@@ -1,19 +1,23 @@
-"""What int8 needs to know of a top-down model: crops to calibrate with, and the nodes that become int8."""
+"""What int8 needs to know of a model of crops: inputs to calibrate with, and the nodes that become int8."""
 
 from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
-from everypose.core.arrays import Image
+from everypose.core.arrays import Float32, Image
 from everypose.core.progress import track
+from everypose.data.images import read_image
 from everypose.errors import UsageError
 from everypose.export.equalization import Feed
 from everypose.inference.box_sources import WholeImage
 from everypose.inference.loading import NOT_OF_PEOPLE, load
+from everypose.inference.refinement import Refiner
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models.config import ModelConfig
+from everypose.models.default_names import DEFAULT_MODEL
 
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 BETWEEN = ("Relu", "Add")
@@ -66,8 +70,64 @@ def calibration_crops(source: Path, config: ModelConfig, photos: list[Path]) -> 
     return [{"images": crop[None], "mirrored": np.zeros(0, np.float32)} for crop in crops]
 
 
+def calibration_poses(config: ModelConfig, photos: list[Path]) -> list[Feed]:
+    """Cut crops of photos, with the poses in them, as the inputs of an exported refinement model.
+
+    The default model finds the poses.
+
+    Args:
+        config: the model's configuration.
+        photos: the photos.
+
+    Raises:
+        UsageError: if no person is found, or the default model finds other keypoints.
+        EveryposeError: if a photo cannot be read.
+
+    >>> from everypose.inference.device_check import pictures
+    >>> from everypose.methods.posefix.settings import PoseFixSettings, RefinementInference
+    >>> from everypose.skeleton.skeleton import Skeleton
+    >>> inference = RefinementInference(crop_size=(48, 64), pose_padding=1.25)
+    >>> config = ModelConfig(
+    ...     name="small", network=PoseFixSettings(), skeleton=Skeleton.named("coco"), inference=inference
+    ... )
+    >>> feed, *_ = calibration_poses(config, [pictures()[0]])
+    >>> feed["images"].shape, feed["poses"].shape
+    ((1, 64, 48, 3), (1, 17, 3))
+    """
+    pose = load(DEFAULT_MODEL, threads=1)
+    if pose.skeleton.keypoints != config.skeleton.keypoints:
+        raise UsageError(
+            f"{config.name} refines the keypoints of {config.skeleton.name}: there is no bundled model that finds them "
+            "in the photos that calibrate int8"
+        )
+    seen = _SeenInputs()
+    refiner = Refiner(seen, config)
+    for photo in track(photos, "finding poses"):
+        image = read_image(photo)
+        refiner.refine(pose(image).keypoints[:CROPS_OF_A_PHOTO], image)
+    if not seen.feeds:
+        raise UsageError(f"the photos that calibrate {config.name} show no people: give others")
+    return seen.feeds
+
+
+class _SeenInputs:
+    """A refinement runtime that keeps its inputs, and leaves poses as they are."""
+
+    def __init__(self) -> None:
+        self.feeds: list[Feed] = []
+
+    def run(self, crops: npt.NDArray[np.uint8], poses: Float32) -> Float32:
+        """See :class:`everypose.inference.runtimes.protocols.RefinementRuntime`."""
+        none = np.zeros(0, np.float32)
+        self.feeds += [
+            {"images": crop[None], "poses": pose[None], "mirrored": none}
+            for crop, pose in zip(crops, poses, strict=True)
+        ]
+        return poses[..., :2]
+
+
 def nodes_of_crops(graph: onnx.GraphProto, constants: Set[str]) -> list[str]:
-    """Return the names of the nodes of a top-down model that become int8.
+    """Return the names of the nodes of a top-down or refinement model that become int8.
 
     These are the layers with weights, except those whose output no other such layer reads: heatmaps and SimCC scores do
     not survive 256 levels. In convolutional networks, ReLUs and sums between them become int8, too; in transformers,
