@@ -41,7 +41,7 @@ test-transformers: .venv-transformers/ready
 	.venv-transformers/bin/python -m pytest tests/external/test_transformers_vitpose.py tests/external/test_transformers_detectors.py \
 		tests/external/test_rtmlib.py
 
-# ViTPose of every size at full depth in transformers and in everypose, some minutes and 8 GB of memory.
+# ViTPose of every size at full depth in transformers and in everypose, some minutes and 9 GB of memory.
 transformers-parity: .venv-transformers/ready
 	.venv-transformers/bin/python -m benchmarks.transformers_parity
 
