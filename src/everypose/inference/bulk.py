@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from everypose.core.arrays import Image
 from everypose.core.ordered_work import MOST_PIXELS, in_order
-from everypose.core.process_setup import available_threads
+from everypose.core.process_setup import available_threads, one_opencv_thread
 from everypose.core.progress import track
 from everypose.data.discovery.walk import is_file
 from everypose.data.images import read_header
@@ -75,7 +76,8 @@ def predict_all(estimator: Estimator, sources: Sequence[Source], outputs: Output
     begin = time.monotonic()
     summary = Summary()
     workers = min(4, available_threads())
-    with ThreadPoolExecutor(workers) as pool:
+    # The functions for a single image may divide it among OpenCV's threads; several images have a thread each.
+    with one_opencv_thread() if len(sources) > 1 else nullcontext(), ThreadPoolExecutor(workers) as pool:
         outcomes = find_people(
             estimator,
             sources,

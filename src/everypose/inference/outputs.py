@@ -29,6 +29,7 @@ from everypose.inference.run_files import (
 )
 from everypose.models.identity import ModelIdentity
 from everypose.people import People
+from everypose.people.conversion import to_json_values
 
 
 @dataclass(frozen=True)
@@ -307,5 +308,5 @@ def _content(source: Source, result: FrameResult) -> dict[str, object]:
         "image_id": source.image_id,
         "width": result.width,
         "height": result.height,
-        **json.loads(result.people.to_json()),
+        **to_json_values(result.people),
     }

@@ -112,6 +112,16 @@ def to_json(people: "People") -> str:
     >>> json.loads(to_json(People.empty(Skeleton.named("coco"))))["people"]
     []
     """
+    return json.dumps(to_json_values(people), allow_nan=False)
+
+
+def to_json_values(people: "People") -> dict[str, Any]:
+    """Convert people to what `People.to_json` writes, as JSON types.
+
+    >>> from everypose.people import People
+    >>> to_json_values(People.empty(Skeleton.named("coco")))["people"]
+    []
+    """
     entries = [
         {
             "score": _decimals(score)[0],
@@ -125,7 +135,7 @@ def to_json(people: "People") -> str:
             people.keypoints, people.scores, people.boxes, _identities(people, "id"), strict=True
         )
     ]
-    return json.dumps({"skeleton": people.skeleton.to_dict(), "people": entries}, allow_nan=False)
+    return {"skeleton": people.skeleton.to_dict(), "people": entries}
 
 
 def to_supervision(people: "People") -> "supervision.KeyPoints":
