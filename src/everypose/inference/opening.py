@@ -1,6 +1,7 @@
 """From a model's file or folder to a runtime that executes it, and the model's configuration."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from everypose.core.decoder_names import Decoder
@@ -17,7 +18,9 @@ from everypose.inference.runtimes.onnx import (
     read_metadata,
 )
 from everypose.inference.runtimes.parallel_crops import LARGEST_FILE, ParallelCropRuntime
+from everypose.inference.runtimes.parallel_images import ParallelImageRuntime
 from everypose.inference.runtimes.protocols import Session
+from everypose.inference.single_stage import MOST_RUNS
 from everypose.models.config import ModelConfig
 from everypose.models.locate import ModelFile
 
@@ -89,7 +92,7 @@ def _open_onnx(path: Path, request: OpenRequest) -> Opened:
         fixed = OnnxFixedInputRuntime(session, path)
         fixed.config.require_only(request.skeleton)
         return fixed, None, fixed.config
-    images = OnnxRuntime(session, path, flip=request.flip)
+    images = _image_runtime(session, path, request)
     images.config.require_only(request.skeleton)
     return images, None, images.config
 
@@ -100,6 +103,14 @@ def _crop_runtime(session: Session, path: Path, request: OpenRequest) -> OnnxCro
     if request.device != "cpu" or threads == 1 or path.stat().st_size > LARGEST_FILE:
         return OnnxCropRuntime(session, path, flip=request.flip)
     return ParallelCropRuntime(session, open_session(path, 1), path, threads=threads, flip=request.flip)
+
+
+def _image_runtime(session: Session, path: Path, request: OpenRequest) -> OnnxRuntime:
+    """A single-stage model of everypose; runs of a small one have a thread each where they fill the CPU."""
+    fill_the_cpu = request.device == "cpu" and request.threads is None and available_threads() == MOST_RUNS
+    if not fill_the_cpu or path.stat().st_size > LARGEST_FILE:
+        return OnnxRuntime(session, path, flip=request.flip)
+    return ParallelImageRuntime(session, partial(open_session, path, 1), path, flip=request.flip)
 
 
 def _require_no_family(request: OpenRequest) -> None:

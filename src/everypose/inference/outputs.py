@@ -1,6 +1,5 @@
 """Writing the results of a run over images: lists and tables, a JSON for each image, pictures, a contact sheet."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

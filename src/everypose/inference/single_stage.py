@@ -30,6 +30,8 @@ MOST_PEOPLE = 2000
 """The most people of an image; a model that gives more is damaged, and comparing them would take all memory."""
 TOGETHER = 4
 """Batch size on devices where batching is faster."""
+MOST_RUNS = 2
+"""The most batches that go through a network at the same time."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,13 @@ def images_at_once(device: str) -> int:
 def runs_at_once(runtime: object, device: str, threads: int | None) -> int:
     """Return how many batches of many images best go through a model at the same time.
 
-    Two runs of ONNX Runtime share its threads, and each uses those that the other leaves idle between operators. A
-    number of threads that the user gave is kept, with one run.
+    Two runs of ONNX Runtime share its threads, and each uses those that the other leaves idle between operators; of
+    small models on two CPUs they have a thread each
+    (:class:`everypose.inference.runtimes.parallel_images.ParallelImageRuntime`). A number of threads that the user gave
+    is kept, with one run.
 
     >>> runs_at_once(object(), "cpu", threads=2)  # the number of threads was given
     1
     """
     shared = device == "cpu" and threads is None and isinstance(runtime, OnnxModel)
-    return min(2, available_threads()) if shared else 1
+    return min(MOST_RUNS, available_threads()) if shared else 1
