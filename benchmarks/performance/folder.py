@@ -85,8 +85,9 @@ def measure(options: Options) -> Findings:
     ]
     note = (
         "The network alone has its inputs in memory and uses all threads. One run at a time does not keep all threads "
-        "busy; two do. Reading, drawing and writing need the same cores: with few cores, the folder is slower than two "
-        "runs of the network alone by the time of that work, even if it overlaps completely."
+        "busy; two do, and on two cores have one thread each. Reading, drawing and writing need the same cores: with "
+        "few cores, the folder is slower than two runs of the network alone by the time of that work, even if it "
+        "overlaps completely."
     )
     return Findings(targets, tables, [note])
 
