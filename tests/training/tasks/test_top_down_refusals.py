@@ -92,7 +92,7 @@ def samples_of(recipe, sets):
     people = recipe.model.people_per_crop
     rule = recipe.crops.people_rule(people)
     geometry = CropGeometry(Size(64, 64))
-    return CropSamples(sets, geometry, recipe.crops.augmentation, people=people, rule=rule, seed=0)
+    return CropSamples(sets, geometry, recipe.crops.augmentation, rule=rule, seed=0)
 
 
 def test_half_bodies_need_a_skeleton_that_knows_them(crops):

@@ -10,7 +10,6 @@ import csv
 import math
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -18,8 +17,8 @@ import numpy as np
 
 from everypose.core.files import written_whole
 from everypose.errors import EveryposeError, first_line
-from everypose.inference.results.record import FrameResult, ResultsWriter
-from everypose.inference.results.tracked_rows import TrackedRows
+from everypose.inference.results.record import FrameResult
+from everypose.inference.results.tracked_rows import TrackedRows, TrackedWriter
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton, recognize
 
@@ -28,7 +27,7 @@ COORDS = ("x", "y", "likelihood")
 MOST_CELLS = 200_000_000
 
 
-class DeepLabCutWriter(ResultsWriter):
+class DeepLabCutWriter(TrackedWriter):
     """Writes one table for a video when it is closed: the header names everyone who appears in it.
 
     >>> people = People([[[1.5, 2.5, 0.9]]], [0.8], Skeleton("point", ("tip",), (), (), (0.1,)), ids=[4])
@@ -42,34 +41,12 @@ class DeepLabCutWriter(ResultsWriter):
     0,1.5,2.5,0.9
     """
 
-    def __init__(self, path: Path) -> None:
-        """Start to collect.
-
-        Args:
-            path: the CSV file.
-        """
-        self.path = path
-        self._collected = TrackedRows(path)
-
-    def add(self, result: FrameResult) -> None:
-        """Collect the people of one frame.
-
-        Raises:
-            UsageError: if the result is that of a photo, or its people are not tracked.
-        """
-        self._collected.add(result)
-
-    def close(self) -> None:
+    def write(self, collected: TrackedRows) -> None:
         """Write the table.
 
         Raises:
             EveryposeError: if it cannot be written, or would have more than `MOST_CELLS` cells.
         """
-        with closing(self._collected) as collected:
-            self._write(collected)
-
-    def _write(self, collected: TrackedRows) -> None:
-        """Write the table."""
         rows = collected.rows()
         ids = np.unique(rows["id"]).tolist()
         keypoints = collected.skeleton.keypoints if collected.skeleton else ()

@@ -1,13 +1,15 @@
 """Tracked people on disk, for formats with columns or files for each person, which need all frames first."""
 
 import tempfile
+from abc import abstractmethod
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.results.record import FrameResult
+from everypose.inference.results.record import FrameResult, ResultsWriter
 from everypose.skeleton.skeleton import Skeleton
 
 
@@ -84,3 +86,40 @@ class TrackedRows:
     def close(self) -> None:
         """Delete the temporary file."""
         self._file.close()
+
+
+class TrackedWriter(ResultsWriter):
+    """Collects the tracked people of a video, and writes them when it is closed.
+
+    >>> class Counter(TrackedWriter):
+    ...     def write(self, collected):
+    ...         print(len(collected.rows()))
+    >>> Counter(Path("count.txt")).close()
+    0
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Start to collect; ``path`` is the file or folder that is written."""
+        self.path = path
+        self._collected = TrackedRows(path)
+
+    def add(self, result: FrameResult) -> None:
+        """Collect the people of one frame.
+
+        Raises:
+            UsageError: if the result is that of a photo, or its people are not tracked.
+        """
+        self._collected.add(result)
+
+    def close(self) -> None:
+        """Write the files.
+
+        Raises:
+            EveryposeError: if one cannot be written.
+        """
+        with closing(self._collected) as collected:
+            self.write(collected)
+
+    @abstractmethod
+    def write(self, collected: TrackedRows) -> None:
+        """Write what was collected; errors as `close`."""

@@ -6,23 +6,22 @@ are empty. TRC has one rate: where the frame rate of the video varies, positions
 Format: https://opensimconfluence.atlassian.net/wiki/spaces/OpenSim/pages/53089972
 """
 
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from everypose.core.arrays import Float64, Int64
 from everypose.core.files import write_text
-from everypose.inference.results.record import FrameResult, ResultsWriter
-from everypose.inference.results.tracked_rows import TrackedRows
+from everypose.inference.results.tracked_rows import TrackedRows, TrackedWriter
 
 JITTER = 0.25
 """Share of the frame interval by which times may differ from an even rate without interpolation."""
 
 
-class TrcWriter(ResultsWriter):
+class TrcWriter(TrackedWriter):
     """Writes one TRC file for each tracked person of a video when it is closed.
 
+    >>> from everypose.inference.results.record import FrameResult
     >>> from everypose.people import People
     >>> from everypose.skeleton.skeleton import Skeleton
     >>> point = Skeleton("point", ("tip",), (), (), (0.1,))
@@ -41,28 +40,10 @@ class TrcWriter(ResultsWriter):
             path: the folder; it is made with the first file.
             name: what the files' names begin with.
         """
-        self.path = path
+        super().__init__(path)
         self._name = name
-        self._collected = TrackedRows(path)
 
-    def add(self, result: FrameResult) -> None:
-        """Collect the people of one frame.
-
-        Raises:
-            UsageError: if the result is that of a photo, or its people are not tracked.
-        """
-        self._collected.add(result)
-
-    def close(self) -> None:
-        """Write the files.
-
-        Raises:
-            EveryposeError: if one cannot be written.
-        """
-        with closing(self._collected) as collected:
-            self._write(collected)
-
-    def _write(self, collected: TrackedRows) -> None:
+    def write(self, collected: TrackedRows) -> None:
         """Write a file for each person."""
         rows = collected.rows()
         times = np.array(collected.times)

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes.normalized_crops import run_normalized
+from everypose.inference.runtimes.normalized_crops import NormalizedCropRuntime
 from everypose.inference.runtimes.onnx import check_crops
-from everypose.inference.runtimes.protocols import Session
 from everypose.methods.vitpose.heatmap_decoding import decode
 from everypose.methods.vitpose.released import crop_inference, skeleton_in_name
 from everypose.methods.vitpose.settings import EasyViTPoseSettings
@@ -25,8 +24,8 @@ SKELETONS = {14: "aic", 16: "mpii", 25: "coco_25", 133: "coco_wholebody"}
 OF_17 = ("coco", "ap10k", "apt36k")
 
 
-class HeatmapRuntime:
-    """A model in an ``.onnx`` file whose output are heatmaps.
+class HeatmapRuntime(NormalizedCropRuntime):
+    """A model in an ``.onnx`` file whose outputs are heatmaps.
 
     Attributes:
         path: the file.
@@ -39,22 +38,6 @@ class HeatmapRuntime:
         >>> HeatmapRuntime(session, heatmap_config(session, path), path, batches=True)  # doctest: +SKIP
     """
 
-    def __init__(self, session: Session, config: ModelConfig, path: Path, *, batches: bool, flip: bool = False) -> None:
-        """Take an open file and its configuration (:func:`heatmap_config`).
-
-        Args:
-            session: from :func:`everypose.inference.runtimes.onnx.open_session`.
-            config: from the file's description.
-            path: the file, for messages.
-            batches: whether the file takes several crops at once.
-            flip: whether to use test-time flip augmentation.
-        """
-        self.path = path
-        self.config = config
-        self._session = session
-        self._takes_batches = batches
-        self._flip_index = config.skeleton.flip_index if flip else None
-
     def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None) -> Float32:  # noqa: ARG002
         """Find the one person of each crop; see :class:`everypose.inference.runtimes.protocols.CropRuntime`.
 
@@ -64,8 +47,8 @@ class HeatmapRuntime:
         check_crops(crops)
         decoder = cast(Literal["quarter", "udp"], self.config.on_crops.decoder)
         maps = self._maps(crops)
-        if self._flip_index is not None:
-            back = self._maps(crops[:, :, ::-1])[:, self._flip_index, :, ::-1]
+        if self.flip_index is not None:
+            back = self._maps(crops[:, :, ::-1])[:, self.flip_index, :, ::-1]
             if decoder == "quarter":
                 # Mirrored heatmaps of classic crops are one cell too far to the left, as in the release.
                 back = np.concatenate([back[..., :1], back[..., :-1]], axis=3)
@@ -74,7 +57,7 @@ class HeatmapRuntime:
 
     def _maps(self, crops: npt.NDArray[np.uint8]) -> Float32:
         """The heatmaps (B, K, h, w)."""
-        (maps,) = run_normalized(self._session, self.path, crops, outputs=[OUTPUT], batches=self._takes_batches)
+        (maps,) = self.outputs_of(crops, [OUTPUT])
         if maps.ndim != 4 or maps.shape[:2] != (len(crops), len(self.config.skeleton)):
             raise EveryposeError(f"{self.path} gives heatmaps of shape {maps.shape}")
         return maps

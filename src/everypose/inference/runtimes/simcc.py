@@ -9,9 +9,8 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes.normalized_crops import run_normalized
+from everypose.inference.runtimes.normalized_crops import NormalizedCropRuntime
 from everypose.inference.runtimes.onnx import check_crops
-from everypose.inference.runtimes.protocols import Session
 from everypose.methods.simcc.decoding import decode
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.top_down.settings import TopDownInference
@@ -23,7 +22,7 @@ SKELETONS = {14: "crowdpose", 17: "coco", 26: "halpe26", 133: "coco_wholebody"}
 """The skeletons of the released files, by their number of keypoints."""
 
 
-class SimCCRuntime:
+class SimCCRuntime(NormalizedCropRuntime):
     """A SimCC model in an ``.onnx`` file.
 
     Attributes:
@@ -34,29 +33,11 @@ class SimCCRuntime:
     >>> outputs = [np.ones((1, 17, 96), np.float32), np.ones((1, 17, 128), np.float32)]
     >>> image, nodes = Node(name="input", shape=[1, 3, 64, 48]), [Node(name="simcc_x", shape=[1, 17, 96])]
     >>> session = Node(get_inputs=lambda: [image], get_outputs=lambda: nodes, run=lambda names, feed: outputs)
-    >>> runtime = SimCCRuntime(session, simcc_config(session, Path("rtmpose.onnx")), "rtmpose.onnx", batches=False)
+    >>> path = Path("rtmpose.onnx")
+    >>> runtime = SimCCRuntime(session, simcc_config(session, path), path, batches=False)
     >>> runtime.run(np.zeros((2, 64, 48, 3), np.uint8)).shape
     (2, 1, 17, 3)
     """
-
-    def __init__(
-        self, session: Session, config: ModelConfig, path: str | Path, *, batches: bool = True, flip: bool = False
-    ) -> None:
-        """Take an open file and its configuration (:func:`simcc_config`).
-
-        Args:
-            session: from :func:`everypose.inference.runtimes.onnx.open_session`.
-            config: from the file's description.
-            path: the file, for messages.
-            batches: whether the file takes several crops at once; see
-                :func:`everypose.inference.runtimes.normalized_crops.takes_batches`.
-            flip: whether to use test-time flip augmentation.
-        """
-        self.path = Path(path)
-        self.config = config
-        self._session = session
-        self._takes_batches = batches
-        self._flip_index = config.skeleton.flip_index if flip else None
 
     def run(self, crops: npt.NDArray[np.uint8], with_others: Mask | None = None) -> Float32:  # noqa: ARG002
         """Find the one person of each crop; see :class:`everypose.inference.runtimes.protocols.CropRuntime`.
@@ -66,18 +47,16 @@ class SimCCRuntime:
         """
         check_crops(crops)
         x_scores, y_scores = self._scores(crops)
-        if self._flip_index is not None:
+        if self.flip_index is not None:
             mirrored_x, mirrored_y = self._scores(crops[:, :, ::-1])
-            x_scores = np.asarray((x_scores + mirrored_x[:, self._flip_index, ::-1]) / 2, np.float32)
-            y_scores = np.asarray((y_scores + mirrored_y[:, self._flip_index]) / 2, np.float32)
+            x_scores = np.asarray((x_scores + mirrored_x[:, self.flip_index, ::-1]) / 2, np.float32)
+            y_scores = np.asarray((y_scores + mirrored_y[:, self.flip_index]) / 2, np.float32)
         keypoints = decode(x_scores, y_scores, Size(crops.shape[2], crops.shape[1]))
         return keypoints[:, None]
 
     def _scores(self, crops: npt.NDArray[np.uint8]) -> tuple[Float32, Float32]:
         """The scores of x (B, K, X) and of y (B, K, Y)."""
-        x_scores, y_scores = run_normalized(
-            self._session, self.path, crops, outputs=OUTPUTS, batches=self._takes_batches
-        )
+        x_scores, y_scores = self.outputs_of(crops, OUTPUTS)
         expected = (len(crops), len(self.config.skeleton))
         if x_scores.shape[:2] != expected or y_scores.shape[:2] != expected:
             raise EveryposeError(f"{self.path} gives scores of shape {x_scores.shape} and {y_scores.shape}")

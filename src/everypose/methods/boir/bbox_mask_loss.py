@@ -1,7 +1,7 @@
 """The Bbox Mask Loss (BoIR, section 3.2): embeddings agree inside a person's box and differ outside it.
 
-All instances of the batch are computed together: they are laid out as (image, slot), slots up to the largest number
-of instances in an image, which the host knows. Nothing waits for the device.
+All instances of the batch are computed together, laid out as (image, slot). The number of slots, the largest number of
+instances in an image, is known on the CPU, so that nothing waits for the device.
 """
 
 from typing import NamedTuple
@@ -63,14 +63,14 @@ def bbox_mask_loss(
     unit = F.normalize(embedding.float(), dim=1).flatten(2).transpose(1, 2)
     layout = _lay_out(unit, boxes, image_index, most, embedding.shape[-2], embedding.shape[-1])
     if background == "instance":
-        loss = _pull_and_push_outside(unit, layout) + _push_apart(layout.center, layout.valid)
+        loss = _in_box_pull_and_out_box_push(unit, layout) + _instance_push(layout.center, layout.valid)
     else:
         outside_all = 1 - (layout.inside * layout.valid[..., None]).amax(dim=1, keepdim=True)
         center = torch.cat([layout.center, _mean(unit, outside_all)], dim=1)
         there = layout.valid.any(dim=1, keepdim=True) & (outside_all.sum(dim=-1) > 0)
-        loss = _push_apart(center, torch.cat([layout.valid, there], dim=1))
+        loss = _instance_push(center, torch.cat([layout.valid, there], dim=1))
         if background == "both":
-            loss = loss + _in_box_mean_and_pull(unit, layout)[1].sum()
+            loss = loss + _own_embedding_and_pull(unit, layout)[1].sum()
     return loss / (max(len(boxes), 1) if count is None else count)
 
 
@@ -103,7 +103,7 @@ def _mean(unit: Tensor, weight: Tensor) -> Tensor:
     return (weight @ unit) / torch.where(total > 0, total, 1)
 
 
-def _in_box_mean_and_pull(unit: Tensor, layout: _InstanceSlots) -> tuple[Tensor, Tensor]:
+def _own_embedding_and_pull(unit: Tensor, layout: _InstanceSlots) -> tuple[Tensor, Tensor]:
     """Each instance's own embedding (c + m) / 2 (B, n, E), and the pull of its center c and box mean m (B, n)."""
     with torch.no_grad():
         distance = (layout.center**2).sum(-1)[..., None] + (unit**2).sum(-1)[:, None] - 2 * layout.center @ unit.mT
@@ -116,17 +116,17 @@ def _in_box_mean_and_pull(unit: Tensor, layout: _InstanceSlots) -> tuple[Tensor,
     return own, pull * layout.valid
 
 
-def _pull_and_push_outside(unit: Tensor, layout: _InstanceSlots) -> Tensor:
-    """The pull in each box, and the push of each instance from the mean outside its box."""
-    own, pull = _in_box_mean_and_pull(unit, layout)
+def _in_box_pull_and_out_box_push(unit: Tensor, layout: _InstanceSlots) -> Tensor:
+    """The in-box pull of each instance, and its out-box push from the mean outside its box; summed."""
+    own, pull = _own_embedding_and_pull(unit, layout)
     outside = _mean(unit, 1 - layout.inside)
-    # Two diagonal terms, each exp(0), and both orders of the pair; times 0.5 / (2 - 1).
+    # The instance push of the pair (own, outside): two diagonal terms exp(0) and both orders of the pair, times 1 / 2.
     push = 1 + torch.exp(-BETA * ((own - outside) ** 2).mean(dim=-1))
     return (pull + push * layout.valid).sum()
 
 
-def _push_apart(vectors: Tensor, valid: Tensor) -> Tensor:
-    """Push the valid vectors of each image apart: (B, n, E), (B, n) to a scalar; the diagonal counts, as released."""
+def _instance_push(vectors: Tensor, valid: Tensor) -> Tensor:
+    """The instance push of valid vectors: (B, n, E), (B, n) to a scalar; the diagonal counts, as released."""
     distance = ((vectors[:, :, None] - vectors[:, None]) ** 2).mean(dim=-1)
     pairs = valid[:, :, None] & valid[:, None]
     count = valid.sum(dim=1)

@@ -27,8 +27,8 @@ class MIMB(nn.Module):
     """Multi-Instance Modulation Block: gates the channels of a map by its content and by the selected person.
 
     The squeezed map, its mean over all pixels, goes through ``excite`` (squeeze and excitation, Hu et al., CVPR 2018);
-    the selector goes through ``embed``, which has biases and batch normalization, as released, where the paper has the
-    same two layers as in ``excite``. Both end in a sigmoid, and their product scales each channel.
+    the selector goes through ``embed``. Both end in a sigmoid, and their product scales each channel. As released,
+    ``embed`` has biases and batch normalization; in the paper it has the same two layers as ``excite``.
 
     Args:
         channels: channels of the map, 4 at least.

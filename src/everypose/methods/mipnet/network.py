@@ -25,10 +25,10 @@ class MIPNet(nn.Module):
     release. The paper's text speaks of the ends of HRNet's stages 3 and 4: with the placement ``stage-ends`` the four
     sites are the outputs of stages 1 to 4, which for stage 3 leaves out the branch that stage 4 adds.
 
-    The trunk, all layers before the first block, does not depend on the selector: it is computed once for all people
-    of a crop, and the rest as one batch. Training shares the trunk, too, where the released code repeats each crop N
-    times in a batch. Gradients and batch-normalization statistics are the same, except the correction n / (n - 1) in
-    the trunk's running variances, whose n counts each pixel of the batch once instead of N times.
+    The trunk, all layers before the first block, does not depend on the selector. It is computed once for all people of
+    a crop, the rest as one batch of all people. Training does the same, while the released code repeats each crop N
+    times in a batch. Gradients and batch-normalization statistics are equal, except for the correction n / (n - 1) in
+    the trunk's running variances: n counts each pixel of the batch once instead of N times.
 
     Args:
         baseline: SimpleBaseline or HRNetPose on a stepped backbone; its backbone, head and weights are taken over.
@@ -38,8 +38,8 @@ class MIPNet(nn.Module):
         placement: where the sites are.
 
     Raises:
-        UsageError: if no site has blocks, so that all people would be the same one; or when the backbone is no HRNet
-            and the placement is not that of the release.
+        UsageError: if no site has blocks, so that all people would be the same; or if the placement is not that of the
+            release and the backbone is no HRNet.
 
     >>> from everypose.backbones.resnet import ResNet
     >>> from everypose.methods.top_down.baselines import SimpleBaseline

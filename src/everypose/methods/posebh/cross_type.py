@@ -1,7 +1,7 @@
-"""Cross-type self-supervision: what a data set's head and its prototypes agree on in the images of other data sets.
+"""Cross-type self-supervision (CSS): a data set's head and its prototypes teach each other on other data sets' images.
 
-There is no truth for a keypoint in an image whose data set does not annotate it. Where the head's heatmap and the
-prototype heatmap have their peaks at one place, their mean is a pseudo label for both.
+There is no ground truth for a keypoint in an image whose data set does not annotate it. Where the peaks of the head's
+heatmap and of the prototype heatmap agree, their mean is a pseudo label for both.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def cross_type_loss(
         heatmaps: each head's (B, K, h, w), of all samples.
         embedding: (B, D, h, w), of all samples.
         rows: each data set's samples, (n,) numbers in the batch.
-        prototypes: the bank, which does not move.
+        prototypes: the bank, which this loss does not update.
         settings: weights and limits.
 
     >>> heads = [torch.zeros(2, 1, 8, 6), torch.zeros(2, 1, 8, 6)]  # two data sets with a keypoint each

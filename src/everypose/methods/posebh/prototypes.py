@@ -1,6 +1,6 @@
 """Keypoint prototypes: a few unit vectors for every keypoint of every data set, all in one embedding space.
 
-No table says which joints the skeletons share; a joint of one skeleton is like another's where their prototypes are.
+There is no table of joints that the skeletons share: keypoints that mean the same joint have similar prototypes.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 1e-4, 1 - 1e-4
 
 
 class Prototypes(nn.Module):
-    """The prototypes of all keypoints: without gradients, they move towards the embeddings assigned to them.
+    """The prototypes of all keypoints: moving averages, without gradients, of the embeddings assigned to them.
 
     Args:
         keypoints: number of keypoints of each data set.

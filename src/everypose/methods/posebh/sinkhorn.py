@@ -1,7 +1,7 @@
 """Balanced assignment of pixels to the prototypes of their keypoint, by Sinkhorn's iteration.
 
 As in SwAV (Caron et al., NeurIPS 2020), and for prototypes of classes in "Rethinking Semantic Segmentation: A Prototype
-View" (Zhou et al., CVPR 2022), whose contrast and distance PoseBH's losses are, too.
+View" (Zhou et al., CVPR 2022), which also has PoseBH's contrast and distance losses.
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ ITERATIONS = 3
 
 
 class Assignment(NamedTuple):
-    """Every pixel of a batch and its prototype; nothing here has a gradient.
+    """The prototype that each pixel of a batch is assigned to; without gradients.
 
-    ``kept`` (B, h, w) bool, False for pixels that belong to no keypoint, whose other values mean nothing;
+    ``kept`` (B, h, w) bool, False for pixels that belong to no keypoint, whose other values are meaningless;
     ``confidence`` (B, h, w), the ground truth heatmap's value; ``keypoint`` (B, h, w), the keypoint whose heatmap is
     the highest there; ``prototype`` (B, h, w), M x keypoint + the number of the likeliest prototype among the
     keypoint's own; ``plan`` (B, h, w, M), the probability of each of these.

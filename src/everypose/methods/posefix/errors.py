@@ -1,8 +1,8 @@
 """Synthetic pose errors (PoseFix, section 3): true poses disturbed as pose estimators disturb them.
 
-Five kinds of position, after Ronchi and Perona (ICCV 2017): *good*, *jitter* (near the keypoint), *inversion* (on the
-person's mirror keypoint), *swap* (on another person's keypoint) and *miss* (far from all of them). How far each kind
-reaches is given by keypoint similarity, ``ks = exp(-d^2 / (2 area (2 sigma)^2))``.
+Five kinds of positions, after Ronchi and Perona (ICCV 2017): *good*, *jitter* (near the keypoint), *inversion* (on the
+person's mirrored keypoint), *swap* (on another person's keypoint) and *miss* (far from all of these). Their distances
+are limited by keypoint similarity, ``ks = exp(-d^2 / (2 area (2 sigma)^2))``.
 """
 
 from dataclasses import dataclass

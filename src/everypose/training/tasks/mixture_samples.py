@@ -21,12 +21,13 @@ from everypose.errors import EveryposeError
 from everypose.methods.posebh.targets import rows_by_dataset
 from everypose.methods.top_down.augmentation import draw
 from everypose.methods.top_down.crops import CropGeometry
-from everypose.methods.top_down.samples import CropBatch, CropSample, collate, make_sample, trainable_people
+from everypose.methods.top_down.samples import CropBatch, CropSample, collate, make_sample
 from everypose.methods.top_down.settings import CropInference
 from everypose.skeleton.skeleton import Skeleton
 from everypose.training.datasets import read_source, require_same_skeleton
 from everypose.training.sample_stream import generator_at
 from everypose.training.sections import MixedSet, Source
+from everypose.training.tasks.people import list_people
 
 
 def _read_mixture_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneSet:
@@ -92,9 +93,7 @@ class SetPeople:
         known = bool(self.skeleton.upper_body)
         self._augmentation = augmentation if known else augmentation.model_copy(update={"half_body": 0.0})
         self._scenes = [scene for one in self.training for scene in one]
-        rows = [trainable_people(scene) for scene in self._scenes]
-        self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
-        self._row_of = np.concatenate([np.zeros(0, np.int64), *rows])
+        self._scene_of, self._row_of = list_people(self._scenes)
         if not len(self):
             files = ", ".join(one.label for one in self.training)
             raise EveryposeError(

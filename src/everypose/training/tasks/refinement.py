@@ -11,7 +11,6 @@ from torch.utils.data import Dataset
 from everypose.core.arrays import Float64
 from everypose.core.geometry import box_iou
 from everypose.data.scenes import Scene, SceneSet
-from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
 from everypose.inference.estimator import Estimator
 from everypose.inference.refinement import Refiner, RefiningEstimator
@@ -26,7 +25,6 @@ from everypose.methods.posefix.settings import PoseFixAugmentation
 from everypose.methods.spec import spec_of
 from everypose.methods.top_down.augmentation import draw
 from everypose.methods.top_down.crops import CropGeometry
-from everypose.methods.top_down.samples import trainable_people
 from everypose.models.config import ModelConfig
 from everypose.models.settings import method_of
 from everypose.people import People
@@ -34,6 +32,7 @@ from everypose.training.recipe import RefinementRecipe
 from everypose.training.sample_stream import generator_at, index_at
 from everypose.training.sections import ValidationSection
 from everypose.training.tasks.one_set import OneSetTask
+from everypose.training.tasks.people import list_people, require_people
 from everypose.training.validation import Validator, make_validators
 
 
@@ -152,15 +151,8 @@ class _RefinementSamples(Dataset[RefinementSample]):
         self._augmentation = augmentation
         self._estimates = estimates
         self._seed = seed
-        rows = [trainable_people(scene) for scene in self._scenes]
-        self._row = np.concatenate([np.zeros(0, np.int64), *rows])
-        self._scene_of = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
-        if not len(self._row):
-            files = ", ".join(one.label for one in sets)
-            raise EveryposeError(
-                f"{files}: no person has both a labeled keypoint and a box inside the image: there is nothing to train "
-                "on"
-            )
+        self._scene_of, self._row = list_people(self._scenes)
+        require_people(self._row, sets)
 
     def __len__(self) -> int:
         return len(self._row)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -13,7 +12,7 @@ from everypose.backbones.normalization import normalize
 from everypose.core.arrays import Int64
 from everypose.core.geometry import Size
 from everypose.data.scenes import Scene, SceneSet
-from everypose.errors import EveryposeError, UsageError
+from everypose.errors import UsageError
 from everypose.methods.spec import spec_of
 from everypose.methods.top_down.augmentation import draw
 from everypose.methods.top_down.crops import CropGeometry, clean_boxes
@@ -25,6 +24,7 @@ from everypose.models.settings import method_of
 from everypose.training.recipe import TopDownRecipe
 from everypose.training.sample_stream import generator_at, index_at
 from everypose.training.tasks.one_set import OneSetTask
+from everypose.training.tasks.people import list_people, require_people
 
 
 class TopDownTask(OneSetTask):
@@ -64,7 +64,6 @@ class TopDownTask(OneSetTask):
             self._training,
             CropGeometry(cut.crop_size, cut.convention, cut.padding, cut.crop),
             recipe.crops.augmentation,
-            people=model.people_per_crop,
             rule=recipe.crops.people_rule(model.people_per_crop),
             seed=recipe.trainer.seed,
         )
@@ -86,8 +85,7 @@ class CropSamples(Dataset[CropSample]):
         sets: what is trained on, of one skeleton.
         geometry: how crops are cut.
         augmentation: ranges of the random augmentation.
-        people: N.
-        rule: who the N people are.
+        rule: who the N people of a crop are.
         seed: seed of order and augmentation.
 
     Raises:
@@ -101,7 +99,7 @@ class CropSamples(Dataset[CropSample]):
     ...     np.array([424.0]), np.array([False]), [None],
     ... )
     >>> people, geometry = SceneSet([scene], Skeleton.named("coco"), "train"), CropGeometry(Size(48, 64))
-    >>> samples = CropSamples([people], geometry, CropAugmentation(), people=1, rule=PeopleRule(), seed=0)
+    >>> samples = CropSamples([people], geometry, CropAugmentation(), rule=PeopleRule(), seed=0)
     >>> len(samples), samples.unit
     (1, 'people')
     """
@@ -114,7 +112,6 @@ class CropSamples(Dataset[CropSample]):
         geometry: CropGeometry,
         augmentation: CropAugmentation,
         *,
-        people: int,
         rule: PeopleRule,
         seed: int,
     ) -> None:
@@ -129,15 +126,8 @@ class CropSamples(Dataset[CropSample]):
                 f"the skeleton {self._skeleton.name!r} does not say which keypoints are of the upper body: "
                 "give --set crops.augmentation.half_body=0"
             )
-        groups = [people_of_crops(scene, rule) for scene in self._scenes]
-        self._people = np.concatenate([np.zeros((0, people), np.int64), *groups])
-        self._scene_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-        if not len(self._people):
-            files = ", ".join(one.label for one in sets)
-            raise EveryposeError(
-                f"{files}: no person has both a labeled keypoint and a box inside the image: there is nothing to "
-                "train on"
-            )
+        self._scene_of, self._people = list_people(self._scenes, lambda scene: people_of_crops(scene, rule))
+        require_people(self._people, sets)
 
     def __len__(self) -> int:
         return len(self._people)
