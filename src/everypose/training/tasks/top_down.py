@@ -36,6 +36,7 @@ class TopDownTask(OneSetTask):
     Raises:
         UsageError: if the augmentation crops half bodies and the skeleton does not know its upper body.
 
+    >>> import numpy as np
     >>> from pathlib import Path
     >>> from everypose.training.recipe import parse_recipe
     >>> from everypose.skeleton.skeleton import Skeleton
@@ -92,6 +93,7 @@ class CropSamples(Dataset[CropSample]):
         UsageError: if the augmentation crops half bodies and the skeleton does not know its upper body.
         EveryposeError: if there is no person to train on.
 
+    >>> import numpy as np
     >>> from pathlib import Path
     >>> from everypose.skeleton.skeleton import Skeleton
     >>> scene = Scene(
@@ -162,6 +164,7 @@ class CropSamples(Dataset[CropSample]):
 def people_of_crops(scene: Scene, rule: PeopleRule) -> Int64:
     """Return the crops of an image: (P, N) rows of its annotations, in each row the crop's own person first.
 
+    >>> import numpy as np
     >>> from pathlib import Path
     >>> scene = Scene(
     ...     1, Path("a.jpg"), "a.jpg", 64, 64, np.arange(2), np.full((2, 17, 3), 2.0), np.array([[0.0, 0, 20, 40]] * 2),
