@@ -9,8 +9,8 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.runtimes.input_checks import check_crops
 from everypose.inference.runtimes.normalized_crops import NormalizedCropRuntime
-from everypose.inference.runtimes.onnx import check_crops
 from everypose.methods.vitpose.heatmap_decoding import decode
 from everypose.methods.vitpose.released import crop_inference, skeleton_in_name
 from everypose.methods.vitpose.settings import EasyViTPoseSettings

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from everypose.core.arrays import Float32, Mask
 from everypose.core.geometry import Size
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.runtimes.input_checks import check_crops
 from everypose.inference.runtimes.normalized_crops import NormalizedCropRuntime
-from everypose.inference.runtimes.onnx import check_crops
 from everypose.methods.simcc.decoding import decode
 from everypose.methods.simcc.settings import SimCCSettings
 from everypose.methods.top_down.settings import TopDownInference

@@ -7,7 +7,7 @@ from torch import nn
 
 from everypose.core.arrays import Float32, Mask
 from everypose.errors import EveryposeError, UsageError
-from everypose.inference.runtimes.onnx import check_batch, check_crops
+from everypose.inference.runtimes.input_checks import check_batch, check_crops
 from everypose.inference.runtimes.protocols import RawPoses
 from everypose.models.build import build_graph
 from everypose.models.config import ModelConfig
