@@ -1,6 +1,7 @@
 """Geometry against the numbers of the authors' programs and against literal, slow twins."""
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,27 @@ def test_oks_equals_its_twin():
     np.testing.assert_allclose(geometry.oks(first, second, areas, SIGMAS), slow, rtol=1e-9)
     pairwise = np.tile(areas[:, None], (1, 4))
     np.testing.assert_allclose(geometry.oks(first, second, pairwise, SIGMAS), slow, rtol=1e-9)
+
+
+def test_oks_in_blocks_is_the_same(monkeypatch):
+    first, _ = some_poses(7, 3)
+    second, _ = some_poses(4, 3)
+    areas = np.random.default_rng(0).uniform(10, 5000, (7, 4))
+    wholes = [geometry.oks(first, second, areas, SIGMAS), geometry.oks(first, second, areas[:, 0], SIGMAS)]
+    monkeypatch.setattr(geometry, "PAIRS_AT_ONCE", 9)
+    blocks = [geometry.oks(first, second, areas, SIGMAS), geometry.oks(first, second, areas[:, 0], SIGMAS)]
+    np.testing.assert_array_equal(blocks, wholes)
+
+
+def test_oks_of_many_poses_needs_no_array_of_all_differences():
+    poses, _ = some_poses(1500, 4)
+    tracemalloc.start()
+    try:
+        geometry.pairwise_oks(poses, np.full(1500, 900.0), SIGMAS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200 * 2**20  # 612 MB for the differences alone
 
 
 def slow_oks_nms(poses, scores, sigmas, threshold):

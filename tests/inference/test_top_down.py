@@ -225,8 +225,9 @@ def test_the_detector_sees_the_image_and_its_path(tmp_path):
         (np.zeros((1, 17, 3)), "its skeleton coco has 17 keypoints"),
         (np.zeros((2, 2, 17, 3)), "for 1 crops"),
         (np.full((1, 2, 17, 3), np.nan), "not finite"),
+        (np.zeros((1, 8193, 17, 3)), "8,193 people in each crop: it is damaged"),
     ],
-    ids=["skeleton", "rank", "count", "nan"],
+    ids=["skeleton", "rank", "count", "nan", "people"],
 )
 def test_output_of_a_wrong_or_damaged_model_is_refused(keypoints, message):
     one = estimator([around(60, 60)])

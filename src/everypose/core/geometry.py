@@ -8,6 +8,9 @@ import numpy.typing as npt
 from everypose.core.arrays import Float64, Int64, Mask, Numbers
 from everypose.errors import EveryposeError
 
+PAIRS_AT_ONCE = 1 << 16
+"""Pairs of poses whose distances are computed together: 18 MB of differences for 17 keypoints."""
+
 
 class Size(NamedTuple):
     """Width and height in pixels.
@@ -182,14 +185,18 @@ def oks(first: Numbers, second: Numbers, areas: Numbers, sigmas: Numbers) -> Flo
     >>> oks([[[0, 0]]], [[[0, 0]], [[0, 10]]], areas=[2500.0], sigmas=[0.1]).round(3)
     array([[1.   , 0.607]])
     """
-    a = np.asarray(first, dtype=np.float64)[:, None, :, :2]
+    a = np.asarray(first, dtype=np.float64)[..., :2]
     b = np.asarray(second, dtype=np.float64)[None, :, :, :2]
-    squared = ((a - b) ** 2).sum(axis=-1)
     area = np.asarray(areas, dtype=np.float64)
     area = (area[:, None] if area.ndim == 1 else area)[..., None]
-    spread = 2 * (2 * np.asarray(sigmas, dtype=np.float64)) ** 2 * area
-    # Epsilon keeps a pose without extent similar to itself (0 / 0) and to nothing else.
-    similar: Float64 = np.exp(-squared / (spread + np.finfo(np.float64).eps)).mean(axis=-1)
+    spread = 2 * (2 * np.asarray(sigmas, dtype=np.float64)) ** 2
+    similar = np.empty((len(a), b.shape[1]))
+    rows = max(1, PAIRS_AT_ONCE // max(1, b.shape[1]))
+    for start in range(0, len(a), rows):
+        block = slice(start, start + rows)
+        squared = ((a[block, None] - b) ** 2).sum(axis=-1)
+        # Epsilon keeps a pose without extent similar to itself (0 / 0) and to nothing else.
+        similar[block] = np.exp(-squared / (spread * area[block] + np.finfo(np.float64).eps)).mean(axis=-1)
     return similar
 
 

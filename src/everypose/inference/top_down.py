@@ -31,6 +31,8 @@ from everypose.people import People
 
 LARGEST_SIDE = 32_766
 """OpenCV 4 warps images whose sides are below 32,767."""
+MOST_PEOPLE_OF_A_CROP = 32
+"""MIPNet finds two; more than this are those of a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ class TopDownEstimator(Estimator[Photo]):
                 f"the model gives keypoints of shape {raw.shape} for {crops} crops, but its skeleton "
                 f"{self.skeleton.name} has {len(self.skeleton)} keypoints: its configuration belongs to another model"
             )
+        if raw.shape[1] > MOST_PEOPLE_OF_A_CROP:
+            raise EveryposeError(f"the model gives {raw.shape[1]:,} people in each crop: it is damaged")
         if not np.isfinite(raw).all():
             raise EveryposeError("the model gives numbers that are not finite: its weights are damaged")
 
