@@ -1,7 +1,9 @@
 """The YAML of Ultralytics data sets: what is written is read, other YAML is one line."""
 
+import contextlib
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everypose.data.formats import flat_yaml
@@ -70,7 +72,14 @@ empty:
     }
 
 
-@pytest.mark.parametrize("text", ["just words", "a: [1, 2", "  indented: 1", "a:\n  ???"])
+@pytest.mark.parametrize("text", ["just words", "a: [1, 2", "  indented: 1", "a:\n  ???", "a: [b, c}>d]", "a: {b: c]}"])
 def test_other_yaml_is_one_line(text: str) -> None:
     with pytest.raises(EveryposeError, match="data set YAML"):
         flat_yaml.parse(text, "data.yaml")
+
+
+@settings(max_examples=500, deadline=5000, derandomize=True)
+@given(st.text("ab:,[]{}'\"#- \n", max_size=30))
+def test_reading_ends_whatever_the_brackets(value: str) -> None:
+    with contextlib.suppress(EveryposeError):
+        flat_yaml.parse(f"a: [{value}", "data.yaml")

@@ -117,6 +117,7 @@ def _take(text: str, where: str) -> tuple[Any, str]:
     while rest[:1] != closing:
         if not rest:
             raise EveryposeError(f"{where} is not a data set YAML that can be read: {text[:80]!r} has no end")
+        before = rest
         if closing == "}":
             key, _, rest = rest.partition(":")
             pairs[_scalar(key.strip())], rest = _take_item(rest.lstrip(), where)
@@ -124,6 +125,8 @@ def _take(text: str, where: str) -> tuple[Any, str]:
             item, rest = _take_item(rest, where)
             items.append(item)
         rest = rest.lstrip().removeprefix(",").lstrip()
+        if rest == before:  # a bracket of the other kind
+            raise EveryposeError(f"{where} is not a data set YAML that can be read: {text[:80]!r} has no {closing!r}")
     return (pairs if closing == "}" else items), rest[1:]
 
 
