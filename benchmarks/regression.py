@@ -4,8 +4,8 @@
     python -m benchmarks.regression --record   # write the record that later runs are compared with
 
 Each measurement is a ratio: the time of a part of everypose over that of a reference that everypose does not change, in
-the same round. On another machine or with other versions of the libraries the ratios differ for reasons of their own:
-they are printed, and the exit code is 0.
+the same round. On another machine, with other versions of the libraries or next to much other work the ratios differ
+for reasons of their own: they are printed, and the exit code is 0.
 """
 
 import argparse
@@ -57,6 +57,8 @@ REFERENCES = {
     "everypose --help": PYTHON,
 }
 """What is measured, and by what it is divided."""
+MOST_OTHERS = 1.0
+"""Cores that other work may keep busy; more slows what has several threads more than its reference."""
 LARGEST_CHANGE = 1.15
 """A ratio that grew by less is not flagged, even if the quartiles are apart."""
 
@@ -118,16 +120,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def report(before: Measured, now: Measured) -> int:
-    """Print the changes; 1 if something became slower on the machine of the record."""
-    comparable = (before.machine, before.versions) == (now.machine, now.versions)
+    """Print the changes; 1 if something became slower on the machine of the record, without much other work on it."""
+    same = (before.machine, before.versions) == (now.machine, now.versions)
+    disturbed = now.others > MOST_OTHERS
     found = changes(before, now)
     print("| time of | over that of | before | now | factor | |\n|---|---|---|---|---|---|")
     for one in found:
         cells = f"{one.before:.2f}", f"{one.now:.2f}", f"{one.factor:.2f}", one.verdict
         print("| " + " | ".join((one.name, REFERENCES[one.name], *cells)) + " |")
-    if not comparable:
+    if not same:
         print(f"The record is of another machine or other versions: {before.machine}; {before.versions}")
-    return int(comparable and any(one.verdict == "slower" for one in found))
+    if disturbed:
+        print(f"Other processes used {now.others:.1f} cores meanwhile: measure again on an idle machine")
+    return int(same and not disturbed and any(one.verdict == "slower" for one in found))
 
 
 def changes(before: Measured, now: Measured) -> list[Change]:

@@ -1,7 +1,7 @@
 """The comparison of speed with the last record, the script for a GPU, and models in 8 bits as float32."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,12 @@ def test_changes_beyond_noise_are_flagged(
 def test_another_machine_never_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(record(1.0, 1.0, 1.0), record(9.0, 9.0, 9.0, machine="another")) == 0
     assert "another machine or other versions: a machine; versions" in capsys.readouterr().out
+
+
+def test_a_measurement_next_to_much_other_work_never_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(record(1.0, 1.0, 1.0), replace(record(9.0, 9.0, 9.0), others=1.7)) == 0
+    assert "Other processes used 1.7 cores meanwhile" in capsys.readouterr().out
+    assert report(record(1.0, 1.0, 1.0), replace(record(9.0, 9.0, 9.0), others=0.5)) == 1
 
 
 def test_a_new_measurement_is_not_compared() -> None:
