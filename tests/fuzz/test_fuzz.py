@@ -112,7 +112,7 @@ def test_a_mutation_that_ends_its_process_is_named_and_the_next_one_runs() -> No
 
 
 def test_a_mutation_that_hangs_in_native_code_is_ended_with_its_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "_HUNG_SECONDS", 0.5)
+    monkeypatch.setattr(children, "_HUNG_SECONDS", 3.0)
     report, following = in_child(broken_target("hung"), 0, 2, seconds=60)
     assert following == 1
     assert report.faults[0].startswith("hung no. 0: ended its process, status 6")

@@ -162,6 +162,7 @@ def test_the_protocol(backend, model):
         "/too/large",
         "data:image/png;base64,!!!",
         "",
+        "data:image/png;base64,é",
     ]
     tasks = [{"id": number, "data": {"image": image}, "other": 1} for number, image in enumerate(images)]
     with backend.client(auth=("anyone", "a-token-of-enough-length")) as client:
@@ -173,11 +174,11 @@ def test_the_protocol(backend, model):
         assert client.post("/webhook", json={"action": "PROJECT_UPDATED"}).status_code == 201
     assert answer.status_code == 200
     counts = [len(one["result"]) for one in answer.json()["results"]]
-    assert counts == [2 * 18, 18, 0, 0, 0, 0, 0]
+    assert counts == [2 * 18, 18, 0, 0, 0, 0, 0, 0]
     assert {one["model_version"] for one in answer.json()["results"]} == {made.json()["model_version"]}
     assert "/secret" not in Studio.seen
     lines = [json.loads(line) for line in backend.log if "no prediction" in line]
-    assert [line["task"] for line in lines] == [2, 3, 4, 5, 6]
+    assert [line["task"] for line in lines] == [2, 3, 4, 5, 6, 7]
 
 
 def test_what_the_backend_refuses(backend):

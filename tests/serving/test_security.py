@@ -48,6 +48,7 @@ def post(service, headers=(), **options):
         (f"Token {TOKEN}", 401),
         ("Basic !!!", 401),
         ("Basic /w==", 401),
+        ("Basic é".encode("latin-1"), 401),
         ("Bearer # the team", 401),
     ],
 )

@@ -5,7 +5,6 @@ Images of tasks are fetched from the Label Studio server that the service was st
 
 import asyncio
 import base64
-import binascii
 import json
 import re
 import urllib.error
@@ -219,7 +218,7 @@ async def _fetch(image: str, server: LabelStudio, service: Service) -> bytes:
     if found := _DATA_ADDRESS.match(image):
         try:
             return base64.b64decode(image[found.end() :], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise UnprocessableError("the image of the task is not base64") from error
     url = server.url_of(image)
     settings = service.settings
