@@ -66,6 +66,7 @@ def _work(target: Target, numbers: Iterable[int], folder: Path, shared: mmap.mma
             (folder / "faults").open("a", encoding="utf-8", errors="backslashreplace") as faults,
             (folder / "stacks").open("w", encoding="utf-8") as stacks,
         ):
+            faulthandler.disable()  # enabling it again would keep handlers that another package has replaced
             faulthandler.enable(stacks)
 
             def note(number: int, outcome: Outcome, what: str) -> None:
