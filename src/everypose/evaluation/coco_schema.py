@@ -129,7 +129,7 @@ def whole_number_array(values: Sequence[object], names: Sequence[str], what: str
     numbers = number_array(values, names, what)
     broken = np.flatnonzero(numbers % 1)
     if len(broken):
-        raise EveryposeError(f"{names[broken[0]]}: {what} must be a whole number, not {values[broken[0]]}")
+        raise EveryposeError(f"{names[broken[0]]}: {what} must be a whole number, not {str(values[broken[0]])[:60]}")
     return numbers.astype(np.int64)
 
 

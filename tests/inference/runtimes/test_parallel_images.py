@@ -43,7 +43,7 @@ class Noted:
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(parallel_images, "FEW", 1)
+    monkeypatch.setattr(parallel_images, "RUNS_BEFORE_SECOND_SESSION", 1)
 
 
 def parallel(together=None, path=PATH):
@@ -93,7 +93,7 @@ def test_images_one_after_the_other_have_all_threads():
 
 
 def test_a_few_images_open_no_second_session(monkeypatch):
-    monkeypatch.setattr(parallel_images, "FEW", 4)
+    monkeypatch.setattr(parallel_images, "RUNS_BEFORE_SECOND_SESSION", 4)
     runtime, shared, opened = parallel(threading.Barrier(2))
     two_at_a_time(runtime, 4)  # at most three of them next to another
     assert (shared.runs, opened) == (4, [])

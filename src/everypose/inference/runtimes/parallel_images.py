@@ -12,8 +12,8 @@ from everypose.errors import EveryposeError
 from everypose.inference.runtimes.onnx import OnnxRuntime
 from everypose.inference.runtimes.protocols import RawPoses, Session
 
-FEW = 32
-"""Runs next to others that use the first session; opening the second one takes as long as so many runs save."""
+RUNS_BEFORE_SECOND_SESSION = 32
+"""Overlapping runs before the second session is opened: opening it takes about the time that it saves in these."""
 
 
 class ParallelImageRuntime(OnnxRuntime):
@@ -49,9 +49,9 @@ class ParallelImageRuntime(OnnxRuntime):
         super().__init__(session, path, flip=flip)
         self._open_of_one_thread = open_of_one_thread
         self._flip = flip
-        self._file = _state(self.path)
+        self._file = _file_version(self.path)
         self._counting = threading.Lock()
-        self._running = self._next_to_others = 0
+        self._running = self._overlapping = 0
         self._of_one_thread: OnnxRuntime | None = None
 
     def run(self, images: npt.NDArray[np.uint8], min_score: float = 0.0) -> RawPoses:
@@ -75,15 +75,19 @@ class ParallelImageRuntime(OnnxRuntime):
             self._running += 1
             if self._running == 1:
                 return None
-            self._next_to_others += 1
-            if self._next_to_others == FEW and self._file is not None and self._file == _state(self.path):
+            self._overlapping += 1
+            if (
+                self._overlapping == RUNS_BEFORE_SECOND_SESSION
+                and self._file is not None
+                and self._file == _file_version(self.path)
+            ):
                 # All results are the same without it.
                 with suppress(EveryposeError):
                     self._of_one_thread = OnnxRuntime(self._open_of_one_thread(), self.path, flip=self._flip)
             return self._of_one_thread
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def _file_version(path: Path) -> tuple[int, int, int] | None:
     """What changes if a file is written or replaced; None if it is missing."""
     try:
         found = path.stat()
