@@ -26,7 +26,7 @@ from everypose.data.images import read_image
 from everypose.errors import exit_on_user_error
 from everypose.export.int8 import quantize
 from everypose.inference.boxes import Boxes, Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 from everypose.inference.runtimes.onnx import OnnxCropRuntime
 from everypose.inference.runtimes.protocols import CropRuntime
 from everypose.inference.top_down import TopDownEstimator

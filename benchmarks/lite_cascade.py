@@ -24,8 +24,9 @@ from everypose.core.files import read_json
 from everypose.core.geometry import box_iou, xywh_to_xyxy
 from everypose.data.images import read_image
 from everypose.export.onnx import export_onnx
+from everypose.inference.detectors import find_detector
 from everypose.inference.estimator import Estimator
-from everypose.inference.loading import find_detector, load
+from everypose.inference.loading import load
 from everypose.inference.top_down import TopDownEstimator, as_top_down
 from everypose.models.import_checkpoint import import_checkpoint
 

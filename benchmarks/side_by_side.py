@@ -23,7 +23,8 @@ from everypose.core.geometry import Size
 from everypose.data.images import read_image
 from everypose.errors import exit_on_user_error
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector, load
+from everypose.inference.detectors import find_detector
+from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import open_session
 from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 

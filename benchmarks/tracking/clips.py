@@ -17,7 +17,8 @@ from everypose.errors import EveryposeError
 from everypose.evaluation.tracking.mot import read_ground_truth
 from everypose.evaluation.tracking.sequence import SequenceComparison
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector, load
+from everypose.inference.detectors import find_detector
+from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import open_session
 from everypose.methods.top_down.crops import crop_matrix, crop_regions, warp
 from everypose.people import People

@@ -12,7 +12,7 @@ from everypose.core.files import read_json
 from everypose.core.progress import track
 from everypose.data.images import read_image
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 
 
 def main(annotations: Path, images: Path, out: Path) -> None:

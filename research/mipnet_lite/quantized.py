@@ -22,7 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from everypose.core.files import read_json
 from everypose.data.images import read_image
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 from everypose.methods.top_down.crops import CropGeometry, warp
 from everypose.models.locate import bundled
 from everypose.studies.inner_maps import HEATMAP_HEADS

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from everypose.data.discovery.layouts import Layout
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 from everypose.inference.single_stage import TOGETHER
 from everypose.inference.top_down import TopDownEstimator
 from everypose.models.default_names import DEFAULT_DETECTOR

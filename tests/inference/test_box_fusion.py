@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from everypose.errors import UsageError
 from everypose.inference.box_fusion import FusedDetectors, fuse_boxes
 from everypose.inference.boxes import Boxes, Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 
 IMAGE = Photo(np.zeros((40, 60, 3), np.uint8))
 

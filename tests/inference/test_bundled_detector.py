@@ -10,7 +10,7 @@ import pytest
 import everypose
 from everypose.data.images import read_image
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 from everypose.inference.runtimes.onnx import OnnxCropRuntime
 from everypose.inference.top_down import TopDownEstimator
 from everypose.methods.top_down.crops import CropGeometry, warp

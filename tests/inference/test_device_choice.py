@@ -16,11 +16,12 @@ from everypose.core.geometry import keypoint_boxes
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference import device_check, device_choice
 from everypose.inference.boxes import Photo
+from everypose.inference.detectors import find_detector
 from everypose.inference.device_check import PICTURES, Candidate, agreement, boxes_of, check, pictures
 from everypose.inference.device_choice import DeviceChoice, candidate_devices, choose, decide
 from everypose.inference.estimator import Estimator
 from everypose.inference.image_like import ImageLike, image_pixels
-from everypose.inference.loading import choose_device, find_detector, load
+from everypose.inference.loading import choose_device, load
 from everypose.inference.refinement import load_refiner
 from everypose.inference.single_stage import Resized
 from everypose.models.config import ModelConfig

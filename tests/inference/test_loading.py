@@ -12,7 +12,8 @@ from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.export.onnx import export_onnx
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
 from everypose.inference.boxes import Boxes
-from everypose.inference.loading import find_detector, load
+from everypose.inference.detectors import find_detector
+from everypose.inference.loading import load
 from everypose.inference.onnx_detectors import OnnxDetector
 from everypose.inference.single_stage import images_at_once
 from everypose.inference.top_down import TopDownEstimator
@@ -181,7 +182,7 @@ def test_a_folder_of_ours_gives_boxes_too(folder):
 
 
 def test_where_onnx_runtime_has_no_gpu_onnx_detectors_run_on_the_cpu(model, monkeypatch):
-    monkeypatch.setattr("everypose.inference.loading.onnx_can_use", lambda _: False)
+    monkeypatch.setattr("everypose.inference.detectors.onnx_can_use", lambda _: False)
     assert isinstance(find_detector(model, device="cuda"), PeopleBoxes)
 
 

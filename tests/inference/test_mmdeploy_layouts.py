@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from everypose.errors import EveryposeError
 from everypose.inference.box_fusion import FusedDetectors
 from everypose.inference.boxes import Photo
-from everypose.inference.loading import find_detector
+from everypose.inference.detectors import find_detector
 from everypose.inference.onnx_detectors import OnnxDetector
 from everypose.inference.runtimes.onnx import open_session
 from everypose.models.identity import identify_model

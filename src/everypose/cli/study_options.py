@@ -42,7 +42,7 @@ def one_box(box: str | None, detector: str | None, pixels: "Image", image: Path)
     >>> one_box("1,2,30,40", None, np.zeros((48, 64, 3), np.uint8), Path("a.jpg")).tolist()
     [1.0, 2.0, 30.0, 40.0]
     """
-    from everypose.inference.loading import find_detector
+    from everypose.inference.detectors import find_detector
     from everypose.models.default_names import DEFAULT_DETECTOR
     from everypose.studies.box_crops import best_box, parse_box
 
@@ -60,7 +60,7 @@ def several_boxes(boxes: list[str] | None, detector: str | None, pixels: "Image"
     """
     import numpy as np
 
-    from everypose.inference.loading import find_detector
+    from everypose.inference.detectors import find_detector
     from everypose.models.default_names import DEFAULT_DETECTOR
     from everypose.studies.box_crops import best_boxes, parse_box
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.opened import CropModel, ImageModel
 from everypose.inference.runtimes.fixed_input import (
     DETRPOSE_INPUTS,
     DETRPOSE_OUTPUTS,
@@ -20,13 +21,10 @@ from everypose.inference.runtimes.fixed_input import (
 from everypose.inference.runtimes.heatmaps import OUTPUT as HEATMAPS
 from everypose.inference.runtimes.heatmaps import HeatmapRuntime, heatmap_config, is_heatmaps
 from everypose.inference.runtimes.normalized_crops import takes_batches
-from everypose.inference.runtimes.protocols import Arrays, CropRuntime, ModelMeta, Node, Runtime, Session
+from everypose.inference.runtimes.protocols import Arrays, ModelMeta, Node, Session
 from everypose.inference.runtimes.simcc import OUTPUTS as SIMCC_OUTPUTS
 from everypose.inference.runtimes.simcc import SimCCRuntime, is_simcc, simcc_config
 from everypose.models.config import ModelConfig
-
-Opened = tuple[Runtime, None, ModelConfig] | tuple[None, CropRuntime, ModelConfig]
-"""The runtime of a model that finds people by itself or that of a top-down model, and the configuration."""
 
 Kind = Literal["simcc", "rtmo", "detrpose", "heatmaps"]
 """How a file is read."""
@@ -90,7 +88,7 @@ class ForeignFile:
             return self.session.own_names
         return {node.name: node.name for nodes in _nodes(self.declared) for node in nodes}
 
-    def open(self, skeleton: str | None = None, *, flip: bool = False) -> Opened:
+    def open(self, skeleton: str | None = None, *, flip: bool = False) -> ImageModel | CropModel:
         """Make what runs the model; errors as :meth:`config`.
 
         Raises:
@@ -98,12 +96,12 @@ class ForeignFile:
         """
         config, batches = self.config(skeleton), takes_batches(self.declared)
         if self.kind == "simcc":
-            return None, SimCCRuntime(self.session, config, self.path, batches=batches, flip=flip), config
+            return CropModel(SimCCRuntime(self.session, config, self.path, batches=batches, flip=flip), config)
         if self.kind == "heatmaps":
-            return None, HeatmapRuntime(self.session, config, self.path, batches=batches, flip=flip), config
+            return CropModel(HeatmapRuntime(self.session, config, self.path, batches=batches, flip=flip), config)
         require_no_flip_test(config, flip=flip)
         runtime = RtmoRuntime if self.kind == "rtmo" else DetrPoseRuntime
-        return runtime(self.session, config, self.path, batches=batches), None, config
+        return ImageModel(runtime(self.session, config, self.path, batches=batches), config)
 
 
 def require_no_flip_test(config: ModelConfig, *, flip: bool) -> None:

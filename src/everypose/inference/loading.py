@@ -1,44 +1,31 @@
 """From a model's name, folder, file or hub id to an estimator."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from everypose.core.decoder_names import Decoder
 from everypose.core.files import sha256
 from everypose.errors import UsageError
-from everypose.inference.box_fusion import FusedDetectors
-from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
 from everypose.inference.boxes import Detector
+from everypose.inference.detectors import find_detector
 from everypose.inference.device_check import boxes_of
 from everypose.inference.device_choice import AUTO, DeviceChoice, choose
 from everypose.inference.estimator import Estimator
-from everypose.inference.fixed_input import FixedInputEstimator
-from everypose.inference.foreign import FAMILIES, recognize
-from everypose.inference.onnx_detectors import THRESHOLD, OnnxDetector
+from everypose.inference.foreign import FAMILIES
+from everypose.inference.opened import CropModel, ImageModel
 from everypose.inference.opening import OpenRequest, open_model
-from everypose.inference.runtimes.onnx import (
-    is_everypose_model,
-    onnx_can_use,
-    open_session,
-)
 from everypose.inference.runtimes.parallel_crops import ParallelCropRuntime
-from everypose.inference.runtimes.protocols import Runtime
 from everypose.inference.single_stage import (
-    LARGEST_SIZE,
     TOGETHER,
-    SingleStageEstimator,
     images_at_once,
     runs_at_once,
 )
 from everypose.inference.tiled_detector import TiledDetector
 from everypose.inference.top_down import TopDownEstimator
-from everypose.methods.single_stage.settings import SMALLEST_SIDE
 from everypose.methods.top_down.scoring import default_box_threshold
 from everypose.models.catalog import find_entry
-from everypose.models.config import ModelConfig
 from everypose.models.default_names import DEFAULT_DETECTOR, DEFAULT_MODEL
-from everypose.models.locate import resolve, split_family
+from everypose.models.locate import resolve
 from everypose.skeleton.skeleton import Skeleton
 
 MOST_THREADS = 1024
@@ -76,7 +63,8 @@ def load(
         batch_size: the most images that go through the network at once; by default what is fastest: 4, but 1 for a
             single-stage model on a CPU.
         threads: CPU threads; by default the runtime chooses.
-        detector: finds the boxes of people for a top-down model; see :func:`find_detector`. By default picodet-s.
+        detector: finds the boxes of people for a top-down model, see
+            :func:`everypose.inference.detectors.find_detector`. By default picodet-s.
         box_threshold: lowest score of a box; by default the model's, or else the detector's own. That of mipnet-lite
             follows ``min_score``: boxes whose people cannot reach it are not cropped.
         skeleton: of a model of several data sets (PoseBH, ViTPose++), the data set whose keypoints are wanted, or
@@ -105,17 +93,17 @@ def load(
         device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton, family=family).device
     family = family or _catalog_family(model)
     request = OpenRequest(model, device, threads, flip=flip, skeleton=skeleton, family=family, decoder=decoder)
-    runtime, crops, config = open_model(resolve(model), request)
-    if crops is None:
+    opened = open_model(resolve(model), request)
+    config = opened.config
+    if isinstance(opened, ImageModel):
         if detector is not None or box_threshold is not None or tiles is not None:
             raise UsageError(
                 f"{config.name} finds people by itself: it takes no detector, boxes, threshold of boxes or tiles"
             )
-        assert runtime is not None
         if size is not None:
-            config = _at_size(config, size)
-        runs = runs_at_once(runtime, device, threads)
-        return _on_whole_images(runtime, config, min_score, batch_size or images_at_once(device), runs)
+            opened = opened.at_size(size)
+        runs = runs_at_once(opened.runtime, device, threads)
+        return opened.estimator(min_score, batch_size or images_at_once(device), runs)
     if size is not None:
         raise UsageError(
             f"{config.name} takes crops of one size: size is for single-stage models, which take whole images"
@@ -125,7 +113,7 @@ def load(
         if box_threshold is None:
             box_threshold = default_box_threshold(config.on_crops, min_score)
     # Threads that still spin after the detector's run would take the CPUs from crops that run in parallel.
-    spinning = False if isinstance(crops, ParallelCropRuntime) else None
+    spinning = False if isinstance(opened.runtime, ParallelCropRuntime) else None
     finds_boxes = find_detector(
         detector or DEFAULT_DETECTOR, box_threshold, device=device, threads=threads, spinning=spinning
     )
@@ -133,8 +121,8 @@ def load(
         finds_boxes = TiledDetector(finds_boxes, tiles)
     # A detector that is given as an object may not be made for several threads.
     loaded = detector is None or isinstance(detector, str | Path)
-    runs = runs_at_once(crops, device, threads) if loaded else 1
-    return TopDownEstimator(crops, config, finds_boxes, min_score, batch_size or TOGETHER, runs_at_once=runs)
+    runs = runs_at_once(opened.runtime, device, threads) if loaded else 1
+    return TopDownEstimator(opened.runtime, config, finds_boxes, min_score, batch_size or TOGETHER, runs_at_once=runs)
 
 
 def _require_skeleton_of_people(skeleton: Skeleton) -> None:
@@ -148,15 +136,6 @@ def _require_skeleton_of_people(skeleton: Skeleton) -> None:
             f"the keypoints of {skeleton.name} are those of {found}, and {DEFAULT_DETECTOR} finds people: say "
             "where they are with --boxes"
         )
-
-
-def _on_whole_images(
-    runtime: Runtime, config: ModelConfig, min_score: float | None, batch_size: int = 1, runs: int = 1
-) -> SingleStageEstimator | FixedInputEstimator:
-    """The estimator of a model that finds people by itself."""
-    if config.has_fixed_input:
-        return FixedInputEstimator(runtime, config, min_score, batch_size)
-    return SingleStageEstimator(runtime, config, min_score, batch_size, runs_at_once=runs)
 
 
 def choose_device(
@@ -196,11 +175,10 @@ def choose_device(
         return DeviceChoice(device=_torch_device(), reason="the model runs in torch, on a GPU where there is one")
 
     def open_on(device: str) -> Estimator:
-        runtime, crops, config = open_model(file, replace(request, device=device))
-        if crops is not None:
-            return TopDownEstimator(crops, config, boxes_of)
-        assert runtime is not None
-        return _on_whole_images(runtime, config if size is None else _at_size(config, size), None)
+        opened = open_model(file, replace(request, device=device))
+        if isinstance(opened, CropModel):
+            return TopDownEstimator(opened.runtime, opened.config, boxes_of)
+        return (opened if size is None else opened.at_size(size)).estimator()
 
     settings = {"model": sha256(file.path), "flip": flip, "size": size, "threads": threads, "skeleton": skeleton}
     return choose(open_on, settings | {"family": request.family})
@@ -219,81 +197,3 @@ def _torch_device() -> str:
     except ImportError:
         return "cpu"
     return fastest_device()
-
-
-def _at_size(config: ModelConfig, size: int) -> ModelConfig:
-    """The configuration of a single-stage model with another input size."""
-    if config.has_fixed_input:
-        width, height = config.on_fixed_input.input_size
-        raise UsageError(f"{config.name} takes images of {width} x {height} pixels: it has no other size")
-    step = config.on_images.step
-    if not SMALLEST_SIDE <= size <= LARGEST_SIZE or size % step:
-        raise UsageError(
-            f"a size of {size} pixels is not possible: give a multiple of {step} from {SMALLEST_SIDE} to {LARGEST_SIZE}"
-        )
-    return config.model_copy(update={"inference": config.on_images.model_copy(update={"size": size})})
-
-
-def find_detector(
-    source: str | Path | Detector,
-    threshold: float | None = None,
-    *,
-    device: str = "cpu",
-    threads: int | None = None,
-    spinning: bool | None = None,
-) -> Detector:
-    """Load the detector that gives a top-down model its boxes.
-
-    Args:
-        source: ``picodet-s``; a single-stage model, named as in :func:`load`; an ``.onnx`` file of YOLOX, PicoDet or
-            the RT-DETR family; several of these joined by commas, whose boxes are fused
-            (:class:`everypose.inference.box_fusion.FusedDetectors`); a ``.json`` file of detections
-            (:class:`everypose.inference.box_sources.DetectionsFile`); or a detector, returned as it is. A file of
-            MMDeploy is named with its family, ``yolox:FILE`` or ``rtmdet:FILE``.
-        threshold: lowest score of a box; by default the single-stage model's lowest score of a person, 0.3 for other
-            detectors, and 0 for a file.
-        device: as in :func:`load`. ONNX files run on the CPU, in ONNX Runtime, where it cannot use the device: one that
-            torch can use, OpenVINO or "auto".
-        threads: CPU threads; by default the runtime chooses.
-        spinning: of detectors in ``.onnx`` files of other projects, see
-            :func:`everypose.inference.runtimes.onnx.open_session`.
-
-    Raises:
-        EveryposeError: if a file is damaged or not a detector.
-        UsageError: if there is no such file or model, or it is a top-down model itself.
-
-    >>> import numpy as np
-    >>> from everypose.inference.boxes import Photo
-    >>> detector = find_detector("boir-lite", threads=1)
-    >>> len(detector(Photo(np.zeros((64, 64, 3), np.uint8))))  # a black image
-    0
-    """
-    if not isinstance(source, str | Path):
-        if threshold is not None:
-            raise UsageError("a threshold of boxes belongs to a detector that is loaded: let your own apply it")
-        return source
-    path = Path(source)
-    if "," in str(source) and not path.exists():
-        parts = [part.strip() for part in str(source).split(",")]
-        find = partial(find_detector, threshold=threshold, device=device, threads=threads, spinning=spinning)
-        return FusedDetectors([find(part) for part in parts])
-    family = None
-    if not path.exists() and (entry := find_entry(str(source))) is not None and entry.kind == "detector":
-        path, family = resolve(source).path, entry.family
-    elif not path.exists():
-        family, source = split_family(str(source))
-        path = Path(source)
-    if path.suffix == ".json":
-        return DetectionsFile(path, threshold=threshold or 0.0)
-    onnx_device = device if onnx_can_use(device) else "cpu"
-    device = "cpu" if device == AUTO else device
-    if path.suffix == ".onnx" and path.is_file():
-        session = open_session(path, threads, onnx_device, spinning=spinning)
-        if not is_everypose_model(session) and recognize(session) is None:
-            return OnnxDetector(session, path, THRESHOLD if threshold is None else threshold, family=family)
-    file = resolve(source)
-    request = OpenRequest(source, onnx_device if file.kind == "onnx" else device, threads)
-    runtime, _, config = open_model(file, request)
-    if runtime is None:
-        raise UsageError(f"{source} cannot give boxes, because it needs boxes itself: choose a single-stage model")
-    return PeopleBoxes(_on_whole_images(runtime, config, threshold))

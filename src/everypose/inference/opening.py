@@ -7,7 +7,8 @@ from pathlib import Path
 from everypose.core.decoder_names import Decoder
 from everypose.core.process_setup import available_threads
 from everypose.errors import MissingDependencyError, UsageError
-from everypose.inference.foreign import Opened, find_foreign, require_no_flip_test
+from everypose.inference.foreign import find_foreign, require_no_flip_test
+from everypose.inference.opened import CropModel, ImageModel
 from everypose.inference.runtimes.onnx import (
     OPENVINO,
     OnnxCropRuntime,
@@ -51,7 +52,7 @@ class OpenRequest:
     decoder: Decoder | None = None
 
 
-def open_model(file: ModelFile, request: OpenRequest) -> Opened:
+def open_model(file: ModelFile, request: OpenRequest) -> ImageModel | CropModel:
     """Open a model's file or folder.
 
     Args:
@@ -63,19 +64,34 @@ def open_model(file: ModelFile, request: OpenRequest) -> Opened:
         UsageError: if it has no such skeleton, family or decoder, or the device cannot be used here.
 
     >>> from everypose.models.locate import resolve
-    >>> runtime, crops, config = open_model(resolve("boir-lite"), OpenRequest("boir-lite", "cpu", threads=1))
-    >>> config.name, crops is None
-    ('boir-lite', True)
+    >>> opened = open_model(resolve("boir-lite"), OpenRequest("boir-lite", "cpu", threads=1))
+    >>> type(opened).__name__, opened.config.name
+    ('ImageModel', 'boir-lite')
     """
     if file.kind != "onnx":
         return _open_torch(file, request)
     if request.decoder is not None:
         raise UsageError(f"{request.name} is exported, which fixes its decoder: give the model's folder")
-    return _open_onnx(file.path, request)
+    return open_onnx(open_session(file.path, request.threads, request.device), file.path, request)
 
 
-def _open_onnx(path: Path, request: OpenRequest) -> Opened:
-    session = open_session(path, request.threads, request.device)
+def open_onnx(session: Session, path: Path, request: OpenRequest) -> ImageModel | CropModel:
+    """Make a model of an open ONNX file.
+
+    Args:
+        session: the open file, on the device of ``request``.
+        path: the file.
+        request: how the model is to be opened.
+
+    Raises:
+        EveryposeError: if the file is not a pose model.
+        UsageError: if it has no such skeleton or family, or no flip test.
+
+    >>> from everypose.models.locate import bundled
+    >>> path = bundled("mipnet-lite.onnx")
+    >>> type(open_onnx(open_session(path, 1), path, OpenRequest(path, "cpu", threads=1))).__name__
+    'CropModel'
+    """
     if not is_everypose_model(session):
         # OpenVINO does not say the shapes that the file declares.
         declared = open_session(path, 1) if request.device in OPENVINO else session
@@ -86,15 +102,15 @@ def _open_onnx(path: Path, request: OpenRequest) -> Opened:
     if config.is_top_down:
         crops = _crop_runtime(session, path, request)
         crops.config.require_only(request.skeleton)
-        return None, crops, crops.config
+        return CropModel(crops, crops.config)
     if config.has_fixed_input:
         require_no_flip_test(config, flip=request.flip)
         fixed = OnnxFixedInputRuntime(session, path)
         fixed.config.require_only(request.skeleton)
-        return fixed, None, fixed.config
+        return ImageModel(fixed, fixed.config)
     images = _image_runtime(session, path, request)
     images.config.require_only(request.skeleton)
-    return images, None, images.config
+    return ImageModel(images, images.config)
 
 
 def _crop_runtime(session: Session, path: Path, request: OpenRequest) -> OnnxCropRuntime:
@@ -119,7 +135,7 @@ def _require_no_family(request: OpenRequest) -> None:
         raise UsageError(f"{request.name} states its family itself: --family is for ONNX files of other projects")
 
 
-def _open_torch(file: ModelFile, request: OpenRequest) -> Opened:
+def _open_torch(file: ModelFile, request: OpenRequest) -> ImageModel | CropModel:
     device = request.device
     _require_no_family(request)
     if device in OPENVINO:
@@ -134,8 +150,8 @@ def _open_torch(file: ModelFile, request: OpenRequest) -> Opened:
     if request.decoder is not None:
         config = _with_decoder(config, request.decoder)
     if config.is_top_down:
-        return None, TorchCropRuntime(network, config, device=device, flip=flip, threads=threads), config
-    return TorchRuntime(network, config, device=device, flip=flip, threads=threads), None, config
+        return CropModel(TorchCropRuntime(network, config, device=device, flip=flip, threads=threads), config)
+    return ImageModel(TorchRuntime(network, config, device=device, flip=flip, threads=threads), config)
 
 
 def _with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:

@@ -15,8 +15,8 @@ from everypose.evaluation.evaluate import EvaluationSetup
 from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
+from everypose.inference.detectors import find_detector
 from everypose.inference.device_choice import DeviceChoice
-from everypose.inference.loading import find_detector
 from everypose.inference.runtimes.protocols import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.single_stage import TOGETHER

@@ -8,8 +8,9 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.boxes import Photo
+from everypose.inference.detectors import find_detector
 from everypose.inference.fixed_input import FixedInputEstimator
-from everypose.inference.loading import find_detector, load
+from everypose.inference.loading import load
 from everypose.inference.runtimes.onnx import open_session
 from everypose.models.config import ModelConfig
 from everypose.models.storage import save_model
