@@ -61,6 +61,28 @@ def test_entries_without_a_name_belong_to_the_image_with_their_number(tmp_path, 
     assert refined(tmp_path, [entry(0)], numbered).images == 1
 
 
+def test_the_number_decides_between_images_of_one_name(tmp_path):
+    for folder, side in (("x", 120), ("y", 240)):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "photos" / folder / "a.png"), np.zeros((side, 2 * side, 3), np.uint8))
+    photos = find_inputs([str(tmp_path / "photos")]).images
+    assert [(photo.path.parent.name, photo.image_id) for photo in photos] == [("x", 1), ("y", 2)]
+    entries = [entry(0, file_name="a.png", image_id=number) for number in (1, 2, 3)]
+    seen = []
+
+    class Watching(Refiner):
+        def refine(self, keypoints, image):
+            seen.append((len(keypoints), image.shape[0]))
+            return super().refine(keypoints, image)
+
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(entries))
+    result = refine_results(path, photos, Watching(PoseStandIn(), refiner_config()), quiet=True)
+    assert seen == [(1, 120), (1, 240)]
+    assert (result.images, result.people, result.suppressed) == (2, 2, 0)
+    assert result.failed == ["there is no image a.png with the number 3"]
+
+
 def test_duplicates_are_left_out(tmp_path, photos):
     entries = [entry(0, file_name="b.png"), entry(0, file_name="b.png", score=0.95)]
     result = refined(tmp_path, entries, photos)

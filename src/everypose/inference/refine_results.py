@@ -1,6 +1,7 @@
 """Refinement of saved results: a COCO results list and its images to a list with better keypoints."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from everypose.inference.inputs import Source
 from everypose.inference.refinement import Refiner
 from everypose.inference.results.coco import Entry, read_entries
 from everypose.people import People
+
+ImageKey = tuple[str | None, int]
+"""What identifies an image: its file name and 0; its name and number if others have the name; None and its number."""
 
 
 @dataclass
@@ -39,8 +43,8 @@ class RefinedResults:
 def refine_results(path: Path, images: Sequence[Source], refiner: Refiner, *, quiet: bool = False) -> RefinedResults:
     """Refine the people of a COCO results list.
 
-    Entries with a ``file_name`` belong to the image of that name, others to the one whose number is their
-    ``image_id``.
+    Entries with a ``file_name`` belong to the image of that name; of several images with that name, and without a name,
+    to the one whose number is their ``image_id``.
 
     Args:
         path: the JSON file.
@@ -62,17 +66,20 @@ def refine_results(path: Path, images: Sequence[Source], refiner: Refiner, *, qu
     (0, ['there is no image with the number 1'])
     """
     entries = read_entries(path)
-    groups = _rows_of_images(path, entries)
+    shared = {name for name, count in Counter(source.path.name for source in images).items() if count > 1}
+    groups = _rows_of_images(path, entries, shared)
     # All entries are read before the first image, so that a malformed one is reported at once.
     people = [_read(path, [entries[row] for row in rows], refiner) for rows in groups.values()]
-    by_name = {source.path.name: source for source in images}
-    by_id = {source.image_id: source for source in images}
+    sources: dict[ImageKey, Source] = {(None, source.image_id): source for source in images}
+    sources |= {_key(source.path.name, source.image_id, shared): source for source in images}
     result, kept = RefinedResults(), dict(enumerate(entries))
     work = list(zip(groups.items(), people, strict=True))
     for ((name, image_id), rows), own in track(work, "refining poses", quiet=quiet):
-        source = by_id.get(image_id) if name is None else by_name.get(Path(name).name)
+        source = sources.get((name and Path(name).name, image_id))
         if source is None:
-            result.failed.append(f"there is no image {f'with the number {image_id}' if name is None else name}")
+            named = "" if name is None else f" {name}"
+            numbered = f" with the number {image_id}" if name is None or image_id else ""
+            result.failed.append(f"there is no image{named}{numbered}")
             continue
         try:
             image = read_image(source.path)
@@ -92,9 +99,9 @@ def refine_results(path: Path, images: Sequence[Source], refiner: Refiner, *, qu
     return result
 
 
-def _rows_of_images(path: Path, entries: Sequence[Entry]) -> dict[tuple[str | None, int], list[int]]:
-    """The rows of each image's entries, by file name, or by None and the image's number."""
-    groups: dict[tuple[str | None, int], list[int]] = {}
+def _rows_of_images(path: Path, entries: Sequence[Entry], shared: Collection[str]) -> dict[ImageKey, list[int]]:
+    """The rows of each image's entries; several images have one of the ``shared`` names."""
+    groups: dict[ImageKey, list[int]] = {}
     for row, entry in enumerate(entries):
         if entry.get("frame") is not None:
             raise EveryposeError(
@@ -103,8 +110,14 @@ def _rows_of_images(path: Path, entries: Sequence[Entry]) -> dict[tuple[str | No
         name, number = entry.get("file_name"), entry.get("image_id")
         if name is None and not isinstance(number, int):
             raise EveryposeError(f"{path}: entry {row} has neither a file_name nor a number as its image_id")
-        groups.setdefault((None, int(number or 0)) if name is None else (str(name), 0), []).append(row)
+        image_id = number if isinstance(number, int) else 0
+        groups.setdefault((None, image_id) if name is None else _key(str(name), image_id, shared), []).append(row)
     return groups
+
+
+def _key(name: str, image_id: int, shared: Collection[str]) -> ImageKey:
+    """The key of an image with a file name, which may be one of those that several images have."""
+    return name, image_id if Path(name).name in shared else 0
 
 
 def _refined(people: People, image: Image, refiner: Refiner) -> list[list[float] | None]:
