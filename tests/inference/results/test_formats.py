@@ -1,13 +1,15 @@
 import csv
+import errno
 import json
 from contextlib import suppress
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.results import FrameResult, read_results
-from everypose.inference.results.coco import CocoWriter, read_coco_results
+from everypose.inference.results.coco import CocoWriter, WholeCocoWriter, read_coco_results
 from everypose.inference.results.deeplabcut import DeepLabCutWriter, read_deeplabcut
 from everypose.inference.results.openpose import BODY_25, COCO_18, OpenPoseWriter, openpose_json
 from everypose.inference.results.trc import TrcWriter
@@ -48,6 +50,15 @@ def test_a_coco_list_is_whole_after_every_frame(tmp_path):
         counts.append(len(json.loads((tmp_path / "r.json").read_text())))
     writer.close()
     assert counts == [0, 2, 2, 3, 6]
+
+
+def test_a_list_for_which_the_disk_is_full_at_its_end_is_one_line(tmp_path, monkeypatch):
+    writer = WholeCocoWriter(tmp_path / "r.json")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(writer._file, "write", Mock(side_effect=full), raising=False)
+    with pytest.raises(EveryposeError, match=r"cannot write .*r\.json: No space left on device"), writer:
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_coco_list_without_people(tmp_path):

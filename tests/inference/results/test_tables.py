@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -190,6 +191,25 @@ def test_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'everypose\[tables\]'"):
         ParquetWriter(tmp_path / "t.parquet")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of open files are POSIX")
+def test_more_parts_than_a_process_may_have_open(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("everypose.inference.results.parquet_table.PART_SECONDS", -1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = len(list(Path("/dev/fd").iterdir())) + 10
+    writer = ParquetWriter(tmp_path / "t.parquet")
+    for _ in range(allowed):
+        writer.add(video()[3])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        read = list(read_results(tmp_path / "t.parquet.parts"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        writer.close()
+    assert sum(len(result.people) for result in read) == 3 * allowed
 
 
 KILLED = """

@@ -120,8 +120,8 @@ class WholeCocoWriter(ResultsWriter):
         Raises:
             EveryposeError: if the disk is full.
         """
-        self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
-        self._stack.close()
+        with self._stack:  # it also removes the temporary file if the disk is full
+            self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

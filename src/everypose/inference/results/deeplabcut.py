@@ -61,13 +61,12 @@ class DeepLabCutWriter(TrackedWriter):
             writer.writerow(["individuals", *(f"person{i}" for i in ids for _ in range(len(keypoints) * len(COORDS)))])
             writer.writerow(["bodyparts", *(name for _ in ids for name in keypoints for _ in COORDS)])
             writer.writerow(["coords", *(axis for _ in ids for _ in keypoints for axis in COORDS)])
-            start = 0
-            for position, frame in enumerate(collected.frames):
-                end = start + int(np.searchsorted(rows["position"][start:], position, side="right"))
+            empty = [""] * (len(keypoints) * len(COORDS))
+            # Once for all frames: each search copies the positions, which are not contiguous in the rows.
+            ends = np.searchsorted(rows["position"], np.arange(len(collected.frames)), side="right").tolist()
+            for frame, start, end in zip(collected.frames, [0, *ends], ends, strict=False):
                 cells = {int(row["id"]): row["keypoints"].ravel().astype(str).tolist() for row in rows[start:end]}
-                empty = [""] * (len(keypoints) * len(COORDS))
                 writer.writerow([frame, *(cell for i in ids for cell in cells.get(i, empty))])
-                start = end
 
 
 def read_deeplabcut(path: Path) -> Iterator[FrameResult]:

@@ -160,13 +160,15 @@ def read_parquet(path: Path) -> Iterator[FrameResult]:
     _require_pyarrow()
     from pyarrow import parquet
 
-    with as_user_error(f"{path} is not a Parquet file that can be read"):
-        files = [parquet.ParquetFile(part) for part in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
-        columns = files[0].schema_arrow.names if files else []
+    parts = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
-        def rows() -> Iterator[Row]:
-            for file in files:
+    def rows() -> Iterator[Row]:
+        # One file at a time: a killed run leaves more parts than a process may have open.
+        for part in parts:
+            with parquet.ParquetFile(part) as file:
                 for batch in file.iter_batches():
                     yield from batch.to_pylist()
 
+    with as_user_error(f"{path} is not a Parquet file that can be read"):
+        columns = parquet.read_schema(parts[0]).names if parts else []
         yield from results_of(rows(), columns, str(path))
