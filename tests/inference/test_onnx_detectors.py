@@ -1,4 +1,5 @@
 import json
+import re
 
 import cv2
 import numpy as np
@@ -297,6 +298,46 @@ def test_other_files_are_refused_in_one_line(tmp_path, inputs, outputs):
     with pytest.raises(EveryposeError, match=r"other\.onnx is not a detector that is known: its inputs") as caught:
         detect(path, red_at(0, 0, 32))
     assert "\n" not in str(caught.value)
+
+
+def constant_file(path, image, outputs):
+    """A file whose outputs are 0.5 everywhere, whatever the image of the given name and shape."""
+    name, shape = image
+    constants = {f"all_{output}": np.full(size, 0.5, np.float32) for output, size in outputs.items()}
+    nodes = [node("Identity", f"all_{output}", output) for output in outputs]
+    declared = {output: (FLOAT, size) for output, size in outputs.items()}
+    return save_graph(path, nodes, constants, {name: (FLOAT, shape)}, declared)
+
+
+@pytest.mark.parametrize(
+    ("image", "outputs"),
+    [
+        ("pixel_values", {"logits": [1, 2, 80], "pred_boxes": [1, 2, 4]}),
+        ("image", {"boxes": [1, 3, 4], "scores": [1, 80, 3]}),
+        ("input", {"dets": [1, 3, 4], "labels": [1, 3, 91]}),
+    ],
+)
+def test_a_file_whose_input_is_no_image_is_refused(tmp_path, image, outputs):
+    path = constant_file(tmp_path / "flat.onnx", (image, [1, 3]), outputs)
+    with pytest.raises(EveryposeError, match=r"flat\.onnx is not a detector that is known"):
+        detect(path, red_at(0, 0, 32))
+
+
+@pytest.mark.parametrize(
+    ("image", "outputs"),
+    [
+        ("pixel_values", {"logits": [1, 2, 80], "pred_boxes": [1, 3, 4]}),
+        ("pixel_values", {"logits": [1, 2, 80], "pred_boxes": [1, 2, 5]}),
+        ("pixel_values", {"logits": [1, 2], "pred_boxes": [1, 2, 4]}),
+        ("image", {"boxes": [1, 3, 4], "scores": [1, 80, 2]}),
+        ("input", {"dets": [1, 3, 4], "labels": [1, 2, 91]}),
+    ],
+)
+def test_outputs_that_do_not_belong_together_are_one_line(tmp_path, image, outputs):
+    path = constant_file(tmp_path / "odd.onnx", (image, [1, 3, SIDE, SIDE]), outputs)
+    shapes = ", ".join(f"{name} {tuple(shape)}" for name, shape in outputs.items())
+    with pytest.raises(EveryposeError, match=re.escape(f"do not belong together ({shapes})")):
+        detect(path, red_at(0, 0, 32))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 40_000)], ids=str)

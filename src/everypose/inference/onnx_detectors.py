@@ -83,7 +83,9 @@ class OnnxDetector:
         self._session = session
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._layout = recognize(self._session, self.path, family)
-        self._takes_batches = all(not isinstance(node.shape[0], int) for node in self._session.get_inputs())
+        self._takes_batches = all(
+            node.shape and not isinstance(node.shape[0], int) for node in self._session.get_inputs()
+        )
 
     def __call__(self, photo: Photo) -> Boxes:
         """The boxes of one image's people.
@@ -111,10 +113,16 @@ class OnnxDetector:
     def _boxes(self, found: Sequence[npt.NDArray[Any]], image: Image) -> Boxes:
         """The boxes in one image's outputs."""
         height, width = image.shape[:2]
+        outputs = dict(zip(self._outputs, found, strict=True))
         try:
-            return self._layout.boxes(dict(zip(self._outputs, found, strict=True)), (width, height), self.threshold)
+            return self._layout.boxes(outputs, (width, height), self.threshold)
         except EveryposeError as error:
             raise EveryposeError(f"the detector {self.path} cannot be used: {error}") from error
+        except (LookupError, ValueError) as error:  # what numpy raises on arrays of other shapes
+            shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
+            raise EveryposeError(
+                f"the detector {self.path} cannot be used: the shapes of its outputs do not belong together ({shapes})"
+            ) from error
 
 
 def recognize(session: Any, path: Path, family: str | None = None) -> Layout:
@@ -137,7 +145,7 @@ def recognize(session: Any, path: Path, family: str | None = None) -> Layout:
     inputs = {node.name: node.shape for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}
     image = next(iter(inputs), "")
-    if all(node.type == "tensor(float)" for node in session.get_inputs() if node.name == image):
+    if [(node.type, len(node.shape)) for node in session.get_inputs()][:1] == [("tensor(float)", 4)]:
         if set(inputs) == {"pixel_values"} and {"logits", "pred_boxes"} <= set(outputs):
             return HuggingFaceRtDetr.read(inputs[image], path)
         if set(inputs) == {"images", "orig_target_sizes"} and {"labels", "boxes", "scores"} <= set(outputs):
@@ -148,7 +156,7 @@ def recognize(session: Any, path: Path, family: str | None = None) -> Layout:
             return RfDetr(image, input_size(inputs[image]))
         if len(inputs) == 1 and set(outputs) == {"boxes", "scores"} and len(outputs["scores"]) == 3:
             return PicoDet(image, input_size(inputs[image]))
-        if len(inputs) == len(outputs) == 1 and _ranks(inputs, outputs) == (4, 3):
+        if len(inputs) == len(outputs) == 1 and len(next(iter(outputs.values()))) == 3:
             return Yolox(image, next(iter(outputs)), input_size(inputs[image]))
     raise EveryposeError(
         f"{path} is not a detector that is known: its inputs {', '.join(inputs)} and outputs {', '.join(outputs)} are"
@@ -268,7 +276,3 @@ def _normalized_bytes() -> Float32:
     mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
     values = np.arange(256, dtype=np.float32)[None, :, None]
     return (values / np.float32(255) - mean) / std
-
-
-def _ranks(inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> tuple[int, int]:
-    return len(next(iter(inputs.values()))), len(next(iter(outputs.values())))

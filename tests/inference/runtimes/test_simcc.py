@@ -1,6 +1,8 @@
 """RTMPose's ONNX files as models: recognized by inputs and outputs, run on RGB crops, tracked like others."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -111,3 +113,15 @@ def test_predict_on_the_command_line(tmp_path, everypose):
     assert done.code == 0, done.err
     (person,) = json.loads((out / "results.json").read_text())
     assert len(person["keypoints"]) == 3 * 26
+
+
+@pytest.mark.parametrize("inputs", [("input",), ("orig_target_sizes", "input")])
+def test_shapes_of_another_kind_of_file_are_one_line(inputs):
+    declared = {"input": [1, 3, 64, 48], "orig_target_sizes": [], "simcc_x": [17], "simcc_y": [17]}
+    nodes = {name: SimpleNamespace(name=name, shape=shape) for name, shape in declared.items()}
+    session = SimpleNamespace(
+        get_inputs=lambda: [nodes[name] for name in inputs], get_outputs=lambda: [nodes["simcc_x"], nodes["simcc_y"]]
+    )
+    with pytest.raises(EveryposeError, match=r"odd\.onnx does not say the size of its crops"):
+        simcc_config(session, Path("odd.onnx"))
+    assert takes_batches(session) is (inputs[0] == "orig_target_sizes")

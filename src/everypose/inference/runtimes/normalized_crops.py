@@ -25,7 +25,7 @@ def takes_batches(session: Any) -> bool:
     >>> takes_batches(open_session(bundled("mipnet-lite.onnx"), 1))
     True
     """
-    return not isinstance(session.get_inputs()[0].shape[0], int)
+    return not any(isinstance(count, int) for count in session.get_inputs()[0].shape[:1])
 
 
 class NormalizedCropRuntime:

@@ -94,9 +94,10 @@ def simcc_config(session: Any, path: Path, skeleton: str | None = None) -> Model
     ('coco_wholebody', Size(width=192, height=256))
     """
     shapes = {node.name: node.shape for node in (*session.get_inputs(), *session.get_outputs())}
-    image, keypoints = shapes[session.get_inputs()[0].name], shapes["simcc_x"][1]
-    if len(image) != 4 or not all(isinstance(number, int) for number in (*image[2:], keypoints)):
+    image, x_scores = shapes[session.get_inputs()[0].name], shapes["simcc_x"]
+    if (len(image), len(x_scores)) != (4, 3) or not all(isinstance(size, int) for size in (*image[2:], x_scores[1])):
         raise EveryposeError(f"{path} does not say the size of its crops and the number of its keypoints")
+    keypoints = x_scores[1]
     if skeleton is None and keypoints not in SKELETONS:
         raise UsageError(f"{path} has {keypoints} keypoints: say whose they are with --skeleton NAME")
     own = Skeleton.named(skeleton or SKELETONS[keypoints])
