@@ -133,6 +133,7 @@ class Results:
     """Scored poses of a COCO results list, in file order.
 
     Attributes:
+        rows: (M,) int64, place of each pose in the list; poses in images that are not scored are left out.
         image: (M,) int64, index into the ground truth's ``image_ids``.
         category: (M,) int64, index into the ground truth's ``categories``.
         keypoints: (M, K, 3) float64: x, y in image pixels, score.
@@ -149,6 +150,7 @@ class Results:
     ([0.9], 'keypoint extent')
     """
 
+    rows: Int64
     image: Int64
     category: Int64
     keypoints: Float64
@@ -244,6 +246,7 @@ def read_results(results: Sequence[JsonObject], ground_truth: GroundTruth) -> Re
     keypoints = read_keypoints(chosen, ground_truth.keypoints.shape[1], names)
     areas, area_source = detection_areas(chosen, keypoints, names)
     return Results(
+        rows=np.array(rows, np.int64),
         image=image,
         category=category,
         keypoints=keypoints,

@@ -137,6 +137,21 @@ def test_frames_that_are_not_labeled_are_left_out(tmp_path):
     assert evaluate_tracking(*files, quiet=True).overall.clear.fp == 0
 
 
+def test_results_whose_images_are_known_by_their_names_keep_their_tracks(tmp_path):
+    """Results number the images of a folder; one of them is a frame that is not labeled."""
+    truth, found = posetrack(tmp_path, PEOPLE, [(0, 1, 50), (1, 9, 70), (1, 1, 60), (0, 2, 300), (1, 3, 310)])
+    content, results = json.loads(truth.read_text()), json.loads(found.read_text())
+    content["images"].append({"id": 90, "frame_id": 2, "file_name": "images/2.jpg", "is_labeled": False})
+    results["annotations"][1]["image_id"] = 90
+    by_id = {100: (1, "0.jpg"), 101: (2, "1.jpg"), 90: (3, "2.jpg")}
+    for result in results["annotations"]:
+        result["image_id"], result["file_name"] = by_id[result["image_id"]]
+    truth.write_text(json.dumps(content))
+    found.write_text(json.dumps(results))
+    overall = evaluate_tracking(truth, found, quiet=True).overall
+    assert (overall.clear.switches, overall.clear.fp, overall.identity.idf1) == (1, 0, 0.75)
+
+
 def test_videos_of_one_file_are_scored_apart(tmp_path):
     files = posetrack(tmp_path, [(0, 5, 50, 1), (1, 5, 60, 1)], [(0, 1, 50), (1, 2, 60)])
     content = json.loads(files[0].read_text())

@@ -75,9 +75,7 @@ def compare_posetrack(
     annotated = read_ground_truth(content, len(skeleton))
     entries = _entries(read_json(results), results)
     found = read_results(entries, annotated)
-    if len(found.scores) < len(entries):
-        listed = set(annotated.image_ids)
-        entries = [entry for entry in entries if entry["image_id"] in listed]
+    entries = [entries[row] for row in found.rows.tolist()]
     true_ids = _track_ids(_annotations(content, annotated), str(ground_truth))
     track_ids = _track_ids(entries, str(results))
     boxes = _boxes(entries, found)
