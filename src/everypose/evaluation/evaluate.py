@@ -233,8 +233,8 @@ def prepare_evaluation(model: str, layout: "Layout", options: EvaluationOptions 
         decoder=options.decoder,
     )
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
-    sha256 = model_sha256(resolve(model).path)
-    return EvaluationSetup(estimator, annotated, options.boxes, sha256, options.flip, device, options.decoder)
+    weights = model_sha256(resolve(model).path)
+    return EvaluationSetup(estimator, annotated, options.boxes, weights, options.flip, device, options.decoder)
 
 
 def evaluate_model(

@@ -1,11 +1,11 @@
 """A model's predictions on the images of an annotated set, as COCO results."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from everypose.core.ordered_work import generator_threads, in_order
+from everypose.core.process_setup import available_threads
 from everypose.core.progress import track
 from everypose.errors import EveryposeError
 from everypose.evaluation.annotated_set import AnnotatedSet
@@ -224,7 +224,7 @@ def _run(
     estimator: "Estimator", predict: Callable[[list[Any]], list[Found]], annotated: AnnotatedSet
 ) -> Iterator[tuple[JsonId, Found]]:
     """Each image's id and prediction, batch by batch; threads decode images ahead of the network."""
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, available_threads())
     with generator_threads(workers) as pool:
         prepared = in_order(pool, estimator.prepare, annotated.paths.values(), estimator.batch_size + workers)
         yield from zip(annotated.paths, _in_batches(predict, prepared, estimator.batch_size), strict=True)

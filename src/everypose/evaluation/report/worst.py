@@ -10,6 +10,7 @@ from everypose.core.arrays import Float64
 from everypose.data.discovery.annotation_files import image_path
 from everypose.data.images import read_image
 from everypose.drawing import DrawingStyle, draw_people
+from everypose.errors import EveryposeError
 from everypose.evaluation.evaluate import Evaluation
 from everypose.evaluation.metrics.error_types import Matches, match_detections
 from everypose.evaluation.metrics.oks import OksPairs
@@ -45,7 +46,7 @@ def worst_images(evaluation: Evaluation, count: int) -> list[WorstImage]:
         The drawn images, worst first; none if the metric is not one of OKS or the images' folder is not known.
 
     Raises:
-        EveryposeError: if one of them cannot be read.
+        EveryposeError: if one of them has no file name or cannot be read.
 
     >>> import json
     >>> from everypose.evaluation.evaluate import evaluate_predictions
@@ -91,7 +92,9 @@ def image_losses(pairs: OksPairs, matches: Matches) -> Float64:
 
 def _draw(pairs: OksPairs, skeleton: Skeleton, image_root: Path, *, image: int, loss: float) -> WorstImage:
     ground_truth, results = pairs.ground_truth, pairs.results
-    name = str(ground_truth.file_names[image])
+    name = ground_truth.file_names[image]
+    if name is None:
+        raise EveryposeError(f"image {ground_truth.image_ids[image]} cannot be drawn: its annotation has no file_name")
     pixels = read_image(image_path(image_root, name) or image_root / name)
     scale = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
