@@ -122,8 +122,15 @@ def test_one_person_found_twice_is_reported_once():
 def test_people_of_different_images_do_not_suppress_one_another():
     pose = np.column_stack([OFFSETS + 32, np.ones(17)])
     runtime = fixed([pose, pose], [0.5, 0.9], np.array([0, 1]))
-    people = SingleStageEstimator(runtime, ModelConfig.model_validate(config()))([crowd([]), crowd([])])
+    people = SingleStageEstimator(runtime, ModelConfig.model_validate(config()), batch_size=2)([crowd([]), crowd([])])
     assert [len(each) for each in people] == [1, 1]
+
+
+@pytest.mark.parametrize("index", [1, 7, -1])
+def test_people_of_an_image_that_was_not_given_are_refused(index):
+    runtime = fixed(np.zeros((1, 17, 3)), [1.0], np.array([index]))
+    with pytest.raises(EveryposeError, match="images that it did not get"):
+        SingleStageEstimator(runtime, ModelConfig.model_validate(config()))(crowd([]))
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,16 @@ def test_leftovers_of_killed_runs_are_removed_and_others_stay(sources, tmp_path:
     gone.wait()
     for name in (f".results-{gone.pid}-abcdefgh.json", f".results-{os.getpid()}-abcdefgh.json", ".mine.json"):
         (out / name).write_text("")
+    inner = out / "pictures" / "day 1"
+    inner.mkdir(parents=True)
+    (inner / f".p0-{gone.pid}-abcdefgh.jpg").write_text("")
+    own = out / "my own" / f".p0-{gone.pid}-abcdefgh.jpg"
+    own.parent.mkdir()
+    own.write_text("")
     run(sources, out)
     assert sorted(path.name for path in out.glob(".*")) == [".mine.json", f".results-{os.getpid()}-abcdefgh.json"]
+    assert not list(inner.iterdir())
+    assert own.exists()
 
 
 def test_files_of_an_earlier_run_do_not_stay_and_others_do(sources, tmp_path: Path) -> None:

@@ -118,6 +118,15 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+@pytest.mark.parametrize(
+    "content", [b"\x00\x01", b"\x01", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01", bytes(range(256)) * 20]
+)
+def test_bytes_of_no_checkpoint_are_called_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "no.pth").write_bytes(content)
+    with pytest.raises(EveryposeError, match=r"no\.pth is not a checkpoint that torch can read: it is damaged"):
+        read_state(tmp_path / "no.pth")
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
 def test_a_file_that_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "no.pth"

@@ -37,9 +37,8 @@ def test_a_validation_set_without_labeled_people(tiny, figures, tmp_path):
     refused(tiny(sets), tmp_path / "run", EveryposeError, r"empty\.json has no person .*--set data\.val_split")
 
 
-@pytest.mark.parametrize(("width", "message"), [(-1, "cannot be built"), (100_000_000, "parameters")])
-def test_a_network_that_cannot_be_built(tiny, tmp_path, width, message):
-    refused(tiny(f"model.neck={width}"), tmp_path / "run", EveryposeError, message)
+def test_a_network_that_is_too_large(tiny, tmp_path):
+    refused(tiny("model.neck=65536", "model.neck_branch=65536"), tmp_path / "run", EveryposeError, "parameters")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +51,11 @@ def test_a_network_that_cannot_be_built(tiny, tmp_path, width, message):
         ("data.size=1000000", "size"),
         ("inference.size=1e9", "size"),
         ("schedule.epochs=3", "--set schedule.steps=0"),
+        ("model.instance=-5", "model.instance"),
+        ("model.neck=0", "model.neck"),
+        ("model.head=100000000", "model.head"),
+        ("model.backbone={kind='hrnet', blocks=1000000000}", "blocks"),
+        ("model.backbone={kind='hrnet', modules=[1, 0, 1]}", "modules"),
     ],
 )
 def test_values_out_of_range_name_their_setting(tiny, setting, named):

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from everypose.core.plugins import entry_points_of
-from everypose.core.settings import Settings
+from everypose.core.settings import Channels, PositiveInt, Probability, Repeats, Settings
 
 
 class BackboneSettings(Settings):
@@ -70,10 +70,10 @@ class HRNetSettings(BackboneSettings):
 
     kind: Literal["hrnet"] = "hrnet"
     has_released_form: ClassVar[bool] = True
-    width: int = 32
-    modules: tuple[int, int, int] = (1, 4, 3)
-    blocks: int = 4
-    stem_blocks: int = 4
+    width: Channels = 32
+    modules: tuple[Repeats, Repeats, Repeats] = (1, 4, 3)
+    blocks: Repeats = 4
+    stem_blocks: Repeats = 4
     builder: ClassVar[str] = "everypose.backbones.build:build_single_stage_hrnet"
     crop_builder: ClassVar[str] = "everypose.backbones.build:build_crop_hrnet"
     has_steps: ClassVar[bool] = True
@@ -93,8 +93,8 @@ class LiteHRNetSettings(BackboneSettings):
     kind: Literal["lite-hrnet"] = "lite-hrnet"
     crop_builder: ClassVar[str] = "everypose.backbones.build:build_lite_hrnet"
     has_steps: ClassVar[bool] = True
-    width: Annotated[int, Field(gt=0, multiple_of=4)] = 40
-    modules: tuple[int, int, int] = (2, 4, 2)
+    width: Annotated[Channels, Field(multiple_of=4)] = 40
+    modules: tuple[Repeats, Repeats, Repeats] = (2, 4, 2)
 
 
 class LiteSettings(BackboneSettings):
@@ -140,7 +140,7 @@ class ResNetSettings(BackboneSettings):
     crop_builder: ClassVar[str] = "everypose.backbones.build:build_resnet"
     crop_stride: ClassVar[Literal[4, 32]] = 32
     has_steps: ClassVar[bool] = True
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    blocks: tuple[Repeats, Repeats, Repeats, Repeats] = (3, 4, 6, 3)
 
 
 class ViTSettings(BackboneSettings):
@@ -161,13 +161,13 @@ class ViTSettings(BackboneSettings):
 
     kind: Literal["vit"] = "vit"
     has_released_form: ClassVar[bool] = True
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    drop_path: float = 0.3
-    image_size: tuple[int, int] = (192, 256)
-    experts: int = 0
-    expert_part: int = 0
+    width: Channels = 768
+    depth: Repeats = 12
+    heads: Repeats = 12
+    drop_path: Probability = 0.3
+    image_size: tuple[PositiveInt, PositiveInt] = (192, 256)
+    experts: NonNegativeInt = 0
+    expert_part: NonNegativeInt = 0
     step: ClassVar[int] = 16
     fit_pretrained: ClassVar[str | None] = "everypose.backbones.pretrained.mae:fit_pretrained"
 

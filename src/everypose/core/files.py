@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         'all or nothing'
     """
     path = Path(path)
+    made = [folder for folder in path.parents if not os.path.lexists(folder)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-{os.getpid()}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except (OSError, ValueError) as error:  # a ValueError: a name that the system cannot have
+        _remove_empty(made)
         reason = getattr(error, "strerror", None) or error
         raise EveryposeError(f"cannot write {path}: {reason}") from error
     part = Path(name)
@@ -52,26 +54,40 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise EveryposeError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
+        _remove_empty(made)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes of this machine left in a folder (not in its subfolders).
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove the folders that are empty, innermost first."""
+    for folder in folders:
+        with suppress(OSError, ValueError):
+            folder.rmdir()
+
+
+def remove_leftovers(folder: Path, subfolders: Iterable[str] = ()) -> None:
+    """Remove the temporary files that killed processes of this machine left in a folder.
 
     Files of processes that still run stay.
+
+    Args:
+        folder: the folder.
+        subfolders: names of those of its folders that are searched, too, with all folders in them.
 
     Example:
         >>> import tempfile
         >>> remove_leftovers(Path(tempfile.mkdtemp()))
     """
-    try:
-        names = [entry.name for entry in os.scandir(folder)]
-    except OSError:
-        return
-    for name in names:
-        match = _TEMPORARY_NAME.fullmatch(name)
-        if match is not None and not _is_running(int(match[1])):
-            with suppress(OSError):
-                (folder / name).unlink()
+    walked = [parent for name in subfolders for parent, _, _ in os.walk(folder / name)]
+    for parent in (folder, *walked):
+        try:
+            names = [entry.name for entry in os.scandir(parent)]
+        except OSError:
+            continue
+        for name in names:
+            match = _TEMPORARY_NAME.fullmatch(name)
+            if match is not None and not _is_running(int(match[1])):
+                with suppress(OSError):
+                    Path(parent, name).unlink()
 
 
 def _is_running(process: int) -> bool:

@@ -8,6 +8,10 @@ NONE = "none"
 """Stands for None in TOML, which has no null."""
 PositiveInt = Annotated[int, Field(ge=1)]
 """A whole number from 1 on."""
+Channels = Annotated[int, Field(ge=1, le=65_536)]
+"""Channels of a layer."""
+Repeats = Annotated[int, Field(ge=1, le=1000)]
+"""How often a part of a network follows itself, or lies next to itself: blocks, modules, attention heads."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
 

@@ -21,6 +21,7 @@ from everypose.inference.run_files import (
     OPTIONAL_FILES,
     RAW,
     RUN_FILE,
+    SAVES,
     SHEET,
     SMOOTHED,
     OutputOptions,
@@ -252,7 +253,7 @@ def open_outputs(
     if resume and "json" not in options.save:
         raise UsageError("--resume goes by the JSON files of the images: give --save json or --save pictures,json")
     refuse_to_overwrite(folder, sources, options)
-    remove_leftovers(folder)
+    remove_leftovers(folder, SAVES)
     remove_other_images(folder, {source.name for source in sources})
     written = frozenset(options.optional_files(has_images=bool(sources)))
     remove_other_files(folder, written, OPTIONAL_FILES)

@@ -144,7 +144,8 @@ def check_poses(raw: RawPoses, skeleton: Skeleton, images: int) -> None:
         images: number of images of the batch.
 
     Raises:
-        EveryposeError: if shapes do not match, there are too many people, or a number is not finite.
+        EveryposeError: if shapes do not match, there are too many people or such of other images, or a number is not
+            finite.
 
     >>> raw = np.full((1, 17, 3), np.nan, np.float32), np.ones(1, np.float32), np.zeros(1, np.int64)
     >>> check_poses(raw, Skeleton.named("coco"), images=1)
@@ -164,6 +165,8 @@ def check_poses(raw: RawPoses, skeleton: Skeleton, images: int) -> None:
             f"the model gives {count} people, scores of shape {scores.shape} and image numbers of shape "
             f"{image_index.shape}: it is damaged, or no model of everypose"
         )
+    if count and not 0 <= image_index.min() <= image_index.max() < images:
+        raise EveryposeError("the model gives people of images that it did not get: it is damaged")
     if count > MOST_PEOPLE * images:
         raise EveryposeError(f"the model gives {count:,} people in {images} images: it is damaged")
     if not (np.isfinite(keypoints).all() and np.isfinite(scores).all()):

@@ -17,6 +17,8 @@ _TEXT_KINDS = (
     (b"{", "a JSON file"),
 )
 _START = 512
+_PICKLE_STARTS = (b"PK", b"\x80")
+"""The beginnings of files of ``torch.save``: a zip archive, and a pickle of protocol 2 or later."""
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -50,7 +52,7 @@ def read_checkpoint(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error):
+        if "Unsupported" in str(error) and start.startswith(_PICKLE_STARTS):
             raise EveryposeError(f"{path} holds more than tensors and is refused; nothing in it was run") from error
         raise _damaged(path, error) from error
     except Exception as error:

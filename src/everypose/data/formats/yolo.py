@@ -139,7 +139,7 @@ def _resolved(place: str, root: Any, yaml_file: Path) -> Path:
         EveryposeError: if the place does not exist, or lies outside of these folders.
     """
     base = yaml_file.parent
-    bases = [base / str(root), base] if root else [base]
+    bases = list(dict.fromkeys([base / str(root), base] if root else [base]))
     for folder in bases:
         for name in (place, place.removeprefix("../")):
             inside = folder if name in (".", "./") else contained(folder, name)

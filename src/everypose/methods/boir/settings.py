@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from everypose.core.settings import PositiveInt, Settings
+from everypose.core.settings import Channels, PositiveInt, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings
 from everypose.methods.single_stage.settings import RELEASED_DIVISOR, SingleStageNetworkSettings
 
@@ -20,12 +20,12 @@ class BoIRSettings(SingleStageNetworkSettings):
     """
 
     family: Literal["boir"] = "boir"
-    instance: int = 64
+    instance: Channels = 64
     neck_squeeze: NonNegativeInt = 0
-    neck_branch: int = 128
-    neck: int = 256
-    head: int = 128
-    embedding: int = 128
+    neck_branch: Channels = 128
+    neck: Channels = 256
+    head: Channels = 128
+    embedding: Channels = 128
     auxiliary: bool = True
 
     def for_inference(self) -> Self:

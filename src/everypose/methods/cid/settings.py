@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat
 
-from everypose.core.settings import PositiveInt, Settings
+from everypose.core.settings import Channels, PositiveInt, Settings
 from everypose.methods.method import Method, MethodTraining
 from everypose.methods.single_stage.settings import RELEASED_DIVISOR, SingleStageNetworkSettings
 
@@ -17,7 +17,7 @@ class CIDSettings(SingleStageNetworkSettings):
     """
 
     family: Literal["cid"] = "cid"
-    instance: int = 32
+    instance: Channels = 32
 
 
 class CIDLosses(Settings):

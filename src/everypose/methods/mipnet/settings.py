@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import PositiveFloat, model_validator
 
 from everypose.backbones.settings import HRNetSettings, MIPNetBackbone
-from everypose.core.settings import PositiveInt
+from everypose.core.settings import Channels, PositiveInt
 from everypose.methods.method import Method
 from everypose.methods.mipnet.assignment import Rule, box_people, present_people
 from everypose.methods.top_down.settings import (
@@ -36,7 +36,7 @@ class MIPNetSettings(TopDownNetworkSettings):
 
     family: Literal["mipnet"] = "mipnet"
     backbone: MIPNetBackbone = HRNetSettings()
-    deconv: int = 256
+    deconv: Channels = 256
     sites: tuple[bool, bool, bool, bool] = (False, False, True, True)
     instances: PositiveInt = 2
     gain: PositiveFloat = 1.0

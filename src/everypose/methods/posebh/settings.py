@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from everypose.backbones.settings import ViTSettings
-from everypose.core.settings import NoneWord, PositiveInt, Probability, Settings
+from everypose.core.settings import Channels, NoneWord, PositiveInt, Probability, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.top_down.settings import Convention, CropRule
 
@@ -63,9 +63,9 @@ class PoseBHSettings(NetworkSettings):
     family: Literal["posebh"] = "posebh"
     backbone: ViTSettings = ViTSettings()
     datasets: tuple[DataSetSettings, ...] = ()
-    embedding: int = 64
-    prototypes: int = 3
-    channels: int = 256
+    embedding: Annotated[int, Field(ge=0, le=65_536)] = 64
+    prototypes: PositiveInt = 3
+    channels: Channels = 256
 
 
 class PoseBHLosses(Settings):

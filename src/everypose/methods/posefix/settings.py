@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
 
 from everypose.backbones.settings import PoseFixBackbone, ResNetSettings
 from everypose.core.geometry import Size
-from everypose.core.settings import NoneWord, Settings
+from everypose.core.settings import Channels, NoneWord, Settings
 from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.top_down.settings import CropAugmentation, require_possible
 
@@ -27,7 +27,7 @@ class PoseFixSettings(NetworkSettings):
     task: ClassVar[Task] = "refinement"
     family: Literal["posefix"] = "posefix"
     backbone: PoseFixBackbone = ResNetSettings(blocks=(3, 8, 36, 3))
-    deconv: int = 256
+    deconv: Channels = 256
     sigma: PositiveFloat = 7.0
 
 

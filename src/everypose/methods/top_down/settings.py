@@ -10,7 +10,7 @@ from everypose.backbones.settings import HRNetPoseBackbone, HRNetSettings, ResNe
 from everypose.core.arrays import Float32, Float64, Int64
 from everypose.core.decoder_names import UDP_DECODERS, Decoder
 from everypose.core.geometry import Size
-from everypose.core.settings import NoneWord, Probability, Settings
+from everypose.core.settings import Channels, NoneWord, Probability, Settings
 from everypose.methods.method import InferenceSettings, Method, MethodTraining, NetworkSettings, Task
 
 Convention = Literal["classic", "udp"]
@@ -253,7 +253,7 @@ class SimpleBaselineSettings(TopDownNetworkSettings):
 
     family: Literal["simple-baseline"] = "simple-baseline"
     backbone: SimpleBaselineBackbone = ResNetSettings()
-    deconv: int = 256
+    deconv: Channels = 256
 
     @field_validator("backbone", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from everypose.backbones.settings import OnnxBackboneSettings, ViTSettings
+from everypose.core.settings import Channels
 from everypose.methods.method import Method
 from everypose.methods.top_down.settings import TopDownNetworkSettings, TopDownTraining
 
@@ -23,7 +24,7 @@ class ViTPoseSettings(TopDownNetworkSettings):
 
     family: Literal["vitpose"] = "vitpose"
     backbone: ViTSettings = ViTSettings()
-    channels: int = 256
+    channels: Channels = 256
     decoder: DecoderKind = "classic"
 
 
