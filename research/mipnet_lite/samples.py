@@ -111,6 +111,11 @@ class Sampler:
             np.asarray(crop, np.uint8), moved(person.primary, matrix, mirrored), second, person.composed, area
         )
 
+    def photo(self, group: int) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """The photo (H, W, 3) of a sample of one group, and the matrix (2, 3) of its augmented crop."""
+        person = self._groups[group][self._rng.integers(len(self._groups[group]))]
+        return self._read(person.path), self._matrix(person.box)[0]
+
     def _matrix(self, box: Floats) -> tuple[Floats, float, bool]:
         rng = self._rng
         extent = box[2:] - box[:2]

@@ -77,8 +77,8 @@ def remove_leftovers(folder: Path, subfolders: Iterable[str] = ()) -> None:
         >>> import tempfile
         >>> remove_leftovers(Path(tempfile.mkdtemp()))
     """
-    walked = [parent for name in subfolders for parent, _, _ in os.walk(folder / name)]
-    for parent in (folder, *walked):
+    walked = [Path(parent) for name in subfolders for parent, _, _ in os.walk(folder / name)]
+    for parent in [folder, *walked]:
         try:
             names = [entry.name for entry in os.scandir(parent)]
         except OSError:
@@ -87,7 +87,7 @@ def remove_leftovers(folder: Path, subfolders: Iterable[str] = ()) -> None:
             match = _TEMPORARY_NAME.fullmatch(name)
             if match is not None and not _is_running(int(match[1])):
                 with suppress(OSError):
-                    Path(parent, name).unlink()
+                    (parent / name).unlink()
 
 
 def _is_running(process: int) -> bool:
