@@ -282,3 +282,26 @@ def test_fixed_ids_and_flags_are_numbers(data: Set) -> None:
     fixed = examine(data.write()).corrected()
     assert all(type(entry["image_id"]) is int for entry in fixed["annotations"])
     assert fixed["annotations"][2]["iscrowd"] == 0
+
+
+@pytest.mark.parametrize("key", ["1e5", "+7", "1_000", "٣.٥"])
+def test_texts_that_reading_takes_for_no_id_are_flaws_and_get_new_ids(data: Set, key: str) -> None:
+    data.entry(4)["id"] = key
+    assert found(data.examine())["annotation_entry"] == [key]
+    with pytest.raises(EveryposeError, match="id must be a whole number"):
+        read_coco(data.path, data.folder / "images")
+    data.content = examine(data.path).corrected()
+    assert "annotation_entry" not in found(data.examine())
+    assert len(read_coco(data.path, data.folder / "images")) == 12
+
+
+@pytest.mark.parametrize("categories", [["unnamed"], ["unnamed", "mouse"]])
+def test_keypoints_that_no_category_names_are_kept(data: Set, categories: list[str]) -> None:
+    before = copy.deepcopy([data.entry(number) for number in range(1, 13)])
+    [named] = data.content["categories"]
+    mouse = {**named, "id": 2, "name": "mouse", "keypoints": ["nose", "tail"]}
+    unnamed = {"id": 1, "name": "person"}
+    data.content["categories"] = [{"unnamed": unnamed, "mouse": mouse}[name] for name in categories]
+    fixed = examine(data.write()).corrected()["annotations"]
+    fields = ("id", "keypoints", "num_keypoints")
+    assert [[entry[field] for field in fields] for entry in fixed] == [[e[field] for field in fields] for e in before]

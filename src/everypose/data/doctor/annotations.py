@@ -11,8 +11,7 @@ from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, flaw
 from everypose.data.doctor.images import is_whole
 from everypose.data.doctor.table import Table, crowd_flag, identity
-from everypose.data.formats.coco_entries import require_pixels
-from everypose.errors import EveryposeError
+from everypose.data.formats.coco_entries import are_shares
 
 # Tools place pixel centers or corners at integers, and round: outside means outside by every convention.
 _KEYPOINT_SLACK = 0.5
@@ -31,7 +30,8 @@ def check(content: dict[str, Any], table: Table, sizes: Float64) -> list[Flaw]:
     found = _identities(content, table)
     found += flaw(flaws.FLAG_VALUE, "annotations", _named(table, lambda e: crowd_flag(e.get("iscrowd")) is None))
     found += flaw(flaws.FLAG_TEXT, "annotations", _named(table, _is_flag_text))
-    found += flaw(flaws.NORMALIZED, "annotations", table.names(_normalized(table)))
+    if are_shares(table.boxes, np.nan_to_num(table.keypoints)):
+        found += flaw(flaws.NORMALIZED, "annotations", table.names(np.ones(len(table.entries), bool)))
     for kind, mask in {**_keypoint_flaws(table, sizes), **_box_flaws(table, sizes)}.items():
         found += flaw(kind, "annotations", table.names(mask))
     return found
@@ -116,15 +116,6 @@ def _named(table: Table, is_wrong: Callable[[dict[str, Any]], bool]) -> list[Any
 
 def _is_flag_text(entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("iscrowd"), str) and crowd_flag(entry["iscrowd"]) is not None
-
-
-def _normalized(table: Table) -> Mask:
-    """(N,) all, where all coordinates of the file are shares of the image's size; none where they are pixels."""
-    try:
-        require_pixels(table.boxes, np.nan_to_num(table.keypoints), "")
-    except EveryposeError:
-        return np.ones(len(table.entries), bool)
-    return np.zeros(len(table.entries), bool)
 
 
 def _keypoint_flaws(table: Table, sizes: Float64) -> dict[flaws.Kind, Mask]:

@@ -77,29 +77,25 @@ def _category(category: Any) -> Any:
 
 def _annotations(table: Table, images: ImageFindings, kept_images: set[int]) -> list[dict[str, Any]]:
     """The usable annotations, corrected."""
-    usable = np.isin(table.image_index, sorted(kept_images)) & (table.category_index >= 0) & table.keypoint_count_ok
     keypoints, boxes = _upright(table, images)
     labeled = annotations.labeled(table)
-    changed = ~labeled & ((keypoints != 0).any(axis=2) | table.labeled)
-    boxes = _boxes(boxes, keypoints, labeled)
-    size = annotations.sizes_of(table, images.upright)
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    low, high = low.clip(0, None), np.fmin(high, size)
-    boxes = np.concatenate([low, high - low], axis=1)
+    keypoints[~labeled] = 0
+    boxes = _boxes(boxes, keypoints, labeled, annotations.sizes_of(table, images.upright))
+    usable = np.isin(table.image_index, sorted(kept_images)) & (table.category_index >= 0) & table.keypoint_count_ok
     usable &= (boxes[:, 2:] > 0).all(axis=1)
     area_ok = (table.areas > 0) & np.isfinite(table.areas)
     areas = np.where(area_ok, table.areas, AREA_OF_BOX * boxes[:, 2] * boxes[:, 3])
     ids = _new_ids(table, usable)
     result = []
-    for index in np.flatnonzero(np.asarray(usable)):
+    for index in np.flatnonzero(usable):
         entry = dict(table.entries[index])
         entry["id"] = ids[index]
         entry |= {key: identity(entry[key]) for key in ("image_id", "category_id")}
-        if isinstance(entry.get("keypoints"), list):
-            count = len(entry["keypoints"]) // 3
-            values = np.where(changed[index, :count, None], 0, keypoints[index, :count])
-            entry["keypoints"] = _plain(values.reshape(-1))
-        entry["num_keypoints"] = int(labeled[index].sum())
+        if table.of_keypoints[index] and isinstance(entry.get("keypoints"), list):
+            entry["keypoints"] = _plain(keypoints[index, : len(entry["keypoints"]) // 3].reshape(-1))
+        # Keypoints of a category that does not name them stay as they are: their names can be added by hand.
+        if table.of_keypoints[index] or not entry.get("keypoints"):
+            entry["num_keypoints"] = int(labeled[index].sum())
         entry["bbox"] = _plain(boxes[index])
         entry["area"] = _plain(areas[[index]])[0]
         entry["iscrowd"] = int(table.is_crowd[index])
@@ -137,20 +133,19 @@ def turn(points: Float64, right: float, bottom: float, orientation: int) -> Floa
     return np.stack(turned[int(orientation)], axis=1)
 
 
-def _boxes(
-    boxes: Float64,
-    keypoints: Float64,
-    labeled: Mask,
-) -> Float64:
-    """(N, 4) the boxes as given where they have a size, else the extent of the labeled keypoints (zero for none)."""
+def _boxes(boxes: Float64, keypoints: Float64, labeled: Mask, sizes: Float64) -> Float64:
+    """(N, 4) the boxes where they have a size, else the labeled keypoints' extent (zero for none), cut to the image."""
     extent = xyxy_to_xywh(keypoint_boxes(np.concatenate([keypoints[..., :2], labeled[..., None]], axis=2)))
     good = np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
-    return np.where(good[:, None], boxes, extent)
+    whole = np.where(good[:, None], boxes, extent)
+    low = whole[:, :2].clip(0)
+    high = np.fmin(whole[:, :2] + whole[:, 2:], sizes)  # fmin: an unknown size is NaN and cuts nothing
+    return np.concatenate([low, high - low], axis=1)
 
 
 def _new_ids(table: Table, usable: Mask) -> list[int]:
     """The annotations' ids as whole numbers; annotations without an id or with a repeated one get new ids."""
-    numbers = [int(str(key)) if is_whole(key) and not isinstance(key, float) else None for key in table.ids]
+    numbers = [key if isinstance(key, int) and is_whole(key) else None for key in table.ids]
     following = max((value for value in numbers if value is not None), default=0) + 1
     seen: set[int] = set()
     ids = []

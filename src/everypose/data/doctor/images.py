@@ -14,13 +14,12 @@ from everypose.data.discovery.annotation_files import image_path
 from everypose.data.doctor import flaws
 from everypose.data.doctor.flaws import Flaw, Kind, flaw
 from everypose.data.doctor.table import Table, identity, number
+from everypose.data.formats.coco_entries import LARGEST_NUMBER, whole_number
 from everypose.data.image_header import ImageHeader
 from everypose.data.images import read_header
 from everypose.errors import EveryposeError
 
 _THREADS = 8
-# Whole numbers below this are exact in every JSON reader.
-_LARGEST = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -121,13 +120,11 @@ def is_whole(key: Any) -> bool:
     >>> is_whole(3.0), is_whole("12"), is_whole(3.5), is_whole("a")
     (True, True, False, False)
     """
-    if isinstance(key, bool) or key is None:
-        return False
     try:
-        number = float(key)
-    except (ValueError, OverflowError):
+        whole_number(key)
+    except ValueError:
         return False
-    return number.is_integer() and abs(number) < _LARGEST and not (isinstance(key, str) and "." in key)
+    return True
 
 
 def _compare(stated: Float64, header: ImageHeader, reach: Float64) -> Kind | None:
@@ -182,4 +179,4 @@ def _file_name(image: Any) -> str:
 
 def _size(image: Any, key: str) -> float:
     value = number(image.get(key)) if isinstance(image, dict) else float("nan")
-    return value if 1 <= value < _LARGEST else float("nan")
+    return value if 1 <= value < LARGEST_NUMBER else float("nan")

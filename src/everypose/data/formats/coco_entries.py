@@ -95,6 +95,22 @@ def whole_visibilities(keypoints: Float64) -> int:
     return int(fractional.sum())
 
 
+def are_shares(boxes: Float64, keypoints: Float64) -> bool:
+    """Whether coordinates are shares of the image's size: all between 0 and 1, and not all whole numbers.
+
+    Args:
+        boxes: (N, 4) x, y, width, height; NaN where there is none.
+        keypoints: (..., 3) x, y, visibility.
+
+    >>> are_shares(np.array([[0.1, 0.2, 0.3, 0.5]]), np.zeros((1, 17, 3)))
+    True
+    """
+    labeled = keypoints[keypoints[..., 2] > 0, :2].reshape(-1)
+    values = np.concatenate([boxes[np.isfinite(boxes).all(axis=1)].reshape(-1), labeled])
+    values = values[np.isfinite(values)]
+    return bool(len(values) and ((values >= 0) & (values <= 1)).all() and (values != np.floor(values)).any())
+
+
 def require_pixels(boxes: Float64, keypoints: Float64, where: str) -> None:
     """Refuse coordinates that are shares of the image's size, 0 to 1, where pixels are meant.
 
@@ -111,10 +127,7 @@ def require_pixels(boxes: Float64, keypoints: Float64, where: str) -> None:
         ...
     everypose.errors.EveryposeError: train.json: all coordinates are between 0 and 1: they are shares ...
     """
-    labeled = keypoints[keypoints[..., 2] > 0, :2].reshape(-1)
-    values = np.concatenate([boxes[np.isfinite(boxes).all(axis=1)].reshape(-1), labeled])
-    values = values[np.isfinite(values)]
-    if len(values) and ((values >= 0) & (values <= 1)).all() and (values != np.floor(values)).any():
+    if are_shares(boxes, keypoints):
         raise EveryposeError(
             f"{where}: all coordinates are between 0 and 1: they are shares of the image's size, and COCO files hold "
             "pixels; multiply them by the image's width and height"
