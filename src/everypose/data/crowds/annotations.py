@@ -3,6 +3,7 @@
 from typing import Any
 
 from everypose.core.files import read_json
+from everypose.data.formats.coco import coco_category_fields
 from everypose.data.scenes import Scene, SceneSet
 
 
@@ -42,13 +43,10 @@ class ComposedAnnotations:
 
 def _category(scenes: SceneSet) -> dict[str, Any]:
     """The source file's own category, or one made from the skeleton."""
-    if scenes.annotation_file is not None:
-        known = [entry for entry in read_json(scenes.annotation_file)["categories"] if entry.get("keypoints")]
-        if known:
-            category: dict[str, Any] = known[0]
-            return category
-    links = [[start + 1, end + 1] for start, end in scenes.skeleton.links]
-    return {"id": 1, "name": "person", "keypoints": list(scenes.skeleton.keypoints), "skeleton": links}
+    content = None if scenes.annotation_file is None else read_json(scenes.annotation_file)
+    categories: list[dict[str, Any]] = content["categories"] if isinstance(content, dict) else []  # MPII has a list
+    own = next((entry for entry in categories if entry.get("keypoints")), None)
+    return own or {"id": 1, "name": "person", **coco_category_fields(scenes.skeleton)}
 
 
 def _image_entry(scene: Scene, image_id: int, file_name: str) -> dict[str, Any]:
