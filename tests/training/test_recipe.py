@@ -219,6 +219,11 @@ def test_the_resolved_recipe_reads_back_as_itself(name, write):
     assert load_recipe(write(recipe.to_toml())) == recipe
 
 
+def test_a_recipe_with_any_letters_reads_back_as_itself(write) -> None:
+    recipe = load_recipe("cid-small", ['name="\U0001f42d \\"m\u00fcsli\\""', 'optim.scales={"\U0001f42d.a" = 0.5}'])
+    assert load_recipe(write(recipe.to_toml())) == recipe
+
+
 def test_stage_ends_differ_from_the_released_places_alone() -> None:
     released: Any = load_recipe("mipnet-w32-256-coco")
     ends: Any = load_recipe("mipnet-w32-256-coco-stage-ends")

@@ -21,6 +21,7 @@ from everypose.training.initial_weights import make_network
 from everypose.training.lightning_module import PoseTraining
 from everypose.training.run import Machines, precision_of, train
 from everypose.training.run_logs import RunLogs
+from everypose.training.validation import Validator
 
 ONE = Machines(1)
 KILLED_AFTER_STEP_5 = """
@@ -85,6 +86,22 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_undisturbed_one(tiny, tmp_pa
     one, other = (load_file(run / "models/final/model.safetensors") for run in (undisturbed, killed))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert (killed / "environment-3.json").exists()
+
+
+def test_a_request_to_save_that_comes_during_validation_is_answered(tiny, tmp_path, monkeypatch):
+    """SIGUSR1 at the validation after step 1 of 2; the last step validates, too, and writes its own checkpoint."""
+    folder, saved = tmp_path / "run", []
+    estimator, save = Validator.estimator, Checkpoint.save
+
+    def signaled(*arguments):
+        signal.raise_signal(signal.SIGUSR1)
+        return estimator(*arguments)
+
+    monkeypatch.setattr(Validator, "estimator", signaled)
+    monkeypatch.setattr(Checkpoint, "save", lambda own, path: saved.append(own.step) or save(own, path))
+    validation = ['data.val=[{annotations="val.json", images="images"}]', "validation.every_epochs=1"]
+    train(tiny(*validation, "schedule.steps=2", "trainer.batch=5"), folder, ONE, quiet=True)
+    assert saved == [1, 2]
 
 
 def test_resuming_refuses_another_stream_of_samples(tiny, tmp_path):

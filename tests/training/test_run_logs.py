@@ -26,6 +26,16 @@ def test_logs_are_written_by_all_loggers_of_the_recipe(tiny, tmp_path):
     assert list((tmp_path / "run/tensorboard").glob("events*"))
 
 
+def test_a_run_that_is_ended_early_keeps_what_its_loggers_hold_back(tiny, tmp_path):
+    pytest.importorskip("tensorboard")
+    recipe = tiny('logs.loggers=["csv", "tensorboard"]', "schedule.steps=3")
+    assert train(recipe, tmp_path / "run", ONE, quiet=True, max_minutes=0) is None
+    with (tmp_path / "run/csv/metrics.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [1]
+    [events] = (tmp_path / "run/tensorboard").glob("events*")
+    assert b"loss/total" in events.read_bytes()
+
+
 def test_without_loggers_the_metrics_file_is_there(tiny, tmp_path):
     train(tiny("logs.loggers=[]", "schedule.steps=1"), tmp_path / "run", ONE, quiet=True)
     assert (tmp_path / "run" / METRICS_FILE).exists()

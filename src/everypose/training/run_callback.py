@@ -1,6 +1,7 @@
 """Callback of a run: logs, validation, checkpoints, progress."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,11 @@ class RunCallback(Callback):
             self._save_model(module, FINAL_MODEL)
 
     def on_exception(self, trainer: Trainer, _: LightningModule, exception: BaseException) -> None:
-        """Print how to resume if the run was interrupted."""
+        """Write what the logs hold back; print how to resume if the run was interrupted."""
         self._requests.remove()
+        if hasattr(self, "_logs"):  # they are open from the start of the training on
+            with suppress(OSError):  # of a full disk, which may be the exception itself
+                self._logs.close("failed")
         if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | RunEnded):
             kept = (self._folder / LAST_CHECKPOINT).exists()
             self._display.say(f"stopped; go on with --resume {self._folder}" if kept else "stopped before a checkpoint")
@@ -154,7 +158,7 @@ class RunCallback(Callback):
             def advance_or_end(done: int) -> None:
                 advance(done)
                 # Other processes would wait for this one, and a finished run must get its models.
-                if world_size == 1 and module.step < module.schedule.steps and self._requests.take() == "end":
+                if world_size == 1 and module.step < module.schedule.steps and self._requests.asks_to_end:
                     raise RunEnded
 
             prediction = validator.predict(

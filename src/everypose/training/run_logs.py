@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
@@ -75,11 +76,11 @@ class RunLogs:
                     logger.experiment.log_image(logger.run_id, picture, f"predictions/{step}/{name}")
             logger.save()
 
-    def close(self) -> None:
-        """Write everything that loggers still hold back."""
+    def close(self, status: Literal["success", "failed"] = "success") -> None:
+        """Write everything that loggers still hold back, and how the run ended."""
         for logger in self._loggers:
             logger.save()
-            logger.finalize("success")
+            logger.finalize(status)
 
 
 def require_loggers(recipe: Recipe) -> None:

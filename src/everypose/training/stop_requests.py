@@ -56,9 +56,14 @@ class StopRequests:
             signal.signal(number, handler)  # type: ignore[arg-type]  # as signal.signal returned it
         self._previous.clear()
 
+    @property
+    def asks_to_end(self) -> bool:
+        """Whether a signal or the time limit asks to end the run; no request is taken."""
+        return self.number is not None or (self._deadline is not None and time.monotonic() >= self._deadline)
+
     def take(self) -> Request | None:
         """The most urgent request; one to save is answered once."""
-        if self.number is not None or (self._deadline is not None and time.monotonic() >= self._deadline):
+        if self.asks_to_end:
             return "end"
         if self._save:
             self._save = False
