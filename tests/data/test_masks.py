@@ -115,6 +115,7 @@ def test_equal_to_pycocotools(seed: int) -> None:
         [[1.0, 2.0, 3.0]],
         [["a", "b"]],
         [[float("nan"), 1.0, 2.0, 3.0]],
+        [[1e308, -1e308, -1e308, 1e308, 0.0, 0.0]],  # an edge longer than any number
         5,
     ],
 )

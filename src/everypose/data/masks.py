@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from everypose.core.arrays import Float64, Mask
+from everypose.data.formats.coco_entries import LARGEST_NUMBER
 from everypose.data.scenes import Scene, Segmentation
 from everypose.errors import EveryposeError
 
@@ -81,7 +82,7 @@ def _fill_polygons(polygons: list[list[float]], height: int, width: int) -> Mask
     mask = np.zeros((height, width), dtype=np.bool_)
     for polygon in polygons:
         points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
-        if not np.isfinite(points).all():
+        if not (np.abs(points) < LARGEST_NUMBER).all():  # NaN, too
             raise ValueError("a vertex is not a number")
         if len(points):
             _add_polygon(mask, points)

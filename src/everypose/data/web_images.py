@@ -4,12 +4,12 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from everypose.core.arrays import Image
 from everypose.data.image_header import IMAGE_SUFFIXES
 from everypose.data.images import decode_image
-from everypose.errors import EveryposeError
+from everypose.errors import EveryposeError, UsageError, first_line
 
 SCHEMES = ("http://", "https://")
 SECONDS = 20.0
@@ -32,8 +32,11 @@ def is_web_image(address: str) -> bool:
 
     >>> is_web_image("https://example.org/crowd.jpg?size=large")
     True
+
+    Raises:
+        UsageError: if the address is malformed.
     """
-    suffix = PurePosixPath(urlsplit(address).path).suffix.lower()
+    suffix = PurePosixPath(_split(address).path).suffix.lower()
     if suffix:
         return suffix in IMAGE_SUFFIXES and suffix != _ANIMATED
     try:
@@ -76,8 +79,11 @@ def without_password(address: str) -> str:
 
     >>> without_password("rtsp://me:secret@camera.local:554/stream?x=1")
     'rtsp://camera.local:554/stream?x=1'
+
+    Raises:
+        UsageError: if the address is malformed.
     """
-    parts = urlsplit(address)
+    parts = _split(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
@@ -87,7 +93,7 @@ def name_of_address(address: str) -> str:
     >>> name_of_address("https://example.org/a/crowd%201.jpg"), name_of_address("rtsp://10.0.0.7:554/")
     ('crowd 1', '10.0.0.7')
     """
-    parts = urlsplit(address)
+    parts = _split(address)
     stem = PurePosixPath(unquote(parts.path)).stem
     safe = "".join(char if char.isprintable() and char not in '/\\:*?"<>|' else "_" for char in stem)
     return safe.strip(". ") or parts.hostname or "stream"
@@ -99,7 +105,19 @@ def file_of_address(address: str) -> str:
     >>> file_of_address("https://example.org/a/crowd.png?size=9"), file_of_address("https://example.org/snapshot")
     ('crowd.png', 'snapshot.jpg')
     """
-    return name_of_address(address) + (PurePosixPath(urlsplit(address).path).suffix or ".jpg")
+    return name_of_address(address) + (PurePosixPath(_split(address).path).suffix or ".jpg")
+
+
+def _split(address: str) -> SplitResult:
+    """Split an address into its parts.
+
+    Raises:
+        UsageError: if it is malformed, such as an IPv6 address without its closing bracket.
+    """
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise UsageError(f"{address.rpartition('@')[2]} is not an address: {first_line(error)}") from error
 
 
 def _open(address: str) -> HTTPResponse:
@@ -108,10 +126,10 @@ def _open(address: str) -> HTTPResponse:
     Raises:
         EveryposeError: if the server cannot be reached or does not have it.
     """
-    request = urllib.request.Request(address, headers={"User-Agent": "everypose"})  # checked below
     if not is_web_address(address):
         raise EveryposeError(f"{address} is not a web address")
     try:
+        request = urllib.request.Request(address, headers={"User-Agent": "everypose"})
         answer: HTTPResponse = urllib.request.urlopen(request, timeout=SECONDS)
     except urllib.error.URLError as error:
         if isinstance(error, urllib.error.HTTPError):

@@ -75,6 +75,13 @@ def test_folders_in_file_names(tmp_path: Path, file_name: str) -> None:
     assert find_data(tmp_path, "train").read().scenes[0].path.is_file()
 
 
+@pytest.mark.parametrize("file_name", ["b\u00e4r.jpg", "\U0001f43b.jpg", 'a "b".jpg'])
+def test_names_that_json_escapes(tmp_path: Path, file_name: str) -> None:
+    put(tmp_path, "annotations/coco_val.json", f"images/{file_name}")
+    assert "\\" in (tmp_path / "annotations/coco_val.json").read_text()
+    assert find_data(tmp_path, "val").image_root == tmp_path / "images"
+
+
 def test_trainval_is_joined_from_its_parts(tmp_path: Path) -> None:
     put(tmp_path, "json/crowdpose_train.json", "images/a.jpg", image_id=1)
     put(tmp_path, "json/crowdpose_val.json", "images/b.jpg", image_id=2)

@@ -40,6 +40,16 @@ def test_words_that_would_be_numbers_are_quoted(word: str) -> None:
     assert flat_yaml.parse(flat_yaml.dump({"key": word}), "test") == {"key": word}
 
 
+@pytest.mark.parametrize("name", ['5" pipe', "M\u00e4nnchen", "\U0001f42d", "C:\\new", "two\nlines", 'a" # b', "\\"])
+def test_names_that_are_written_with_escapes_come_back(name: str) -> None:
+    values = {"train": name, "names": {0: name, 1: "cat"}, "kpt_names": {0: [name, "b"]}}
+    assert flat_yaml.parse(flat_yaml.dump(values), "test") == values
+
+
+def test_a_path_in_double_quotes_that_has_no_escape_stays() -> None:
+    assert flat_yaml.parse('path: "C:\\data\\mice"  # there\n', "test") == {"path": "C:\\data\\mice"}
+
+
 def test_yaml_forms() -> None:
     text = """
 # a comment

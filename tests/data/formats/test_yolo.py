@@ -105,3 +105,23 @@ def test_malformed_labels_are_one_line(tmp_path: Path, line: str, said: str) -> 
     with pytest.raises(EveryposeError, match=said) as error:
         read_any(tmp_path / "yolo")
     assert "000002.txt" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stems", "expected"),
+    [
+        (["000139", "000285"], [139, 285]),
+        (["7", "b"], [1, 2]),
+        (["7", "07"], [1, 2]),
+        (["1403636579763555584", "1403636579813555456"], [1, 2]),  # nanoseconds: no JSON reader keeps such ids
+    ],
+)
+def test_image_ids_are_the_numbers_of_the_files_where_they_can_be(
+    tmp_path: Path, stems: list[str], expected: list[int]
+) -> None:
+    for stem in stems:
+        image(tmp_path / "images" / f"{stem}.png", 10, 10)
+    (tmp_path / "data.yaml").write_text("train: images\nkpt_shape: [2, 3]\nkpt_names: {0: [a, b]}\nnames: [cat]\n")
+    (split,) = read_any(tmp_path)
+    numbers = {Path(entry["file_name"]).stem: entry["id"] for entry in split.content["images"]}
+    assert [numbers[stem] for stem in sorted(stems)] == expected

@@ -1,5 +1,6 @@
 """Finding a data set's annotations and images on disk in any of the common layouts."""
 
+import json
 import mmap
 import re
 from collections.abc import Iterator
@@ -193,7 +194,7 @@ def _first_image(annotation_file: Path) -> str:
         with annotation_file.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             match = _IMAGE_NAME.search(content)
             if match is not None:
-                return match[1].decode().replace("\\/", "/").replace("\\\\", "\\")
+                return str(json.loads(b'"' + match[1] + b'"'))
     except (OSError, ValueError) as error:
         raise EveryposeError(f"cannot read {annotation_file}: {error}") from error
     read_annotations(annotation_file)

@@ -8,7 +8,8 @@ from everypose.errors import EveryposeError
 
 _DEEPEST = 500
 """The most brackets of one value."""
-_KEY = re.compile(r"""(?P<key>"[^"]*"|'[^']*'|[^\s:#\[\]{},-][^:#\[\]{},]*?)\s*:(?:\s+(?P<rest>.*))?$""")
+_QUOTED = r"""(?<!\\)"(?:[^"\\]|\\.)*"|'[^']*'"""
+_KEY = re.compile(rf"(?P<key>{_QUOTED}|[^\s:#\[\]{{}},-][^:#\[\]{{}},]*?)\s*:(?:\s+(?P<rest>.*))?$")
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
@@ -38,7 +39,8 @@ def parse(text: str, where: str) -> dict[str, Any]:
             position += 1
         rest = match["rest"] or ""
         is_text = re.fullmatch(r"[|>][-+\d]*", rest) is not None
-        result[_scalar_text(match["key"])] = "\n".join(block) if is_text else _value(rest, block, where)
+        key = match["key"] if (quoted := _unquoted(match["key"])) is None else quoted
+        result[key] = "\n".join(block) if is_text else _value(rest, block, where)
     return result
 
 
@@ -108,7 +110,7 @@ def _flow_value(text: str, where: str) -> Any:
 def _take(text: str, where: str) -> tuple[Any, str]:
     """The value at the start of ``text``, and what follows it."""
     if text[:1] not in ("[", "{"):
-        match = re.match(r"""("[^"]*"|'[^']*'|[^\[\]{}]*)""", text)
+        match = re.match(rf"({_QUOTED}|[^\[\]{{}}]*)", text)
         return _scalar(match[0].strip() if match else ""), text[match.end() :] if match else ""
     closing = {"[": "]", "{": "}"}[text[0]]
     items: list[Any] = []
@@ -134,13 +136,13 @@ def _take_item(text: str, where: str) -> tuple[Any, str]:
     """An item of a flow list or map: it ends at a comma or bracket."""
     if text[:1] in ("[", "{"):
         return _take(text, where)
-    match = re.match(r"""\s*("[^"]*"|'[^']*'|[^,\[\]{}]*)""", text)
+    match = re.match(rf"\s*({_QUOTED}|[^,\[\]{{}}]*)", text)
     return (_scalar(match[1].strip()), text[match.end() :]) if match else (None, "")
 
 
 def _scalar(text: str) -> Any:
-    if text[:1] in ("'", '"'):
-        return text[1:-1]
+    if (quoted := _unquoted(text)) is not None:
+        return quoted
     if text.lower() in ("", *_WORDS):
         return _WORDS.get(text.lower())
     if re.fullmatch(r"[-+]?\d{1,18}", text):
@@ -151,11 +153,17 @@ def _scalar(text: str) -> Any:
         return text
 
 
-def _scalar_text(text: str) -> str:
-    return text[1:-1] if text[:1] in ("'", '"') else text
+def _unquoted(text: str) -> str | None:
+    """The content of a text in quotes; None for one without. In double quotes, escapes are those of JSON."""
+    if text[:1] not in ("'", '"'):
+        return None
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text[1:-1]
 
 
 def _without_comment(line: str) -> str:
     """The line up to a ``#`` that begins a comment; one inside quotes does not."""
-    match = re.match(r"""((?:"[^"]*"|'[^']*'|(?!\s#|^#).)*)""", line)
+    match = re.match(rf"((?:{_QUOTED}|(?!\s#|^#).)*)", line)
     return match[0].rstrip() if match else line

@@ -14,7 +14,7 @@ from everypose.data.discovery.annotation_files import contained
 from everypose.data.discovery.walk import is_file, is_folder, walk
 from everypose.data.formats import flat_yaml
 from everypose.data.formats.coco import AREA_OF_BOX, coco_category_fields
-from everypose.data.formats.coco_entries import whole_visibilities
+from everypose.data.formats.coco_entries import LARGEST_NUMBER, whole_visibilities
 from everypose.data.formats.split import Split
 from everypose.data.images import read_header
 from everypose.errors import EveryposeError
@@ -188,10 +188,10 @@ def _common_root(paths: list[Path], otherwise: Path) -> Path:
 
 
 def _image_ids(paths: list[Path]) -> list[int]:
-    """The files' numbers where all have one and they differ, as COCO's do; else 1, 2, 3 ..."""
-    stems = [path.stem for path in paths]
-    numbers = [int(stem) for stem in stems if stem.isdecimal()]
-    return numbers if len(set(numbers)) == len(paths) else list(range(1, len(paths) + 1))
+    """The files' numbers where all have one that an id can be and they differ, as COCO's do; else 1, 2, 3 ..."""
+    numbers = {int(path.stem) for path in paths if path.stem.isdecimal() and len(path.stem) < 20}
+    are_ids = len(numbers) == len(paths) and all(number < LARGEST_NUMBER for number in numbers)
+    return [int(path.stem) for path in paths] if are_ids else list(range(1, len(paths) + 1))
 
 
 def _label_path(image: Path) -> Path:
