@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everypose.errors import UsageError
-from everypose.inference.inputs import find_images, image_ids, unique_names
+from everypose.inference.inputs import find_images, find_inputs, image_ids, unique_names
 
 
 def touch(*paths):
@@ -43,6 +44,24 @@ def test_an_image_named_twice_is_taken_once_in_the_first_place(tmp_path):
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
     named = [str(tmp_path / "b.jpg"), str(tmp_path), str(tmp_path / "a.jpg")]
     assert names(find_images(named)) == ["b.jpg", "a.jpg"]
+
+
+def test_images_come_in_the_order_in_which_they_were_named(tmp_path):
+    touch(tmp_path / "z.jpg", tmp_path / "folder" / "m.jpg", tmp_path / "b.jpg")
+    named = [str(tmp_path / name) for name in ("z.jpg", "folder", "b.jpg")]
+    assert names(find_inputs(named).images) == ["z.jpg", "m.jpg", "b.jpg"]
+    listed = [os.fsencode(line) + b"\r\n" for line in ["", *named]]
+    assert names(find_inputs(["-"], listed).images) == names(find_images(["-"], listed)) == ["z.jpg", "m.jpg", "b.jpg"]
+
+
+def test_named_files_are_the_frames_of_one_video(tmp_path):
+    touch(tmp_path / "2.jpg", tmp_path / "folder" / "m.jpg", tmp_path / "1.jpg")
+    named = [str(tmp_path / name) for name in ("2.jpg", "folder", "1.jpg")]
+    found = find_inputs(named, as_video=True)
+    assert [(clip.name, [path.name for path in clip.source]) for clip in found.videos] == [
+        ("folder", ["m.jpg"]),
+        ("frames", ["2.jpg", "1.jpg"]),
+    ]
 
 
 def test_globs_match_files_and_folders(tmp_path):

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from everypose.errors import UsageError
+from everypose.inference.box_sources import DetectionsFile
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.tiled_detector import TiledDetector, tile_corners
 
@@ -53,6 +56,24 @@ def test_tiles_cover_the_image(width, height, tiles):
         for one in corners:
             covered[one[axis] : one[axis + 2]] = True
         assert covered.all()
+
+
+def test_boxes_of_a_file_are_not_those_of_a_tile(tmp_path):
+    (tmp_path / "boxes.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"not for the boxes of .*boxes\.json"):
+        TiledDetector(DetectionsFile(tmp_path / "boxes.json"), 2)
+
+
+def test_a_tile_has_no_path():
+    paths = []
+
+    def remember(photo):
+        paths.append(photo.path)
+        return squares(photo)
+
+    image = Path("a.jpg")
+    TiledDetector(remember, 2)(Photo(square(0, 0, 30).image, image))
+    assert paths == [image, None, None]
 
 
 @pytest.mark.parametrize("tiles", [1, 9])

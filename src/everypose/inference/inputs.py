@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def find_inputs(
     skipped: list[Skipped] = []
     images: dict[str, str | Path] = {}
     videos: dict[str, tuple[str | tuple[Path, ...], str]] = {}
-    for title, lines in _by_source(sources, listed):
+    for title, lines in _by_source(sources, listed, as_video=as_video):
         frames: list[Path] = []
         for line in lines:
             if is_camera(line) or is_stream(line) or (is_web_address(line) and not is_web_image(line)):
@@ -130,19 +130,24 @@ def find_inputs(
 _NOTHING_NAMED = "no image or video is named: give files, folders or globs, or a list on standard input after -"
 
 
-def _by_source(sources: Sequence[str], listed: Iterable[bytes]) -> Iterable[tuple[str, list[str]]]:
-    """Return the named sources, each with the lines that it stands for."""
+def _by_source(sources: Sequence[str], listed: Iterable[bytes], *, as_video: bool) -> Iterable[tuple[str, list[str]]]:
+    """Yield the named sources, each with the lines that it stands for; named files of a video are one, the last."""
     files: list[str] = []
     for source in sources:
         if source == "-":
-            lines = (os.fsdecode(line).strip("\r\n") for line in listed)
-            yield "list", [line for line in lines if line.strip()]
-        elif Path(source).is_file():
+            yield "list", list(_lines(listed))
+        elif as_video and Path(source).is_file():
             files.append(source)
         else:
             yield source, [source]
     if files:
         yield "frames", files
+
+
+def _lines(listed: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of a list, without blank ones."""
+    lines = (os.fsdecode(line).strip("\r\n") for line in listed)
+    return (line for line in lines if line.strip())
 
 
 def _named(
@@ -200,15 +205,11 @@ def find_images(
     paths: dict[str, Path] = {}
     problems = [] if skipped is None else skipped
     for source in sources:
-        lines = (os.fsdecode(line).strip("\r\n") for line in listed) if source == "-" else iter([source])
-        for line in lines:
-            if line.strip():
-                if Path(line).suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES and Path(line).is_file():
-                    raise UsageError(
-                        f"{line} is a video, and only images are read here: save its frames as images first"
-                    )
-                for path in files_of(line, skip, problems, IMAGE_SUFFIXES):
-                    paths.setdefault(os.path.realpath(path), path)
+        for line in _lines(listed) if source == "-" else filter(str.strip, [source]):
+            if Path(line).suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES and Path(line).is_file():
+                raise UsageError(f"{line} is a video, and only images are read here: save its frames as images first")
+            for path in files_of(line, skip, problems, IMAGE_SUFFIXES):
+                paths.setdefault(os.path.realpath(path), path)
     if not paths and problems:
         raise UsageError(problems[0].reason)
     if not paths:

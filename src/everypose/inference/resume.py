@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from everypose.core.files import text_name
 from everypose.errors import EveryposeError
 from everypose.inference.inputs import Source
 from everypose.inference.results import FrameResult
@@ -38,14 +39,17 @@ def finished_result(file: Path, source: Source, digest: str) -> FrameResult | No
         digest: of the settings of this run.
 
     Returns:
-        The result; None when the image is not done, changed since, or was done with other settings.
+        The result; None when the image is not done, changed since, was done with other settings, or the file is that of
+        an image elsewhere with the same name.
 
     >>> source = Source(Path("a.jpg"), "a", 1)
     >>> finished_result(Path("out/json/a.json"), source, run_digest({"model": "boir-lite"})) is None  # not done
     True
     """
     content = _own_content(file)
-    if content is None or content["run"] != digest or content["image_id"] != source.image_id:
+    if content is None:
+        return None
+    if (content["run"], content["image_id"], content["path"]) != (digest, source.image_id, text_name(source.label)):
         return None
     try:
         if source.address is None and source.path.stat().st_mtime_ns > file.stat().st_mtime_ns:

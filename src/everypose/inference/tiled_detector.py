@@ -6,6 +6,7 @@ import numpy as np
 
 from everypose.core.arrays import Float64, Image, Mask
 from everypose.errors import UsageError
+from everypose.inference.box_sources import DetectionsFile
 from everypose.inference.boxes import Boxes, Detector, Photo, box_nms
 
 OVERLAP = 0.25
@@ -20,11 +21,11 @@ class TiledDetector:
     """The boxes that a detector finds in the whole image and in each of its tiles, without duplicates.
 
     Args:
-        detector: finds the boxes of one image.
+        detector: finds the boxes of one image in its pixels.
         tiles: tiles along the image's longer side, from 2 to 8; along the shorter side as many as fit its length.
 
     Raises:
-        UsageError: if the number of tiles is out of range.
+        UsageError: if the number of tiles is out of range, or the boxes are those of a file, which has none of tiles.
 
     >>> from everypose.inference.box_sources import WholeImage
     >>> tiled = TiledDetector(WholeImage(), tiles=2)
@@ -35,6 +36,8 @@ class TiledDetector:
     def __init__(self, detector: Detector, tiles: int = 2) -> None:
         if not 2 <= tiles <= MOST_TILES:
             raise UsageError(f"tiles must be from 2 to {MOST_TILES}, not {tiles}")
+        if isinstance(detector, DetectionsFile):
+            raise UsageError(f"tiles are for a detector, not for the boxes of {detector.path}: give one of them")
         self.detector = detector
         self.tiles = tiles
 
@@ -43,7 +46,7 @@ class TiledDetector:
         found = [self.detector(photo)]
         for x1, y1, x2, y2 in tile_corners(photo.image.shape[1], photo.image.shape[0], self.tiles):
             tile: Image = np.ascontiguousarray(photo.image[y1:y2, x1:x2])
-            boxes = self.detector(Photo(tile, photo.path))
+            boxes = self.detector(Photo(tile))  # without the path, by which boxes of the whole image could be found
             whole = _inside(boxes.boxes, (x1, y1, x2, y2), (photo.image.shape[1], photo.image.shape[0]))
             found.append(Boxes(boxes.boxes[whole] + (x1, y1, x1, y1), boxes.scores[whole]))
         joined = Boxes(np.concatenate([one.boxes for one in found]), np.concatenate([one.scores for one in found]))

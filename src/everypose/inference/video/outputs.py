@@ -68,28 +68,30 @@ class VideoOutputs:
         self._label = source.label
         self._name = source.name
         self._start = start
-        remove_files_of_video(outputs.folder, source.name)
-        self._files = ExitStack()
-        self._writers = [
-            self._files.enter_context(writer)
-            for writer in (
-                *frame_writers(outputs.folder, source.name, options.save, in_folders=True),
-                *video_writers(outputs.folder, source.name, options.save),
-            )
-        ]
-        self._recordings = [
-            self._files.enter_context(writer)
-            for writer in recording_writers(outputs.folder / "rerun", source.name, options.save)
-        ]
         self.video: Path | None = None
         self._audio: AudioTracks | None = None
         self._writer: VideoWriter | None = None
         if "pictures" in options.save and opened is not None:
             self.video = outputs.folder / FOLDER / f"{source.name}.mp4"
             _refuse_to_overwrite(self.video, source)
-            # Audio belongs to finite files; that of live streams would have to be recorded with the skipped frames.
-            self._audio = AudioTracks(opened) if isinstance(opened, VideoFile) else None
-            self._writer = VideoWriter.like(self.video, opened, audio=self._audio)
+        remove_files_of_video(outputs.folder, source.name)
+        with ExitStack() as files:  # closes what is open if a file cannot be opened
+            self._recordings = [
+                files.enter_context(writer)
+                for writer in recording_writers(outputs.folder / "rerun", source.name, options.save)
+            ]
+            if self.video is not None and opened is not None:
+                # Audio belongs to finite files; that of live streams would have to be recorded with the skipped frames.
+                self._audio = AudioTracks(opened) if isinstance(opened, VideoFile) else None
+                self._writer = VideoWriter.like(self.video, opened, audio=self._audio)
+            self._writers = [
+                files.enter_context(writer)
+                for writer in (
+                    *frame_writers(outputs.folder, source.name, options.save, in_folders=True),
+                    *video_writers(outputs.folder, source.name, options.save),
+                )
+            ]
+            self._files = files.pop_all()
         style = options.style
         self._style = style if style.supersampling else style.model_copy(update={"supersampling": 1})
         self._trails = Trails(seconds=style.trail_seconds, palette=style.palette) if style.trail_seconds else None
