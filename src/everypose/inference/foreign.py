@@ -1,6 +1,6 @@
 """Pose models in ONNX files of other projects: recognized by inputs and outputs, or by a named family."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from everypose.inference.runtimes.fixed_input import (
     DETRPOSE_OUTPUTS,
     RTMO_OUTPUTS,
     DetrPoseRuntime,
+    FixedInputRuntime,
     RtmoRuntime,
     detrpose_config,
     is_detrpose,
@@ -36,11 +37,62 @@ FAMILIES: dict[str, Kind] = {
     "easy-vitpose": "heatmaps",
 }
 """The families of pose models in files of other projects, and how such a file is read."""
-CONTRACTS: dict[Kind, str] = {
-    "simcc": "one image to simcc_x and simcc_y, the scores of x and of y, each (images, keypoints, places)",
-    "rtmo": "one image to dets (images, people, 5) and keypoints (images, people, keypoints, 3)",
-    "detrpose": "images and orig_target_sizes to scores, labels and keypoints (images, people, keypoints, 2)",
-    "heatmaps": "one image to heatmaps (images, keypoints, height, width)",
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """How files of one kind are read.
+
+    Attributes:
+        contract: their inputs and outputs, in words.
+        recognizes: whether an open file of ONNX Runtime has the names of their inputs and outputs.
+        read_config: reads the configuration of an open file, by its path and the skeleton's name if it is given.
+        runtime: runs them.
+        outputs: names of the outputs, in the order of files with other names.
+        ranks: number of dimensions of these outputs.
+    """
+
+    contract: str
+    recognizes: Callable[[Any], bool]
+    read_config: Callable[[Any, Path, str | None], ModelConfig]
+    runtime: type[SimCCRuntime] | type[HeatmapRuntime] | type[RtmoRuntime] | type[DetrPoseRuntime]
+    outputs: Sequence[str]
+    ranks: tuple[int, ...]
+
+
+READERS: dict[Kind, _Reader] = {
+    "simcc": _Reader(
+        contract="one image to simcc_x and simcc_y, the scores of x and of y, each (images, keypoints, places)",
+        recognizes=is_simcc,
+        read_config=simcc_config,
+        runtime=SimCCRuntime,
+        outputs=SIMCC_OUTPUTS,
+        ranks=(3, 3),
+    ),
+    "rtmo": _Reader(
+        contract="one image to dets (images, people, 5) and keypoints (images, people, keypoints, 3)",
+        recognizes=is_rtmo,
+        read_config=rtmo_config,
+        runtime=RtmoRuntime,
+        outputs=RTMO_OUTPUTS,
+        ranks=(3, 4),
+    ),
+    "heatmaps": _Reader(
+        contract="one image to heatmaps (images, keypoints, height, width)",
+        recognizes=is_heatmaps,
+        read_config=heatmap_config,
+        runtime=HeatmapRuntime,
+        outputs=(HEATMAPS,),
+        ranks=(4,),
+    ),
+    "detrpose": _Reader(
+        contract="images and orig_target_sizes to scores, labels and keypoints (images, people, keypoints, 2)",
+        recognizes=is_detrpose,
+        read_config=detrpose_config,
+        runtime=DetrPoseRuntime,
+        outputs=DETRPOSE_OUTPUTS,
+        ranks=(2, 2, 4),
+    ),
 }
 
 
@@ -74,13 +126,7 @@ class ForeignFile:
             UsageError: if the skeleton does not fit, or must be named.
             EveryposeError: if the file leaves open what is needed.
         """
-        read = {
-            "simcc": simcc_config,
-            "rtmo": rtmo_config,
-            "detrpose": detrpose_config,
-            "heatmaps": heatmap_config,
-        }
-        return read[self.kind](self.declared, self.path, skeleton)
+        return READERS[self.kind].read_config(self.declared, self.path, skeleton)
 
     def own_names(self) -> dict[str, str]:
         """Return the file's own name of each input and output that its kind has."""
@@ -95,13 +141,11 @@ class ForeignFile:
             UsageError: if a flip test is wanted of a model that has none.
         """
         config, batches = self.config(skeleton), takes_batches(self.declared)
-        if self.kind == "simcc":
-            return CropModel(SimCCRuntime(self.session, config, self.path, batches=batches, flip=flip), config)
-        if self.kind == "heatmaps":
-            return CropModel(HeatmapRuntime(self.session, config, self.path, batches=batches, flip=flip), config)
-        require_no_flip_test(config, flip=flip)
-        runtime = RtmoRuntime if self.kind == "rtmo" else DetrPoseRuntime
-        return ImageModel(runtime(self.session, config, self.path, batches=batches), config)
+        runtime = READERS[self.kind].runtime
+        if issubclass(runtime, FixedInputRuntime):
+            require_no_flip_test(config, flip=flip)
+            return ImageModel(runtime(self.session, config, self.path, batches=batches), config)
+        return CropModel(runtime(self.session, config, self.path, batches=batches, flip=flip), config)
 
 
 def require_no_flip_test(config: ModelConfig, *, flip: bool) -> None:
@@ -131,13 +175,7 @@ def recognize(session: Any) -> Kind | None:
     >>> recognize(File(get_inputs=lambda: [RenamedNode("input", [1, 3, 640, 640], "")], get_outputs=lambda: outputs))
     'rtmo'
     """
-    if is_simcc(session):
-        return "simcc"
-    if is_rtmo(session):
-        return "rtmo"
-    if is_heatmaps(session):
-        return "heatmaps"
-    return "detrpose" if is_detrpose(session) else None
+    return next((kind for kind, reader in READERS.items() if reader.recognizes(session)), None)
 
 
 def find_foreign(session: Session, declared: Any, path: Path, family: str | None = None) -> ForeignFile:
@@ -177,7 +215,7 @@ def find_foreign(session: Session, declared: Any, path: Path, family: str | None
         return ForeignFile(path, kind, session, declared)
     names = _names_by_shape(declared, wanted)
     if names is None:
-        raise EveryposeError(f"{path} is no model of the family {family}, whose files have {CONTRACTS[wanted]}")
+        raise EveryposeError(f"{path} is no model of the family {family}, whose files have {READERS[wanted].contract}")
     return ForeignFile(path, wanted, _RenamedSession(session, names), _RenamedSession(declared, names))
 
 
@@ -245,23 +283,16 @@ def _nodes(session: Any) -> tuple[Sequence[Any], Sequence[Any]]:
 def _names_by_shape(session: Any, kind: Kind) -> dict[str, str] | None:
     """The family's name of each input and output, by shapes and order; None if they cannot be the family's."""
     inputs, outputs = _nodes(session)
-    ranks = [len(node.shape) for node in outputs]
+    reader, ranks = READERS[kind], tuple(len(node.shape) for node in outputs)
     if kind == "detrpose":
-        if sorted(len(node.shape) for node in inputs) != [2, 4] or sorted(ranks) != [2, 2, 4]:
+        if sorted(len(node.shape) for node in inputs) != [2, 4] or tuple(sorted(ranks)) != reader.ranks:
             return None
         # The labels are the one output of whole numbers.
         role = {"tensor(int64)": "labels", "tensor(int32)": "labels"}
         named = {node.name: role.get(node.type, "scores") if len(node.shape) == 2 else "keypoints" for node in outputs}
         named |= {node.name: DETRPOSE_INPUTS[0 if len(node.shape) == 4 else 1] for node in inputs}
         return named if {*named.values()} == {*DETRPOSE_INPUTS, *DETRPOSE_OUTPUTS} else None
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or ranks != reader.ranks:
         return None
-    layouts: dict[Kind, tuple[list[int], Sequence[str]]] = {
-        "simcc": ([3, 3], SIMCC_OUTPUTS),
-        "rtmo": ([3, 4], RTMO_OUTPUTS),
-        "heatmaps": ([4], [HEATMAPS]),
-    }
-    expected, names = layouts[kind]
-    if ranks != expected:
-        return None
-    return {inputs[0].name: inputs[0].name} | {node.name: name for node, name in zip(outputs, names, strict=True)}
+    image = inputs[0].name
+    return {image: image} | {node.name: name for node, name in zip(outputs, reader.outputs, strict=True)}

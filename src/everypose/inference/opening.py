@@ -99,18 +99,13 @@ def open_onnx(session: Session, path: Path, request: OpenRequest) -> ImageModel 
     _require_no_family(request)
     config = read_metadata(session, path)
     config.require_finds_people()
+    config.require_only(request.skeleton)
     if config.is_top_down:
-        crops = _crop_runtime(session, path, request)
-        crops.config.require_only(request.skeleton)
-        return CropModel(crops, crops.config)
+        return CropModel(_crop_runtime(session, path, request), config)
     if config.has_fixed_input:
         require_no_flip_test(config, flip=request.flip)
-        fixed = OnnxFixedInputRuntime(session, path)
-        fixed.config.require_only(request.skeleton)
-        return ImageModel(fixed, fixed.config)
-    images = _image_runtime(session, path, request)
-    images.config.require_only(request.skeleton)
-    return ImageModel(images, images.config)
+        return ImageModel(OnnxFixedInputRuntime(session, path), config)
+    return ImageModel(_image_runtime(session, path, request), config)
 
 
 def _crop_runtime(session: Session, path: Path, request: OpenRequest) -> OnnxCropRuntime:
