@@ -6,7 +6,14 @@ from pydantic import BaseModel
 
 from everypose.errors import UsageError
 from everypose.evaluation.report.published import Published, published
-from everypose.evaluation.report.record import NOT_STATED, Protocol, Record, differences, require_same_protocol
+from everypose.evaluation.report.record import (
+    IN_PIXELS,
+    NOT_STATED,
+    Protocol,
+    Record,
+    differences,
+    require_same_protocol,
+)
 from everypose.evaluation.report.tables import percent
 
 if TYPE_CHECKING:
@@ -129,8 +136,8 @@ def _published_table(found: list[Published]) -> "Table":
 
 
 def _published_number(name: str, value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}" if name == "EPE" else f"{value:.1f}"
+    return "–" if value is None else f"{value:.2f}" if name == IN_PIXELS else f"{value:.1f}"
 
 
 def _number(name: str, value: float | None) -> str:
-    return f"{value:.2f}" if name == "EPE" and value is not None else percent(value)
+    return f"{value:.2f}" if name == IN_PIXELS and value is not None else percent(value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from everypose.core.files import write_text
 from everypose.evaluation.evaluate import Evaluation
 from everypose.evaluation.report.curves import precision_recall_svg
-from everypose.evaluation.report.record import KeypointRow, Record, protocol_rows
+from everypose.evaluation.report.record import IN_PIXELS, KEYPOINT_COLUMNS, KeypointRow, Record, protocol_rows
 from everypose.evaluation.report.tables import percent
 from everypose.evaluation.report.worst import WorstImage, worst_images
 from everypose.evaluation.scores import Scores
@@ -102,28 +102,22 @@ def _with_joined_categories(numbers: dict[str, dict[str, float | None]]) -> list
 
 def _numbers(part: str, numbers: dict[str, float | None]) -> str:
     cells = [
-        f"{value:.2f} px" if name == "EPE" and value is not None else percent(value) for name, value in numbers.items()
+        f"{value:.2f} px" if name == IN_PIXELS and value is not None else percent(value)
+        for name, value in numbers.items()
     ]
     heading = f"<h3>{escape(part)}</h3>" if part else ""
     return heading + _table(tuple(numbers), [cells])
 
 
 def _keypoints(rows: list[KeypointRow]) -> str:
-    head = ("keypoint", "labeled", "good", "jitter", "inversion", "swap", "miss", "not found", "median px", "of size")
-    cells = []
-    for row in rows:
-        kinds = (row.good, row.jitter, row.inversion, row.swap, row.miss)
-        total = sum(kinds)
-        shares = [percent(kind / total) if total else "–" for kind in kinds]
-        pixels = "–" if row.median_pixels is None else f"{row.median_pixels:.1f}"
-        cells.append([row.keypoint, str(total), *shares, str(row.unmatched), pixels, percent(row.median_relative)])
+    cells = [[row.keypoint, str(row.labeled), *row.cells()] for row in rows]
     explanation = (
         '<p class="note">By keypoint similarity (one keypoint\'s term of OKS): good from 0.85, jitter from 0.5;'
         " otherwise inversion (the same person's other side) or swap (another person) if one of these has 0.5; else"
         " miss. Percent of matched people's labeled keypoints; \u201cnot found\u201d counts keypoints of people"
         " without a match.</p>"
     )
-    return _table(head, cells) + explanation
+    return _table(("keypoint", "labeled", *KEYPOINT_COLUMNS), cells) + explanation
 
 
 def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:

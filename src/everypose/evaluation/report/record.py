@@ -18,6 +18,8 @@ NOT_STATED = "not stated"
 OWN_DECODER = "the model's own"
 IN_PIXELS = "EPE"
 """The one number that is in pixels; all others are shares."""
+KEYPOINT_COLUMNS = ("good", "jitter", "inversion", "swap", "miss", "not found", "median px", "of size")
+"""Columns of tables of keypoints: percent of each error type, number without a match, median distances."""
 
 
 class Protocol(BaseModel):
@@ -120,6 +122,18 @@ class KeypointRow(BaseModel):
     unmatched: int
     median_pixels: float | None
     median_relative: float | None
+
+    @property
+    def labeled(self) -> int:
+        """Labeled keypoints of matched people."""
+        return self.good + self.jitter + self.inversion + self.swap + self.miss
+
+    def cells(self) -> list[str]:
+        """The columns `KEYPOINT_COLUMNS` of a table."""
+        kinds = (self.good, self.jitter, self.inversion, self.swap, self.miss)
+        shares = [percent(count / self.labeled) if self.labeled else "–" for count in kinds]
+        pixels = "–" if self.median_pixels is None else f"{self.median_pixels:.1f}"
+        return [*shares, str(self.unmatched), pixels, percent(self.median_relative)]
 
 
 class Record(BaseModel):
@@ -282,12 +296,8 @@ def _keypoint_table(rows: list[KeypointRow]) -> "Table":
     # Without lines, ten columns fit into 80 characters.
     table.box, table.padding = None, (0, 1, 0, 0)
     table.add_column("keypoint", no_wrap=True)
-    for column in ("good", "jitter", "inversion", "swap", "miss", "not found", "median px", "of size"):
+    for column in KEYPOINT_COLUMNS:
         table.add_column(column, justify="right")
     for row in rows:
-        counts = (row.good, row.jitter, row.inversion, row.swap, row.miss)
-        total = sum(counts)
-        shares = [percent(count / total) if total else "–" for count in counts]
-        pixels = "–" if row.median_pixels is None else f"{row.median_pixels:.1f}"
-        table.add_row(escape(row.keypoint), *shares, str(row.unmatched), pixels, percent(row.median_relative))
+        table.add_row(escape(row.keypoint), *row.cells())
     return table
