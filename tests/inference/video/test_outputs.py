@@ -11,6 +11,7 @@ from everypose.inference.results import ResultsWriter
 from everypose.inference.run_files import OutputOptions
 from everypose.inference.video import outputs as video_outputs
 from everypose.inference.video.outputs import VideoOutputs
+from everypose.video.writer import VideoWriter
 
 OPTIONS = OutputOptions(save=("pictures", "deeplabcut"))
 
@@ -28,7 +29,7 @@ class Recording(ResultsWriter):
 def test_what_is_open_is_closed_when_a_file_cannot_be_opened(tmp_path, monkeypatch):
     recording = Recording()
     monkeypatch.setattr(video_outputs, "recording_writers", lambda *_: [recording])
-    monkeypatch.setattr(video_outputs.VideoWriter, "like", Mock(side_effect=EveryposeError("disk full")))
+    monkeypatch.setattr(VideoWriter, "like", Mock(side_effect=EveryposeError("disk full")))
     with open_outputs(tmp_path, [], OPTIONS, live=True) as outputs:
         clip = VideoInput("clip.mp4", "clip", "clip.mp4")
         with pytest.raises(EveryposeError, match="disk full"):
