@@ -59,3 +59,18 @@ def test_check_names_what_is_wrong(everypose, folder, overrides, message):
     assert done.code in (1, 2)
     assert message in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.batch=1"], "cannot train with one: give --set trainer.batch=2 or more"),
+        (["trainer.batch=10000000000"], "trainer.batch must be at most 1000000000"),
+        (["model.neck=65536", "model.neck_branch=65536"], "parameters; "),
+    ],
+)
+def test_check_without_data_names_what_cannot_be_trained(everypose, folder, overrides, message):
+    done = everypose("recipes", "check", folder / "tiny.toml", *[word for one in overrides for word in ("--set", one)])
+    assert done.code in (1, 2)
+    assert message in done.err
+    assert (done.out, len(done.err.strip().splitlines())) == ("", 1)

@@ -80,3 +80,22 @@ def test_boxes_outside_the_image_and_no_boxes_are_refused():
         study_similarity([model], image, np.array([[60.0, 0, 90, 20]]))
     with pytest.raises(UsageError, match=r"no person was detected in a\.png"):
         study_similarity([model], image, np.zeros((0, 4)), name="a.png")
+
+
+def test_a_large_image_is_drawn_small(monkeypatch):
+    _, feature, boxes = planted()
+    panels = []
+    monkeypatch.setattr("everypose.studies.similarity.contact_sheet", lambda images, *_, **__: panels.extend(images))
+    monkeypatch.setattr("everypose.studies.similarity.encode", lambda *_: b"")
+    rows = []
+    for side in (64, 6144):
+        image = np.full((side, side, 3), 90, np.uint8)
+        study = study_similarity([FakeMaps(feature, "boir")], image, boxes * side / 64)
+        rows.append([list(row.values())[2:] for row in study.rows])
+    small, large = (panels[index] for index in (1, 5))
+    assert small.shape == (64, 64, 3)
+    assert large.shape == (2048, 2048, 3)
+    np.testing.assert_allclose(rows[1], rows[0], atol=0.02)
+    # The same colors, apart from the boxes' lines.
+    shrunk = cv2.resize(large, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.median(np.abs(shrunk - small)) <= 3

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
 from everypose.core.plugins import entry_points_of
-from everypose.core.settings import Channels, PositiveInt, Probability, Repeats, Settings
+from everypose.core.settings import Channels, Count, PositiveInt, Probability, Repeats, Settings
 
 
 class BackboneSettings(Settings):
@@ -166,8 +166,8 @@ class ViTSettings(BackboneSettings):
     heads: Repeats = 12
     drop_path: Probability = 0.3
     image_size: tuple[PositiveInt, PositiveInt] = (192, 256)
-    experts: NonNegativeInt = 0
-    expert_part: NonNegativeInt = 0
+    experts: Count = 0
+    expert_part: Count = 0
     step: ClassVar[int] = 16
     fit_pretrained: ClassVar[str | None] = "everypose.backbones.pretrained.mae:fit_pretrained"
 

@@ -87,11 +87,14 @@ def _report(recipe: "Recipe", *, with_data: bool) -> None:
         check_run(recipe, task)
         task.make_network()
         keypoints, samples, network = len(task.config.skeleton), len(task.samples), task.config.network
+    # Without data, a mixture's network has no data sets yet.
+    step = (
+        None if recipe.model.task == "mixture" and not with_data else estimate_step(recipe, keypoints, settings=network)
+    )
     print(f"{recipe.name or 'recipe'}: every field is valid")
     print(f"data: {samples:,} {unit} in an epoch" if with_data else "data: not checked; give --data FOLDER")
-    if recipe.model.task == "mixture" and not with_data:
+    if step is None:
         return
-    step = estimate_step(recipe, keypoints, settings=network)
     print(f"network: {recipe.model.family}, {with_unit(step.parameters, COUNTS)} parameters")
     print(
         f"memory: about {with_unit(step.state_bytes + step.activation_bytes, BYTES)} a process in float32 "

@@ -6,8 +6,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 NONE = "none"
 """Stands for None in TOML, which has no null."""
-PositiveInt = Annotated[int, Field(ge=1)]
-"""A whole number from 1 on."""
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A whole number from 1 to a billion: products of such numbers and of the sizes of maps do not overflow."""
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""A whole number from 0 to a billion."""
 Channels = Annotated[int, Field(ge=1, le=65_536)]
 """Channels of a layer."""
 Repeats = Annotated[int, Field(ge=1, le=1000)]

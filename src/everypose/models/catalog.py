@@ -12,13 +12,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from everypose.core.settings import PositiveInt, Settings
+from everypose.core.settings import Settings
 from everypose.errors import UsageError
 
 FILE_SUFFIXES = (".safetensors", ".onnx", ".json", ".pth")
 """What may be downloaded besides zip archives; ``.pth`` is read as tensors only."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileSize = Annotated[int, Field(ge=1)]
+"""Bytes."""
 Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
@@ -38,7 +40,7 @@ class HubFile(Settings):
 
     path: str
     sha256: Sha256 | None = None
-    size: PositiveInt | None = None
+    size: FileSize | None = None
 
     @model_validator(mode="after")
     def _path_is_safe(self) -> Self:
@@ -79,7 +81,7 @@ class ReleaseSource(Settings):
     url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@]+$")]
     member: str | None = None
     sha256: Sha256 | None = None
-    size: PositiveInt | None = None
+    size: FileSize | None = None
 
     @model_validator(mode="after")
     def _kind_of_file_is_accepted(self) -> Self:

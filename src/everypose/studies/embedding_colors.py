@@ -13,7 +13,7 @@ from everypose.core.progress import elapsed_time
 from everypose.drawing import contact_sheet, encode
 from everypose.errors import MissingDependencyError, UsageError
 from everypose.studies.inner_maps import MapModel
-from everypose.studies.overlay import compose, map_to_input, spread
+from everypose.studies.overlay import compose, for_drawing, map_to_input, spread
 from everypose.studies.report import Study
 from everypose.studies.similarity import PANEL_HEIGHT, feature_map
 from everypose.studies.subject import distinct
@@ -139,8 +139,9 @@ def study_colors(
     if cells < FEWEST_CELLS:
         raise UsageError(f"--cells {cells}: at least {FEWEST_CELLS} are needed")
     labels = distinct([model.config.name for model in models])
-    size = Size(image.shape[1], image.shape[0])
-    rows, panels, captions = [], [image], [name]
+    drawn, to_drawn = for_drawing(image)
+    size = Size(drawn.shape[1], drawn.shape[0])
+    rows, panels, captions = [], [drawn], [name]
     for model, label in zip(models, labels, strict=True):
         feature, to_image = feature_map(model, image)
         small, enlarge = _averaged(feature, cells)
@@ -148,7 +149,9 @@ def study_colors(
         with elapsed_time(f"t-SNE of {label}, {len(pixels):,} pixels", quiet=quiet or method != "tsne"):
             values = three_values(pixels, method)
         colors = colors_of(values).reshape(*small.shape[1:], 3)
-        panels.append(np.rint(255 * spread(colors, compose(to_image, enlarge), size)).astype(np.uint8))
+        panels.append(
+            np.rint(255 * spread(colors, compose(to_drawn, compose(to_image, enlarge)), size)).astype(np.uint8)
+        )
         captions.append(label)
         rows.append(
             {

@@ -8,6 +8,8 @@ from everypose.core.geometry import Size, inverse
 
 SHARE = 0.6
 """Opacity of the colors where the map has its largest value."""
+LARGEST_SIDE = 2048
+"""Pixels of the longer side of an image that is drawn on; a panel of a study shows fewer."""
 
 
 def map_to_input(stride: tuple[float, float]) -> Float64:
@@ -43,6 +45,28 @@ def cells_to_image(shape: tuple[int, int], canvas: tuple[int, int], matrix: Floa
     [[4.0, 0.0, 1.5], [0.0, 4.0, 1.5]]
     """
     return compose(inverse(matrix), map_to_input((canvas[1] / shape[1], canvas[0] / shape[0])))
+
+
+def for_drawing(image: Image) -> tuple[Image, Float64]:
+    """Shrink a large image, so that drawings of it take little memory.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        The image, no longer than ``LARGEST_SIDE``, and the (2, 3) matrix from the given image's pixels to its pixels.
+
+    >>> small, matrix = for_drawing(np.zeros((1024, 8192, 3), np.uint8))
+    >>> small.shape, matrix[0].tolist()
+    ((256, 2048, 3), [0.25, 0.0, -0.375])
+    """
+    height, width = image.shape[:2]
+    if max(height, width) <= LARGEST_SIDE:
+        return image, np.eye(2, 3)
+    share = LARGEST_SIDE / max(height, width)
+    size = Size(max(1, round(width * share)), max(1, round(height * share)))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return small, inverse(map_to_input((width / size.width, height / size.height)))
 
 
 def spread(values: Float32, matrix: Float64, size: Size) -> Float32:

@@ -10,7 +10,7 @@ from everypose.drawing import contact_sheet, encode
 from everypose.errors import UsageError
 from everypose.inference.resize import resize
 from everypose.studies.inner_maps import MapModel
-from everypose.studies.overlay import blend, cells_to_image, draw_box, spread
+from everypose.studies.overlay import blend, cells_to_image, compose, draw_box, for_drawing, spread
 from everypose.studies.report import Study
 from everypose.studies.subject import distinct
 
@@ -113,16 +113,20 @@ def study_similarity(models: Sequence[MapModel], image: Image, boxes: Float64, *
     labels = distinct([model.config.name for model in models])
     features = [feature_map(model, image) for model in models]
     size = Size(image.shape[1], image.shape[0])
+    drawn, to_drawn = for_drawing(image)
+    drawn_size = Size(drawn.shape[1], drawn.shape[0])
     rows = []
     panels, captions = [], []
     for person, box in enumerate(boxes):
-        panels.append(draw_box(image, box, dot=True))
+        drawn_box = transform(box.reshape(2, 2), to_drawn).reshape(4)
+        panels.append(draw_box(drawn, drawn_box, dot=True))
         captions.append(f"person {person + 1}")
         for label, (feature, to_image) in zip(labels, features, strict=True):
             similarity = cosine_similarity(feature, _center_cell(box, feature, to_image, size))
             inside = cells_in_boxes(similarity.shape, to_image, boxes)
             rows.append({"person": person + 1, "model": label, **_means(similarity, inside, person)})
-            panels.append(draw_box(blend(image, spread(similarity, to_image, size)), box, dot=True))
+            values = spread(similarity, compose(to_drawn, to_image), drawn_size)
+            panels.append(draw_box(blend(drawn, values), drawn_box, dot=True))
             captions.append(label)
     cell = (round(PANEL_HEIGHT * size.width / size.height), PANEL_HEIGHT)
     means = ("in the box", "in other boxes", "outside all boxes")

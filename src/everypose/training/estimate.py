@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -12,7 +13,9 @@ from everypose.core.geometry import Size
 from everypose.methods.method import NetworkSettings
 from everypose.methods.top_down.graph import HeatmapNetwork
 from everypose.models.build import build_network
+from everypose.models.buildable import require_buildable
 from everypose.training.lr_schedule import LearningRateSchedule
+from everypose.training.preflight import check_batch
 from everypose.training.recipe import MixtureRecipe, Recipe, RefinementRecipe, SingleStageRecipe, TopDownRecipe
 
 BACKWARD = 2
@@ -51,13 +54,19 @@ def estimate_step(recipe: Recipe, keypoints: int, *, settings: NetworkSettings |
         keypoints: number of keypoints of its skeleton, K.
         settings: the network's settings, if the data completes those of the recipe.
 
+    Raises:
+        EveryposeError: if the network's sizes do not fit one another.
+        UsageError: if the network cannot train with one image a step.
+
     >>> from everypose.training.recipe_files import load_recipe
     >>> estimate_step(load_recipe("cid-small"), 17).parameters > 1_000_000
     True
     """
-    settings = settings or recipe.model
+    build = partial(build_network, settings or recipe.model, keypoints)
+    require_buildable(build, f"recipe {recipe.name or 'without name'}")
     with torch.device("meta"):
-        network = build_network(settings, keypoints).train()
+        network = build().train()
+    check_batch(recipe, network)
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

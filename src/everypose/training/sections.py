@@ -5,9 +5,9 @@ Sections that only one method has are in its package, see :class:`everypose.meth
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from everypose.core.settings import PositiveInt, Probability, Settings
+from everypose.core.settings import Count, PositiveInt, Probability, Settings
 from everypose.methods.method import ALL_SKELETONS
 from everypose.methods.single_stage.settings import ImageSampleSettings
 from everypose.methods.top_down.settings import Convention, CropRule, ViTPoseAugmentation
@@ -226,10 +226,10 @@ class ScheduleSection(Settings):
     """
 
     epochs: NonNegativeFloat = 0.0
-    steps: NonNegativeInt = 0
+    steps: Count = 0
     kind: Literal["cosine", "multistep"] = "cosine"
     warmup_epochs: NonNegativeFloat = 10.0
-    warmup_steps: NonNegativeInt = 0
+    warmup_steps: Count = 0
     warmup_start: NonNegativeFloat = 1e-12
     final_lr: NonNegativeFloat = 1e-6
     milestones: tuple[float, ...] = ()
@@ -274,9 +274,9 @@ class ValidationSection(Settings):
     """
 
     every_epochs: NonNegativeFloat = 10.0
-    images: NonNegativeInt = 0
+    images: Count = 0
     flip: bool = True
-    pictures: NonNegativeInt = 4
+    pictures: Count = 4
     protocol: Literal["coco", "crowdpose"] = "coco"
 
 
@@ -308,7 +308,7 @@ class TrainerSection(Settings):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     log_steps: PositiveInt = 10
     checkpoint_minutes: PositiveFloat = 10.0
-    checkpoint_steps: NonNegativeInt = 0
+    checkpoint_steps: Count = 0
 
 
 LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow"]

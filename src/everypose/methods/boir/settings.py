@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeFloat
 
-from everypose.core.settings import Channels, PositiveInt, Settings
+from everypose.core.settings import Channels, Count, PositiveInt, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings
 from everypose.methods.single_stage.settings import RELEASED_DIVISOR, SingleStageNetworkSettings
 
@@ -21,7 +21,7 @@ class BoIRSettings(SingleStageNetworkSettings):
 
     family: Literal["boir"] = "boir"
     instance: Channels = 64
-    neck_squeeze: NonNegativeInt = 0
+    neck_squeeze: Count = 0
     neck_branch: Channels = 128
     neck: Channels = 256
     head: Channels = 128

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from everypose.backbones.settings import ViTSettings
-from everypose.core.settings import Channels, NoneWord, PositiveInt, Probability, Settings
+from everypose.core.settings import Channels, Count, NoneWord, PositiveInt, Probability, Settings
 from everypose.methods.method import Method, MethodTraining, NetworkSettings, Task
 from everypose.methods.top_down.settings import Convention, CropRule
 
@@ -14,7 +14,7 @@ AssignmentRule = Literal["likeliest", "gumbel", "gumbel-released"]
 """Which prototype a pixel moves; see :func:`everypose.methods.posebh.sinkhorn.moving_prototypes`."""
 ClusterCount = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 """A number of clusters, or several to choose from by their errors."""
-OptionalEpoch = Annotated[NonNegativeInt | None, NoneWord]
+OptionalEpoch = Annotated[Count | None, NoneWord]
 """An epoch, counted from 0; None (in a recipe "none") for never."""
 
 
@@ -143,7 +143,7 @@ class PhaseSchedule(Settings):
 
     prototypes_until: OptionalEpoch = 50
     embedding: bool = True
-    heads_from: NonNegativeInt = 50
+    heads_from: Count = 50
     backbone_from: OptionalEpoch = 90
     backbone_until: OptionalEpoch = None
     cross_type_from: OptionalEpoch = 50

@@ -2,10 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, field_validator, model_validator
 
 from everypose.backbones.settings import BackboneSettings, HRNetSettings, SingleStageBackbone
-from everypose.core.settings import Probability, Settings
+from everypose.core.settings import Count, Probability, Settings
 from everypose.methods.method import InferenceSettings, NetworkSettings, Task
 
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
@@ -49,7 +49,7 @@ class ImageAugmentation(Settings):
 
     scale: tuple[float, float] = (0.75, 1.5)
     rotation: NonNegativeFloat = 30.0
-    translation: NonNegativeInt = 40
+    translation: Count = 40
     flip: Probability = 0.5
     brightness: Probability = 0.0
     contrast: Probability = 0.0
