@@ -51,6 +51,16 @@ def test_an_unreadable_image_has_one_row_with_the_reason(photos, model):
     assert not np.isnan(table["nose_x"][:-1]).any()
 
 
+def test_images_of_a_large_batch_are_read_a_few_ahead_of_the_network(photos, model, monkeypatch):
+    actor = PoseActor(model, threads=1, batch_size=1)
+    read, prepare, ahead, table = [], actor.estimator.prepare, [], actor._table
+    monkeypatch.setattr(actor.estimator, "prepare", lambda image: read.append(image) or prepare(image))
+    monkeypatch.setattr(actor, "_table", lambda *row: ahead.append(len(read) - len(ahead)) or table(*row))
+    actor({"path": [str(photos[1])] * 40})
+    assert len(ahead) == 40
+    assert max(ahead) < 20
+
+
 def test_a_batch_without_people_has_typed_columns(photos, model):
     table = PoseActor(model, threads=1)({"path": [str(photos[0])]})
     assert {len(column) for column in table.values()} == {0}

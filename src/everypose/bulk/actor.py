@@ -1,15 +1,16 @@
 """Find people in batches of a table, for pipelines of Ray Data, Daft, Spark or plain Python."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from everypose.core.ordered_work import generator_threads
 from everypose.core.process_setup import available_threads
 from everypose.errors import EveryposeError, UsageError
+from everypose.inference.bulk import find_people, pixels_of_file
 from everypose.inference.image_like import ImageLike
 from everypose.inference.results.table import LONG_COLUMNS, wide_columns
 from everypose.models.default_names import DEFAULT_MODEL
@@ -98,37 +99,19 @@ class PoseActor:
         tables = [self._table(key, outcome) for key, outcome in zip(keys, self._outcomes(images), strict=True)]
         return {name: np.concatenate([_empty(name), *(table[name] for table in tables)]) for name in names}
 
-    def _outcomes(self, images: Sequence[object]) -> list[People | str]:
-        """Return each image's people, or why it could not be read; decoding overlaps with the network."""
-        outcomes: list[People | str] = []
-        waiting: list[Prepared] = []
-        places: list[int] = []
+    def _outcomes(self, images: Sequence[object]) -> Iterator[People | str]:
+        """Yield each image's people, or why it could not be read; reading overlaps with the network."""
 
-        def run() -> None:
-            for place, people in zip(places, self.estimator.predict(waiting), strict=True):
-                outcomes[place] = people
-            waiting.clear()
-            places.clear()
-
-        with ThreadPoolExecutor(min(4, available_threads())) as pool:
-            for place, prepared in enumerate(pool.map(self._prepared, images)):
-                outcomes.append(prepared if isinstance(prepared, str) else "")
-                if isinstance(prepared, str):
-                    continue
-                waiting.append(prepared)
-                places.append(place)
-                if len(waiting) == self.estimator.batch_size:
-                    run()
-        if waiting:
-            run()
-        return outcomes
-
-    def _prepared(self, image: object) -> "Prepared | str":
-        try:
+        def prepare(image: object) -> "Prepared":
             prepared: Prepared = self.estimator.prepare(cast(ImageLike, image))
-        except EveryposeError as error:
-            return str(error)
-        return prepared
+            return prepared
+
+        workers = min(4, available_threads())
+        with generator_threads(workers) as pool:
+            for _, outcome in find_people(
+                self.estimator, images, pool, workers=workers, prepare=prepare, pixels=_pixels_of
+            ):
+                yield str(outcome) if isinstance(outcome, EveryposeError) else outcome
 
     def _table(self, key: str, outcome: People | str) -> dict[str, npt.NDArray[np.generic]]:
         """Return the rows of one image."""
@@ -139,6 +122,13 @@ class PoseActor:
         }
         rows = len(table["person"])
         return table | {"file": np.full(rows, key), "problem": np.full(rows, "")}
+
+
+def _pixels_of(image: object) -> int:
+    """Return the pixels of an image before it is read; 0 if they are unknown."""
+    if isinstance(image, np.ndarray):
+        return int(np.prod(image.shape[:2]))
+    return pixels_of_file(Path(image)) if isinstance(image, str | Path) else 0
 
 
 class _Problem(dict[str, npt.NDArray[np.generic]]):

@@ -24,10 +24,11 @@ class Manifest(Settings):
         index: number of the shard, from 0.
         count: number of shards.
         model: name of the model, its SHA-256 and the options that determine the results.
-        sources_sha256: hash of the sorted names of the shard's image files and archives, one a line.
-        items: number of images; None until archives have been read to their end.
-        items_sha256: hash of the sorted names of the images, one a line; None if ``items`` is None.
-        finished: whether all images are in complete parts.
+        sources_sha256: hash of the sorted names of the shard's image files, archives and segments of videos, one a
+            line.
+        items: number of images and segments; None until archives have been read to their end.
+        items_sha256: hash of the sorted names of the images and segments, one a line; None if ``items`` is None.
+        finished: whether all images and segments are in complete parts.
     """
 
     index: int = Field(ge=0, lt=MOST_SHARDS)

@@ -1,4 +1,4 @@
-"""What a bulk run reads: image files, tars, Parquet tables; local or in object stores."""
+"""What a bulk run reads: image files, tars, Parquet tables, videos; local or in object stores."""
 
 from everypose.bulk.sources.clips import Clip
 from everypose.bulk.sources.found import Archive, Sources, TableOptions

@@ -111,13 +111,13 @@ def clips_of(video: str, place: str, *, out: Path, seconds: float = SEGMENT_SECO
         record = _read(file)
         is_current = record is not None and (record.size, record.seconds) == (size, seconds)
         whole = Clip(video, place, Segment())
-        segments = None if is_current else find_segments(whole.name, seconds, opener=whole.opener)
+        segments = [] if is_current else find_segments(whole.name, seconds, opener=whole.opener)
     except OSError as error:
         return [Clip(video, place, EveryposeError(f"cannot read the video {place}: {error.strerror or error}"))]
     except EveryposeError as error:
         return [Clip(video, place, error)]
-    if record is None or segments is not None:
-        found = [_SegmentRecord(**asdict(segment)) for segment in segments or ()]
+    if record is None or not is_current:
+        found = [_SegmentRecord(**asdict(segment)) for segment in segments]
         record = _VideoRecord(video=video, size=size, seconds=seconds, segments=found)
         write_json(file, record.model_dump())
     return [Clip(video, place, Segment(**one.model_dump())) for one in record.segments]

@@ -1,4 +1,4 @@
-"""The images and archives of a bulk run, and those of one shard."""
+"""The images, archives and videos of a bulk run, and those of one shard."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
