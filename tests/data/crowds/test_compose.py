@@ -111,6 +111,13 @@ def test_a_mask_with_another_persons_keypoints_is_dropped():
     assert cut_out(image, replace(scene, segmentations=[outlines(truth), None]), 0, COCO) is None
 
 
+def test_a_person_whose_keypoints_all_lie_outside_the_photo_is_dropped():
+    image, scene = painted_scene(1, [(80, 20, 180)])
+    truth = largest_component((image != ground(1)).any(axis=2))
+    away = replace(scene, keypoints=scene.keypoints + np.array([1000.0, 0, 0]), segmentations=[outlines(truth)])
+    assert cut_out(image, away, 0, COCO) is None
+
+
 def test_a_flipped_cutout_flipped_again_is_the_same(cutouts):
     cut = cutouts[0]
     once, twice = cut.flipped(COCO), cut.flipped(COCO).flipped(COCO)

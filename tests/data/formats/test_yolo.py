@@ -125,3 +125,15 @@ def test_image_ids_are_the_numbers_of_the_files_where_they_can_be(
     (split,) = read_any(tmp_path)
     numbers = {Path(entry["file_name"]).stem: entry["id"] for entry in split.content["images"]}
     assert [numbers[stem] for stem in sorted(stems)] == expected
+
+
+@pytest.mark.parametrize("listed", ["[a, b]", "[b, a]"])
+def test_images_below_an_absolute_path_and_next_to_a_relative_file(tmp_path: Path, monkeypatch, listed: str) -> None:
+    image(tmp_path / "elsewhere" / "a" / "1.png", 10, 10)
+    image(tmp_path / "set" / "b" / "2.png", 10, 10)
+    names = "kpt_shape: [2, 3]\nkpt_names: {0: [a, b]}\nnames: [cat]\n"
+    (tmp_path / "set" / "data.yaml").write_text(f"path: {tmp_path / 'elsewhere'}\ntrain: {listed}\n{names}")
+    monkeypatch.chdir(tmp_path)
+    (split,) = read_any(Path("set"))
+    assert split.image_root == tmp_path
+    assert {entry["file_name"] for entry in split.content["images"]} == {"elsewhere/a/1.png", "set/b/2.png"}

@@ -63,7 +63,7 @@ class CutOut:
     def flipped(self, skeleton: Skeleton) -> "CutOut":
         """The mirror image, left and right keypoints exchanged."""
         last = self.pixels.shape[1] - 1
-        keypoints = self.keypoints[skeleton.flip_index].copy()
+        keypoints = self.keypoints[skeleton.flip_index]
         labeled = keypoints[:, 2] > 0
         keypoints[labeled, 0] = last - keypoints[labeled, 0]
         box = np.array([last - self.box[2], self.box[1], last - self.box[0], self.box[3]])
@@ -207,7 +207,8 @@ def _is_clean(mask: Mask, scene: Scene, person: int) -> bool:
     if strangers.sum() > OTHERS_INSIDE * max(1, len(strangers)):
         return False
     reach = max(1, round(0.02 * float(span.max())))
-    return bool(_covered(mask, scene.keypoints[person], reach).mean() >= INSIDE)
+    own_covered = _covered(mask, scene.keypoints[person], reach)
+    return bool(len(own_covered) and own_covered.mean() >= INSIDE)
 
 
 def _covered(mask: Mask, keypoints: Float64, reach: int = 0) -> Mask:

@@ -4,6 +4,7 @@ A label line is ``class cx cy w h x1 y1 v1 x2 y2 v2 ...``, everything but class 
 width or height. Format: https://docs.ultralytics.com/datasets/pose/.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def _images(values: dict[str, Any], split: str, yaml_file: Path) -> list[Path]:
         else:
             lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
             found += [_listed(path, line) for line in lines]
-    return found
+    # Some may lie below an absolute 'path', others next to a YAML file with a relative path.
+    return [path.absolute() for path in found] if any(path.is_absolute() for path in found) else found
 
 
 def _resolved(place: str, root: Any, yaml_file: Path) -> Path:
@@ -178,13 +180,7 @@ def _read_split(
 
 def _common_root(paths: list[Path], otherwise: Path) -> Path:
     """The deepest folder that holds all images."""
-    if not paths:
-        return otherwise
-    parents = [path.parent for path in paths]
-    root = parents[0]
-    while any(root != parent and root not in parent.parents for parent in parents):
-        root = root.parent
-    return root
+    return Path(os.path.commonpath([path.parent for path in paths])) if paths else otherwise
 
 
 def _image_ids(paths: list[Path]) -> list[int]:

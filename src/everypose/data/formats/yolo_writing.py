@@ -33,15 +33,8 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
     >>> "kpt_shape: [2, 3]" in Path("yolo/data.yaml").read_text()
     True
     """
-    categories = [c for c in splits[0].content["categories"] if c.get("keypoints")]
-    if not categories:
-        raise EveryposeError(f"{splits[0].name}: no category lists its keypoints; 'everypose data doctor' says more")
-    for split in splits:
-        if [c for c in split.content["categories"] if c.get("keypoints")] != categories:
-            raise EveryposeError(f"{splits[0].name} and {split.name} have different categories: convert them apart")
+    categories = _common_categories(splits)
     skeleton = Skeleton.from_coco_category(categories[0])
-    if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
-        raise EveryposeError(f"{splits[0].name} holds categories with different keypoints; split it by category")
     left_out: Counter[str] = Counter()
     category_ids = [category["id"] for category in categories]
     targets = []
@@ -52,28 +45,44 @@ def write_yolo(splits: list[Split], out: Path, copy: bool) -> list[str]:
     for split, each in zip(splits, targets, strict=True):
         place_images(each, copy=copy)
         _write_labels(split, each, category_ids, out, left_out)
-    names = {index: str(category.get("name", index)) for index, category in enumerate(categories)}
-    described = {split.name: f"images/{split.name}" for split in splits}
-    # Without 'path' Ultralytics takes the YAML file's own folder; a relative one it takes from where it was started.
-    write_text(
-        out / "data.yaml",
-        flat_yaml.dump(
-            {
-                **described,
-                "kpt_shape": [len(skeleton), 3],
-                "flip_idx": skeleton.flip_index.tolist(),
-                "names": names,
-                "kpt_names": {index: list(categories[0]["keypoints"]) for index in names},
-            }
-        ),
-    )
+    write_text(out / "data.yaml", flat_yaml.dump(_description(splits, categories, skeleton)))
     notes = [f"{count:,} {what}" for what, count in left_out.items() if count]
     if len(skeleton) > 1 and not skeleton.flip_pairs:
         notes.append(
             "flip_idx swaps no keypoints, because their names do not say left or right: if some are pairs, give "
             "--skeleton FILE.toml with flip_pairs"
         )
-    return notes if "val" in described else [*notes, "no split is called val; Ultralytics wants one to train"]
+    if all(split.name != "val" for split in splits):
+        notes.append("no split is called val; Ultralytics wants one to train")
+    return notes
+
+
+def _common_categories(splits: list[Split]) -> list[dict[str, Any]]:
+    """The categories with keypoints, which all splits must share, and their keypoints all categories."""
+    categories, *others = ([c for c in split.content["categories"] if c.get("keypoints")] for split in splits)
+    first = splits[0].name
+    if not categories:
+        raise EveryposeError(f"{first}: no category lists its keypoints; 'everypose data doctor' says more")
+    for split, own in zip(splits[1:], others, strict=True):
+        if own != categories:
+            raise EveryposeError(f"{first} and {split.name} have different categories: convert them apart")
+    if any(category["keypoints"] != categories[0]["keypoints"] for category in categories):
+        raise EveryposeError(f"{first} holds categories with different keypoints; split it by category")
+    return categories
+
+
+def _description(splits: list[Split], categories: list[dict[str, Any]], skeleton: Skeleton) -> dict[str, Any]:
+    """The content of data.yaml.
+
+    Without 'path' Ultralytics takes the YAML file's own folder; a relative one it takes from where it was started.
+    """
+    return {
+        **{split.name: f"images/{split.name}" for split in splits},
+        "kpt_shape": [len(skeleton), 3],
+        "flip_idx": skeleton.flip_index.tolist(),
+        "names": {index: str(category.get("name", index)) for index, category in enumerate(categories)},
+        "kpt_names": {index: list(category["keypoints"]) for index, category in enumerate(categories)},
+    }
 
 
 def _write_labels(

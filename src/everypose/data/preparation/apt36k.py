@@ -5,7 +5,7 @@ from typing import Any
 
 from everypose.core.files import read_json
 from everypose.data.formats.coco import coco_category_fields
-from everypose.data.preparation.prepared import Entry, Prepared, find_file, require_any
+from everypose.data.preparation.prepared import Entry, Prepared, required_file
 from everypose.errors import as_user_error
 from everypose.skeleton.skeleton import Skeleton
 
@@ -58,9 +58,7 @@ def prepare_apt36k(folder: Path, *, quiet: bool = False) -> list[Prepared]:  # n
         ...
     everypose.errors.EveryposeError: downloads does not hold apt36k_annotations.json
     """
-    path = find_file(folder, ["**/apt36k_annotations.json"])
-    require_any([path] if path else [], folder, "apt36k_annotations.json")
-    assert path is not None
+    path = required_file(folder, "**/apt36k_annotations.json", "apt36k_annotations.json")
     with as_user_error(f"{path} is not APT-36K's annotation file"):
         content = read_json(path)
         split_of = split_videos(content["images"])

@@ -105,6 +105,23 @@ def find_file(folder: Path, patterns: Sequence[str]) -> Path | None:
     return None
 
 
+def required_file(folder: Path, pattern: str, what: str) -> Path:
+    """The first file below a folder that a glob pattern matches.
+
+    Raises:
+        EveryposeError: if there is none; names what was looked for.
+
+    >>> required_file(Path("downloads"), "**/halpe_train_v1.json", "halpe_train_v1.json")
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: downloads does not hold halpe_train_v1.json
+    """
+    path = find_file(folder, [pattern])
+    if path is None:
+        raise EveryposeError(f"{folder} does not hold {what}")
+    return path
+
+
 def require_any(found: Sequence[object], folder: Path, what: str) -> None:
     """Check that something was found.
 

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from everypose.core.files import read_json
-from everypose.data.formats.coco import coco_category_fields
 from everypose.data.formats.coco_entries import WHOLE_BODY_PARTS
-from everypose.data.preparation.prepared import Prepared, find_file, require_any
+from everypose.data.preparation.prepared import Prepared, category, find_file, require_any
 from everypose.errors import EveryposeError, as_user_error
 from everypose.skeleton.skeleton import Skeleton
 
@@ -66,13 +65,12 @@ def _checked(path: Path, skeleton_name: str, name: str, links: dict[str, Path]) 
     """The content of a file, with the skeleton's keypoint names in its category."""
     content = read_json(path)
     skeleton = Skeleton.named(skeleton_name)
-    lists = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations")]
-    if not all(isinstance(each, list) for each in lists):
+    images, annotations = (content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations"))
+    if not isinstance(images, list) or not isinstance(annotations, list):
         raise EveryposeError(f"{path} is not a COCO annotation file: it needs the lists images and annotations")
-    images, annotations = lists
     with as_user_error(f"{path} has an annotation that is not one of COCO's"):
-        counts = [_keypoint_count(entry) for entry in annotations or []]
-    for entry, found in zip(annotations or [], counts, strict=True):
+        counts = [_keypoint_count(entry) for entry in annotations]
+    for entry, found in zip(annotations, counts, strict=True):
         if found not in (0, len(skeleton)):
             raise EveryposeError(
                 f"{path}: annotation {entry.get('id')} has {found:g} keypoints, not the {len(skeleton)} of"
@@ -80,8 +78,7 @@ def _checked(path: Path, skeleton_name: str, name: str, links: dict[str, Path]) 
             )
     without = counts.count(0)
     notes = [f"{without} annotations have no keypoints"] if without else []
-    categories = [{"id": 1, "name": "person", **coco_category_fields(skeleton)}]
-    return Prepared(name, images or [], annotations or [], categories, links=links, notes=notes)
+    return Prepared(name, images, annotations, category(skeleton), links=links, notes=notes)
 
 
 def _keypoint_count(entry: dict[str, Any]) -> float:

@@ -11,7 +11,15 @@ from everypose.core.geometry import keypoint_boxes, xyxy_to_xywh
 from everypose.core.progress import track
 from everypose.data.images import read_header
 from everypose.data.preparation.array_pickle import read_array_pickle
-from everypose.data.preparation.prepared import Entry, Prepared, annotation, category, find_file, require_any
+from everypose.data.preparation.prepared import (
+    Entry,
+    Prepared,
+    annotation,
+    category,
+    find_file,
+    require_any,
+    required_file,
+)
 from everypose.errors import as_user_error
 from everypose.skeleton.skeleton import Skeleton
 
@@ -130,7 +138,4 @@ def _project(joints: Float64, extrinsics: Float64, intrinsics: Float64) -> Float
 
 def _size(folder: Path) -> tuple[int, int]:
     """Width and height of a sequence's first image."""
-    first = find_file(folder, ["image_*.jpg"])
-    require_any([first] if first else [], folder, "image_*.jpg")
-    assert first is not None
-    return read_header(first).upright
+    return read_header(required_file(folder, "image_*.jpg", "image_*.jpg")).upright
