@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.main import get_command
 
 import everypose
 from everypose.cli.main import app
+from everypose.core.files import write_json
+from everypose.skeleton.skeleton import Skeleton
 from everypose.video.writer import VideoWriter
 
 PACKAGE = Path(everypose.__file__).parent
@@ -44,6 +47,17 @@ def clip(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def people(tmp_path):
+    """The ``people.json`` and ``a.png`` of the examples: a person with COCO's keypoints in a black image."""
+    category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
+    person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
+    image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    write_json(tmp_path / "people.json", {"images": [image], "annotations": [person], "categories": [category]})
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+
+
+@pytest.mark.usefixtures("people")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of(name, monkeypatch, tmp_path, clip):
     shutil.copy(clip, tmp_path)

@@ -20,13 +20,7 @@ def read_training_set(data: OneSetSection) -> list[SceneSet]:
     Raises:
         EveryposeError: if a set cannot be found or read, has no labeled person, or has another skeleton than the first.
 
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> sources = (Source(annotations="train.json", images="."),)
+    >>> sources = (Source(annotations="people.json", images="."),)
     >>> [people] = read_training_set(OneSetSection(root=".", train=sources))
     >>> len(people), people.skeleton.name
     (1, 'coco')
@@ -87,13 +81,7 @@ def read_source(source: Source, root: Path, skeleton: Skeleton | None) -> SceneS
     Raises:
         EveryposeError: if it cannot be read, or its keypoints are not those of ``skeleton``.
 
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("source.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> len(read_source(Source(annotations="source.json", images="photos"), Path(), None))
+    >>> len(read_source(Source(annotations="people.json", images="photos"), Path(), None))
     1
     """
     annotations = Path(root, source.annotations) if source.annotations else None

@@ -69,18 +69,10 @@ class Validator:
 
     >>> from everypose.methods.cid.settings import CIDSettings
     >>> from everypose.models.build import build_network
-    >>> import cv2
-    >>> import numpy as np
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("val.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> _ = cv2.imwrite("a.png", np.zeros((64, 64, 3), np.uint8))
     >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
     >>> settings = CIDSettings(backbone=backbone, instance=4)
     >>> config = ModelConfig(name="small", network=settings, skeleton=Skeleton.named("coco"))
-    >>> layout = Layout((Path("val.json"),), Path(), None, None, "one image")
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one image")
     >>> validator = Validator(AnnotatedSet.read(layout), config, ValidationSection(flip=False, pictures=0))
     >>> prediction = validator.predict(build_network(settings, 17), torch.device("cpu"))
     >>> validator.score(prediction.results).people
@@ -185,12 +177,7 @@ def read_validation_set(data: OneSetSection, settings: ValidationSection) -> Ann
     Raises:
         EveryposeError: if it cannot be found or read, or there are several.
 
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("set.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> data = OneSetSection(root=".", val=(Source(annotations="set.json", images="."),))
+    >>> data = OneSetSection(root=".", val=(Source(annotations="people.json", images="."),))
     >>> read_validation_set(data, ValidationSection()).metric
     'coco'
     """

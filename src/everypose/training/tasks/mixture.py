@@ -39,13 +39,7 @@ class MixtureTask:
         EveryposeError: if data or the weights to start from cannot be used.
 
     >>> from everypose.training.recipe import parse_recipe
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> sets = [{"name": "people", "train": [{"annotations": "train.json", "images": "."}]}]
+    >>> sets = [{"name": "people", "train": [{"annotations": "people.json", "images": "."}]}]
     >>> table = {"model": {"family": "posebh"}, "inference": {"crop_size": [192, 256]}, "data": {"sets": sets}}
     >>> task = MixtureTask(parse_recipe(table | {"schedule": {"epochs": 100}}))
     >>> len(task.samples), task.config.skeleton.name

@@ -70,12 +70,7 @@ class SetPeople:
     Raises:
         EveryposeError: if a file cannot be read or has different keypoints, or no person is usable.
 
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> settings = MixedSet(name="people", train=({"annotations": "train.json", "images": "."},))
+    >>> settings = MixedSet(name="people", train=({"annotations": "people.json", "images": "."},))
     >>> people = SetPeople(settings, Path(), CropInference(crop_size=(48, 64)))
     >>> len(people), people.geometry.size
     (1, Size(width=48, height=64))
@@ -153,12 +148,7 @@ class MixedSamples(Dataset[CropSample]):
     With equal weights an epoch has every person once, and a set's share is that of its people. A set of weight w has
     w times that share, and goes through its people in an order of its own, so that all of them are seen equally often.
 
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> settings = MixedSet(name="people", train=({"annotations": "train.json", "images": "."},))
+    >>> settings = MixedSet(name="people", train=({"annotations": "people.json", "images": "."},))
     >>> people = SetPeople(settings, Path(), CropInference(crop_size=(48, 64)))
     >>> samples = MixedSamples([people, people], seed=0)
     >>> len(samples), sorted(samples.index(position) for position in range(2))  # data set and person

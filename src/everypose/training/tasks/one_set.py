@@ -22,15 +22,8 @@ class OneSetTask:
     Raises:
         EveryposeError: if data cannot be used, or the skeleton has no sigmas, which AP and suppression need.
 
-    >>> from pathlib import Path
     >>> from everypose.training.recipe import parse_recipe
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": ""}
+    >>> data = {"train": [{"annotations": "people.json", "images": "."}], "val_split": ""}
     >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}, "data": data})
     >>> task = OneSetTask(recipe)
     >>> task.config.skeleton.name, task.validators

@@ -45,14 +45,8 @@ class RefinementTask(OneSetTask):
     Raises:
         EveryposeError: if the results of ``poses.train`` or ``poses.val`` cannot be read.
 
-    >>> from everypose.core.files import write_json
     >>> from everypose.training.recipe import parse_recipe
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": ""}
+    >>> data = {"train": [{"annotations": "people.json", "images": "."}], "val_split": ""}
     >>> table = {"model": {"family": "posefix"}, "inference": {"crop_size": [192, 256]}, "data": data}
     >>> task = RefinementTask(parse_recipe(table | {"schedule": {"epochs": 2}}))
     >>> len(task.samples), task.samples.unit

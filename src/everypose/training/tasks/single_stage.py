@@ -30,16 +30,8 @@ class SingleStageTask(OneSetTask):
     Attributes:
         samples: the training samples.
 
-    >>> from pathlib import Path
     >>> from everypose.training.recipe import parse_recipe
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> import cv2
-    >>> _ = cv2.imwrite("a.png", np.zeros((64, 64, 3), np.uint8))
-    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": "", "size": 64}
+    >>> data = {"train": [{"annotations": "people.json", "images": "."}], "val_split": "", "size": 64}
     >>> recipe = parse_recipe({"model": {"family": "cid"}, "schedule": {"epochs": 2}, "data": data})
     >>> task = SingleStageTask(recipe)
     >>> batch = task.samples.collate([task.samples[position] for position in (0, 1)])

@@ -36,18 +36,8 @@ class TopDownTask(OneSetTask):
     Raises:
         UsageError: if the augmentation crops half bodies and the skeleton does not know its upper body.
 
-    >>> import numpy as np
-    >>> from pathlib import Path
     >>> from everypose.training.recipe import parse_recipe
-    >>> from everypose.skeleton.skeleton import Skeleton
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    >>> write_json(Path("train.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> import cv2
-    >>> _ = cv2.imwrite("a.png", np.zeros((64, 64, 3), np.uint8))
-    >>> data = {"train": [{"annotations": "train.json", "images": "."}], "val_split": ""}
+    >>> data = {"train": [{"annotations": "people.json", "images": "."}], "val_split": ""}
     >>> table = {"model": {"family": "mipnet"}, "inference": {"crop_size": [192, 256]}, "data": data}
     >>> task = TopDownTask(parse_recipe(table | {"schedule": {"epochs": 2}}))
     >>> task.samples[0].crop.shape, task.samples[0].keypoints.shape  # two people a crop
