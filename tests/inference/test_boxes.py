@@ -65,6 +65,10 @@ def test_rows_with_a_file_name_belong_to_that_file(detections):
     assert lefts(file, "1.jpg") == []
 
 
+def test_rows_with_an_empty_name_belong_to_their_number(detections):
+    assert lefts(detections([row(9, 4, file_name="")]), "9.jpg") == [4]
+
+
 def test_of_files_with_one_name_the_number_tells(detections):
     images = {Path("x/a.jpg"): 1, Path("y/a.jpg"): 2, Path("b.jpg"): 3}
     file = detections(

@@ -58,7 +58,7 @@ def test_entries_keep_everything_except_their_keypoints(tmp_path, photos):
 
 def test_entries_without_a_name_belong_to_the_image_with_their_number(tmp_path, photos):
     numbered = find_inputs([str(photos[0].path)]).images
-    assert refined(tmp_path, [entry(0)], numbered).images == 1
+    assert refined(tmp_path, [entry(0), entry(2, file_name="")], numbered).people == 2
 
 
 def test_the_number_decides_between_images_of_one_name(tmp_path):

@@ -207,11 +207,8 @@ class _Row:
         score = float(values["score"])
         if not all(abs(number) < LARGEST_NUMBER for number in (*bbox, score)):
             raise ValueError(f"its box or score is not a finite number below {LARGEST_NUMBER:g}")
-        file_name = values.get("file_name")
-        return cls(
-            int(values["image_id"]), file_name and Path(file_name).name, int(values["category_id"]),
-            (x, y, width, height), score,
-        )  # fmt: skip
+        file_name = Path(values.get("file_name") or "").name or None
+        return cls(int(values["image_id"]), file_name, int(values["category_id"]), (x, y, width, height), score)
 
 
 def _number_of(image: Path) -> int | None:

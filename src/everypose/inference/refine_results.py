@@ -11,7 +11,7 @@ from everypose.data.images import read_image
 from everypose.errors import EveryposeError
 from everypose.inference.inputs import Source
 from everypose.inference.refinement import Refiner
-from everypose.inference.results.coco import Entry, read_entries
+from everypose.inference.results.coco import Entry, read_entries, read_people
 from everypose.people import People
 
 ImageKey = tuple[str | None, int]
@@ -69,7 +69,7 @@ def refine_results(path: Path, images: Sequence[Source], refiner: Refiner, *, qu
     shared = {name for name, count in Counter(source.path.name for source in images).items() if count > 1}
     groups = _rows_of_images(path, entries, shared)
     # All entries are read before the first image, so that a malformed one is reported at once.
-    people = [_read(path, [entries[row] for row in rows], refiner) for rows in groups.values()]
+    people = [read_people(path, [entries[row] for row in rows], refiner.skeleton) for rows in groups.values()]
     sources: dict[ImageKey, Source] = {(None, source.image_id): source for source in images}
     sources |= {_key(source.path.name, source.image_id, shared): source for source in images}
     result, kept = RefinedResults(), dict(enumerate(entries))
@@ -107,7 +107,7 @@ def _rows_of_images(path: Path, entries: Sequence[Entry], shared: Collection[str
             raise EveryposeError(
                 f"{path}: entry {row} is of a video's frame: refine videos by 'everypose predict --refine'"
             )
-        name, number = entry.get("file_name"), entry.get("image_id")
+        name, number = entry.get("file_name") or None, entry.get("image_id")
         if name is None and not isinstance(number, int):
             raise EveryposeError(f"{path}: entry {row} has neither a file_name nor a number as its image_id")
         image_id = number if isinstance(number, int) else 0
@@ -126,11 +126,3 @@ def _refined(people: People, image: Image, refiner: Refiner) -> list[list[float]
     distinct = set(refiner.distinct(keypoints, people.scores).tolist())
     entries = People(keypoints, people.scores, people.skeleton, boxes=people.boxes).to_coco(0)
     return [entry["keypoints"] if row in distinct else None for row, entry in enumerate(entries)]
-
-
-def _read(path: Path, entries: list[Entry], refiner: Refiner) -> People:
-    """The people of one image's entries."""
-    try:
-        return People.from_coco(entries, refiner.skeleton)
-    except EveryposeError as error:
-        raise EveryposeError(f"{path}: {error}") from error

@@ -9,7 +9,7 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.results import FrameResult, read_results
-from everypose.inference.results.coco import CocoWriter, WholeCocoWriter, read_coco_results
+from everypose.inference.results.coco import CocoWriter, WholeCocoWriter, read_coco_results, read_people_by_image
 from everypose.inference.results.deeplabcut import DeepLabCutWriter, read_deeplabcut
 from everypose.inference.results.openpose import BODY_25, COCO_18, OpenPoseWriter, openpose_json
 from everypose.inference.results.trc import TrcWriter
@@ -63,6 +63,13 @@ def test_a_list_for_which_the_disk_is_full_at_its_end_is_one_line(tmp_path, monk
 
 def test_a_coco_list_without_people(tmp_path):
     assert write(CocoWriter(tmp_path / "r.json"), []).read_text() == "[]\n"
+
+
+@pytest.mark.parametrize("read", [lambda *given: list(read_coco_results(*given)), read_people_by_image])
+def test_a_wrong_entry_of_a_coco_list_names_the_file(tmp_path, read):
+    (tmp_path / "c.json").write_text(json.dumps([{"image_id": 1, "keypoints": [1, 2], "score": 0.5}]))
+    with pytest.raises(EveryposeError, match=r"c\.json: .*needs 51 keypoint numbers, it has 2"):
+        read(tmp_path / "c.json", COCO)
 
 
 def test_a_coco_list_needs_a_skeleton(tmp_path):
@@ -275,6 +282,19 @@ def test_trc_of_uneven_times_is_interpolated(tmp_path):
     assert float(header["DataRate"]) == pytest.approx(4 / 0.6, rel=1e-5)
     for time, cells in rows.values():  # motion at constant speed stays so
         np.testing.assert_allclose(np.array(cells, float)[0::3], speed * time, atol=1e-3)
+
+
+@pytest.mark.parametrize("times", [[0.0, 0.0], [0.0, 0.1, 0.1]], ids=str)
+def test_trc_of_frames_of_one_time(tmp_path, times):
+    point = Skeleton("point", ("tip",), (), (), None)
+    results = [
+        FrameResult("c.mp4", People([[[10.0 * frame, 5, 0.9]]], [0.9], point, ids=[1]), frame=frame, time=time)
+        for frame, time in enumerate(times)
+    ]
+    write(TrcWriter(tmp_path, "clip"), results)
+    rows = [line.split("\t") for line in (tmp_path / "clip_person1.trc").read_text().splitlines()[6:]]
+    assert len(rows) == len(times)
+    assert float(rows[-1][2]) == 10 * (len(times) - 1)
 
 
 def test_a_gap_is_not_interpolated(tmp_path):

@@ -5,7 +5,7 @@ height), entries have ``file_name`` and, for videos, ``frame`` (from 0), ``time`
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -155,7 +155,7 @@ def read_coco_results(path: Path, skeleton: Skeleton) -> Iterator[FrameResult]:
             raise EveryposeError(f"{path}: an entry of {file} has an image_id, a frame or a time that is not a number")
         if time is not None and not abs(time) < LARGEST_TIME:
             raise EveryposeError(f"{path}: an entry of {file} has the time {time}, which is not a number of seconds")
-        people = People.from_coco(own, skeleton)
+        people = read_people(path, own, skeleton)
         yield FrameResult(str(file), people, frame=frame, time=time, image_id=image_id)
 
 
@@ -198,7 +198,29 @@ def read_people_by_image(path: Path, skeleton: Skeleton) -> dict[int, People]:
         if not isinstance(entry.get("image_id"), int):
             raise EveryposeError(f"{path}: entry {place} has no image_id that is a whole number")
         groups.setdefault(entry["image_id"], []).append(entry)
-    return {image_id: People.from_coco(own, skeleton) for image_id, own in groups.items()}
+    return {image_id: read_people(path, own, skeleton) for image_id, own in groups.items()}
+
+
+def read_people(path: Path, entries: Sequence[Entry], skeleton: Skeleton) -> People:
+    """Return the people of one image's entries.
+
+    Args:
+        path: the file that the entries are from, for messages.
+        entries: of one image.
+        skeleton: what the keypoints are.
+
+    Raises:
+        EveryposeError: if an entry has no keypoints of this skeleton.
+
+    >>> read_people(Path("poses.json"), [{"keypoints": [1.5]}], Skeleton("point", ("tip",), (), (), (0.1,)))
+    Traceback (most recent call last):
+        ...
+    everypose.errors.EveryposeError: poses.json: the list: entry 0 is not a pose: ...
+    """
+    try:
+        return People.from_coco(entries, skeleton)
+    except EveryposeError as error:
+        raise EveryposeError(f"{path}: {error}") from error
 
 
 def _image_of(entry: Mapping[str, object]) -> tuple[object, object, object]:

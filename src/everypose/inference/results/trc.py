@@ -103,7 +103,8 @@ def _resample(positions: Float64, places: Int64, times: Float64, grid: Float64) 
     full[places] = positions
     if np.abs(times - grid).max() > JITTER * (grid[-1] - grid[0]) / max(1, len(grid) - 1):
         before = np.clip(np.searchsorted(times, grid, side="right") - 1, 0, max(0, len(times) - 2))
-        share = ((grid - times[before]) / (times[before + 1] - times[before]))[:, None, None]
+        gap = times[before + 1] - times[before]  # 0 between frames of one time, of which the second is taken
+        share = np.divide(grid - times[before], gap, out=np.ones(len(grid)), where=gap > 0)[:, None, None]
         # Where a frame is hit exactly, its neighbor, which may lack the person, must not count.
         left, right = full[before], np.where(share == 0, full[before], full[before + 1])
         full = np.where(share == 1, full[before + 1], left + share * (right - left))
