@@ -86,14 +86,7 @@ class EvaluationSetup:
         device: what the model runs on, and why.
         decoder: what replaces the decoder of a top-down model; None if it has its own.
 
-    >>> import json
-    >>> from everypose.core.files import write_json
-    >>> skeleton = Skeleton.named("coco")
-    >>> category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 17, "bbox": [0, 0, 10, 10]}
-    >>> image = {"id": 1, "file_name": "a.jpg"}
-    >>> write_json(Path("gt.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "the given annotation file")
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "the given annotation file")
     >>> setup = prepare_evaluation("boir-lite", layout)
     >>> setup.config.name, setup.protocol_fields()["boxes"], setup.flip
     ('boir-lite', 'none', False)
@@ -257,15 +250,7 @@ def evaluate_model(
     Raises:
         EveryposeError: if the data or the model cannot be used, or their keypoints differ.
 
-    >>> import cv2
-    >>> import numpy as np
-    >>> from everypose.core.files import write_json
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2] * 17, "bbox": [0, 0, 10, 10]}
-    >>> image = {"id": 1, "file_name": "black.png"}
-    >>> write_json(Path("black.json"), {"images": [image], "annotations": [person], "categories": [category]})
-    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
-    >>> layout = Layout((Path("black.json"),), Path(), None, None, "one black image")
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one black image")
     >>> evaluate_model("boir-lite", layout, EvaluationOptions(quiet=True)).record.numbers[""]["AP"]
     0.0
     """

@@ -53,16 +53,11 @@ def predict_images(estimator: "Estimator", annotated: AnnotatedSet, *, quiet: bo
     Raises:
         EveryposeError: if an image is missing or cannot be read: a score of the others would not be comparable.
 
-    >>> import cv2
-    >>> import numpy as np
     >>> from pathlib import Path
-    >>> from everypose import Skeleton, load
+    >>> from everypose import load
     >>> from everypose.data.discovery.layouts import Layout
-    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
-    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one black image")
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> content = {"images": [{"id": 1, "file_name": "black.png"}], "annotations": [], "categories": [category]}
-    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one black image")
+    >>> annotated = AnnotatedSet.read(layout)
     >>> predict_images(load("boir-lite", threads=1), annotated, quiet=True)
     []
     """
@@ -77,18 +72,13 @@ def predict_images(estimator: "Estimator", annotated: AnnotatedSet, *, quiet: bo
 def predict_people(estimator: "Estimator", annotated: AnnotatedSet) -> Iterator[tuple[JsonId, People]]:
     """Each image's id and its people, in the order of ``annotated.paths``; errors as ``predict_images``.
 
-    >>> import cv2
-    >>> import numpy as np
     >>> from pathlib import Path
-    >>> from everypose import Skeleton, load
+    >>> from everypose import load
     >>> from everypose.data.discovery.layouts import Layout
-    >>> _ = cv2.imwrite("black.png", np.zeros((64, 64, 3), np.uint8))
-    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one black image")
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> content = {"images": [{"id": 4, "file_name": "black.png"}], "annotations": [], "categories": [category]}
-    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one black image")
+    >>> annotated = AnnotatedSet.read(layout)
     >>> [(image_id, len(people)) for image_id, people in predict_people(load("boir-lite", threads=1), annotated)]
-    [(4, 0)]
+    [(1, 0)]
     """
     return _run(estimator, estimator.predict, annotated)
 
@@ -103,16 +93,14 @@ def image_results(
 
     >>> import numpy as np
     >>> from pathlib import Path
-    >>> from everypose import Skeleton, load
+    >>> from everypose import load
     >>> from everypose.data.discovery.layouts import Layout
-    >>> layout, skeleton = Layout((Path("gt.json"),), Path(), None, None, "one image"), Skeleton.named("coco")
-    >>> category = {"id": 1, "name": "person", "keypoints": list(skeleton.keypoints)}
-    >>> content = {"images": [{"id": 4, "file_name": "a.jpg"}], "annotations": [], "categories": [category]}
-    >>> annotated = AnnotatedSet.from_content(content, layout)
-    >>> people = People(np.ones((1, 17, 3)), [0.9], skeleton)
-    >>> [result] = image_results(load("boir-lite", threads=1), annotated, 4, people=people)
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one black image")
+    >>> annotated = AnnotatedSet.read(layout)
+    >>> people = People(np.ones((1, 17, 3)), [0.9], annotated.skeleton)
+    >>> [result] = image_results(load("boir-lite", threads=1), annotated, 1, people=people)
     >>> result["image_id"], result["category_id"], result["score"]
-    (4, 1, 0.9)
+    (1, 1, 0.9)
     """
     ids = {"image_id": image_id, "category_id": annotated.category_of_image[image_id]}
     rows = [row | ids for row in people.to_coco(0)]
@@ -122,18 +110,12 @@ def image_results(
 def predict_box_poses(estimator: TopDownEstimator, annotated: AnnotatedSet, *, quiet: bool = False) -> list[ImagePoses]:
     """The poses in all boxes of every image, before suppression; arguments and errors as ``predict_images``.
 
-    >>> import cv2
-    >>> import numpy as np
     >>> from pathlib import Path
-    >>> from everypose import Skeleton, load
+    >>> from everypose import load
     >>> from everypose.data.discovery.layouts import Layout
     >>> from everypose.evaluation.box_source import annotated_boxes
-    >>> _ = cv2.imwrite("gray.png", np.full((64, 64, 3), 128, np.uint8))
-    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one gray image")
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> content = {"images": [{"id": 1, "file_name": "gray.png"}], "annotations": [person], "categories": [category]}
-    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one black image")
+    >>> annotated = AnnotatedSet.read(layout)
     >>> pose = load("mipnet-lite", threads=1, detector=annotated_boxes(annotated))
     >>> [image] = predict_box_poses(pose, annotated, quiet=True)
     >>> image.poses.keypoints.shape  # two instances in one box
@@ -176,18 +158,12 @@ def predict_annotated_people(
     Raises:
         EveryposeError: if an image is missing or cannot be read, or an annotated box cannot be cropped.
 
-    >>> import cv2
-    >>> import numpy as np
     >>> from pathlib import Path
-    >>> from everypose import Skeleton, load
+    >>> from everypose import load
     >>> from everypose.data.discovery.layouts import Layout
     >>> from everypose.evaluation.box_source import annotated_boxes
-    >>> _ = cv2.imwrite("gray.png", np.full((64, 64, 3), 128, np.uint8))
-    >>> layout = Layout((Path("gt.json"),), Path(), None, None, "one gray image")
-    >>> category = {"id": 1, "name": "person", "keypoints": list(Skeleton.named("coco").keypoints)}
-    >>> person = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [30, 30, 2] * 17, "bbox": [10, 5, 40, 55]}
-    >>> content = {"images": [{"id": 1, "file_name": "gray.png"}], "annotations": [person], "categories": [category]}
-    >>> annotated = AnnotatedSet.from_content(content, layout)
+    >>> layout = Layout((Path("people.json"),), Path(), None, None, "one black image")
+    >>> annotated = AnnotatedSet.read(layout)
     >>> pose = load("mipnet-lite", threads=1, detector=annotated_boxes(annotated))
     >>> [result["annotation_id"] for result in predict_annotated_people(pose, annotated, quiet=True)]
     [7]
