@@ -94,6 +94,14 @@ def test_trainval_is_joined_from_its_parts(tmp_path: Path) -> None:
     assert len(find_data(tmp_path, "trainval", "crowdpose").annotation_files) == 1
 
 
+def test_parts_with_images_in_different_folders_are_not_joined(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "val")):
+        put(tmp_path, f"annotations/person_keypoints_{split}2017.json", f"{split}2017/a.jpg", image_id=number)
+    with pytest.raises(EveryposeError, match=r"train and val are in different folders, .*train2017 and .*val2017"):
+        find_data(tmp_path, "trainval")
+    assert find_data(tmp_path, "val").image_root == tmp_path / "val2017"
+
+
 def test_export_without_splits_is_not_joined_with_itself(tmp_path: Path) -> None:
     put(tmp_path, "result.json", "images/a.jpg")
     assert len(find_data(tmp_path, "trainval").annotation_files) == 1

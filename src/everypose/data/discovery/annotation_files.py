@@ -185,12 +185,20 @@ def image_path(root: Path, file_name: str) -> Path | None:
     >>> image_path(Path("photos"), "train/a.jpg").name, image_path(Path("photos"), "b.jpg")
     ('a.jpg', None)
     """
-    posix = file_name.replace("\\", "/")
-    for name in dict.fromkeys((file_name, posix, posix.rsplit("/", 1)[-1])):
+    for name in dict.fromkeys((file_name, file_name.replace("\\", "/"), last_part(file_name))):
         path = contained(root, name)
         if path is not None and is_file(path):
             return path
     return None
+
+
+def last_part(file_name: str) -> str:
+    r"""An image's name without its folders, also those of Windows.
+
+    >>> last_part("train\\a.jpg")
+    'a.jpg'
+    """
+    return file_name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def expected_path(root: Path, file_name: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from everypose.data.discovery.annotation_files import contained
+from everypose.data.discovery.annotation_files import contained, last_part
 from everypose.data.discovery.tool_files import read_annotations, refuse_tool_files
 from everypose.data.discovery.walk import is_file, is_folder
 from everypose.data.formats.coco import read_coco
@@ -96,7 +96,8 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
         dataset: which one, if the folder has several; custom sets are found in any case.
 
     Raises:
-        EveryposeError: if nothing is found; the message lists the names that were tried.
+        EveryposeError: if nothing is found; the message lists the names that were tried. If a split is joined from
+            several whose images are in different folders.
         UsageError: if several data sets lie there and none was named.
 
     >>> Path("coco/annotations").mkdir(parents=True)
@@ -123,8 +124,14 @@ def find_data(root: Path | str, split: str, dataset: str | None = None) -> Layou
     if len(datasets) > 1:
         raise UsageError(f"{root} holds {' and '.join(datasets)}; say which is meant")
     best = found[0]
-    image_root = _image_root(best.base, best.annotation_files[0], splits[0])
-    return Layout(best.annotation_files, image_root, best.dataset, best.dataset, best.description)
+    parts = zip(best.annotation_files, splits, strict=True)
+    roots = list(dict.fromkeys(_image_root(best.base, file, part) for file, part in parts))
+    if len(roots) > 1:
+        raise EveryposeError(
+            f"the images of {' and '.join(splits)} are in different folders, {' and '.join(map(str, roots))}: read the "
+            "splits one by one, or give each as a source of its own"
+        )
+    return Layout(best.annotation_files, roots[0], best.dataset, best.dataset, best.description)
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ def _annotation_file(base: Path, pattern: str, split: str) -> Path | None:
 def _image_root(base: Path, annotation_file: Path, split: str) -> Path:
     """The folder in which the first image of the annotation file lies, with or without the folders of its name."""
     name = _first_image(annotation_file)
-    names = [name, name.replace("\\", "/").rsplit("/", 1)[-1]]
+    names = [name, last_part(name)]
     folders = [annotation_file.parent]
     for each in _SPLIT_NAMES.get(split, (split,)):
         folders += [base / folder.format(split=each) for folder in _IMAGE_FOLDERS]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from everypose.core.counted import counted
-from everypose.data.discovery.annotation_files import contained, image_path
+from everypose.data.discovery.annotation_files import contained, image_path, last_part
 from everypose.data.image_header import parse_header
 from everypose.data.images import decode_image, read_header
 from everypose.data.tars import TarMember, list_members
@@ -90,7 +90,7 @@ class ImageFolder:
         root = self.root
         first = image_path(root, names[0]) if names else None
         if first is not None and first != root / names[0]:
-            last_parts = [_last_part(name) for name in names]
+            last_parts = [last_part(name) for name in names]
             posix = [name.replace("\\", "/") for name in names]
             names = posix if first == root / posix[0] else last_parts
             repairs["file names were taken without their folders"] += len(names) if names is last_parts else 0
@@ -131,7 +131,7 @@ class ImageTars:
         """Return the members: by name as written, or, when the first is not there so, without folders."""
         found = self._by_name({name: name for name in names})
         if names and not found[names[0]]:
-            found = self._by_name({name: _last_part(name) for name in names})
+            found = self._by_name({name: last_part(name) for name in names})
             repairs["file names were taken without their folders"] += len(names)
         if missing := [name for name in names if not found[name]]:
             number = counted(len(missing), "image")
@@ -146,11 +146,7 @@ class ImageTars:
         are_whole = all(name == part for name, part in wanted.items())
         members: dict[str, list[TarMember]] = {part: [] for part in wanted.values()}
         for member in self.members:
-            part = member.name if are_whole else _last_part(member.name)
+            part = member.name if are_whole else last_part(member.name)
             if part in members:
                 members[part].append(member)
         return {name: members[part] for name, part in wanted.items()}
-
-
-def _last_part(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
