@@ -91,12 +91,8 @@ def quantize(source: Path, photos: Sequence[str], out: Path, most: int = 64) -> 
         # Constants are folded, so that every bias is one, as the quantizer wants it.
         quant_pre_process(os.fspath(source), os.fspath(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
-        constants = {one.name for one in model.graph.initializer}
-        if scopes is None:
-            nodes = nodes_of_crops(model.graph, constants)
-        else:
-            nodes = [node.name for node in model.graph.node if _becomes_int8(node, constants, scopes)]
-        if any(node.op_type == "DequantizeLinear" for node in model.graph.node) or not nodes:
+        nodes = _chosen_nodes(model.graph, scopes)
+        if not nodes:
             raise UsageError(f"{config.name} has no backbone in float32 that could become int8: is it in int8 already?")
         if whole is not None:
             equalize(model, whole)
@@ -220,6 +216,21 @@ def _read_scopes(session: Session, path: Path) -> Int8Scopes:
     except ValidationError as error:
         reason = explain(error, Int8Scopes)
         raise EveryposeError(f"{path}: its int8 scopes are damaged, export the model again: {reason}") from error
+
+
+def _chosen_nodes(graph: onnx.GraphProto, scopes: Int8Scopes | None) -> list[str]:
+    """Return the names of the nodes that become int8; none of a graph that is in int8 already.
+
+    Args:
+        graph: with constants folded.
+        scopes: the modules of a single-stage model; None for other models.
+    """
+    if any(node.op_type == "DequantizeLinear" for node in graph.node):
+        return []
+    constants = {one.name for one in graph.initializer}
+    if scopes is None:
+        return nodes_of_crops(graph, constants)
+    return [node.name for node in graph.node if _becomes_int8(node, constants, scopes)]
 
 
 def _becomes_int8(node: onnx.NodeProto, constants: Set[str], scopes: Int8Scopes) -> bool:

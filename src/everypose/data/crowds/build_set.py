@@ -156,7 +156,7 @@ def compose_set(
         settings=settings,
         seed=seed,
         tally=tally,
-        scenes=scenes,
+        skeleton=scenes.skeleton,
         problems=problems,
     )
     for number, (jpeg, scene) in enumerate(track(photos, "composing", count, quiet), start=1):
@@ -177,7 +177,7 @@ def _composed(
     settings: Settings,
     seed: int,
     tally: Tally,
-    scenes: SceneSet,
+    skeleton: Skeleton,
     problems: list[str],
 ) -> Iterator[tuple[bytes, Scene]]:
     """Composed photos, as JPEG files, until there are ``count``; unreadable or too small ones are skipped."""
@@ -199,7 +199,7 @@ def _composed(
                 raise
             since_last += 1
             continue
-        image, composed = compose(rng, scene, photo, cutouts, aimed, scenes.skeleton, in_place=True)
+        image, composed = compose(rng, scene, photo, cutouts, aimed, skeleton, in_place=True)
         content = _jpeg(image) if composed.extra["pasted"] else b""
         del photo, image  # before the next one is read
         if content:
