@@ -9,6 +9,7 @@ import pytest
 from evaluation.tracking.made_sequences import write_mot
 from everypose.errors import EveryposeError, UsageError
 from everypose.evaluation.tracking.evaluate import evaluate_tracking
+from everypose.evaluation.tracking.mot import read_ground_truth
 from everypose.skeleton.skeleton import Skeleton
 
 POSETRACK = Skeleton.named("posetrack18")
@@ -60,6 +61,12 @@ def test_results_of_a_video_as_coco_list(tmp_path):
 def test_bad_mot_files(tmp_path, ground_truth, results, message):
     with pytest.raises(EveryposeError, match=message):
         mot(tmp_path, ground_truth, results)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "# a comment\n"])
+def test_a_file_without_rows_has_no_tracks(tmp_path, text):
+    (tmp_path / "gt.txt").write_text(text)
+    assert len(read_ground_truth(tmp_path / "gt.txt").ids) == 0
 
 
 def test_missing_files(tmp_path):

@@ -195,10 +195,11 @@ def _tracks(rows: Float64, counted: Mask, ignored: Mask) -> BoxTracks:
 def _read_rows(path: Path) -> Float64:
     """(N, columns) numbers of a text file, separated by commas."""
     try:
-        text = path.read_text(encoding="utf-8")
-        if not text.strip():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = [line for line in lines if line.partition("#")[0].strip()]
+        if not lines:
             return np.zeros((0, MOT15_COLUMNS))
-        rows: Float64 = np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)
+        rows: Float64 = np.loadtxt(lines, delimiter=",", ndmin=2)
     except OSError as error:
         raise EveryposeError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
