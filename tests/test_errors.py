@@ -1,5 +1,7 @@
 """A user's error ends a program with one line; a defect keeps its traceback."""
 
+from pathlib import Path
+
 import pytest
 
 from everypose.errors import EveryposeError, UsageError, exit_on_user_error
@@ -13,9 +15,17 @@ def test_a_users_error_is_one_line(error: EveryposeError, code: int, capsys: pyt
     assert capsys.readouterr().err == f"program: {error}\n"
 
 
-def test_a_defect_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError), exit_on_user_error("program"):
-        raise ZeroDivisionError
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(5, "Input/output error")])
+def test_a_defect_is_not_hidden(error: Exception) -> None:
+    with pytest.raises(type(error)), exit_on_user_error("program"):
+        raise error
+
+
+def test_an_error_of_the_file_system_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, exit_on_user_error("program"):
+        Path("n" * 300).stat()
+    assert left.value.code == 1
+    assert capsys.readouterr().err == f"program: cannot use {'n' * 300}: File name too long\n"
 
 
 def test_a_message_is_one_line_without_control_characters_whatever_it_is_made_of() -> None:

@@ -142,6 +142,9 @@ def as_user_error(message: str) -> Iterator[None]:
 def exit_on_user_error(program: str) -> Iterator[None]:
     """Print a user's error as one line on standard error and end the process with its exit code.
 
+    An error of the file system that names its file counts as a user's, too: a name that is too long, a folder that may
+    not be entered, wherever it is first used.
+
     Args:
         program: what the line begins with.
 
@@ -154,6 +157,10 @@ def exit_on_user_error(program: str) -> Iterator[None]:
     """
     try:
         yield
-    except EveryposeError as error:
+    except (EveryposeError, OSError) as error:
+        if isinstance(error, OSError):
+            if error.filename is None:
+                raise
+            error = EveryposeError(f"cannot use {error.filename}: {error.strerror}")
         print(f"{program}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

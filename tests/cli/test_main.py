@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ import everypose
 from everypose.cli import main as cli
 from everypose.errors import EveryposeError, UsageError
 
+EXAMPLE = str(Path(everypose.__file__).parent / "examples" / "astronaut.jpg")
 HEAVY = ["numpy", "cv2", "pydantic", "onnxruntime", "torch", "rich"]
 
 
@@ -102,3 +104,37 @@ def test_a_defect_keeps_its_traceback(everypose, monkeypatch):
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(ZeroDivisionError):
         everypose("models")
+
+
+LONG = "n" * 300
+"""A name that no file system takes."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", LONG),
+        ("predict", EXAMPLE, "-o", LONG),
+        ("predict", EXAMPLE, "-m", LONG),
+        ("predict", EXAMPLE, "--detector", LONG),
+        ("predict", EXAMPLE, "--boxes", LONG),
+        ("track", EXAMPLE, "-o", LONG),
+        ("data", "doctor", LONG),
+        ("data", "convert", LONG, "-o", "out.json"),
+        ("data", "statistics", LONG),
+        ("data", "join", LONG, "-o", "out.json"),
+        ("bulk", "status", LONG),
+        ("bulk", "plan", LONG),
+        ("models", "show", LONG),
+        ("import", LONG, "-o", "out"),
+        ("export", LONG, "-o", "out.onnx"),
+        ("recipes", "show", LONG),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_a_name_that_is_too_long_is_one_line(everypose, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = everypose(*arguments)
+    assert done.code in (1, 2)
+    assert "Traceback" not in done.err
+    assert len(done.err.strip().splitlines()) == 1

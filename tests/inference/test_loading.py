@@ -230,3 +230,9 @@ def test_a_model_of_crops_takes_no_size(crops):
 def test_a_model_that_finds_people_by_itself_takes_no_detector(model, options):
     with pytest.raises(UsageError, match="stand-in finds people by itself: it takes no detector"):
         load(model, **options)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_has_an_image(model, size):
+    with pytest.raises(UsageError, match=f"batch_size={size}: give a number from 1 on"):
+        load(model, batch_size=size)

@@ -101,6 +101,15 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def exists(path: str | Path) -> bool:
+    r"""Whether there is a file or folder of this name; False for names that the system cannot have, as very long ones.
+
+    >>> exists("n" * 1000), exists("\0")
+    (False, False)
+    """
+    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises OSError for names that are too long
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, atomically.
 

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from everypose.core.files import exists
 from everypose.errors import UsageError
 from everypose.inference.box_fusion import FusedDetectors
 from everypose.inference.box_sources import DetectionsFile, PeopleBoxes
@@ -54,10 +55,10 @@ def find_detector(
         if threshold is not None:
             raise UsageError("a threshold of boxes belongs to a detector that is loaded: let your own apply it")
         return source
-    if "," in str(source) and not Path(source).exists():
+    if "," in str(source) and not exists(source):
         find = partial(find_detector, threshold=threshold, device=device, threads=threads, spinning=spinning)
         return FusedDetectors([find(part.strip()) for part in str(source).split(",")])
-    family, name = (None, source) if Path(source).exists() else split_family(str(source))
+    family, name = (None, source) if exists(source) else split_family(str(source))
     if Path(name).suffix == ".json":
         return DetectionsFile(Path(name), threshold=threshold or 0.0)
     file = resolve(name)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from everypose.core.decoder_names import Decoder
-from everypose.core.files import sha256
+from everypose.core.files import exists, sha256
 from everypose.errors import UsageError
 from everypose.inference.boxes import Detector
 from everypose.inference.detectors import find_detector
@@ -89,6 +89,8 @@ def load(
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads={threads}: give a number from 1 to {MOST_THREADS}, or leave it out")
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"batch_size={batch_size}: give a number from 1 on, or leave it out")
     if device == AUTO:
         device = choose_device(model, flip=flip, size=size, threads=threads, skeleton=skeleton, family=family).device
     family = family or _catalog_family(model)
@@ -186,7 +188,7 @@ def choose_device(
 
 def _catalog_family(model: str | Path) -> str | None:
     """The family of a model of the catalog in a file of another project; None for others."""
-    entry = None if Path(model).exists() else find_entry(str(model))
+    entry = None if exists(model) else find_entry(str(model))
     return entry.family if entry is not None and entry.family in FAMILIES else None
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from everypose.core.files import sha256
+from everypose.core.files import exists, sha256
 from everypose.core.settings import Settings
 from everypose.errors import EveryposeError
 from everypose.models.catalog import find_entry
@@ -37,13 +37,13 @@ def identify_model(source: str | Path) -> ModelIdentity:
     >>> identify_model("fast").name
     'mipnet-lite'
     """
-    name = str(source) if Path(source).exists() else split_family(str(source))[1]
+    name = str(source) if exists(source) else split_family(str(source))[1]
     path = Path(name)
     try:
         if path.is_file():
             return ModelIdentity(name=path.name, source=name, sha256=sha256(path))
-        entry = None if path.exists() else find_entry(name)
-        if entry is None and not path.exists() and name.count("/") == 1:
+        entry = None if exists(path) else find_entry(name)
+        if entry is None and not exists(path) and name.count("/") == 1:
             entry = hub_entry(name)
         weights = resolve(name, download=False) if entry is None or entry.bundled else None
         if weights is not None:

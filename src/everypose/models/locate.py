@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from everypose.core.files import read_json
+from everypose.core.files import exists, read_json
 from everypose.errors import EveryposeError, UsageError
 from everypose.models.catalog import find_entry, name_hint
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
@@ -65,7 +65,7 @@ def resolve(source: str | Path, *, download: bool = True) -> ModelFile:
     'boir-lite.onnx'
     """
     path = Path(source)
-    if path.exists():
+    if exists(path):
         return _at(path)
     name = str(source)
     if (entry := find_entry(name)) is not None:

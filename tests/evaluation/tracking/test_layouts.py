@@ -56,6 +56,7 @@ def test_results_of_a_video_as_coco_list(tmp_path):
         (PEDESTRIAN.format(id=1) * 2, "", "a true id appears twice"),
         (PEDESTRIAN.format(id=1), "1,2,1,1,9,9\n1,2,5,5,9,9\n", "a track id appears twice"),
         (PEDESTRIAN.format(id=1), "9,2,1,1,9,9\n", "has a frame 9, the sequence has 1"),
+        ("4503599627370496,1,1,1,9,9,1,1,1\n", "", "4,503,599,627,370,496 frames; 1,000,000 are the most"),
     ],
 )
 def test_bad_mot_files(tmp_path, ground_truth, results, message):

@@ -8,7 +8,7 @@ from pathlib import Path
 from everypose.bulk.addresses import find_addresses, is_address, name_of
 from everypose.bulk.sources.clips import SEGMENT_SECONDS, clips_of
 from everypose.bulk.sources.found import TABLE_SUFFIX, Archive, Sources, TableOptions, is_archive
-from everypose.core.files import text_name
+from everypose.core.files import exists, text_name
 from everypose.core.progress import track
 from everypose.data.discovery.search import VIDEO_SUFFIXES, files_of
 from everypose.data.discovery.walk import Skipped
@@ -93,7 +93,7 @@ def _lines(sources: Sequence[str], listed: Iterable[bytes]) -> Iterator[str]:
         lines = (os.fsdecode(line).strip("\r\n") for line in listed) if source == "-" else iter([source])
         for line in lines:
             if line.strip():
-                yield from [line] if Path(line).exists() else expand_range(line)
+                yield from [line] if exists(line) else expand_range(line)
 
 
 def _places(line: str, skip: Path | None, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from everypose.core.files import exists
 from everypose.data.discovery.annotation_files import find_image_root, image_path, load
 from everypose.data.discovery.walk import walk
 from everypose.data.image_header import IMAGE_SUFFIXES
@@ -52,7 +53,7 @@ def find_image_set(source: Path) -> ImageSet:
                 problems[0] if problems else f"{source} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})"
             )
         return ImageSet(sorted(found.files), problems)
-    if not source.exists():
+    if not exists(source):
         raise EveryposeError(f"{source} does not exist; give a folder of images or an annotation file")
     entries = load(source)["images"]
     listed = [image["file_name"] for image in entries if isinstance(image, dict) and "file_name" in image]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from everypose.core.files import exists
 from everypose.data.discovery.walk import Skipped, is_folder, problem_of, walk
 from everypose.errors import UsageError
 
@@ -23,7 +24,7 @@ def is_camera(source: str) -> bool:
     >>> is_camera("0"), is_camera("clip.mp4")
     (True, False)
     """
-    return source.isdecimal() and not Path(source).exists()
+    return source.isdecimal() and not exists(source)
 
 
 def is_stream(source: str) -> bool:
@@ -65,7 +66,7 @@ def _expand(source: str, skip: Path | None, problems: list[Skipped], suffixes: C
         if not found.files and not found.skipped:
             raise UsageError(f"no image in folder {source}: a file counts when it is called .jpg, .png or the like")
         return found.files
-    if path.exists():
+    if exists(path):
         problem = None if path.is_fifo() else problem_of(path)  # a pipe that is named may be meant: <(cat a.jpg)
         if problem is not None:
             raise UsageError(problem)
@@ -109,7 +110,7 @@ def _literal_start(pattern: str) -> str:
     parts = Path(pattern).parts
     start = Path()
     for index, part in enumerate(parts):
-        if not (start / part).exists():
+        if not exists(start / part):
             return os.path.join(glob.escape(str(start)), *parts[index:]) if index else pattern  # noqa: PTH118
         start /= part
     return pattern

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from everypose.core.files import exists
 from everypose.data.discovery.annotation_files import annotation_files, find_image_root, load
 from everypose.data.doctor import annotations, categories, images
 from everypose.data.doctor.fix import corrected
@@ -67,7 +68,7 @@ def examine_all(path: Path, image_root: Path | None = None, damaged: list[str] |
         raise EveryposeError(f"{image_root} is not a folder; --images takes the folder that holds the pictures")
     if Path(path).is_dir():
         found: Iterator[tuple[Path, dict[str, Any]]] = annotation_files(Path(path), damaged)
-    elif Path(path).exists():
+    elif exists(path):
         found = iter([(Path(path), load(Path(path)))])
     else:
         raise EveryposeError(f"{path} does not exist; give a data set's folder or its annotation file")

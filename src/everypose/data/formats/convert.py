@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from everypose.core.files import read_json, write_json
+from everypose.core.files import exists, read_json, write_json
 from everypose.data.discovery.annotation_files import annotation_files, find_image_root, load
 from everypose.data.discovery.tool_files import read_annotations, refuse_tool_files
 from everypose.data.formats.coco import coco_content
@@ -34,7 +34,7 @@ def read_any(source: Path, images: Path | None = None, skeleton: Skeleton | None
         ...
     everypose.errors.EveryposeError: mice.zip is an archive; unpack it and give its folder
     """
-    if not source.exists():
+    if not exists(source):
         raise EveryposeError(f"{source} does not exist")
     if source.suffix == ".zip":
         raise EveryposeError(f"{source} is an archive; unpack it and give its folder")

@@ -21,6 +21,8 @@ from everypose.evaluation.coco_schema import number_array, require_results, whol
 from everypose.evaluation.tracking.ignoring import matched_to_ignored
 from everypose.evaluation.tracking.sequence import SequenceComparison
 
+MOST_FRAMES = 1_000_000
+"""The most frames of a sequence: eleven hours at 25 a second. More are a wrong number, and each costs time."""
 PEDESTRIAN = 1
 # Person on a vehicle, static person, distractor, reflection: detections of them are neither right nor wrong.
 DISTRACTORS = (2, 7, 8, 12)
@@ -113,7 +115,7 @@ def compare_mot(ground_truth: Path, results: Path) -> SequenceComparison:
         results: MOT text, or a COCO results list with ``frame`` (from 0), ``track_id`` and ``bbox``.
 
     Raises:
-        EveryposeError: if a file cannot be read or an id is twice in a frame.
+        EveryposeError: if a file cannot be read, an id is twice in a frame, or there are too many frames.
 
     >>> Path("park/gt").mkdir(parents=True)
     >>> _ = Path("park/gt/gt.txt").write_text("1,1,0,0,20,40,1,1,1\n")
@@ -126,6 +128,8 @@ def compare_mot(ground_truth: Path, results: Path) -> SequenceComparison:
     frames = max(_length(ground_truth), int(truth.frame.max(initial=0)))
     if (late := int(tracked.frame.max(initial=0))) > frames:
         raise EveryposeError(f"{results} has a frame {late}, the sequence has {frames}: are these its results?")
+    if frames > MOST_FRAMES:
+        raise EveryposeError(f"{ground_truth} has {frames:,} frames; {MOST_FRAMES:,} are the most: is a number wrong?")
     true_ids, track_ids, similarities = [], [], []
     for frame in range(1, frames + 1):
         annotated, found = truth.frame == frame, tracked.frame == frame
