@@ -50,8 +50,8 @@ def webp(orientation: int, order: str) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
-def tiff(orientation: int, order: str, bits: int = 8, image: np.ndarray = RGB) -> bytes:
-    """An uncompressed RGB TIFF."""
+def tiff(orientation: int, order: str, bits: int = 8, image: np.ndarray = RGB, orientation_type: int = 3) -> bytes:
+    """An uncompressed RGB TIFF; types of TIFF: 3 for 16 bits, 4 for 32."""
     height, width = image.shape[:2]
     data = image.astype(f"{order}u{bits // 8}").tobytes()
     directory = 8 + len(data)
@@ -63,7 +63,7 @@ def tiff(orientation: int, order: str, bits: int = 8, image: np.ndarray = RGB) -
 
     entries = [
         entry(256, 3, 1, width), entry(257, 3, 1, height), entry(258, 3, 3, directory + 6 + 12 * count),
-        entry(259, 3, 1, 1), entry(262, 3, 1, 2), entry(273, 4, 1, 8), entry(274, 3, 1, orientation),
+        entry(259, 3, 1, 1), entry(262, 3, 1, 2), entry(273, 4, 1, 8), entry(274, orientation_type, 1, orientation),
         entry(277, 3, 1, 3), entry(278, 3, 1, height), entry(279, 4, 1, len(data)),
     ]  # fmt: skip
     start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", directory)
@@ -94,6 +94,15 @@ def test_orientation_is_applied_alike_in_all_formats(tmp_path: Path, make, orien
     assert image.shape == expected.shape
     assert np.abs(image.astype(int) - expected).max() <= (12 if make is jpeg else 0)
     assert read_header(path).upright == image.shape[1::-1]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_an_orientation_of_32_bits_in_a_tiff(tmp_path: Path, order: str, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.tiff"
+    path.write_bytes(tiff(6, order, orientation_type=4))
+    np.testing.assert_array_equal(read_image(path), np.rot90(RGB, -1))
+    assert read_header(path).upright == (HEIGHT, WIDTH)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".ppm", ".gif", ".avif", ".jp2"])

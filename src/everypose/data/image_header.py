@@ -38,7 +38,7 @@ MOST_CHUNKS = 1_000_000
 """The most chunks of a PNG: encoders cut the pixels of a large image into chunks of 8,192 bytes."""
 _JPEG_MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
 _TAIL = 4096
 
 
@@ -255,15 +255,15 @@ def _tiff(file: BinaryIO) -> _Fields:
     tags = {tag: value for tag, value, _ in tiff_tags(file)}
     if 256 not in tags or 257 not in tags:
         raise _DamagedError("is damaged: the TIFF directory gives no size")
-    orientation = tags.get(_ORIENTATION_TAG, 1)
+    orientation = tags.get(ORIENTATION_TAG, 1)
     return tags[256], tags[257], orientation if 1 <= orientation <= 8 else 1, tags.get(258, 1)
 
 
-def tiff_tags(file: BinaryIO) -> list[tuple[int, int, int]]:
+def tiff_tags(file: BinaryIO) -> list[tuple[int, int, slice]]:
     """The whole-number tags of the first directory of TIFF or EXIF data.
 
     Returns:
-        Tag, first value, and the position in the file of that value.
+        Tag, first value, and the bytes of the file that hold that value.
 
     Raises:
         ValueError: if the data are no TIFF.
@@ -301,7 +301,7 @@ def tiff_tags(file: BinaryIO) -> list[tuple[int, int, int]]:
             (place,) = struct.unpack(order + offset, data[value_at:])
         file.seek(place)
         (value,) = struct.unpack(order + letter, file.read(size))
-        found.append((tag, value, place))
+        found.append((tag, value, slice(place, place + size)))
     return found
 
 
@@ -316,7 +316,7 @@ def exif_orientation(tiff: bytes) -> int:
         tags = {tag: value for tag, value, _ in tiff_tags(io.BytesIO(tiff))}
     except (ValueError, struct.error, OverflowError):
         return 1
-    orientation = tags.get(_ORIENTATION_TAG, 1)
+    orientation = tags.get(ORIENTATION_TAG, 1)
     return orientation if 1 <= orientation <= 8 else 1
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from everypose.core.arrays import Image
 from everypose.core.process_setup import silence_opencv
 from everypose.data.image_header import (
+    ORIENTATION_TAG,
     SIGNATURE_BYTES,
     ImageHeader,
     image_format,
@@ -218,9 +219,10 @@ def _without_tiff_orientation(content: bytes, header: ImageHeader | None) -> byt
     if header is None or header.format != "TIFF" or header.orientation == 1:
         return content
     patched = bytearray(content)
-    for tag, _, position in tiff_tags(io.BytesIO(content)):
-        if tag == 0x0112:
-            patched[position : position + 2] = b"\1\0" if content[:1] == b"I" else b"\0\1"
+    for tag, _, place in tiff_tags(io.BytesIO(content)):
+        if tag == ORIENTATION_TAG:
+            upright = 1
+            patched[place] = upright.to_bytes(place.stop - place.start, "little" if content[:1] == b"I" else "big")
     return patched
 
 
