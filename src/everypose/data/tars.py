@@ -3,6 +3,8 @@
 A tar is untrusted: sizes are bounded, names are used as keys only, and damage ends the tar with an error that says so.
 """
 
+import itertools
+import math
 import re
 import tarfile
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ MOST_MEMBER_BYTES = 1 << 36
 """Largest size of a member that is skipped; a larger one is damage, and reading past it would take hours."""
 MOST_EXPANDED = 1_000_000
 _BLOCK_BYTES = 1 << 20
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}")
 _HEADER_TYPES = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -207,20 +209,20 @@ def printable(name: str) -> str:
 
 
 def expand_range(source: str) -> list[str]:
-    """Return the names that a number range in braces stands for, as in WebDataset.
+    """Return the names that number ranges in braces stand for, as in WebDataset.
 
     >>> expand_range("set-{08..11}.tar")
     ['set-08.tar', 'set-09.tar', 'set-10.tar', 'set-11.tar']
 
     Raises:
-        UsageError: if a range has more than `MOST_EXPANDED` numbers or goes down.
+        UsageError: if there are more than `MOST_EXPANDED` names, or a range goes down.
     """
-    match = _RANGE.search(source)
-    if match is None:
-        return [source]
-    first, last = match.groups()
-    numbers = range(int(first), int(last) + 1)
-    if not 0 < len(numbers) <= MOST_EXPANDED:
-        raise UsageError(f"{source}: a range goes from a number to a larger one, at most {MOST_EXPANDED} numbers")
-    start, end = source[: match.start()], source[match.end() :]
-    return [name for number in numbers for name in expand_range(f"{start}{number:0{len(first)}d}{end}")]
+    texts, firsts, lasts = (_RANGE.split(source)[part::3] for part in range(3))
+    ranges = [range(int(first), int(last) + 1) for first, last in zip(firsts, lasts, strict=True)]
+    if not all(ranges) or math.prod(map(len, ranges)) > MOST_EXPANDED:
+        raise UsageError(f"{source}: ranges go from a number to a larger one, at most {MOST_EXPANDED} names in all")
+    rest = list(zip(map(len, firsts), texts[1:], strict=True))
+    return [
+        texts[0] + "".join(f"{number:0{digits}d}{text}" for number, (digits, text) in zip(chosen, rest, strict=True))
+        for chosen in itertools.product(*ranges)
+    ]

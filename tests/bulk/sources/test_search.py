@@ -74,10 +74,17 @@ def test_globs_lists_and_number_ranges(folder):
     assert list(find(["-"], [b"sub\n", b"\n", b"a.png\n", b"sub/b.png\n"]).images) == ["sub/b.png", "a.png"]
     found = find(["set-{000..000}.tar", str(folder / "set-000.tar")])
     assert [archive.key for archive in found.archives] == ["set-000.tar"]
-    for wrong in ("{3..1}.tar", "{0..99999999}.tar"):
+    for wrong in (
+        "{3..1}.tar",
+        "{0..99999999}.tar",
+        "{0..9999}{0..9999}{0..9999}.tar",
+        "{1..2}{2..1}",
+        "{0..999999999999999999}",
+    ):
         with pytest.raises(UsageError):
             expand_range(wrong)
     assert expand_range("{1..2}-{09..10}") == ["1-09", "1-10", "2-09", "2-10"]
+    assert expand_range("a.tar") == ["a.tar"]
 
 
 @pytest.mark.usefixtures("folder")
