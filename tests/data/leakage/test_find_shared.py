@@ -126,3 +126,10 @@ def test_page_holds_the_pictures(photos: list[Path], tmp_path: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 2
     assert "a &amp; b" in page
     assert "<b>" not in page
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000, 3), (20_000, 1, 3)])
+def test_page_shows_long_pictures_small(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    line = save(tmp_path / "line.png", np.full(shape, 90, np.uint8))
+    shared = [overlap.Shared(line, line, how="mirrored picture", similarity=1.0)]
+    assert len(overlap_page([("a", "b", shared)])) < 10_000

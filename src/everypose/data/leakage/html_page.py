@@ -12,7 +12,8 @@ from everypose.data.leakage.find_shared import Shared
 from everypose.errors import EveryposeError
 
 PAIRS_SHOWN = 500
-_HEIGHT = 180
+_WIDTH, _HEIGHT = 720, 180
+"""The largest size of a shown image, in pixels."""
 
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2rem;max-width:60rem}figure{margin:0 0 1.5rem}"
@@ -46,8 +47,9 @@ def _image(path: Path) -> str:
         image = read_image(path)
     except EveryposeError as error:
         return f"<p>{html.escape(str(error))}</p>"
-    scale = _HEIGHT / image.shape[0]
-    size = (max(1, round(image.shape[1] * scale)), _HEIGHT)
+    height, width = image.shape[:2]
+    scale = min(_WIDTH / width, _HEIGHT / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
     content = base64.b64encode(encoded.tobytes()).decode()
