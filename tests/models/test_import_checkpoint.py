@@ -148,3 +148,24 @@ def test_a_skeleton_of_another_size(tmp_path: Path) -> None:
     path = saved(tmp_path / "theirs.pth", state(load("boir_tiny")))
     with pytest.raises(UsageError, match="has 17 keypoints, but the skeleton crowdpose has 14"):
         import_checkpoint(path, Skeleton.named("crowdpose"))
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_of_8_bits_are_checked(tmp_path: Path, kind: torch.dtype) -> None:
+    assert read_state(saved(tmp_path / "a.pth", {"weight": torch.ones(2).to(kind)}))["weight"].dtype == kind
+    with pytest.raises(EveryposeError, match="1 tensors hold NaN"):
+        read_state(saved(tmp_path / "b.pth", {"weight": torch.tensor([1.0, float("nan")]).to(kind)}))
+
+
+@pytest.mark.parametrize(
+    "name", ["backbone.pos_embed", "keypoint_head.final_layer.weight", "backbone.blocks.0.mlp.fc2.bias"]
+)
+def test_a_vitpose_whose_tensors_have_other_dimensions(tmp_path: Path, name: str) -> None:
+    tensors = {
+        "backbone.pos_embed": torch.zeros(1, 193, 384),
+        "backbone.blocks.0.mlp.fc2.bias": torch.zeros(384),
+        "keypoint_head.deconv_layers.0.weight": torch.zeros(1),
+        "keypoint_head.final_layer.weight": torch.zeros(17, 256, 1, 1),
+    }
+    with pytest.raises(EveryposeError, match=r"a\.pth: the tensors give no possible network"):
+        import_checkpoint(saved(tmp_path / "a.pth", {**tensors, name: torch.zeros(())}))

@@ -7,6 +7,7 @@ import pytest
 from torch import nn
 
 from everypose.backbones.settings import HRNetSettings, ResNetSettings, ViTSettings
+from everypose.errors import UsageError
 from everypose.inference.box_sources import WholeImage
 from everypose.inference.boxes import Boxes, Photo
 from everypose.inference.loading import load
@@ -75,3 +76,13 @@ def test_a_split_file_of_one_data_set_is_run_as_its_authors_do(
     save_model(network, config, tmp_path / "ours")
     found = load(tmp_path / "ours", detector=WholeImage(), min_score=0)(np.zeros((80, 60, 3), np.uint8))
     assert found.keypoints.shape == (1, len(skeleton), 3)
+
+
+@pytest.mark.parametrize("crop_size", [(0, 256), (192, 5000), (4128, 32), (100, 128)])
+def test_crops_that_a_network_cannot_take(tmp_path: Path, crop_size: tuple[int, int]) -> None:
+    settings = HRNetPoseSettings(backbone=NARROW)
+    write_network(build_network(settings, 17), settings, tmp_path)
+    with pytest.raises(
+        UsageError, match=r"crops of \d+ x \d+ pixels are not possible: .* multiples of 32, 4096 at most"
+    ):
+        import_checkpoint(tmp_path / "theirs.pth", crop_size=crop_size)

@@ -161,6 +161,8 @@ def test_names_that_look_paired_are_noted():
     names = ["nariz", "ojo_i", "ojo_d", "oreja_i", "oreja_d"]
     assert unrecognized_pairs(names) == [("ojo_d", "ojo_i"), ("oreja_d", "oreja_i")]
     assert "'ojo_d' and 'ojo_i'" in str(pairs_note(names))
+    for middle in ("center", "centre"):
+        assert pairs_note([f"eye_{middle}", "eye_b", f"ear_{middle}", "ear_b"]) is None
     for other in (["eye_1", "eye_2", "nose"], ["spine_1", "spine_2", "spine_3"], ["left_eye", "right_eye"]):
         assert pairs_note(other) is None
 

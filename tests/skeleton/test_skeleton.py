@@ -10,6 +10,7 @@ import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.skeleton.skeleton import Skeleton
+from everypose.skeleton.toml import to_toml
 from skeleton.known_skeletons import KEYPOINTS
 
 
@@ -144,3 +145,10 @@ def test_the_example_of_the_guide_is_a_skeleton(tmp_path):
     assert (fish.name, len(fish), fish.flip_pairs, fish.lower_body) == ("fish", 6, ((1, 2), (3, 4)), (5,))
     assert fish.links == ((0, 1), (0, 2), (0, 5))
     assert fish.sigmas == (0.03, 0.03, 0.03, 0.06, 0.06, 0.08)
+
+
+@pytest.mark.parametrize("name", ["nez \U0001f642", "del\x7f", 'a "quoted" \\ name', "тыльная"])
+def test_any_keypoint_name_is_written_so_that_it_is_read_again(tmp_path, name):
+    path = tmp_path / "own.toml"
+    path.write_text(to_toml(Skeleton("own", (name, "left", "right"), ((1, 2),), ((0, 1),), None)), encoding="utf-8")
+    assert Skeleton.read(path) == Skeleton("own", (name, "left", "right"), ((1, 2),), ((0, 1),), None)

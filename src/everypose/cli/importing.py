@@ -65,6 +65,6 @@ def _size(text: str) -> tuple[int, int]:
     from everypose.errors import UsageError
 
     width, by, height = text.partition("x")
-    if not by or not width.isdecimal() or not height.isdecimal() or "0" in (width, height):
+    if not by or not width.isdecimal() or not height.isdecimal() or max(len(width), len(height)) > 9:
         raise UsageError(f"--crop {text}: write it as WIDTHxHEIGHT, such as 192x256")
     return int(width), int(height)

@@ -55,9 +55,16 @@ def require_finite(state: Mapping[str, Tensor], where: str) -> None:
         ...
     everypose.errors.EveryposeError: model.pth: 1 tensors hold NaN or infinite weights (weight): ...
     """
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    broken = [name for name, value in state.items() if not _is_finite(value)]
     if broken:
         raise EveryposeError(
             f"{where}: {len(broken)} tensors hold NaN or infinite weights ({broken[0]}): the training that made them "
             "diverged, or the file is damaged"
         )
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Whether a tensor holds no NaN and no infinity; torch has no such test for numbers of 8 bits."""
+    if value.is_floating_point() and value.element_size() == 1:
+        value = value.float()
+    return not value.is_floating_point() or bool(value.isfinite().all())

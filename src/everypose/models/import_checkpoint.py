@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from everypose import __version__
 from everypose.backbones.pretrained.tinypose import read_tinypose
-from everypose.backbones.settings import LiteHRNetSettings
+from everypose.backbones.settings import LiteHRNetSettings, ViTSettings
 from everypose.core.files import sha256
 from everypose.errors import EveryposeError, UsageError, first_line
 from everypose.methods import METHODS
 from everypose.methods.spec import Imported, spec_of
-from everypose.methods.top_down.settings import HRNetPoseSettings
+from everypose.methods.top_down.settings import LARGEST_CROP, HRNetPoseSettings
 from everypose.models.build import build_network
 from everypose.models.buildable import require_buildable, require_finite
 from everypose.models.checkpoint_file import read_checkpoint, write_checkpoint
@@ -54,6 +54,7 @@ def import_checkpoint(
     Raises:
         EveryposeError: if the file is damaged, holds more than tensors (nothing in it is run), is of an unknown
             method, or tensors are missing, unknown or of another shape.
+        UsageError: if the network cannot take crops of that size.
 
     >>> from everypose.methods.cid.settings import CIDSettings
     >>> backbone = {"kind": "hrnet", "width": 4, "modules": [1, 1, 1], "blocks": 1, "stem_blocks": 1}
@@ -69,6 +70,8 @@ def import_checkpoint(
     if skeleton is None and named is not None:
         skeleton = Skeleton.named(named)
     skeleton = _fitting_skeleton(skeleton, keypoints, path)
+    if settings.task == "top-down" and not isinstance(settings.backbone, ViTSettings):
+        _require_possible_crops(crop_size, settings.backbone.step)
     require_buildable(lambda: build_network(settings, keypoints), str(path))
     network = build_network(settings, keypoints)
     load_strictly(network, state, path)
@@ -193,6 +196,16 @@ def _identify_tinypose(path: Path) -> Imported:
     """Read PP-TinyPose's ONNX file."""
     state = read_tinypose(path)
     return Imported(HRNetPoseSettings(backbone=LiteHRNetSettings()), len(state["head.weight"]), state)
+
+
+def _require_possible_crops(crop_size: tuple[int, int], step: int) -> None:
+    """Check that a network whose backbone needs multiples of ``step`` pixels can take crops of that size."""
+    if not all(step <= side <= LARGEST_CROP and side % step == 0 for side in crop_size):
+        width, height = crop_size
+        raise UsageError(
+            f"crops of {width} x {height} pixels are not possible: width and height must be multiples of {step}, "
+            f"{LARGEST_CROP} at most"
+        )
 
 
 def _fitting_skeleton(skeleton: Skeleton | None, keypoints: int, path: Path) -> Skeleton:

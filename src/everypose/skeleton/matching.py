@@ -44,7 +44,7 @@ _OTHER_OPPOSITES = frozenset(
     word
     for words in (
         "upper lower top bottom up down front back fore hind rear head tail",
-        "start end tip base root inner outer in out mid middle center center first second",
+        "start end tip base root inner outer in out mid middle center centre first second",  # British spelling
     )
     for word in words.split()
 )

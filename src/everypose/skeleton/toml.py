@@ -1,10 +1,10 @@
 """Reading and writing a skeleton as a TOML file."""
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from everypose.core.toml_values import toml_value
 from everypose.errors import EveryposeError, first_line, plain_reason
 from everypose.skeleton.formats import SkeletonFields
 
@@ -22,9 +22,8 @@ def to_toml(skeleton: "Skeleton") -> str:
     rows = [f"    {{ {_row(skeleton, index)} }}," for index in range(len(skeleton))]
     pairs = [[skeleton.keypoints[left], skeleton.keypoints[right]] for left, right in skeleton.flip_pairs]
     links = [[skeleton.keypoints[start], skeleton.keypoints[end]] for start, end in skeleton.links]
-    # JSON's strings and lists of strings are TOML's.
     return "\n".join(
-        ["keypoints = [", *rows, "]", "", f"flip_pairs = {json.dumps(pairs)}", "", f"links = {json.dumps(links)}", ""]
+        ["keypoints = [", *rows, "]", "", f"flip_pairs = {toml_value(pairs)}", "", f"links = {toml_value(links)}", ""]
     )
 
 
@@ -76,7 +75,7 @@ def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, ...] | 
 
 def _row(skeleton: "Skeleton", index: int) -> str:
     """The fields of one keypoint."""
-    fields = [f"name = {json.dumps(skeleton.keypoints[index])}"]
+    fields = [f"name = {toml_value(skeleton.keypoints[index])}"]
     if skeleton.sigmas is not None:
         fields.append(f"sigma = {skeleton.sigmas[index]!r}")
     if skeleton.joint_weights is not None:

@@ -1,11 +1,11 @@
 """Writing tables as TOML."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from everypose.core.settings import NONE
+from everypose.core.toml_values import toml_value
 
 
 def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
@@ -27,7 +27,7 @@ def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
 
 def _key(key: str) -> str:
     """Quote a key if it must be, such as the prefix of a parameter's name, which holds a dot."""
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _scalar(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
 
 
 def _value(value: Any) -> str:
@@ -35,9 +35,4 @@ def _value(value: Any) -> str:
         return "{" + ", ".join(f"{_key(key)} = {_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_value(inner) for inner in value) + "]"
-    return _scalar(NONE if value is None else value)
-
-
-def _scalar(value: object) -> str:
-    """A number, truth value or text: alike in TOML and JSON, except that TOML has no surrogate pairs as escapes."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return toml_value(NONE if value is None else value)

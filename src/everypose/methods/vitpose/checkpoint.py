@@ -97,7 +97,7 @@ def is_plain(state: Mapping[str, Tensor]) -> bool:
         return True
     try:
         return recognizes(state) and read_layout(state, Path()).plain
-    except (KeyError, EveryposeError):
+    except (KeyError, IndexError, TypeError, EveryposeError):  # what reading it will report
         return recognizes(state)
 
 
