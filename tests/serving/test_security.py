@@ -1,6 +1,7 @@
 """Tokens, host names, web origins, TLS, log lines, and what answers reveal."""
 
 import asyncio
+import io
 import json
 import ssl
 import statistics
@@ -9,9 +10,12 @@ import time
 import httpx
 import pytest
 import trustme
+from starlette.responses import JSONResponse
 
 from everypose.errors import EveryposeError
 from everypose.serving.guard import Guard
+from everypose.serving.metrics import Metrics
+from everypose.serving.request_log import RequestLog
 from everypose.serving.tokens import Tokens
 from serving.running import photo, running
 
@@ -170,3 +174,43 @@ def test_the_guard_passes_lifespan_events_on():
     guard = Guard(app, hosts=(), origins=(), metrics=None, log=None)
     asyncio.run(guard({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
+
+
+def guard_of_an_empty_answer(metrics):
+    async def app(scope, receive, send):
+        await JSONResponse({})(scope, receive, send)
+
+    return Guard(app, hosts=(), origins=(), metrics=metrics, log=RequestLog(io.StringIO()))
+
+
+def status_of(guard, method="GET", **headers):
+    """The status that the guard answers with."""
+    answers = []
+
+    async def send(message):
+        answers.append(message)
+
+    named = [(name.encode(), value.encode()) for name, value in {"host": "localhost", **headers}.items()]
+    scope = {"type": "http", "method": method, "path": "/", "query_string": b"", "headers": named}
+    asyncio.run(guard(scope, None, send))
+    return answers[0]["status"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("http://localhost", 200), ("http://[", 403), ("http://[::1", 403), ("null", 403)]
+)
+def test_origins_that_are_no_addresses_are_refused(origin, status):
+    assert status_of(guard_of_an_empty_answer(Metrics({})), origin=origin) == status
+
+
+def test_clients_cannot_make_up_labels_of_the_metrics():
+    metrics = Metrics({})
+    guard = guard_of_an_empty_answer(metrics)
+    for number in range(3):
+        status_of(guard, f"MADE-UP-{number}")
+    status_of(guard, "POST")
+    counts = [line for line in metrics.to_text().decode().splitlines() if line.startswith("everypose_requests_total")]
+    assert [line.split("method=")[1] for line in counts] == [
+        '"other",route="unmatched",status="200"} 3.0',
+        '"POST",route="unmatched",status="200"} 1.0',
+    ]

@@ -1,5 +1,6 @@
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import cv2
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from everypose.errors import EveryposeError, UsageError
 from everypose.video import Selection, open_video
 from everypose.video.decoding import Timeline
+from everypose.video.numbered import NumberedFrames
 from video.clips import number_of, picture, write_clip
 
 NTSC = Fraction(30_000, 1001)
@@ -275,6 +277,14 @@ def test_numbered_images_are_frames(tmp_path):
     assert [f.index for f in frames_of(tmp_path, frame_rate=10, selection=Selection(start=0.2, end=0.7))] == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("rate", "exact"), [(1 / 3600, Fraction(1, 3600)), (0.3, Fraction(3, 10)), (30_000 / 1001, NTSC)]
+)
+def test_rates_of_numbered_images_are_simple_fractions(rate, exact):
+    video = NumberedFrames([Path("hour_1.png"), Path("hour_2.png")], "hours", rate=rate)
+    assert (video.frame_rate, video.time_base, video.duration) == (exact, 1 / exact, float(2 / exact))
+
+
 def test_numbered_images_that_are_damaged(tmp_path):
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), picture(0))
@@ -286,8 +296,9 @@ def test_numbered_images_that_are_damaged(tmp_path):
         path.write_bytes(b"")
     with pytest.raises(EveryposeError, match=r"contains no frame that can be read: .*a\.png"):
         frames_of(tmp_path)
-    with pytest.raises(UsageError, match="frame-rate"):
-        open_video(tmp_path, frame_rate=0)
+    for rate in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="frame-rate"):
+            open_video(tmp_path, frame_rate=rate)
     with pytest.raises(UsageError, match="contains no images"):
         open_video([])
 

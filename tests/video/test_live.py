@@ -154,6 +154,62 @@ def test_stopping_while_no_frame_comes():
     source.close()
 
 
+class Pictures(Connection):
+    """Gives ``count`` pictures and then ends, by an error if there is one; counts how often it is closed."""
+
+    def __init__(self, count=0, error=None):
+        self.count, self.error, self.closed = count, error, 0
+
+    def frames(self):
+        for number in range(self.count):
+            yield LiveFrame(float(number), lambda: picture(0))
+        if self.error is not None:
+            raise self.error
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_source_that_opens_again_and_gives_no_frames_is_given_up():
+    source = LiveSource("camera 0", Pictures, retry=0.02, give_up=0.2)
+    with (
+        source,
+        pytest.raises(EveryposeError, match=r"camera 0 was lost and gave no frame in 0\.2 s: the conn"),
+    ):
+        list(source)
+    assert source.reconnections > 1
+
+
+def test_any_failure_of_the_reading_thread_ends_the_iteration():
+    failing = Pictures(1, RuntimeError("a driver failed"))
+    source = LiveSource("camera 0", lambda: failing)
+    with source, pytest.raises(RuntimeError, match="a driver failed"):
+        list(source)
+    assert failing.closed
+
+
+def test_a_connection_that_opens_while_the_source_is_closed_is_closed_too():
+    opened = [Pictures(1)]
+    opening, go_on = threading.Event(), threading.Event()
+
+    def connect():
+        if source is not None:
+            opening.set()
+            go_on.wait(10)
+            opened.append(Pictures(1))
+        return opened[-1]
+
+    source = None
+    source = LiveSource("camera 0", connect, retry=0.01)
+    next(iter(source))
+    assert opening.wait(10)
+    source.stop()
+    go_on.set()
+    source.close()
+    assert len(opened) == 2
+    assert opened[1].closed
+
+
 @pytest.fixture
 def rtsp():
     server = RtspServer()

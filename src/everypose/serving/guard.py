@@ -28,6 +28,8 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
+METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "WEBSOCKET")
+"""What the metrics count each by its name."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -99,7 +101,7 @@ class Guard:
         if self._hosts and _host_name(host) not in self._hosts:
             return "the service is not known by this host name: see --host-name"
         origin = headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in self._origins and _address(origin) != host:
             return "requests from other web origins are not accepted: see --allow-origin"
         return None
 
@@ -108,7 +110,8 @@ class Guard:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope.get("method", "WEBSOCKET")
         seconds = time.monotonic() - exchange.started
-        self._metrics.requests.labels(route, method, exchange.status).inc()
+        # Every label is kept in memory: clients must not be able to make up new ones.
+        self._metrics.requests.labels(route, method if method in METHODS else "other", exchange.status).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         self._metrics.received.inc(exchange.received)
         self._log.write(
@@ -160,6 +163,14 @@ class _Exchange:
             self.status = 403
         self.sent += len(message.get("body") or message.get("bytes") or message.get("text") or b"")
         await self._send(message)
+
+
+def _address(origin: str) -> str | None:
+    """The host and port of a web origin; None when it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:

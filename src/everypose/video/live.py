@@ -129,7 +129,7 @@ class LiveSource(VideoSource):
         self.frame_rate = self._connection.frame_rate
         self._changed = threading.Condition()
         self._newest: _Newest | None = None
-        self._lost: EveryposeError | None = None
+        self._lost: Exception | None = None
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._count, self._time = 0, 0.0
@@ -142,6 +142,7 @@ class LiveSource(VideoSource):
             EveryposeError: if the source is lost and cannot be opened again.
         """
         if self._thread is None:
+            self._last_frame = time.monotonic()  # the source may have been opened long before
             self._thread = threading.Thread(target=self._read, name=f"read {self.name}", daemon=True)
             self._thread.start()
         picker = self._selection.picker()
@@ -180,13 +181,21 @@ class LiveSource(VideoSource):
         """Read until closed or lost for good; runs in the thread."""
         try:
             while not self._closed.is_set():
+                before = self._count
                 problem = self._read_connection()
-                if not self._closed.is_set():
-                    self._open_again(problem)
-        except EveryposeError as error:
+                if self._count == before and self._is_given_up():
+                    raise EveryposeError(f"{self.name} was lost and gave no frame in {self._give_up:g} s: {problem}")
+                self._open_again(problem)
+        except Exception as error:  # raised again by the iteration, which waits for this thread
             self._lost = error
-        with self._changed:
-            self._changed.notify_all()
+        finally:
+            self._connection.close()  # one that was opened while the source was being closed
+            with self._changed:
+                self._changed.notify_all()
+
+    def _is_given_up(self) -> bool:
+        """Whether no frame has come for too long."""
+        return time.monotonic() - self._last_frame > self._give_up
 
     def _read_connection(self) -> str:
         """Read one connection until it ends; return why it did."""
@@ -232,7 +241,7 @@ class LiveSource(VideoSource):
                 self._connection = self._connect()
             except EveryposeError as error:
                 problem = str(error)
-                if time.monotonic() - self._last_frame > self._give_up:
+                if self._is_given_up():
                     raise EveryposeError(
                         f"{self.name} was lost and could not be opened again in {self._give_up:g} s: {problem}"
                     ) from error

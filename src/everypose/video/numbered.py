@@ -1,5 +1,6 @@
 """Numbered image files as the frames of one video."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -48,10 +49,10 @@ class NumberedFrames(VideoSource):
         """
         if not paths:
             raise UsageError(f"{name} contains no images to be frames of a video")
-        if rate <= 0:
+        if not 0 < rate < math.inf:
             raise UsageError(f"--frame-rate must be a positive number of frames a second, not {rate}")
         self.name = name
-        rate = Fraction(rate).limit_denominator(1001)
+        rate = _simple(Fraction(rate))
         self.frame_rate = rate
         self.time_base = 1 / rate
         self._selection = selection or Selection()
@@ -90,6 +91,11 @@ class NumberedFrames(VideoSource):
     def close(self) -> None:
         """Stop; no file is held open."""
         self._stopped = True
+
+
+def _simple(rate: Fraction) -> Fraction:
+    """Return the simple fraction nearest to a rate, such as 1/3600 for a picture each hour."""
+    return rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
 
 
 def _in_order(paths: Sequence[Path]) -> tuple[list[Path], list[int]]:
