@@ -14,6 +14,7 @@ from everypose.export.graph_writer import FLOAT, INT64, UINT8, GraphWriter
 from everypose.export.heatmaps import write_heatmaps
 from everypose.export.onnx import store_as_half
 from everypose.inference.foreign import ForeignFile, find_foreign
+from everypose.inference.opened import CropModel
 from everypose.inference.runtimes.fixed_input import DETRPOSE_INPUTS, DETRPOSE_OUTPUTS, RTMO_OUTPUTS
 from everypose.inference.runtimes.onnx import OnnxCropRuntime, OnnxFixedInputRuntime, open_session
 from everypose.inference.runtimes.simcc import OUTPUTS as SIMCC_OUTPUTS
@@ -153,18 +154,17 @@ def _require_equal(source: ForeignFile, skeleton: str | None, exported: Path) ->
     Raises:
         EveryposeError: if they differ, as they do if the source takes one image at a time.
     """
-    images, crops, config = source.open(skeleton)
+    opened = source.open(skeleton)
+    config = opened.config
     width, height = config.on_crops.crop_size if config.is_top_down else config.on_fixed_input.input_size
     batch = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     session = open_session(exported, 1)
     try:
-        if crops is not None:
-            expected, found = crops.run(batch), OnnxCropRuntime(session, exported).run(batch)
+        if isinstance(opened, CropModel):
+            expected, found = opened.runtime.run(batch), OnnxCropRuntime(session, exported).run(batch)
         else:
-            assert images is not None
-            expected, found = (
-                _in_order(*runtime.run(batch)) for runtime in (images, OnnxFixedInputRuntime(session, exported))
-            )
+            runtimes = (opened.runtime, OnnxFixedInputRuntime(session, exported))
+            expected, found = (_in_order(*runtime.run(batch)) for runtime in runtimes)
     except EveryposeError as error:
         raise EveryposeError(f"{source.path} takes one image at a time: export it with a free batch size") from error
     least = SHARE_OF_HEATMAPS if source.kind == "heatmaps" else 1.0
