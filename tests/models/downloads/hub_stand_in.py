@@ -99,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         code = page.code
         if wanted and page.etag and self.headers.get("If-Range") == tag:
             begin, code = int(wanted[1]), 206
+        if code == 206 and begin >= len(page.content):
+            code = 416
         body = page.content[begin:]
         self.send_response(code)
         self.send_header("Content-Type", page.kind)
@@ -108,6 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", tag)
         if code == 206:
             self.send_header("Content-Range", f"bytes {begin}-{len(page.content) - 1}/{len(page.content)}")
+        if code == 416:
+            self.send_header("Content-Range", f"bytes */{len(page.content)}")
         for name, value in page.headers.items():
             self.send_header(name, value)
         self.send_header("Connection", "close")

@@ -16,6 +16,7 @@ import pytest
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.loading import load
 from everypose.models.catalog import Catalog, Entry
+from everypose.models.downloads import client
 from everypose.models.downloads.records import folder_of, home, read_record, record_path
 from everypose.models.downloads.store import fetch, hub_entry, stored, verify
 from everypose.models.locate import ModelFile, resolve
@@ -140,6 +141,45 @@ def test_the_next_call_resumes_what_was_cut_each_time(hub):
     assert not list((home() / "partial").iterdir())
 
 
+def test_a_whole_file_of_unknown_size_is_not_downloaded_again(hub, monkeypatch):
+    """The process ended when all was received, before the file got its name."""
+    hub.pages["/r/pose.onnx"] = Page(GRAPH)
+    with monkeypatch.context() as killed:
+        killed.setattr("everypose.models.downloads.store.require_kind", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(release(hub), quiet=True)
+    hub.asked.clear()
+    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
+    assert [headers["Range"] for _, headers in hub.asked] == [f"bytes={len(GRAPH)}-"]
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_more_than_the_file_has_is_downloaded_from_its_begin(hub, monkeypatch):
+    hub.pages["/r/pose.onnx"] = Page(GRAPH)
+    with monkeypatch.context() as killed:
+        killed.setattr("everypose.models.downloads.store.require_kind", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(release(hub), quiet=True)
+    (part,) = (home() / "partial").glob("*.part")
+    part.write_bytes(GRAPH + b"more")
+    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
+
+
+def test_content_of_a_former_version_never_has_the_tag_of_the_new_one(hub, monkeypatch):
+    hub.pages["/r/pose.onnx"] = Page(b"\x08\x07" + GRAPH, cut=1000, always=True)
+    refuse(release(hub), "was cut", partial=1)
+    hub.pages["/r/pose.onnx"] = Page(GRAPH)
+    write_tag = client._write_tag
+    with monkeypatch.context() as killed:
+        killed.setattr(client, "_write_tag", lambda *given: _interrupt(write_tag(*given)))
+        with pytest.raises(KeyboardInterrupt):
+            fetch(release(hub), quiet=True)
+    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
+
+
 def test_a_file_that_changed_meanwhile_is_downloaded_from_its_begin(hub):
     hub.pages["/r/pose.onnx"] = Page(b"\x08\x07" + GRAPH, cut=1000, always=True)
     refuse(release(hub), "was cut", partial=1)
@@ -217,6 +257,25 @@ def test_an_unknown_authority_is_refused(hub, monkeypatch):
 def test_a_hub_that_answers_something_else(hub, answer, words):
     hub.pages["/api/models/us/pose/revision/main"] = Page(answer, kind="application/json")
     refuse(pose(), words)
+
+
+def test_a_listing_that_is_cut_is_asked_for_again(hub):
+    hub.repository("us/pose", {"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    hub.pages["/api/models/us/pose/revision/main"].cut = 50
+    assert fetch(pose(), quiet=True)
+    hub.pages["/api/models/us/pose/revision/main"] = Page(b"{}", cut=1, always=True)
+    shutil.rmtree(home())
+    refuse(pose(), "was cut 5 times: 1 bytes are missing")
+
+
+def test_files_that_only_another_version_has_are_removed(hub):
+    hub.repository("us/graph", {"old.onnx": GRAPH})
+    assert resolve("us/graph").path.name == "old.onnx"
+    hub.repository("us/graph", {"new.onnx": GRAPH}, commit=OTHER)
+    assert resolve(f"us/graph@{OTHER}").path.name == "new.onnx"
+    hub.repository("us/graph", {"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    folder = fetch(hub_entry("us/graph"), update=True, quiet=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
 @pytest.mark.usefixtures("hub")

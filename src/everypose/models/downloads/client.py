@@ -42,6 +42,10 @@ class _CutError(Exception):
     """A connection ended early."""
 
 
+class _BeyondEndError(_CutError):
+    """The rest of a file was asked for from its end on; the text is the answer's ``Content-Range``."""
+
+
 class _SafeRedirections(urllib.request.HTTPRedirectHandler):
     """Follows redirections to http(s) addresses, never from https to http; the token stays with its host."""
 
@@ -89,6 +93,8 @@ def open_address(address: str, headers: Mapping[str, str] | None = None) -> HTTP
         answer: HTTPResponse = urllib.request.build_opener(_SafeRedirections).open(request, timeout=SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
+        if error.code == 416:
+            raise _BeyondEndError(error.headers.get("Content-Range", "")) from error
         if error.code in _LATER:
             raise _CutError(f"HTTP {error.code}") from error
         raise EveryposeError(_refusal(address, error.code)) from error
@@ -132,8 +138,11 @@ def read_small(address: str, most: int, headers: Mapping[str, str] | None = None
                 content = answer.read(most + 1)
             except (OSError, HTTPException) as error:
                 raise _CutError(first_line(error)) from error
+            missing = answer.length or 0
         if len(content) > most:
             raise EveryposeError(f"{address} has more than {most} bytes, which is too much")
+        if missing:  # read() with a limit does not report that the connection ended early
+            raise _CutError(f"{missing} bytes are missing")
         return content
 
     return _repeat(read, address)
@@ -189,7 +198,14 @@ def _receive(
     if have and have == size:
         return
     asked = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
-    with open_address(address, {**headers, **asked}) as answer:
+    try:
+        answer = open_address(address, {**headers, **asked})
+    except _BeyondEndError as error:
+        if size is None and str(error) == f"bytes */{have}":
+            return  # an earlier call, which did not know the size, received all
+        tag.unlink(missing_ok=True)
+        raise
+    with answer:
         begin, total = _extent(answer, have, address)
         _require_weights(answer, address, size, total)
         free = shutil.disk_usage(part.parent).free
@@ -197,8 +213,8 @@ def _receive(
             raise EveryposeError(
                 f"{address} has {total / 1e6:.0f} MB, but {part.parent} has space for {free / 1e6:.0f} MB only"
             )
-        _write_tag(tag, answer)
         with part.open("r+b" if begin else "wb") as file:
+            _write_tag(tag, answer)  # after the old content is removed, which it would call the new version's
             file.seek(begin)
             done = begin
             while piece := _read(answer):

@@ -129,13 +129,17 @@ def fetch(entry: Entry, *, update: bool = False, quiet: bool = False) -> Path:
         with _acquired(lock, entry, quiet=quiet):
             if not update and (found := stored(entry)) is not None:
                 return found
-            known = None if update else read_record(entry)
+            before = read_record(entry)
+            known = None if update else before
             if known is not None and not fits_catalog(entry, known):
                 known = None
             try:
                 record = _fetch_hub(entry, known, quiet) if entry.hub else _fetch_release(entry, known, quiet)
             except UnreachableError as error:
                 raise EveryposeError(f"{error}; {_advice(entry)}") from error
+            # A file that only the version before had would be a second model in the folder.
+            for name in set(before.files if before else ()) - set(record.files):
+                (folder / PurePosixPath(name).name).unlink(missing_ok=True)
             write_record(entry, record)
     except OSError as error:
         raise EveryposeError(f"cannot write {folder}: {error.strerror or error}") from error
