@@ -6,6 +6,7 @@ import pytest
 
 from everypose.drawing import Drawing, DrawingStyle, contact_sheet, draw_people, encode
 from everypose.drawing import draw as drawing
+from everypose.drawing.colors import person_color
 from everypose.errors import EveryposeError, UsageError
 from everypose.people import People
 from everypose.skeleton.skeleton import Skeleton
@@ -231,3 +232,9 @@ def test_bands_of_a_large_picture_join(monkeypatch):
 def test_encoding_in_the_memory_of_the_picture():
     image = photo()
     assert encode(image.copy(), ".jpg", overwrite=True) == encode(image, ".jpg")
+
+
+@pytest.mark.parametrize("palette", ["vivid", "colorblind"])
+def test_every_id_has_a_color(palette):
+    for number in (-(2**63), -13, -1, 0, 12, 2**63 - 1):
+        assert all(0 <= value <= 255 for value in person_color(number, palette))

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.server
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import pytest
 
 from everypose.errors import EveryposeError
 from everypose.integrations.label_studio import labeling_config, prediction, read_controls
+from everypose.skeleton.skeleton import Skeleton
 from inference.stand_in import SKELETON, crowd
 
 pytest.importorskip("fastapi")
 
 from everypose.serving.failures import UnprocessableError
-from everypose.serving.label_studio import LabelStudio
+from everypose.serving.label_studio import LabelStudio, _download
 from serving.running import photo, running
 
 CONFIG = labeling_config(SKELETON)
@@ -87,6 +89,9 @@ SERVER = LabelStudio("http://localhost:8080/studio")
         ("/data/upload/1/a.jpg", "http://localhost:8080/data/upload/1/a.jpg"),
         ("data/upload/a.jpg", "http://localhost:8080/studio/data/upload/a.jpg"),
         ("http://localhost:8080/data/a.jpg?x=1", "http://localhost:8080/data/a.jpg?x=1"),
+        ("/data/my%20photos/a.jpg?d=%C3%A9&e=a+b", "http://localhost:8080/data/my%20photos/a.jpg?d=%C3%A9&e=a+b"),
+        ("/data/my photos/Zoë.jpg", "http://localhost:8080/data/my%20photos/Zo%C3%AB.jpg"),
+        ("/data/local-files/?d=語 1.jpg", "http://localhost:8080/data/local-files/?d=%E8%AA%9E%201.jpg"),
     ],
 )
 def test_images_on_the_own_server(image, url):
@@ -137,6 +142,26 @@ class Studio(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
+def test_answers_that_are_no_http_are_one_line(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def reply():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(answer)
+
+        threading.Thread(target=reply, daemon=True).start()
+        with pytest.raises(UnprocessableError, match="the image cannot be fetched from Label Studio"):
+            _download(f"http://127.0.0.1:{server.getsockname()[1]}/a.png", "", 100, 5)
+
+
+def test_names_of_keypoints_are_escaped():
+    names = ('a "nose" & <eye>', "l'œil")
+    assert read_controls(labeling_config(Skeleton("odd", names, (), (), None))).labels == names
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import sys
 
 import cv2
 import numpy as np
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 from everypose.integrations.cvat_labels import label_definition
 from everypose.integrations.label_studio import read_controls
 from everypose.integrations.mining import (
+    MinedImage,
     crowding,
     inconsistency,
     percentile_ranks,
+    rank,
     uncertainty,
     unmirror,
 )
+from everypose.integrations.task_lists import write_task_lists
 from everypose.people import People
 from inference.stand_in import SKELETON, crowd
 
@@ -63,10 +68,10 @@ def test_unmirroring_twice_changes_nothing():
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30))
 def test_percentile_ranks_are_those_of_the_definition(values):
     found = percentile_ranks(np.array(values, dtype=float)[:, None])[:, 0]
-    for value, rank in zip(values, found, strict=True):
+    for value, place in zip(values, found, strict=True):
         smaller = sum(other < value for other in values)
         equal = sum(other == value for other in values) - 1
-        assert rank == pytest.approx((smaller + equal / 2) / (len(values) - 1))
+        assert place == pytest.approx((smaller + equal / 2) / (len(values) - 1))
 
 
 @pytest.fixture
@@ -106,6 +111,21 @@ def test_an_image_that_cannot_be_read_is_named(everypose, model, photos, tmp_pat
         path.write_bytes(b"")
     assert everypose("data", "mine", photos, "-o", tmp_path / "tasks", "-m", model).code == 1
     assert everypose("data", "mine", tmp_path / "missing").code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_unicode(tmp_path):
+    people = people_at(0)
+    people.image = np.zeros((64, 64, 3), np.uint8)
+    photos = [tmp_path / os.fsdecode(name) for name in (b"caf\xe9.png", "café.png".encode())]
+    ranked = rank([MinedImage(photo, people, 0.0, 0.0, 0.0) for photo in photos])
+    write_task_lists(ranked, tmp_path, tmp_path / "out", "/files/", "m")
+    lines = (tmp_path / "out" / "images.txt").read_bytes().splitlines()
+    assert lines == [os.fsencode(photo) for photo in photos]
+    tasks = json.loads((tmp_path / "out" / "label_studio.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == ["/files/caf%E9.png", "/files/caf%C3%A9.png"]
+    images = json.loads((tmp_path / "out" / "prelabels.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["caf\\xe9.png", "café.png"]
 
 
 def test_the_label_definition_for_cvats_raw_editor():

@@ -1,22 +1,30 @@
 """Messages, settings, metrics and the worker's batches, each by itself."""
 
+import asyncio
+import errno
 import io
 import os
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from everypose.data.image_header import parse_header
 from everypose.errors import EveryposeError
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
+from everypose.serving.failures import BadRequestError, UnavailableError
+from everypose.serving.jobs import Jobs
 from everypose.serving.messages import pack, read_message
-from everypose.serving.settings import ServerSettings
+from everypose.serving.request_body import HeldBytes, received
+from everypose.serving.settings import ModelOptions, ServerSettings
 from everypose.serving.worker import Worker
+from everypose.serving.worker_process import Task, Ticket, WorkerProcess
 from inference.stand_in import StandIn, config
 from serving.running import photo
 
@@ -127,3 +135,105 @@ def test_a_threshold_is_inclusive():
     score = float(np.float32(200) / np.float32(255))
     assert answers(StandIn(), [photo()], min_score=score)[0]["people"] == 1
     assert answers(StandIn(), [photo()], min_score=score + 1e-6)[0]["people"] == 0
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    """A system that starts no more processes."""
+
+    async def refuse(*_, **__):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_worker_that_the_system_does_not_start_is_tried_again_later():
+    """Only an `EveryposeError` is: any other ended the task that restarts workers."""
+    starting = WorkerProcess.start(ModelOptions(model="m"), lambda: None, max_pixels=100, batch_wait=0.0)
+    with pytest.raises(EveryposeError, match="no process can be started for m: Resource temporarily unavailable"):
+        asyncio.run(starting)
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_video_for_which_no_process_starts_does_not_stop_the_others():
+    async def run():
+        jobs = Jobs(limit=4, keep_seconds=600, largest=1000)
+        added = [jobs.add({}, b"video") for _ in range(2)]
+        await jobs._runner
+        return added
+
+    for job in asyncio.run(run()):
+        assert job.state == "failed"
+        assert job.detail == "no process can be started for the video: Resource temporarily unavailable"
+
+
+class StandInProcess:
+    """A process that has sent some bytes and ended."""
+
+    def __init__(self, sent):
+        self.sent, self.returncode, self.pid = sent, None, 1
+        self.stdin = SimpleNamespace(write=lambda _: None, drain=self.wait)
+
+    @property
+    def stdout(self):
+        stream = asyncio.StreamReader()
+        stream.feed_data(self.sent)
+        stream.feed_eof()
+        return stream
+
+    def kill(self):
+        self.returncode = -9
+
+    async def wait(self):
+        return self.returncode
+
+
+NO_MESSAGES = [b"\0\0\0\2\0\0\0\0[]", b"\0\0\0\1\0\0\0\0{", pack({"nothing": 1}), pack({"id": []}), pack({"frames": 1})]
+
+
+@pytest.mark.parametrize("sent", NO_MESSAGES)
+def test_a_worker_that_sends_no_answers_is_ended(sent):
+    async def run():
+        process = StandInProcess(sent)
+        worker = WorkerProcess(process, {}, on_answer=lambda: None)
+        ticket = worker.in_flight[1] = Ticket(Task(b"image", pixels=1))
+        await worker.run()
+        return process.returncode, ticket.answer.exception()
+
+    code, failure = asyncio.run(run())
+    assert (code, type(failure)) == (-9, UnavailableError)
+
+
+@pytest.mark.parametrize("sent", NO_MESSAGES)
+def test_a_video_whose_process_sends_no_answers_fails(sent, monkeypatch):
+    async def start(*_, **__):
+        return StandInProcess(sent)
+
+    async def run():
+        jobs = Jobs(limit=4, keep_seconds=600, largest=1000)
+        added = [jobs.add({}, b"video") for _ in range(2)]
+        await jobs._runner
+        return added
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert {(job.state, job.detail) for job in asyncio.run(run())} == {
+        ("failed", "the process that worked on the video ended")
+    }
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "no-such", "utf-16"])
+def test_charsets_of_forms_are_not_trusted(charset):
+    body = b'--B\r\nContent-Disposition: form-data; name="caf\xe9"; filename="a"\r\n\r\nx\r\n--B--\r\n'
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def run():
+        content_type = f"multipart/form-data; charset={charset}; boundary=B".encode()
+        request = Request({"type": "http", "headers": [(b"content-type", content_type)]}, receive)
+        async with received(request, "image", ("image/",), limit=1000, seconds=1, memory=HeldBytes(1000)) as upload:
+            return upload
+
+    with pytest.raises(BadRequestError, match="form"):
+        asyncio.run(run())

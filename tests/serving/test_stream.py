@@ -77,6 +77,16 @@ def test_options_that_cannot_be(service, options):
     assert refused(service, options) == 1008
 
 
+@pytest.mark.parametrize("letter", ["a", "é", "語", "😀"])
+def test_reasons_fit_into_the_frame_that_closes_a_stream(service, letter):
+    with pytest.raises(ConnectionClosed) as closed, open_stream(service, {letter * 200: 1}) as socket:
+        socket.recv(timeout=20)
+    reason = closed.value.rcvd.reason
+    assert closed.value.rcvd.code == 1008
+    assert 120 <= len(reason.encode()) <= 123
+    assert reason.endswith(letter)
+
+
 def test_a_text_is_no_frame(service):
     with open_stream(service) as socket:
         socket.recv(timeout=20)

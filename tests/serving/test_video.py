@@ -1,5 +1,6 @@
 """Video jobs: the result is that of the frames offline; progress, cancelling, refusals, expiry."""
 
+import io
 import json
 import os
 import signal
@@ -103,6 +104,21 @@ def test_a_damaged_video_fails_with_one_line(client):
     assert "/proc" not in job["detail"]
     assert "\n" not in job["detail"]
     assert client.get(f"/v1/video/{job['id']}/result").status_code == 422
+
+
+def test_messages_do_not_reveal_where_a_video_is(client, clip):
+    sound = io.BytesIO()
+    with av.open(sound, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    content = clip.read_bytes()
+    without_frames = content[: content.index(b"\x1f\x43\xb6\x75") + 60]  # the first is cut off
+    for video, problem in ((sound.getvalue(), "contains no video stream"), (without_frames, "contains no video frame")):
+        job = finished(client, start(client, video).json()["id"], "failed")
+        assert job["detail"].startswith(f"the video of the request {problem}")
 
 
 def test_options_that_cannot_be(client, clip):

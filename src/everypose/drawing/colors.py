@@ -30,7 +30,7 @@ def person_color(number: int, palette: str, side: str = "") -> Color:
     """
     if palette == "colorblind":
         return _mixed(OKABE_ITO[number % len(OKABE_ITO)], _SIDE_SHIFT[side])
-    hue = HUES[number] if number < len(HUES) else (HUES[0] + number * GOLDEN_RATIO) % 1.0
+    hue = HUES[number] if 0 <= number < len(HUES) else (HUES[0] + number * GOLDEN_RATIO) % 1.0
     red, green, blue = colorsys.hls_to_rgb(hue, _LIGHTNESS[side], _SATURATION)
     return round(255 * red), round(255 * green), round(255 * blue)
 

@@ -1,5 +1,7 @@
 """The skeleton label of a CVAT project."""
 
+from xml.sax.saxutils import quoteattr
+
 from everypose.skeleton.skeleton import Skeleton
 
 
@@ -22,7 +24,7 @@ def label_definition(skeleton: Skeleton, label: str = "person") -> list[dict[str
     ]
     nodes = [
         f'<circle r="1.5" cx="{x}" cy="{y}" data-type="element node" data-element-id="{index + 1}" '
-        f'data-node-id="{index + 1}" data-label-name="{name}"></circle>'
+        f'data-node-id="{index + 1}" data-label-name={quoteattr(name)}></circle>'
         for index, (name, (x, y)) in enumerate(zip(skeleton.keypoints, places, strict=True))
     ]
     sublabels = [{"name": name, "type": "points", "attributes": []} for name in skeleton.keypoints]

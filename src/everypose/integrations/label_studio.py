@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 from everypose.errors import EveryposeError, first_line
 from everypose.people import People, Person
@@ -172,7 +173,7 @@ def labeling_config(skeleton: Skeleton) -> str:
         18
     """
     labels = "\n".join(
-        f'    <Label value="{name}" model_index="{index}"/>' for index, name in enumerate(skeleton.keypoints)
+        f'    <Label value={quoteattr(name)} model_index="{index}"/>' for index, name in enumerate(skeleton.keypoints)
     )
     return f"""<View>
   <RectangleLabels name="person" toName="image" model_skip="true">

@@ -2,11 +2,12 @@
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from everypose.core.files import write_json, write_text
+from everypose.core.files import text_name, write_bytes, write_json, write_text
 from everypose.integrations.cvat_labels import label_definition
 from everypose.integrations.label_studio import labeling_config, prediction, read_controls
 from everypose.integrations.mining import RankedImage
@@ -44,14 +45,16 @@ def write_task_lists(ranked: Sequence[RankedImage], folder: Path, out: Path, url
     >>> [file.name for file in files][:3], (out / "images.txt").exists()
     (['ranking.csv', 'images.txt', 'prelabels.json'], True)
     """
-    names = [one.image.path.relative_to(folder).as_posix() for one in ranked]
+    places = [one.image.path.relative_to(folder).as_posix() for one in ranked]
+    names = [text_name(place) for place in places]
+    addresses = [url_prefix + quote(os.fsencode(place)) for place in places]
     skeleton = ranked[0].image.people.skeleton
     write_text(out / "ranking.csv", _ranking(ranked, names))
-    write_text(out / "images.txt", "".join(f"{one.image.path}\n" for one in ranked))
+    write_bytes(out / "images.txt", b"".join(os.fsencode(one.image.path) + b"\n" for one in ranked))
     write_json(out / "prelabels.json", _coco(ranked, names, skeleton))
     write_json(out / "cvat_labels.json", label_definition(skeleton), indent=2)
     write_text(out / "label_studio.xml", labeling_config(skeleton))
-    write_json(out / "label_studio.json", _label_studio(ranked, names, url_prefix, model))
+    write_json(out / "label_studio.json", _label_studio(ranked, addresses, model))
     files = ("ranking.csv", "images.txt", "prelabels.json", "cvat_labels.json", "label_studio.json", "label_studio.xml")
     return [out / name for name in files]
 
@@ -107,15 +110,13 @@ def _entries(people: People, image_id: int) -> list[dict[str, object]]:
     return entries
 
 
-def _label_studio(
-    ranked: Sequence[RankedImage], names: Sequence[str], url_prefix: str, model: str
-) -> list[dict[str, object]]:
+def _label_studio(ranked: Sequence[RankedImage], addresses: Sequence[str], model: str) -> list[dict[str, object]]:
     """Label Studio's tasks with predictions, to be imported as JSON."""
     controls = read_controls(labeling_config(ranked[0].image.people.skeleton))
     return [
         {
-            "data": {"image": url_prefix + quote(name), "value": round(one.value, 4)},
+            "data": {"image": address, "value": round(one.value, 4)},
             "predictions": [prediction(one.image.people, controls, model)],
         }
-        for one, name in zip(ranked, names, strict=True)
+        for one, address in zip(ranked, addresses, strict=True)
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from everypose.serving.failures import BusyError, NotFoundError
-from everypose.serving.messages import Header, pack, receive_message
+from everypose.serving.messages import NO_MESSAGE, Header, pack, receive_message
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 RUNNING: tuple[State, ...] = ("queued", "running")
@@ -132,12 +132,16 @@ class Jobs:
             await asyncio.gather(self._runner, return_exceptions=True)
 
     async def _run(self) -> None:
-        """Process the waiting videos."""
+        """Process the waiting videos; one that fails does not stop the others."""
         while self._waiting:
             waiting = self._waiting.popleft()
             self._running = waiting.job
             try:
                 await self._process_one(waiting)
+            except OSError as error:
+                _end(waiting.job, "failed", f"no process can be started for the video: {error.strerror or error}")
+            except NO_MESSAGE:
+                pass  # its process is ended
             finally:
                 self._running = None
                 if waiting.job.state in RUNNING:

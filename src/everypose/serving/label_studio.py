@@ -7,12 +7,11 @@ import asyncio
 import base64
 import json
 import re
-import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from http.client import HTTPMessage
+from http.client import HTTPException, HTTPMessage
 from typing import IO, Any
 
 import numpy as np
@@ -32,6 +31,8 @@ from everypose.serving.service import Service
 from everypose.serving.worker_process import Task
 
 MOST_TASKS = 100
+UNQUOTED = "%/:@!$&'()*+,;=?~"
+"""Characters of paths and queries that are not encoded, or begin what already is (RFC 3986, section 3.3)."""
 DIGITS = 12
 """Of the SHA-256 in the name of a model's version."""
 _DATA_ADDRESS = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
@@ -66,7 +67,9 @@ class LabelStudio:
             is_own = False
         if not is_own or url.username is not None or "\\" in image:
             raise UnprocessableError("the image is not on the Label Studio server that this service serves")
-        return urllib.parse.urlunsplit(url)
+        # Addresses in tasks are often not encoded, as in /data/local-files/?d=my photos/Zoë.jpg.
+        path, query = (urllib.parse.quote(part, UNQUOTED, errors="replace") for part in (url.path, url.query))
+        return urllib.parse.urlunsplit(url._replace(path=path, query=query))
 
 
 class LabelStudioTask(BaseModel):
@@ -241,9 +244,12 @@ def _download(url: str, token: str, limit: int, seconds: float) -> bytes:
     try:
         with opener.open(request, timeout=seconds) as answer:
             content: bytes = answer.read(limit + 1)
-    except (OSError, urllib.error.URLError, ValueError) as error:
+            missing: int = answer.length or 0  # http.client does not compare it with what came
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise UnprocessableError(f"the image cannot be fetched from Label Studio: {reason}") from error
     if len(content) > limit:
         raise UnprocessableError(f"the image has more than {limit:,} bytes")
+    if missing:
+        raise UnprocessableError("the image cannot be fetched from Label Studio: the connection ended before its end")
     return content

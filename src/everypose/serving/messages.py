@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 LENGTHS = struct.Struct(">II")
 Header = dict[str, Any]
+NO_MESSAGE = (ValueError, LookupError, TypeError)
+"""What reading a message that no worker sends can raise: such a worker is ended as one that has failed."""
 
 
 def pack(header: Mapping[str, Any], content: bytes = b"") -> bytes:

@@ -142,6 +142,8 @@ async def _read_form(request: Request, body: bytes, name: str) -> Upload:
         content = await file.read()
     except MultiPartException as error:
         raise BadRequestError(f"the form is damaged: {error.message}") from error
+    except UnicodeError as error:  # its charset
+        raise BadRequestError("the form is damaged: its text is not in the charset that it names") from error
     finally:
         # The parser's own list: a form that ends within a file, or has it in another field, does not give it.
         for opened in parser._files_to_close_on_error:

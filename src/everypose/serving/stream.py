@@ -15,6 +15,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 
 from everypose.core.validation import explain
+from everypose.errors import EveryposeError
 from everypose.people import People
 from everypose.serving.failures import RequestError
 from everypose.serving.image_check import check_image
@@ -23,7 +24,9 @@ from everypose.serving.service import Service
 from everypose.serving.worker_process import Task
 from everypose.tracking.tracker import Tracker
 
-POLICY, TRY_AGAIN_LATER, GOING_AWAY = 1008, 1013, 1001
+POLICY, TRY_AGAIN_LATER, GOING_AWAY, INTERNAL_ERROR = 1008, 1013, 1001, 1011
+LONGEST_REASON = 123
+"""Bytes of the reason in a close frame (RFC 6455, section 5.5)."""
 LONGEST_OPTIONS = 4096
 
 
@@ -80,13 +83,20 @@ def stream_routes(service: Service) -> APIRouter:
             streams.add(socket)
             await _answer_frames(service, socket, await _read_options(service, socket))
         except _StreamRefusedError as refusal:
-            await socket.close(refusal.code, refusal.reason)
+            await socket.close(refusal.code, _cut(refusal.reason))
+        except EveryposeError as error:  # such as a package that tracking needs
+            await socket.close(INTERNAL_ERROR, _cut(str(error)))
         except WebSocketDisconnect:
             return
         finally:
             streams.discard(socket)
 
     return router
+
+
+def _cut(reason: str) -> str:
+    """Return as much of a reason as fits into a close frame."""
+    return reason.encode()[:LONGEST_REASON].decode(errors="ignore")
 
 
 async def _read_options(service: Service, socket: WebSocket) -> StreamOptions:
@@ -98,9 +108,9 @@ async def _read_options(service: Service, socket: WebSocket) -> StreamOptions:
         options = StreamOptions.model_validate_json(text)
         service.check(options)
     except ValidationError as error:
-        raise _StreamRefusedError(POLICY, explain(error, StreamOptions)[:120]) from error
+        raise _StreamRefusedError(POLICY, explain(error, StreamOptions)) from error
     except RequestError as failure:
-        raise _StreamRefusedError(POLICY, failure.detail[:120]) from failure
+        raise _StreamRefusedError(POLICY, failure.detail) from failure
     header = socket.headers.get("authorization")
     if not (service.tokens.accept(header) if header else service.tokens.accept_token(options.token)):
         raise _StreamRefusedError(POLICY, "a valid token is needed")

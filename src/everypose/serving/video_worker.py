@@ -31,6 +31,8 @@ CONTAINERS = re.compile(
 )
 """First bytes of video files. Play lists are not accepted, because they name other files and addresses."""
 REPORT_SECONDS = 0.5
+VIDEO = "the video of the request"
+"""What messages call it."""
 
 
 def is_video(content: bytes) -> bool:
@@ -80,7 +82,9 @@ def _process(options: Header, content: bytes, target: BinaryIO) -> tuple[Header,
     try:
         video = VideoFile(path)
     except EveryposeError as error:
-        raise EveryposeError(str(error).replace(path, "of the request")) from error
+        reason = str(error).replace(f"the video {path}", VIDEO).replace(path, VIDEO)
+        raise EveryposeError(reason) from error
+    video.name = VIDEO
     total = round(float(video.duration * (video.frame_rate or 0))) if video.duration else None
     with FrameStream(estimator, video, tracker=tracker) as frames:
         for frame in frames:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.serving.failures import ModelFailedError, RequestError, UnavailableError, UnprocessableError
-from everypose.serving.messages import Header, pack, receive_message
+from everypose.serving.messages import NO_MESSAGE, Header, pack, receive_message
 from everypose.serving.rendering import Format
 from everypose.serving.settings import ModelOptions
 
@@ -125,13 +125,16 @@ class WorkerProcess:
         Raises:
             EveryposeError: if the model cannot be loaded, or the process ended meanwhile.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "everypose.serving.worker"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": str(max_pixels)},
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "everypose.serving.worker"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": str(max_pixels)},
+            )
+        except OSError as error:
+            raise EveryposeError(f"no process can be started for {model.model}: {error.strerror or error}") from error
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -184,6 +187,8 @@ class WorkerProcess:
             while (message := await receive_message(self._process.stdout)) is not None:
                 self._take_answer(*message)
                 self._on_answer()
+        except NO_MESSAGE:
+            pass  # the process is ended, and replaced
         finally:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
