@@ -58,3 +58,9 @@ def test_two_halves_get_two_colors(method):
 def test_too_few_cells_are_refused():
     with pytest.raises(UsageError, match="at least 16"):
         study_colors([], np.zeros((64, 64, 3), np.uint8), cells=15)
+
+
+def test_a_map_whose_aspect_leaves_too_few_cells_is_refused():
+    feature = np.random.default_rng(0).normal(size=(1, 8, 20, 39)).astype(np.float32)
+    with pytest.raises(UsageError, match=r"--cells 16: 16 are needed, and a map of 39 x 20 is averaged to 5 x 2"):
+        study_colors([FakeMaps(feature, "boir")], np.zeros((80, 156, 3), np.uint8), method="pca", cells=16)

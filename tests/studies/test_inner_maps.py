@@ -8,8 +8,13 @@ from evaluation.tiny_crops import tiny, tiny_folder
 from everypose.backbones.normalization import normalize
 from everypose.errors import UsageError
 from everypose.export.onnx import export_onnx
+from everypose.methods.posefix.settings import PoseFixSettings, RefinementInference
+from everypose.models.build import build_network
+from everypose.models.config import ModelConfig
+from everypose.models.storage import save_model
+from everypose.skeleton.skeleton import Skeleton
 from everypose.studies.inner_maps import open_features, open_heatmaps
-from everypose.studies.networks import TorchMaps
+from everypose.studies.networks import TorchMaps, read_top_down
 from inference import stand_in
 
 WIDTHS = dict.fromkeys(("instance", "neck_branch", "neck", "head", "embedding"), 4)
@@ -48,6 +53,18 @@ def test_each_study_needs_its_kind_of_model(tmp_path):
         open_features(tiny_folder(tmp_path / "crops"))
     with pytest.raises(UsageError, match="finds people by itself"):
         open_heatmaps(tiny_folder(tmp_path / "whole", family="boir", **WIDTHS))
+
+
+def test_refinement_models_have_neither(tmp_path):
+    settings = PoseFixSettings(backbone={"kind": "resnet", "blocks": (1, 1, 1, 1)}, deconv=8)
+    inference = RefinementInference(crop_size=(64, 64))
+    config = ModelConfig(name="x", network=settings, skeleton=Skeleton.named("coco"), inference=inference)
+    save_model(build_network(settings, 17), config, tmp_path / "posefix")
+    with pytest.raises(UsageError, match="this study needs models that process whole images"):
+        open_features(str(tmp_path / "posefix"))
+    for opens in (open_heatmaps, read_top_down):
+        with pytest.raises(UsageError, match="refines poses and finds no people"):
+            opens(str(tmp_path / "posefix"))
 
 
 def test_a_file_without_the_known_layers_is_refused(tmp_path):

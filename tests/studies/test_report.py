@@ -50,3 +50,16 @@ def test_a_chart_is_svg_with_its_words_and_a_dot_for_each_value():
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"IoU < 1", "AP", "0", "above 0.5", "a & b", "other", "10", "30"} <= set(words)
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 3
+
+
+@pytest.mark.parametrize("count", [1, 5, 7, 12])
+def test_every_line_of_a_chart_is_drawn_below_the_legend(count):
+    root = ElementTree.fromstring(
+        line_chart("x", "y", places=["0", "1"], lines={f"set {number}": [number, 2.0] for number in range(count)})
+    )
+    kind = "{http://www.w3.org/2000/svg}"
+    assert len(list(root.iter(f"{kind}polyline"))) == count
+    legend = [float(each.get("y")) for each in root.iter(f"{kind}text") if (each.text or "").startswith("set ")]
+    heights = [float(each.get("cy")) for each in root.iter(f"{kind}circle")]
+    assert len(legend) == count
+    assert max(legend) < min(heights) < max(heights) < float(root.get("height"))

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from evaluation.oracle import content, write_set
 from evaluation.tiny_crops import tiny_folder
+from everypose.core.files import sha256
 from everypose.errors import UsageError
 from everypose.evaluation.report.published import published_from
 from everypose.evaluation.report.record import Record
@@ -149,6 +151,36 @@ def test_other_models_run_on_the_tables_data(coco, tmp_path):
     assert text.count("| tiny mipnet | coco val | ground truth |") == 2
     # A top-down model is not run where people are found without boxes.
     assert not any(row.extra for row in reproduce(table("boir"), resources(coco, extra=(mine,))))
+
+
+def test_models_of_one_name_have_their_own_numbers(coco, tmp_path):
+    folders = tiny_folder(tmp_path / "a" / "mine"), tiny_folder(tmp_path / "b" / "mine", family="hrnet")
+    rows = reproduce(table("mipnet-2"), resources(coco, extra=folders, flip=False))
+    assert [row.record.model_sha256 for row in rows if row.extra] == [
+        sha256(Path(folder) / "model.safetensors") for folder in folders
+    ]
+    # The last one is known.
+    again = reproduce(table("mipnet-2"), resources(coco, extra=folders, flip=False, run=False))
+    assert [row.reason for row in again if row.extra] == ["not run yet", ""]
+
+
+def test_other_detections_are_another_result(coco, tmp_path, monkeypatch):
+    detections = tmp_path / "detections.json"
+    people = [
+        {"image_id": each["image_id"], "category_id": 1, "bbox": each["bbox"], "score": 0.9}
+        for each in content()["annotations"]
+    ]
+    detections.write_text(json.dumps(people))
+    tiny_folder(tmp_path / "models" / "mipnet-w48-384-coco")
+    given = resources(coco, boxes={"coco-val": detections}, flip=False)
+    first = [row.record for row in reproduce(table("mipnet-5"), given) if row.record]
+    assert len(first) == 1
+    with monkeypatch.context() as nothing_runs:
+        nothing_runs.setattr("everypose.studies.reproduction.evaluate_model", None)
+        assert [row.record for row in reproduce(table("mipnet-5"), given) if row.record] == first
+    detections.write_text(json.dumps(people[:-1]))
+    second = [row.record for row in reproduce(table("mipnet-5"), given) if row.record]
+    assert second[0].protocol.boxes != first[0].protocol.boxes
 
 
 @pytest.mark.usefixtures("coco")

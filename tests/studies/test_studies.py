@@ -169,7 +169,12 @@ def test_occlusion_of_other_data_is_refused(monkeypatch, tmp_path, data):
 def test_dark_and_quarter_are_the_evaluations_with_either_decoder(tmp_path, data, scored, flip):
     _, layout = data
     study = study_dark(
-        open_decoders(tiny_folder(tmp_path / "tiny"), layout, EvaluationOptions(flip=flip, boxes=TRUTH)), quiet=True
+        open_decoders(
+            tiny_folder(tmp_path / "tiny"),
+            layout,
+            EvaluationOptions(flip=flip, boxes=TRUTH, device="auto" if flip else "cpu"),
+        ),
+        quiet=True,
     )
     assert [row["decoder"] for row in study.rows] == ["quarter", "dark", "dark-17"]
     assert scored[0] != scored[1] != scored[2]

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import cycle
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, BOTTOM, LINE = 56, 16, 48, 18
-# Distinguishable for color-blind readers.
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
+# Distinguishable for color-blind readers; of more lines, some have one color.
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#1b1f24")
+LINES_IN_HEIGHT = len(COLORS)
+"""With more lines the figure is higher, by their rows in the legend."""
 TICKS = 5
 
 
@@ -31,7 +34,8 @@ def line_chart(
     values = [value for line in lines.values() for value in line if value is not None]
     low, high, step = nice_range(min(values, default=0.0), max(values, default=1.0))
     # The legend is above the chart, one line below the other.
-    top, bottom = 10 + LINE * len(lines), HEIGHT - BOTTOM
+    height = HEIGHT + LINE * max(0, len(lines) - LINES_IN_HEIGHT)
+    top, bottom = 10 + LINE * len(lines), height - BOTTOM
 
     def x(place: int) -> float:
         return round(LEFT + (place + 0.5) / len(places) * (WIDTH - LEFT - RIGHT), 1)
@@ -40,7 +44,7 @@ def line_chart(
         return round(bottom - (value - low) / (high - low) * (bottom - top), 1)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
         ' font-size="12" font-family="system-ui,sans-serif" fill="#1b1f24">',
         '<rect width="100%" height="100%" fill="#fff"/>',
     ]
@@ -52,10 +56,10 @@ def line_chart(
         parts.append(f'<text x="{x(place)}" y="{bottom + 18}" text-anchor="middle">{escape(name)}</text>')
     middle = (top + bottom) / 2
     parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(x_label)}</text>'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{height - 10}" text-anchor="middle">{escape(x_label)}</text>'
     )
     parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')
-    for row, ((name, line), color) in enumerate(zip(lines.items(), COLORS, strict=False)):
+    for row, ((name, line), color) in enumerate(zip(lines.items(), cycle(COLORS), strict=False)):
         points = [(x(place), y(value)) for place, value in enumerate(line) if value is not None]
         path = " ".join(f"{a},{b}" for a, b in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')

@@ -16,7 +16,8 @@ from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.predict import box_pose_results, predict_box_poses
 from everypose.evaluation.report.tables import percent
 from everypose.inference.detectors import find_detector
-from everypose.inference.device_choice import DeviceChoice
+from everypose.inference.device_choice import AUTO, DeviceChoice
+from everypose.inference.loading import choose_device
 from everypose.inference.runtimes.protocols import CropRuntime
 from everypose.inference.runtimes.torch import TorchCropRuntime
 from everypose.inference.single_stage import TOGETHER
@@ -69,14 +70,16 @@ def open_decoders(model: str, layout: "Layout", options: EvaluationOptions) -> E
         )
     annotated, boxes = AnnotatedSet.read(layout, metric=options.metric), options.boxes
     detector = find_detector(boxes.open(annotated) or DEFAULT_DETECTOR, boxes.detector_threshold, device=options.device)
+    chosen = DeviceChoice(device=options.device, reason="as given")
+    if options.device == AUTO:
+        chosen = choose_device(model, flip=options.flip)
     runtimes = [
-        TorchCropRuntime(network, with_decoder(config, each), device=options.device, flip=options.flip)
+        TorchCropRuntime(network, with_decoder(config, each), device=chosen.device, flip=options.flip)
         for each in DECODERS
     ]
     estimator = TopDownEstimator(_ConcatenatedRuntimes(runtimes), config, detector, 0.0, options.batch_size or TOGETHER)
     annotated = annotated.for_model(model, estimator.skeleton, sigmas=options.sigmas)
-    device = DeviceChoice(device=options.device, reason="as given")
-    return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip, device)
+    return EvaluationSetup(estimator, annotated, boxes, model_sha256(file.path), options.flip, chosen)
 
 
 def with_decoder(config: ModelConfig, decoder: Decoder) -> ModelConfig:

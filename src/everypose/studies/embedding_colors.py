@@ -145,6 +145,11 @@ def study_colors(
     for model, label in zip(models, labels, strict=True):
         feature, to_image = feature_map(model, image)
         small, enlarge = _averaged(feature, cells)
+        if small[0].size < FEWEST_CELLS:
+            raise UsageError(
+                f"--cells {cells}: {FEWEST_CELLS} are needed, and a map of {_shape(feature)} is averaged to "
+                f"{_shape(small)} with its aspect: give more"
+            )
         pixels = small.reshape(len(small), -1).T
         with elapsed_time(f"t-SNE of {label}, {len(pixels):,} pixels", quiet=quiet or method != "tsne"):
             values = three_values(pixels, method)

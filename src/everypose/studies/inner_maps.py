@@ -59,7 +59,7 @@ def open_features(model: str) -> MapModel:
     everypose.errors.UsageError: there is no model at missing.onnx
     """
     opened = _open(model)
-    if opened.config.is_top_down:
+    if opened.config.network.task != "single-stage":
         raise UsageError(f"{opened.config.name} works on crops: this study needs models that process whole images")
     return opened
 
@@ -80,6 +80,7 @@ def open_heatmaps(model: str) -> MapModel:
     everypose.errors.UsageError: there is no model at missing.onnx
     """
     opened = _open(model)
+    opened.config.require_finds_people()
     if not opened.config.is_top_down:
         raise UsageError(f"{opened.config.name} finds people by itself: this study needs a top-down model")
     return opened

@@ -32,6 +32,7 @@ def read_top_down(model: str) -> tuple[nn.Module, ModelConfig, ModelFile]:
     if file.kind == "onnx":
         raise UsageError(f"{file.path} is exported, which fixes selectors and decoder: give the model's folder")
     network, config = read_network(file)
+    config.require_finds_people()
     if not config.is_top_down:
         raise UsageError(f"{config.name} finds people by itself: this study needs a top-down model")
     return network, config, file

@@ -8,7 +8,7 @@ from typing import Any
 from everypose.core.decoder_names import Decoder
 from everypose.data.discovery.layouts import Layout, find_data
 from everypose.errors import EveryposeError
-from everypose.evaluation.box_source import GROUND_TRUTH, BoxSource
+from everypose.evaluation.box_source import GROUND_TRUTH, BoxSource, model_sha256
 from everypose.evaluation.evaluate import evaluate_model
 from everypose.evaluation.options import EvaluationOptions
 from everypose.evaluation.report.published import Published
@@ -31,7 +31,7 @@ class Resources:
     Attributes:
         data: folder of the data sets; None if there is none.
         models: folder of models, each in a folder or file of its catalog name; None if there is none.
-        records: folder of records, which are read instead of running a model, and written.
+        records: folder of records, which are written, and read instead of running the same weights on the same boxes.
         boxes: ``DATASET-SPLIT`` to a file of detections.
         extra: more models to run on the data of each table.
         run: whether what has no record is run.
@@ -167,7 +167,9 @@ def _run(
     words = [weights.name, result.dataset, result.split, _boxes_word(result), decoder, "flip" if resources.flip else ""]
     path = resources.records / f"{'-'.join(word for word in words if word)}.json"
     if path.is_file():
-        return Record.read(path)
+        record = Record.read(path)
+        if _is_of(record, model, resources.boxes.get(f"{result.dataset}-{result.split}")):
+            return record
     if model is None:
         raise _NotRunError(f"no weights: {weights.name} in --models")
     boxes = _boxes(result, resources.boxes)
@@ -186,6 +188,16 @@ def _run(
     record = evaluate_model(str(model), layout, options, protocol=names).record
     record.write(path)
     return record
+
+
+def _is_of(record: Record, model: Path | None, detections: Path | None) -> bool:
+    """Whether a record is of these weights and, with a detector's boxes, of these detections; None is any."""
+    if model is not None and record.model_sha256 not in (None, model_sha256(resolve(model).path)):
+        return False
+    boxes = record.protocol.boxes
+    if detections is None or boxes in (NO_BOXES, ANNOTATED):
+        return True
+    return boxes == BoxSource(str(detections)).describe(default="")
 
 
 def _boxes_word(result: Published) -> str:
