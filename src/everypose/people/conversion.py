@@ -203,6 +203,23 @@ def ids_of(entries: Sequence[Mapping[str, Any]], key: str) -> list[int] | None:
     return ids
 
 
+def distinct_ids(people: "People") -> list[int]:
+    """Return the identities of people who each have their own; an empty list without identities.
+
+    >>> from everypose.people import People
+    >>> distinct_ids(People(np.zeros((2, 17, 3)), [0.9, 0.8], Skeleton.named("coco"), ids=[4, 2]))
+    [4, 2]
+
+    Raises:
+        UsageError: if two have the same.
+    """
+    ids: list[int] = [] if people.ids is None else people.ids.tolist()
+    if len(set(ids)) < len(ids):
+        repeated = next(number for number in ids if ids.count(number) > 1)
+        raise UsageError(f"two people of one frame have the id {repeated}: everyone needs an id of their own")
+    return ids
+
+
 def whole_ids(ids: npt.ArrayLike) -> Int64:
     """Return identities as 64-bit integers.
 

@@ -127,3 +127,9 @@ def test_bad_input():
         OfflineSmoothing(outlier_window=4)
     with pytest.raises(ValidationError, match="even"):
         OfflineSmoothing(order=3)
+
+
+def test_people_with_one_id_are_refused():
+    people = People(np.ones((2, 17, 3)), [0.9, 0.8], COCO, ids=[3, 3])
+    with pytest.raises(UsageError, match="two people of one frame have the id 3"):
+        smooth_tracks([people], [0.0])

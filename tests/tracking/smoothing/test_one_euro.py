@@ -110,3 +110,9 @@ def test_bad_input():
     smoother.update(People.empty(COCO), 1.0)
     with pytest.raises(UsageError, match="times must increase"):
         smoother.update(People.empty(COCO), 1.0)
+
+
+def test_people_with_one_id_are_refused():
+    people = People(np.ones((2, 17, 3)), [0.9, 0.8], COCO, ids=[3, 3])
+    with pytest.raises(UsageError, match="two people of one frame have the id 3"):
+        LiveSmoother().update(people, 0.0)

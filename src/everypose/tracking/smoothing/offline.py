@@ -8,6 +8,7 @@ import numpy as np
 from everypose.core.arrays import Float64, Int64
 from everypose.errors import UsageError
 from everypose.people import People
+from everypose.people.conversion import distinct_ids
 from everypose.tracking.motion import box_scale, center_and_size
 from everypose.tracking.smoothing.filters import (
     Filter,
@@ -37,7 +38,7 @@ def smooth_tracks(
         settings: of the filters.
 
     Raises:
-        UsageError: if there are people without ids, or times do not rise or are not one a frame.
+        UsageError: if there are people without ids or with the same, or times do not rise or are not one a frame.
         MissingDependencyError: if a filter is chosen and scipy is not installed.
 
     Example:
@@ -57,7 +58,7 @@ def smooth_tracks(
     for frame, found in enumerate(people):
         if found.ids is None and len(found):
             raise UsageError(f"frame {frame}: only tracked people can be smoothed, and they have no ids")
-        for row, number in enumerate([] if found.ids is None else found.ids.tolist()):
+        for row, number in enumerate(distinct_ids(found)):
             places[number].append((frame, row))
     smoothed = [found.keypoints.astype(np.float64) for found in people]
     filled: list[list[tuple[int, Float64, float, Float64]]] = [[] for _ in people]

@@ -9,6 +9,7 @@ import numpy as np
 from everypose.core.arrays import Float64, Image, Mask
 from everypose.errors import UsageError
 from everypose.people import People
+from everypose.people.conversion import distinct_ids
 from everypose.tracking.motion import box_scale, center_and_size
 from everypose.tracking.smoothing.settings import LiveSmoothing
 
@@ -44,19 +45,20 @@ class LiveSmoother:
             image: not used.
 
         Raises:
-            UsageError: if there are people without ids, or time does not advance.
+            UsageError: if there are people without ids or with the same, or time does not advance.
         """
         if people.ids is None and len(people):
             raise UsageError("only tracked people can be smoothed: the people have no ids")
         if self._time is not None and not time > self._time:
             raise UsageError(f"the frame at {time:g} s comes after the one at {self._time:g} s: times must increase")
+        ids = distinct_ids(people)
         self._time = time
         self._forget(time)
-        if people.ids is None or not len(people):
+        if not ids:
             return people
         keypoints = people.keypoints.astype(np.float64)
         sizes = box_scale(center_and_size(people.boxes)[1])
-        for row, number in enumerate(people.ids.tolist()):
+        for row, number in enumerate(ids):
             state = self._keypoints.setdefault(number, _State(len(people.skeleton)))
             found = keypoints[row, :, 2] > 0
             keypoints[row, found, :2] = state.update(
