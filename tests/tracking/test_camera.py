@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from everypose.tracking import camera
 from everypose.tracking.camera import CameraMotion
 
 
@@ -50,3 +51,14 @@ def test_frames_too_small_for_corners_count_as_still(size):
     for seed in range(2):
         moved = camera.update(background(*size, seed=seed), np.zeros((0, 4)))
         np.testing.assert_array_equal(moved, np.eye(2, 3))
+
+
+@pytest.mark.parametrize("far", [1e9, 1e20, 1e38])
+def test_corners_in_boxes_of_any_size_are_not_used(far):
+    gray = np.random.default_rng(0).integers(0, 255, (96, 128), np.uint8)
+    assert camera._background_corners(gray, np.array([[-far, -far, far, far]])) is None
+    left = camera._background_corners(gray, np.array([[64.0, -far, far, far]]))
+    assert left is not None
+    assert left[..., 0].max() < 64
+    outside = camera._background_corners(gray, np.array([[2 * far, 0.0, 3 * far, far]]))
+    np.testing.assert_array_equal(outside, camera._background_corners(gray, np.zeros((0, 4))))

@@ -36,3 +36,9 @@ def test_nothing_is_reliable_before_the_first_detection():
     scores.observe(np.zeros(0))
     assert (scores.top, scores.high, scores.low) == (0, 0, 0)
     assert not len(scores.reliability(np.zeros(0)))
+
+
+def test_a_low_threshold_above_the_top_score():
+    scores = ScoreRange(TrackerSettings(low_score=30.0))
+    scores.observe(np.array([1.0]))
+    assert scores.reliability(np.array([1.0, 30.0, 40.0])).tolist() == [0, 0, 1]

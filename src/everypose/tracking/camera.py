@@ -73,7 +73,7 @@ def _background_corners(gray: Image, boxes: Float64) -> Float32 | None:
         return None
     small = _shrunk(gray, 2)
     mask = np.full(small.shape, 255, np.uint8)
-    for x1, y1, x2, y2 in (boxes / 2).round().astype(int).clip(min=0):
+    for x1, y1, x2, y2 in (boxes / 2).round().clip(0, max(small.shape)).astype(int):
         mask[y1 : y2 + 1, x1 : x2 + 1] = 0
     corners: Float32 | None = cv2.goodFeaturesToTrack(small, CORNERS, 0.01, CORNER_DISTANCE / 2, mask=mask)
     return None if corners is None else 2 * corners + np.float32(0.5)

@@ -58,4 +58,5 @@ class ScoreRange:
     def reliability(self, scores: Float64) -> Float64:
         """Scores (N,) mapped to 0 at the low threshold and 1 at the top score, and clipped."""
         span = max(self.top - self.low, float(np.finfo(np.float64).tiny))
-        return ((scores - self.low) / span).clip(0, 1)
+        with np.errstate(over="ignore"):  # scores far above a low threshold that is above the top score
+            return ((scores - self.low) / span).clip(0, 1)
