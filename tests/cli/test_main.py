@@ -138,3 +138,22 @@ def test_a_name_that_is_too_long_is_one_line(everypose, arguments, tmp_path, mon
     assert done.code in (1, 2)
     assert "Traceback" not in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("track", "results.csv", "--smooth", "butterworth"), "--cutoff"),
+        (("track", "results.csv"), "--high-score"),
+        (("predict", "a.jpg"), "--fps"),
+        (("serve",), "--max-mb"),
+        (("bulk", "run", "photos", "-o", "out"), "--segment-seconds"),
+        (("train", "boir-w32-coco"), "--max-time"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(everypose, command, option, value):
+    done = everypose(*command, f"{option}={value}")
+    assert done.code == 2
+    assert option in done.err
+    assert "Traceback" not in done.err

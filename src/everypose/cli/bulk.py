@@ -82,7 +82,8 @@ def run(
         used |= {"every": str(inputs.every), "track": str(inputs.track)}
     if estimator.config.is_top_down:
         used["detector"] = chosen.detector or DEFAULT_DETECTOR
-        used["detector sha256"] = identify_model(used["detector"]).sha256 or ""
+        detectors = [identify_model(name.strip()) for name in used["detector"].split(",")]
+        used["detector sha256"] = " ".join(detector.sha256 or "" for detector in detectors)
 
     def process(estimator: Estimator, shard: Shard) -> ShardSummary:
         return run_shard(

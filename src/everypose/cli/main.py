@@ -9,6 +9,7 @@ from everypose.cli.data.app import data_app
 from everypose.cli.demo import demo
 from everypose.cli.evaluate import compare, evaluate
 from everypose.cli.export import export
+from everypose.cli.finite_numbers import require_finite_numbers
 from everypose.cli.importing import import_model
 from everypose.cli.models import models_app
 from everypose.cli.predict import predict
@@ -52,6 +53,7 @@ app.add_typer(bulk_app, name="bulk")
 app.add_typer(study_app, name="study")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
+require_finite_numbers(app)
 
 
 def _print_version(wanted: bool) -> None:
