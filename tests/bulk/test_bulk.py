@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,11 @@ from everypose.bulk.records import read_parts
 from everypose.bulk.run import run_shard
 from everypose.bulk.shards import Shard, keys_of_shard, parse_shard, shard_of_job
 from everypose.bulk.sources import Archive, Sources
+from everypose.core.files import sha256
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.single_stage import SingleStageEstimator
 from everypose.models.config import ModelConfig
+from everypose.models.locate import resolve
 from inference.stand_in import StandIn, config, crowd, write_model
 
 
@@ -275,3 +279,14 @@ def test_size_and_flip_are_those_of_predict(tmp_path, everypose):
     refused = everypose("bulk", "run", ".", "-m", model, "--tiles", 2, "-o", tmp_path / "tiles")
     assert refused.code == 2
     assert "takes no detector" in refused.err
+
+
+@pytest.mark.usefixtures("images")
+def test_the_weights_of_each_of_several_detectors_are_recorded(tmp_path, everypose):
+    own = tmp_path / "own.onnx"
+    shutil.copy(resolve("picodet-s").path, own)
+    command = ["bulk", "run", ".", "-m", "mipnet-lite", "--detector", f"{own},picodet-s", "-o", tmp_path / "out"]
+    assert everypose(*command).code == 0
+    (manifest,) = (tmp_path / "out").rglob("manifest.json")
+    hashes = json.loads(manifest.read_text())["model"]["detector sha256"].split()
+    assert hashes == [sha256(own)] * 2

@@ -159,13 +159,12 @@ def check_models(
 
     Example: everypose models check
     """
-    from everypose.models.catalog import catalog, find_entry, require_entry
-    from everypose.models.downloads.records import read_record
-    from everypose.models.downloads.store import hub_entry, verify
+    from everypose.models.catalog import find_entry, require_entry
+    from everypose.models.downloads.store import downloaded, hub_entry, verify
 
     entries = [
         hub_entry(name) if "/" in name and find_entry(name) is None else require_entry(name) for name in names or ()
-    ] or [entry for entry in catalog().model if entry.downloads and read_record(entry) is not None]
+    ] or downloaded()
     found = {entry.name: [] if entry.bundled else verify(entry) for entry in entries}
     if as_json:
         print(json.dumps(found))

@@ -419,7 +419,8 @@ def test_names_of_the_catalog_are_resolved_to_stored_files(hub, tmp_path, monkey
 
 def test_the_command_downloads_and_checks(hub, everypose, tmp_path, monkeypatch):
     entry = release(hub)
-    monkeypatch.setattr("everypose.models.catalog.catalog", lambda: Catalog(model=(entry,)))
+    for module in ("catalog", "downloads.store"):
+        monkeypatch.setattr(f"everypose.models.{module}.catalog", lambda: Catalog(model=(entry,)))
     hub.pages["/r/pose.onnx"] = Page(GRAPH)
     done = everypose("models", "get", "pose", "--to", tmp_path / "offline")
     assert done.code == 0
@@ -449,3 +450,17 @@ def test_hub_ids(hub):
     refuse(hub_entry("us/poems"), "us/poems has no model that everypose reads")
     with pytest.raises(UsageError, match="us/pose@main is not a hub id"):
         hub_entry("us/pose@main")
+
+
+def test_every_download_is_checked_whatever_is_damaged(hub, everypose):
+    for name in ("us/good", "us/changed", "us/unreadable"):
+        hub.repository(name, {"pose.onnx": GRAPH})
+        fetch(hub_entry(name), quiet=True)
+    (folder_of(hub_entry("us/changed")) / "pose.onnx").write_bytes(b"other")
+    record_path(hub_entry("us/unreadable")).write_text("{")
+    (home() / "models" / "no--hub--id.json").write_text("{}")
+    done = everypose("models", "check")
+    assert (done.code, done.out) == (1, "us/good: good\n")
+    assert "pose.onnx is not the file that was downloaded" in done.err
+    assert "us--unreadable.json is not valid JSON" in done.err
+    assert done.err.count("\n") == 2

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from everypose.core.files import sha256
 from everypose.core.progress import byte_progress
 from everypose.errors import EveryposeError, UsageError
-from everypose.models.catalog import Entry, HubSource
+from everypose.models.catalog import Entry, HubSource, catalog
 from everypose.models.config import CONFIG_FILE, WEIGHTS_FILE
 from everypose.models.downloads.client import UnreachableError, download, is_offline
 from everypose.models.downloads.content import extract_member, require_kind
@@ -29,6 +29,7 @@ from everypose.models.downloads.records import (
     folder_of,
     home,
     read_record,
+    record_path,
     write_record,
 )
 
@@ -73,7 +74,7 @@ def verify(entry: Entry) -> list[str]:
     """Compare all files of a downloaded model with its record and with the catalog.
 
     Returns:
-        One line for each problem.
+        One line for each problem; a damaged record is one.
 
     >>> import os
     >>> from unittest.mock import patch
@@ -82,7 +83,10 @@ def verify(entry: Entry) -> list[str]:
     ...     verify(require_entry("vitpose-plus-b"))
     ['vitpose-plus-b is not downloaded']
     """
-    record = read_record(entry)
+    try:
+        record = read_record(entry)
+    except EveryposeError as error:
+        return [str(error)]
     if record is None:
         return [f"{entry.name} is not downloaded"]
     problems = [] if fits_catalog(entry, record) else [f"{entry.name} is not the version that the catalog requires"]
@@ -93,6 +97,24 @@ def verify(entry: Entry) -> list[str]:
         elif path.stat().st_size != file.size or sha256(path) != file.sha256:
             problems.append(f"{path} is not the file that was downloaded")
     return problems
+
+
+def downloaded() -> list[Entry]:
+    """Return the models of the catalog and of hub repositories that have a record, a damaged one, too.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"EVERYPOSE_HOME": "models"}):
+    ...     downloaded()
+    []
+    """
+    known = {record_path(entry): entry for entry in catalog().model if entry.downloads}
+    entries = [entry for path, entry in known.items() if path.exists()]
+    for path in sorted((home() / "models").glob("*--*.json")):
+        if path not in known:
+            with suppress(UsageError):  # a file of another kind
+                entries.append(hub_entry(path.stem.replace("--", "/")))
+    return entries
 
 
 def fetch(entry: Entry, *, update: bool = False, quiet: bool = False) -> Path:
