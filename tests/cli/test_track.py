@@ -95,6 +95,7 @@ def test_openpose_files_need_a_frame_rate(everypose, tmp_path):
     [
         (("--cutoff", "4"), "--cutoff is for --smooth butterworth"),
         (("--smooth", "butterworth", "--cutoff", "0"), "give a frequency above 0"),
+        (("--smooth", "butterworth", "--cutoff", "1e-9"), "give a frequency above 0, of 0.001 Hz at least"),
         (("--save", "xlsx"), "--save xlsx is unknown"),
         (("-o", "."), "give another --out"),
     ],

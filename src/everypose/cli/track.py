@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from everypose.inference.results import FrameResult
 
 SmoothingName = Literal["butterworth", "savitzky-golay"]
+LOWEST_CUTOFF = 0.001
+"""In Hz; with less than a billionth of the frame rate the filter's equations are singular."""
 
 
 @expand_options
@@ -100,8 +102,8 @@ def track(
 
     if cutoff is not None and smooth != "butterworth":
         raise UsageError("--cutoff is for --smooth butterworth")
-    if cutoff is not None and cutoff <= 0:
-        raise UsageError(f"--cutoff {cutoff:g}: give a frequency above 0")
+    if cutoff is not None and cutoff < LOWEST_CUTOFF:
+        raise UsageError(f"--cutoff {cutoff:g}: give a frequency above 0, of {LOWEST_CUTOFF:g} Hz at least")
     known = ("pictures", *(each.name for each in FORMATS if not each.needs_image_size))
     options = OutputOptions(parse_formats(save, known), wide=wide, style=drawing.drawing_style(tracked=True))
     if "rerun" in options.save:
