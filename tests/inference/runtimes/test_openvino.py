@@ -12,7 +12,7 @@ import pytest
 from everypose.errors import EveryposeError, MissingDependencyError, UsageError
 from everypose.export.int8 import quantize
 from everypose.export.onnx import export_onnx
-from everypose.inference import loading, opening
+from everypose.inference import detectors, opening
 from everypose.inference.loading import load
 from everypose.inference.runtimes import openvino as openvino_runtime
 from everypose.inference.runtimes.onnx import OnnxRuntime, open_session
@@ -160,7 +160,7 @@ def test_the_detector_of_a_top_down_model_stays_in_onnx_runtime(stand_in, tmp_pa
         opened.add((path.name, device))
         return open_session(path, threads, device, **options)
 
-    for module in (loading, opening):
+    for module in (detectors, opening):
         monkeypatch.setattr(module, "open_session", watched)
     image = crowd([(0, 0, 200)])
     found = load(crops, device="openvino", detector=stand_in)(image)
