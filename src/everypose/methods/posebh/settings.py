@@ -64,7 +64,7 @@ class PoseBHSettings(NetworkSettings):
     backbone: ViTSettings = ViTSettings()
     datasets: tuple[DataSetSettings, ...] = ()
     embedding: Annotated[int, Field(ge=0, le=65_536)] = 64
-    prototypes: PositiveInt = 3
+    prototypes: Count = 3
     channels: Channels = 256
 
 
