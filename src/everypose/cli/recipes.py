@@ -87,10 +87,8 @@ def _report(recipe: "Recipe", *, with_data: bool) -> None:
         check_run(recipe, task)
         task.make_network()
         keypoints, samples, network = len(task.config.skeleton), len(task.samples), task.config.network
-    # Without data, a mixture's network has no data sets yet.
-    step = (
-        None if recipe.model.task == "mixture" and not with_data else estimate_step(recipe, keypoints, settings=network)
-    )
+    is_complete = with_data or recipe.model.task != "mixture"  # a mixture's data gives its network the data sets
+    step = estimate_step(recipe, keypoints, settings=network) if is_complete else None
     print(f"{recipe.name or 'recipe'}: every field is valid")
     print(f"data: {samples:,} {unit} in an epoch" if with_data else "data: not checked; give --data FOLDER")
     if step is None:

@@ -154,9 +154,8 @@ def study_colors(
         with elapsed_time(f"t-SNE of {label}, {len(pixels):,} pixels", quiet=quiet or method != "tsne"):
             values = three_values(pixels, method)
         colors = colors_of(values).reshape(*small.shape[1:], 3)
-        panels.append(
-            np.rint(255 * spread(colors, compose(to_drawn, compose(to_image, enlarge)), size)).astype(np.uint8)
-        )
+        shown = spread(colors, compose(to_drawn, compose(to_image, enlarge)), size)
+        panels.append(np.rint(255 * shown).astype(np.uint8))
         captions.append(label)
         rows.append(
             {

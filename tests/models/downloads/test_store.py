@@ -1,7 +1,6 @@
 """Downloads from hostile servers: one line, no file under a model's name, nothing run."""
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -9,59 +8,27 @@ import socket
 import struct
 import subprocess
 import sys
-import zipfile
 
 import pytest
 
 from everypose.errors import EveryposeError, UsageError
 from everypose.inference.loading import load
-from everypose.models.catalog import Catalog, Entry
-from everypose.models.downloads import client
+from everypose.models.catalog import Catalog
 from everypose.models.downloads.records import folder_of, home, read_record, record_path
 from everypose.models.downloads.store import fetch, hub_entry, stored, verify
 from everypose.models.locate import ModelFile, resolve
 from models.downloads.hub_stand_in import COMMIT, Page
-
-CONFIG = b'{"model_type": "vitpose"}'
-HEADER = json.dumps({"weight": {"dtype": "F32", "shape": [500], "data_offsets": [0, 2000]}}).encode()
-WEIGHTS = struct.pack("<Q", len(HEADER)) + HEADER + bytes(range(250)) * 8
-GRAPH = b"\x08\x08" + bytes(range(256)) * 40
-OTHER = "f" * 40
-SHA256 = {content: hashlib.sha256(content).hexdigest() for content in (CONFIG, WEIGHTS, GRAPH)}
-
-
-def pose(**file):
-    """A model on the hub, with or without what the catalog requires of its weights."""
-    files = [{"path": "config.json"}, {"path": "model.safetensors", **file}]
-    return Entry(name="pose", family="vitpose", description="", hub={"repository": "us/pose", "files": files})
-
-
-def release(hub, path="/r/pose.onnx", **more):
-    return Entry(name="pose", family="rtmo", description="", release={"url": hub.https + path, **more})
-
-
-def zipped(members):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return content.getvalue()
-
-
-def require_nothing_stored(entry, partial=0):
-    """No file has a model's name, and no more than ``partial`` wait to be resumed."""
-    folder = folder_of(entry)
-    assert not folder.exists() or not list(folder.iterdir())
-    assert len(list((home() / "partial").glob("*.part"))) == partial
-    assert not list(home().rglob("*.member"))
-
-
-def refuse(entry, words, partial=0):
-    with pytest.raises(EveryposeError, match=words) as caught:
-        fetch(entry, quiet=True)
-    assert "\n" not in str(caught.value)
-    require_nothing_stored(entry, partial)
-    return str(caught.value)
+from models.downloads.made_entries import (
+    CONFIG,
+    GRAPH,
+    OTHER,
+    SHA256,
+    WEIGHTS,
+    pose,
+    refuse,
+    release,
+    zipped,
+)
 
 
 def test_a_repository_is_downloaded_once_and_its_hashes_are_recorded(hub, capsys):
@@ -122,75 +89,6 @@ def test_the_content_has_another_hash_than_the_hub_states(hub):
     assert not (folder_of(pose()) / "model.safetensors").exists()
     assert stored(pose()) is None
     assert not list((home() / "partial").glob("*.part"))
-
-
-def test_a_cut_connection_is_resumed(hub):
-    hub.pages["/r/pose.onnx"] = Page(GRAPH, cut=3000)
-    folder = fetch(release(hub), quiet=True)
-    assert (folder / "pose.onnx").read_bytes() == GRAPH
-    assert [headers.get("Range") for _, headers in hub.asked] == [None, "bytes=3000-"]
-
-
-def test_the_next_call_resumes_what_was_cut_each_time(hub):
-    hub.pages["/r/pose.onnx"] = Page(GRAPH, cut=1000, always=True)
-    refuse(release(hub), "was cut 5 times: 5000 of .* 'everypose models get pose --to DIR'", partial=1)
-    hub.pages["/r/pose.onnx"].cut = None
-    hub.asked.clear()
-    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
-    assert [headers["Range"] for _, headers in hub.asked] == ["bytes=5000-"]
-    assert not list((home() / "partial").iterdir())
-
-
-def test_a_whole_file_of_unknown_size_is_not_downloaded_again(hub, monkeypatch):
-    """The process ended when all was received, before the file got its name."""
-    hub.pages["/r/pose.onnx"] = Page(GRAPH)
-    with monkeypatch.context() as killed:
-        killed.setattr("everypose.models.downloads.store.require_kind", _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            fetch(release(hub), quiet=True)
-    hub.asked.clear()
-    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
-    assert [headers["Range"] for _, headers in hub.asked] == [f"bytes={len(GRAPH)}-"]
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
-
-
-def test_more_than_the_file_has_is_downloaded_from_its_begin(hub, monkeypatch):
-    hub.pages["/r/pose.onnx"] = Page(GRAPH)
-    with monkeypatch.context() as killed:
-        killed.setattr("everypose.models.downloads.store.require_kind", _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            fetch(release(hub), quiet=True)
-    (part,) = (home() / "partial").glob("*.part")
-    part.write_bytes(GRAPH + b"more")
-    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
-
-
-def test_content_of_a_former_version_never_has_the_tag_of_the_new_one(hub, monkeypatch):
-    hub.pages["/r/pose.onnx"] = Page(b"\x08\x07" + GRAPH, cut=1000, always=True)
-    refuse(release(hub), "was cut", partial=1)
-    hub.pages["/r/pose.onnx"] = Page(GRAPH)
-    write_tag = client._write_tag
-    with monkeypatch.context() as killed:
-        killed.setattr(client, "_write_tag", lambda *given: _interrupt(write_tag(*given)))
-        with pytest.raises(KeyboardInterrupt):
-            fetch(release(hub), quiet=True)
-    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
-
-
-def test_a_file_that_changed_meanwhile_is_downloaded_from_its_begin(hub):
-    hub.pages["/r/pose.onnx"] = Page(b"\x08\x07" + GRAPH, cut=1000, always=True)
-    refuse(release(hub), "was cut", partial=1)
-    hub.pages["/r/pose.onnx"] = Page(GRAPH)
-    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
-
-
-def test_without_an_etag_a_download_begins_again(hub):
-    hub.pages["/r/pose.onnx"] = Page(GRAPH, cut=1000, etag=False)
-    assert (fetch(release(hub), quiet=True) / "pose.onnx").read_bytes() == GRAPH
-    assert all("Range" not in headers for _, headers in hub.asked)
 
 
 @pytest.mark.parametrize(("page", "words"), [
